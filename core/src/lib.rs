@@ -1,0 +1,1 @@
+//! Everything of ormesh that is not a shell.

@@ -1,0 +1,3 @@
+//! The command `ormesh`.
+
+fn main() {}
