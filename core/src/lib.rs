@@ -1,1 +1,7 @@
 //! Everything of ormesh that is not a shell.
+//!
+//! The rooms, each of which imports only those above it: [`model`] → plan → store → [`secrets`] → [`engine`] → forward → ipc → agent.
+
+pub mod engine;
+pub mod model;
+pub mod secrets;

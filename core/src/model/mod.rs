@@ -1,0 +1,9 @@
+//! Room 1, words: the types that every other room trades in. Pure: no clock, no randomness, no IO.
+
+pub mod address;
+pub mod day;
+pub mod keys;
+pub mod name;
+pub mod onion;
+pub mod problem;
+pub mod store_kind;
