@@ -6,3 +6,4 @@ pub mod engine;
 pub mod ipc;
 pub mod model;
 pub mod secrets;
+pub mod store;
