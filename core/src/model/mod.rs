@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod day;
+pub mod invite;
 pub mod keys;
 pub mod name;
 pub mod onion;
