@@ -8,3 +8,4 @@ pub mod name;
 pub mod onion;
 pub mod problem;
 pub mod store_kind;
+pub mod tor_format;
