@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::network::Role;
 use crate::process::data_dir;
+use crate::system;
 use crate::tools::Tools;
 
 /// Every node of the network, by nickname.
@@ -186,11 +187,7 @@ fn run(command: &mut Command, input: &str) -> Result<()> {
 
 /// Creates a directory for keys; tor refuses one that others can read.
 pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).with_context(|| format!("failed to create {}", path.display()))
+    system::create_private_dir(path).with_context(|| format!("failed to create {}", path.display()))
 }
 
 /// Removes a directory and all in it, if it is there.

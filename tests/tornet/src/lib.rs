@@ -7,6 +7,7 @@
 //! Nothing here ever leaves 127.0.0.1. What runs *on* the network (hosts, agents, services) is left to the caller, who hands
 //! [`Network::client_torrc`] to it, for ormesh in the environment variable `ORMESH_TOR_NETWORK`.
 
+mod claim;
 pub mod client;
 mod control;
 mod keys;
@@ -14,10 +15,16 @@ mod network;
 mod ports;
 mod process;
 mod shared;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(not(unix), path = "windows.rs")]
+mod system;
 mod tools;
+mod tornet;
 mod torrc;
 
+pub use claim::ask_to_stop;
 pub use control::Control;
-pub use network::{Network, Node, NodeState, Role, Tornet, ask_to_stop};
+pub use network::{Network, Node, NodeState, Role};
 pub use shared::{TORNET_VARIABLE, cache_dir, shared};
 pub use tools::Tools;
+pub use tornet::Tornet;

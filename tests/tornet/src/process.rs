@@ -1,7 +1,9 @@
 //! One `tor` process that lives no longer than its owner: started, owned over its control connection, killed on drop.
 //!
-//! Two ties hold it. tor exits at once when the connection that said TAKEOWNERSHIP drops, which the kernel does however the
-//! owner dies; `__OwningControllerProcess`, which tor polls every 15 s, covers the moment before that connection stands.
+//! Three ties hold it. A guard kills it as soon as the owner is gone, however the owner went. Where there is no guard, tor exits
+//! when the connection that said TAKEOWNERSHIP drops; and `__OwningControllerProcess`, which tor polls every 15 s, covers the
+//! moment before either stands. The guard is needed since tor's own exit can hang: up to 0.4.9.11 at least, a worker thread
+//! that is busy when the exit is signalled never learns of it, and the process waits for it for ever.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::control::Control;
+use crate::system::Guard;
 use crate::tools::Tools;
 use crate::torrc::quote;
 
@@ -28,6 +31,7 @@ const QUOTED_LINES: usize = 15;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    guard: Option<Guard>,
     dir: PathBuf,
 }
 
@@ -62,7 +66,9 @@ impl Process {
             .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {}", tools.tor.display()))?;
-        Ok(Self { child, dir: dir.to_owned() })
+        let mut process = Self { child, guard: None, dir: dir.to_owned() };
+        process.guard = Some(Guard::watch(process.pid()).context("failed to start the guard of tor")?);
+        Ok(process)
     }
 
     /// Waits for the control port and ties tor's life to the returned connection.
@@ -91,7 +97,11 @@ impl Process {
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("tor ended ({status})\n{}", self.quote_log()),
+            Some(status) => {
+                // Its number may be another's from here on.
+                self.guard = None;
+                bail!("tor ended ({status})\n{}", self.quote_log())
+            }
         }
     }
 
@@ -114,6 +124,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Both fail only when it has ended already.
         let _ = self.child.kill();
+        self.guard = None;
         let _ = self.child.wait();
     }
 }

@@ -7,8 +7,10 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 
-use crate::network::{Claim, Network, Tornet, is_owned};
+use crate::claim::{Claim, is_owned};
+use crate::network::Network;
 use crate::tools::Tools;
+use crate::tornet::Tornet;
 
 /// The environment variable that names the directory of a running network which [`shared`] joins.
 pub const TORNET_VARIABLE: &str = "ORMESH_TORNET";
