@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, say, test};
+use crate::{audit, demo, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Plays the README's transcript with the real program, on two hosts over a private Tor network
+    Demo(DemoArgs),
     /// Checks everything: format, clippy, build, tests, docs. Last line: `N passed, N failed`
     Test(TestArgs),
     /// Gets the tools that tests and demo need, and says where they are
@@ -40,6 +42,21 @@ impl InstallArgs {
     fn install(self) -> Install {
         if self.no_install { Install::ListOnly } else { Install::Yes }
     }
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Over the public Tor network, which takes longer
+    #[arg(long)]
+    live: bool,
+    /// Stay up before the revocation, and say how to play with it
+    #[arg(long)]
+    keep: bool,
+    /// Build ormesh with optimisations
+    #[arg(long)]
+    release: bool,
 }
 
 #[derive(Args)]
@@ -86,6 +103,12 @@ pub(crate) fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Demo(args) => {
+            let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            demo::run(&tools, demo::Options { live: args.live, keep: args.keep, release: args.release })
+        }
         Command::Test(args) => {
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);

@@ -119,8 +119,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// A command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    let program = Path::new(command.get_program());
+    let mut words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    if program.ends_with("setpriv") && words.first().is_some_and(|word| word == "--pdeathsig") {
+        // How it is started is not what it is.
+        words.drain(..3);
+        return words.join(" ");
+    }
+    words.insert(0, program.file_name().unwrap_or(program.as_os_str()).to_string_lossy());
+    words.join(" ")
 }
 
 /// The last `count` lines of `text`.

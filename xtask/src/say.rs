@@ -16,6 +16,8 @@ pub(crate) enum Colour {
     Green = 32,
     /// A heading.
     Blue = 34,
+    /// A second host's prompt.
+    Magenta = 35,
     /// Something of less weight.
     Grey = 90,
 }

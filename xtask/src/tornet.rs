@@ -2,7 +2,7 @@
 //!
 //! What such a network is made of is the `tornet` package's; this file starts it once, waits for it and ends it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,6 +62,11 @@ impl Tornet {
     /// Its directory, the value of `ORMESH_TORNET`.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The torrc lines by which a tor joins it, the value of `ORMESH_TOR_NETWORK`.
+    pub(crate) fn client_torrc(&self) -> PathBuf {
+        self.dir.path().join("client.torrc")
     }
 
     /// The id of its process.

@@ -36,6 +36,11 @@ impl Workspace {
         self.target.join("debug").join(name)
     }
 
+    /// A program of the workspace, built in the `release` profile.
+    pub(crate) fn released(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
     /// The cargo that started xtask, in the workspace's root.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo(&self.root);

@@ -19,7 +19,7 @@ pub(super) struct Cache {
 }
 
 /// The directory for all that xtask keeps: `$ORMESH_CACHE`, `$XDG_CACHE_HOME/ormesh-dev` or `~/.cache/ormesh-dev`.
-pub(crate) fn base() -> Result<PathBuf> {
+pub(super) fn base() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let dir = set("ORMESH_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("ormesh-dev")))
@@ -36,6 +36,11 @@ impl Cache {
     /// The cache of this machine's user.
     pub(super) fn open() -> Result<Cache> {
         Ok(Cache { base: base()? })
+    }
+
+    /// The directory for all that xtask keeps.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
     }
 
     /// Where the tools are.

@@ -41,6 +41,7 @@ pub(crate) enum Prepared {
 /// The tools of the cache, ready to run.
 pub(crate) struct Tools {
     bin: PathBuf,
+    cache: PathBuf,
 }
 
 /// The oldest tor that ormesh works with.
@@ -72,8 +73,7 @@ impl Tools {
         if !libraries_there {
             return Ok(Prepared::Listed);
         }
-        let tools = Tools { bin: cache.bin() };
-        Ok(Prepared::Ready(tools))
+        Ok(Prepared::Ready(Tools { bin: cache.bin(), cache: cache.base().to_owned() }))
     }
 
     /// Makes the next [`Tools::prepare`] unpack everything again.
@@ -94,7 +94,7 @@ impl Tools {
         let tor = process::find("tor").context("tor has just been found")?;
         check_tor(&tor)?;
         let bin = tor.parent().context("a program is in a directory")?.to_owned();
-        Ok(Tools { bin })
+        Ok(Tools { bin, cache: cache::base()? })
     }
 
     /// The directory to put first in `PATH`.
@@ -114,6 +114,7 @@ impl Tools {
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let path = std::env::join_paths(path).unwrap_or_else(|_| self.bin.clone().into());
         vec![
+            ("ORMESH_CACHE", self.cache.clone().into()),
             ("ORMESH_TOR", self.path("tor").into()),
             ("ORMESH_TOR_GENCERT", self.path("tor-gencert").into()),
             ("PATH", path),
