@@ -11,6 +11,8 @@ mod interrupt;
 #[cfg(unix)]
 mod process;
 #[cfg(unix)]
+mod procfs;
+#[cfg(unix)]
 mod say;
 #[cfg(unix)]
 mod setup;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::interrupt;
+use crate::{interrupt, procfs};
 
 /// How often a wait looks again.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
@@ -45,28 +45,31 @@ impl Owned {
         self.child.try_wait().with_context(|| format!("failed to ask after: {}", self.name))
     }
 
-    /// Ends it by steps: ask, wait, kill. Ending what has ended does nothing.
+    /// Ends it and all that it started, by steps: ask it, wait, kill. Ending what has ended does nothing.
     pub(crate) fn end(&mut self) {
-        self.ask();
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Known only as long as it runs: what it started passes to another parent when it ends.
+        let family = procfs::family(self.child.id());
+        send(self.child.id(), Signal::TERM);
         let deadline = Instant::now() + GRACE;
-        while matches!(self.child.try_wait(), Ok(None)) {
+        while matches!(self.child.try_wait(), Ok(None)) || family.iter().any(|id| procfs::is_running(*id)) {
             if Instant::now() >= deadline {
-                // Both fail only if it has ended in between, which is what is wanted.
-                let _ = self.child.kill();
+                family.iter().filter(|id| procfs::is_running(**id)).for_each(|id| send(*id, Signal::KILL));
+                // It fails only if it has been waited for, which is what is wanted.
                 let _ = self.child.wait();
                 return;
             }
             thread::sleep(POLL);
         }
     }
+}
 
-    fn ask(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None))
-            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-        {
-            // It fails only if the process has ended in between.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+/// Sends a signal; that fails only if the process has ended in between.
+fn send(id: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
     }
 }
 

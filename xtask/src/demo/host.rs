@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{backend, probe, screen};
+use super::{backend, screen};
 use crate::process::{self, Owned};
+use crate::procfs;
 use crate::say::Colour;
 use crate::setup::Tools;
 
@@ -163,7 +164,7 @@ impl Host {
     /// Types `ormesh agent stop`, and waits until the agent has ended.
     pub(super) fn stop_agent(&mut self) -> Result<()> {
         if let Some(id) = self.agent_id() {
-            self.ended.extend(probe::family(id));
+            self.ended.extend(procfs::family(id));
         }
         self.ormesh(&["agent", "stop"])?;
         let Some(mut agent) = self.agent.take() else { return Ok(()) };
@@ -179,6 +180,15 @@ impl Host {
     pub(super) fn end(&mut self) {
         if let Some(mut agent) = self.agent.take() {
             agent.end();
+        }
+    }
+
+    /// Fails if the agent has ended by itself.
+    pub(super) fn check_agent(&mut self) -> Result<()> {
+        let Some(agent) = &mut self.agent else { bail!("{}'s agent was not started", self.name) };
+        match agent.ended()? {
+            Some(status) => bail!("{}'s agent has ended: {status}", self.name),
+            None => Ok(()),
         }
     }
 

@@ -21,7 +21,7 @@ use self::timings::Timings;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
-use crate::{interrupt, process, say};
+use crate::{interrupt, process, procfs, say};
 
 /// What the demo was asked to be.
 #[derive(Clone, Copy)]
@@ -137,10 +137,10 @@ impl Stage {
         let mut started = Vec::new();
         for id in [self.laptop.agent_id(), self.server.agent_id(), Some(self.sshd.id())].into_iter().flatten()
         {
-            started.extend(probe::family(id));
+            started.extend(procfs::family(id));
         }
         if let Some(network) = &self.network {
-            started.extend(probe::family(network.id()));
+            started.extend(procfs::family(network.id()));
         }
         started.extend(self.laptop.ended_ids());
         started.extend(self.server.ended_ids());
@@ -154,7 +154,7 @@ impl Stage {
         }
         self.dir.close().context("failed to remove the demo's directory")?;
         process::wait_for("all processes to end", Duration::from_secs(20), || {
-            Ok(started.iter().all(|id| !probe::is_running(*id)).then_some(()))
+            Ok(started.iter().all(|id| !procfs::is_running(*id)).then_some(()))
         })?;
         Ok(started.len())
     }

@@ -15,7 +15,7 @@ use super::host::Host;
 use super::timings::Timings;
 use super::{Options, Stage, backend, probe};
 use crate::setup::Tools;
-use crate::{process, say};
+use crate::{process, procfs, say};
 
 /// The client's name in the README's transcript.
 const CLIENT: &str = "my-MacBook";
@@ -118,8 +118,15 @@ pub(super) fn play(stage: &mut Stage, tools: &Tools, options: Options, timings: 
     say::outcome(true, "the session has ended");
     match fetch(&stage.laptop, import, limit) {
         Ok(body) => bail!("the revoked client still got a page: {body}"),
-        Err(error) => say::outcome(true, &format!("it is out: {error}")),
+        Err(_) => say::outcome(true, "no page: the client is out"),
     }
+    // It must be out because it was revoked, not because something died.
+    stage.laptop.check_agent()?;
+    stage.server.check_agent()?;
+    ensure!(
+        probe::get(here(stage.page.port()), limit)? == stage.page.text(),
+        "expected the page to be served still"
+    );
     let status = stage.server.ormesh(&["status"])?;
     ensure!(!status.contains(CLIENT), "expected no client in the status");
     stage.laptop.ormesh(&["status"])?;
@@ -196,10 +203,10 @@ fn write_ssh_config(stage: &Stage, stanza: &str, proxy: &str, address: &str) -> 
 fn weigh(stage: &Stage, timings: &mut Timings) {
     for host in [&stage.server, &stage.laptop] {
         let Some(id) = host.agent_id() else { continue };
-        if let Some(kib) = probe::resident(id) {
+        if let Some(kib) = procfs::resident(id) {
             timings.add_size(&format!("{}: memory of the agent", host.name()), kib);
         }
-        let children: u64 = probe::family(id).iter().skip(1).filter_map(|id| probe::resident(*id)).sum();
+        let children: u64 = procfs::family(id).iter().skip(1).filter_map(|id| procfs::resident(*id)).sum();
         timings.add_size(&format!("{}: memory of its tor", host.name()), children);
     }
 }
