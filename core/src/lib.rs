@@ -5,4 +5,6 @@
 pub mod engine;
 pub mod ipc;
 pub mod model;
+pub mod plan;
 pub mod secrets;
+pub mod store;

@@ -202,21 +202,21 @@ pub fn write(document: &mut DocumentMut, config: &Config) {
 
     write_exports(root, config);
     write_map(root, "client", &config.clients, |table, client| {
-        set(table, "address", Some(client.address.to_string().into()));
-        set(table, "key", Some(client.key.to_string().into()));
+        set_text(table, "address", &client.address);
+        set_text(table, "key", &client.key);
         set(table, "ports", client.ports.as_ref().map(ports));
         set(table, "expires", client.expires.map(|day| day.to_string().into()));
         set(table, "requested", client.requested.then(|| true.into()));
     });
     write_map(root, "remote", &config.remotes, |table, remote| {
-        set(table, "address", Some(remote.address.to_string().into()));
-        set(table, "key", Some(remote.key.to_string().into()));
+        set_text(table, "address", &remote.address);
+        set_text(table, "key", &remote.key);
         set(table, "expires", remote.expires.map(|day| day.to_string().into()));
         set(table, "ports", (!remote.ports.is_empty()).then(|| ports(&remote.ports)));
         write_imports(table, remote);
     });
     write_map(root, "request", &config.requests, |table, key| {
-        set(table, "key", Some(key.to_string().into()));
+        set_text(table, "key", key);
     });
 }
 
@@ -239,7 +239,7 @@ fn write_exports(root: &mut Table, config: &Config) {
     };
     let wanted = config.exports.iter().map(|(port, export)| (*port, export)).collect();
     write_list(root, "export", wanted, port_of, |table, port, export| {
-        set(table, "target", Some(export.target.to_string().into()));
+        set_text(table, "target", &export.target);
         let differs = export.target.port() != Some(*port);
         set(table, "port", (differs || table.contains_key("port")).then(|| i64::from(port.get()).into()));
         set(table, "allow-lan", export.allow_lan.then(|| true.into()));
@@ -251,7 +251,7 @@ fn write_imports(remote_table: &mut Table, remote: &Remote) {
     let wanted = remote.imports.iter().map(|(listen, import)| (listen.clone(), import)).collect();
     write_list(remote_table, "import", wanted, listen_of, |table, listen, import| {
         set(table, "remote-port", Some(i64::from(import.remote_port.get()).into()));
-        set(table, "listen", Some(listen.to_string().into()));
+        set_text(table, "listen", listen);
         let half_close = match import.half_close {
             HalfClose::Hold => table.contains_key("half-close").then_some("hold"),
             HalfClose::Pass => Some("pass"),
@@ -334,6 +334,14 @@ fn child<'a>(parent: &'a mut Table, key: &str, implicit: bool) -> &'a mut Table 
 
 fn ports(ports: &BTreeSet<Port>) -> Value {
     Value::Array(ports.iter().map(|port| i64::from(port.get())).collect::<Array>())
+}
+
+/// Sets a text unless the one that is there means the same (`22` for `127.0.0.1:22`).
+fn set_text<T: std::str::FromStr + PartialEq + ToString>(table: &mut Table, key: &str, new: &T) {
+    let old = table.get(key).and_then(Item::as_str).and_then(|text| text.parse().ok());
+    if old.as_ref() != Some(new) {
+        set(table, key, Some(new.to_string().into()));
+    }
 }
 
 /// Sets, changes or removes a value; one that is the same already keeps its decoration.
