@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ormesh_core::model::address::{ListenAddr, Port, Target};
 use ormesh_core::model::day::Day;
+use ormesh_core::model::invite::JoinRequest;
+use ormesh_core::model::keys::ClientPublicKey;
 use ormesh_core::model::name::{ClientName, RemoteName};
 use ormesh_core::model::onion::OnionAddress;
 use ormesh_core::model::problem::{Problem, ProblemKind};
@@ -16,22 +18,22 @@ use ormesh_core::model::store_kind::StoreKind;
 const QUOTABLE: usize = 80;
 
 /// Reads a client's name.
-pub fn client_name(text: &str) -> Result<ClientName, Problem> {
+pub(crate) fn client_name(text: &str) -> Result<ClientName, Problem> {
     parse(text, "as in my-MacBook")
 }
 
 /// Reads a remote's name.
-pub fn remote_name(text: &str) -> Result<RemoteName, Problem> {
+pub(crate) fn remote_name(text: &str) -> Result<RemoteName, Problem> {
     parse(text, "as in website")
 }
 
 /// Reads a port.
-pub fn port(text: &str) -> Result<Port, Problem> {
+pub(crate) fn port(text: &str) -> Result<Port, Problem> {
     parse(text, "as in 22")
 }
 
 /// Reads an export's target.
-pub fn target(text: &str) -> Result<Target, Problem> {
+pub(crate) fn target(text: &str) -> Result<Target, Problem> {
     if is_number(text) {
         port(text)?;
     }
@@ -39,17 +41,17 @@ pub fn target(text: &str) -> Result<Target, Problem> {
 }
 
 /// Reads a listening address.
-pub fn listen(text: &str) -> Result<ListenAddr, Problem> {
+pub(crate) fn listen(text: &str) -> Result<ListenAddr, Problem> {
     parse(text, "as in 127.0.0.1:10022, [::1]:10022, 10022 or unix:/run/user/1000/app.sock")
 }
 
 /// Reads the name of a secret store.
-pub fn store_kind(text: &str) -> Result<StoreKind, Problem> {
+pub(crate) fn store_kind(text: &str) -> Result<StoreKind, Problem> {
     parse(text, "ormesh secrets status shows the one in use")
 }
 
 /// Reads a last day, which must not be over.
-pub fn expiry(text: &str) -> Result<Day, Problem> {
+pub(crate) fn expiry(text: &str) -> Result<Day, Problem> {
     let today = today();
     let day = Day::parse_expiry(no_invite(text)?, today)
         .map_err(|error| usage(error, "as in 30d, 12w or 2027-06-30"))?;
@@ -59,9 +61,14 @@ pub fn expiry(text: &str) -> Result<Day, Problem> {
     }
 }
 
+/// Reads a join request: the key that its maker is to be known by.
+pub(crate) fn request(text: &str) -> Result<ClientPublicKey, Problem> {
+    JoinRequest::parse(text).map(|request| request.key).map_err(|error| usage(&error, error.hint()))
+}
+
 /// An export as `export delete` takes it: by the port that clients see, or by where it leads.
 #[derive(Clone)]
-pub enum ExportRef {
+pub(crate) enum ExportRef {
     /// The virtual port.
     Port(Port),
     /// The target, as `status` lists it.
@@ -69,7 +76,7 @@ pub enum ExportRef {
 }
 
 /// Reads an export: a number is its port.
-pub fn export_ref(text: &str) -> Result<ExportRef, Problem> {
+pub(crate) fn export_ref(text: &str) -> Result<ExportRef, Problem> {
     match is_number(text) {
         true => port(text).map(ExportRef::Port),
         false => target(text).map(ExportRef::Target),
@@ -78,7 +85,7 @@ pub fn export_ref(text: &str) -> Result<ExportRef, Problem> {
 
 /// A remote as dialers take it: ssh and `ormesh nc` are given onion addresses by `remote ssh-config`.
 #[derive(Clone)]
-pub enum RemoteRef {
+pub(crate) enum RemoteRef {
     /// Its name here.
     Name(RemoteName),
     /// Its address.
@@ -86,7 +93,7 @@ pub enum RemoteRef {
 }
 
 /// Reads a remote's name or onion address.
-pub fn remote_ref(text: &str) -> Result<RemoteRef, Problem> {
+pub(crate) fn remote_ref(text: &str) -> Result<RemoteRef, Problem> {
     match text.to_ascii_lowercase().ends_with(".onion") {
         true => parse(text, "ormesh remote list shows the addresses").map(RemoteRef::Address),
         false => remote_name(text).map(RemoteRef::Name),
@@ -95,7 +102,7 @@ pub fn remote_ref(text: &str) -> Result<RemoteRef, Problem> {
 
 /// Ports to grant.
 #[derive(Clone)]
-pub enum PortOrAll {
+pub(crate) enum PortOrAll {
     /// This one.
     Port(Port),
     /// Every port that is exported, now and later.
@@ -103,7 +110,7 @@ pub enum PortOrAll {
 }
 
 /// Reads a port or `all`.
-pub fn port_or_all(text: &str) -> Result<PortOrAll, Problem> {
+pub(crate) fn port_or_all(text: &str) -> Result<PortOrAll, Problem> {
     match text {
         "all" => Ok(PortOrAll::All),
         _ => parse(text, "as in 22, or all").map(PortOrAll::Port),
@@ -111,7 +118,7 @@ pub fn port_or_all(text: &str) -> Result<PortOrAll, Problem> {
 }
 
 /// The ports of repeated `--port` options; all of them when `all` is among them. None when none was given.
-pub fn granted(ports: Vec<PortOrAll>) -> Option<Option<BTreeSet<Port>>> {
+pub(crate) fn granted(ports: Vec<PortOrAll>) -> Option<Option<BTreeSet<Port>>> {
     let each = ports.iter().map(|port| match port {
         PortOrAll::Port(port) => Some(*port),
         PortOrAll::All => None,
@@ -121,7 +128,7 @@ pub fn granted(ports: Vec<PortOrAll>) -> Option<Option<BTreeSet<Port>>> {
 
 /// An end to access, or none.
 #[derive(Clone)]
-pub enum DayOrNever {
+pub(crate) enum DayOrNever {
     /// The last day.
     Day(Day),
     /// No end.
@@ -129,7 +136,7 @@ pub enum DayOrNever {
 }
 
 /// Reads a last day or `never`.
-pub fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
+pub(crate) fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
     match text {
         "never" => Ok(DayOrNever::Never),
         _ => expiry(text).map(DayOrNever::Day),
@@ -137,13 +144,13 @@ pub fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
 }
 
 /// The UTC day that it is now.
-pub fn today() -> Day {
+pub(crate) fn today() -> Day {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Day::from_unix(now.as_secs())
 }
 
 /// What may be said back of an argument: all but an invite or a key.
-pub fn quotable(text: String) -> String {
+pub(crate) fn quotable(text: String) -> String {
     match may_be_secret(&text) || text.len() > QUOTABLE {
         true => format!("({} characters)", text.chars().count()),
         false => text,

@@ -1,40 +1,39 @@
 //! The host that the commands act on: asks its agent, or does the same without one, and sorts the answers.
 
-use ormesh_core::agent;
+use crate::shim::store::paths::Paths;
+use crate::shim::{agent, store};
 use ormesh_core::ipc::client::Client;
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::status::Status;
-use ormesh_core::store;
-use ormesh_core::store::paths::Paths;
 
 use crate::output;
 
 /// This user's host, as the environment names it.
-pub struct Host {
+pub(crate) struct Host {
     paths: Paths,
 }
 
 impl Host {
     /// Finds the host's directories.
-    pub fn from_env() -> Result<Self, Problem> {
+    pub(crate) fn from_env() -> Result<Self, Problem> {
         Paths::from_env().map(|paths| Self { paths })
     }
 
     /// Where its files are.
-    pub fn paths(&self) -> &Paths {
+    pub(crate) fn paths(&self) -> &Paths {
         &self.paths
     }
 
     /// Its directories, for a verb that keeps them.
-    pub fn into_paths(self) -> Paths {
+    pub(crate) fn into_paths(self) -> Paths {
         self.paths
     }
 
     /// Asks, with or without an agent.
-    pub async fn ask(&self, request: Request) -> Result<Response, Problem> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Problem> {
         match agent::ask(&self.paths, request).await? {
             Response::Refused(problem) => Err(problem),
             response => Ok(response),
@@ -42,12 +41,12 @@ impl Host {
     }
 
     /// Makes a change that touches no secret.
-    pub async fn edit(&self, edit: Edit) -> Result<(), Problem> {
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<(), Problem> {
         self.done(Request::Edit(edit)).await
     }
 
     /// Has something done, and says what follows from it.
-    pub async fn done(&self, request: Request) -> Result<(), Problem> {
+    pub(crate) async fn done(&self, request: Request) -> Result<(), Problem> {
         match self.ask(request).await? {
             Response::Done { notes } => {
                 output::notes(notes);
@@ -58,7 +57,7 @@ impl Host {
     }
 
     /// Asks for an invite or a line of key material, and says what follows from it.
-    pub async fn invite(&self, request: Request) -> Result<Confidential, Problem> {
+    pub(crate) async fn invite(&self, request: Request) -> Result<Confidential, Problem> {
         match self.ask(request).await? {
             Response::Invite { text, notes } => {
                 output::notes(notes);
@@ -69,7 +68,7 @@ impl Host {
     }
 
     /// The whole state.
-    pub async fn status(&self) -> Result<Status, Problem> {
+    pub(crate) async fn status(&self) -> Result<Status, Problem> {
         match self.ask(Request::Status).await? {
             Response::Status(status) => Ok(*status),
             _ => Err(unexpected()),
@@ -77,7 +76,7 @@ impl Host {
     }
 
     /// The running agent, or that none runs.
-    pub async fn agent(&self) -> Result<Client, Problem> {
+    pub(crate) async fn agent(&self) -> Result<Client, Problem> {
         self.running().await?.ok_or_else(|| {
             Problem::new(ProblemKind::NotReady, "no agent runs")
                 .hint("start it: ormesh agent run, or systemctl --user start ormesh")
@@ -85,17 +84,17 @@ impl Host {
     }
 
     /// The running agent, if one runs.
-    pub async fn running(&self) -> Result<Option<Client>, Problem> {
+    pub(crate) async fn running(&self) -> Result<Option<Client>, Problem> {
         agent::connect(&self.paths).await
     }
 
     /// The configuration as it is on disk.
-    pub fn config(&self) -> Result<Config, Problem> {
+    pub(crate) fn config(&self) -> Result<Config, Problem> {
         store::load(&self.paths)
     }
 }
 
 /// An answer of another sort than the request has.
-pub fn unexpected() -> Problem {
+pub(crate) fn unexpected() -> Problem {
     Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
 }

@@ -14,7 +14,7 @@ const MAX: u64 = 64 * 1024;
 
 /// An invite, or where it is.
 #[derive(clap::Args)]
-pub struct InviteInput {
+pub(crate) struct InviteInput {
     /// The invite: ormesh1…, or a line of tor's .auth_private form. `-` reads standard input; left out, it is asked for
     /// without being shown
     #[arg(value_name = "INVITE", allow_hyphen_values = false)]
@@ -26,11 +26,13 @@ pub struct InviteInput {
 
 impl InviteInput {
     /// Reads it.
-    pub fn read(self) -> Result<Confidential, Problem> {
+    pub(crate) fn read(self) -> Result<Confidential, Problem> {
         let text = match (self.invite, self.file) {
             (Some(dash), None) if dash == "-" => from_reader(io::stdin().lock(), "standard input")?,
             (Some(text), _) => {
-                output::notes(["the invite stays in the shell's history; left out, it is asked for without being shown"]);
+                output::notes([
+                    "the invite stays in the shell's history; left out, it is asked for without being shown",
+                ]);
                 Zeroizing::new(text)
             }
             (None, Some(path)) => from_file(&path)?,
@@ -58,8 +60,9 @@ fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Prob
 
 fn from_prompt() -> Result<Zeroizing<String>, Problem> {
     if !io::stdin().is_terminal() {
-        return Err(Problem::new(ProblemKind::Usage, "INVITE is missing")
-            .hint("give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE"));
+        return Err(Problem::new(ProblemKind::Usage, "INVITE is missing").hint(
+            "give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE",
+        ));
     }
     rpassword::prompt_password("invite (not shown): ")
         .map(Zeroizing::new)

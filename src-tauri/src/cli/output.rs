@@ -8,32 +8,32 @@ use ormesh_core::model::problem::{Problem, ProblemKind};
 use serde::Serialize;
 
 /// How a verb ends: an exit code of its own, or what went wrong.
-pub type Outcome = anyhow::Result<ExitCode>;
+pub(crate) type Outcome = anyhow::Result<ExitCode>;
 
 /// The ordinary end.
-pub const DONE: Outcome = Ok(ExitCode::SUCCESS);
+pub(crate) const DONE: Outcome = Ok(ExitCode::SUCCESS);
 
 /// Prints a result, exactly as it is.
-pub fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
 /// Prints a result and ends its line.
-pub fn line(text: &str) -> io::Result<()> {
+pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
 }
 
 /// Prints a result as JSON for people and programs.
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(&serde_json::to_string_pretty(value)?)?)
 }
 
 /// Prints rows in aligned columns; the header is for terminals only, so that programs need not skip it.
-pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let header = io::stdout().is_terminal().then(|| header.map(str::to_owned));
     print(&columns(header.iter().chain(rows)))
 }
@@ -56,32 +56,32 @@ fn columns<'a, const N: usize>(rows: impl Iterator<Item = &'a [String; N]> + Clo
 }
 
 /// Says on standard error what follows from a result, or what to watch out for.
-pub fn notes<T: fmt::Display>(notes: impl IntoIterator<Item = T>) {
+pub(crate) fn notes<T: fmt::Display>(notes: impl IntoIterator<Item = T>) {
     for note in notes {
         complain(Colour::Yellow, "note:", &note);
     }
 }
 
 /// Says on standard error what could be done next.
-pub fn hint(text: impl fmt::Display) {
+pub(crate) fn hint(text: impl fmt::Display) {
     complain(Colour::Cyan, "hint:", &text);
 }
 
 /// Says on standard error what was done, to a person; a script has the exit code.
-pub fn said(text: impl fmt::Display) {
+pub(crate) fn said(text: impl fmt::Display) {
     if io::stderr().is_terminal() {
         always_said(text);
     }
 }
 
 /// Says on standard error what was done, to everyone.
-pub fn always_said(text: impl fmt::Display) {
+pub(crate) fn always_said(text: impl fmt::Display) {
     // Nobody may listen there; the exit code still says it.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Says a problem: one sentence, and one line on what to do.
-pub fn problem(problem: &Problem) {
+pub(crate) fn problem(problem: &Problem) {
     let sentence = match problem.message.contains(&problem.subject) {
         true => problem.message.clone(),
         false => format!("{}: {}", problem.subject, problem.message),
@@ -93,7 +93,7 @@ pub fn problem(problem: &Problem) {
 }
 
 /// Ends the process: says what went wrong, if anything did, and gives its exit code.
-pub fn finish(outcome: Outcome) -> ExitCode {
+pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     let error = match outcome {
         Ok(code) => return code,
         Err(error) => error,

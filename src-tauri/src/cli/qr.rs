@@ -6,12 +6,11 @@ use qrcode::{EcLevel, QrCode};
 use zeroize::Zeroizing;
 
 /// Draws a text, dark on light with its quiet zone, whatever the terminal's colours.
-pub fn draw(text: &str) -> Result<Zeroizing<String>, Problem> {
+pub(crate) fn draw(text: &str) -> Result<Zeroizing<String>, Problem> {
     let code = QrCode::with_error_correction_level(compact(text).as_bytes(), EcLevel::L)
         .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to draw the QR code: {error}")))?;
     // Half-blocks are drawn in the foreground colour, which most terminals have light on dark: so light modules are the blocks.
-    let drawing =
-        code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     Ok(Zeroizing::new(drawing))
 }
 

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 /// The path of this program, symbolic links resolved.
-pub fn path() -> anyhow::Result<PathBuf> {
+pub(crate) fn path() -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe().context("failed to find the path of this program")?;
     Ok(path.canonicalize().unwrap_or(path))
 }
 
 /// A `ProxyCommand` that dials by `ormesh nc` (ssh_config(5)): a shell reads it after ssh has replaced `%` tokens.
-pub fn proxy_command(path: &str) -> String {
+pub(crate) fn proxy_command(path: &str) -> String {
     let mut quoted = String::new();
     for c in path.chars() {
         match c {
@@ -26,7 +26,7 @@ pub fn proxy_command(path: &str) -> String {
 }
 
 /// A path as the first word of `ExecStart=` (systemd.service(5), systemd.syntax(7)).
-pub fn exec_start(path: &str) -> String {
+pub(crate) fn exec_start(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
     if path.chars().all(plain) {
         return path.to_owned();

@@ -9,7 +9,7 @@ use ormesh_core::model::problem::{Problem, ProblemKind};
 use crate::{args, output};
 
 /// Ends the process after a parse that gave no command: help and version are results, anything else is a usage problem.
-pub fn finish(error: &clap::Error) -> ExitCode {
+pub(crate) fn finish(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             output::finish(error.print().map(|()| ExitCode::SUCCESS).map_err(Into::into))

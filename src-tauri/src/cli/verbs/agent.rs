@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::shim::agent::{self, RunOptions};
 use clap::{Args, Subcommand};
-use ormesh_core::agent::{self, RunOptions};
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use tracing_subscriber::EnvFilter;
@@ -20,7 +20,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Subcommand)]
-pub enum Agent {
+pub(crate) enum Agent {
     /// Run tor and carry the connections, in the foreground; changes of the configuration apply at once
     Run(Run),
     /// End the running agent in order, and wait until it is gone
@@ -34,14 +34,14 @@ pub enum Agent {
 }
 
 #[derive(Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Accept a tor that is too old to be safe, for a private network
     #[arg(long)]
     allow_old_tor: bool,
 }
 
 impl Agent {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         match self {
             Self::Run(options) => options.run().await,
             Self::Stop => stop(&Host::from_env()?).await,

@@ -19,7 +19,7 @@ use crate::output::{self, DONE, Outcome};
 use crate::qr;
 
 #[derive(Subcommand)]
-pub enum Client {
+pub(crate) enum Client {
     /// Make an onion service for one client, and print the client's invite
     ///
     /// The keys are made here and at once: no tor, agent or network is needed. The same again prints the same invite,
@@ -42,7 +42,7 @@ pub enum Client {
 }
 
 #[derive(Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// What to call the client, as in my-MacBook
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -60,21 +60,21 @@ pub struct Add {
 }
 
 #[derive(Args)]
-pub struct Qr {
+pub(crate) struct Qr {
     /// Draw the invite as a QR code too, on standard error; standard output has the text alone
     #[arg(long)]
     qr: bool,
 }
 
 #[derive(Args)]
-pub struct List {
+pub(crate) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -84,7 +84,7 @@ pub struct Show {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// An invite: ormesh1…
     Ormesh,
     /// A line for tor's ClientOnionAuthDir, for Tor Browser, Orbot and plain tor
@@ -92,7 +92,7 @@ pub enum Format {
 }
 
 #[derive(Args)]
-pub struct Token {
+pub(crate) struct Token {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -104,7 +104,7 @@ pub struct Token {
 }
 
 #[derive(Args)]
-pub struct Rotate {
+pub(crate) struct Rotate {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -117,7 +117,7 @@ pub struct Rotate {
 
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
-pub struct Set {
+pub(crate) struct Set {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -130,14 +130,14 @@ pub struct Set {
 }
 
 #[derive(Args)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
 }
 
 impl Client {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { name, ports, expires, request, qr }) => {

@@ -7,14 +7,14 @@ use super::Cli;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// For which shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 impl Completions {
-    pub fn run(self) -> Outcome {
+    pub(crate) fn run(self) -> Outcome {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "ormesh", &mut text);
         output::print(&String::from_utf8_lossy(&text))?;

@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
-pub enum Config {
+pub(crate) enum Config {
     /// Print where the configuration is
     Path,
     /// Print a setting; without KEY, all of them
@@ -29,13 +29,13 @@ Settings:
 
 #[derive(Args)]
 #[command(after_help = SETTINGS)]
-pub struct Get {
+pub(crate) struct Get {
     /// Which setting, as in agent.socks-addr
     key: Option<String>,
 }
 
 #[derive(Args)]
-pub struct Set {
+pub(crate) struct Set {
     /// Which setting, as in agent.socks-addr
     key: String,
     /// Its new value
@@ -43,7 +43,7 @@ pub struct Set {
 }
 
 impl Config {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Path => output::line(&host.paths().config.display().to_string())?,

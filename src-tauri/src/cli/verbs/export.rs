@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
-pub enum Export {
+pub(crate) enum Export {
     /// Offer a port
     Add(Add),
     /// List what is offered
@@ -23,7 +23,7 @@ pub enum Export {
 }
 
 #[derive(Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// Where connections go: a port of this host, ADDRESS:PORT or unix:PATH
     #[arg(value_name = "[ADDRESS:]PORT", value_parser = args::target)]
     target: Target,
@@ -36,21 +36,21 @@ pub struct Add {
 }
 
 #[derive(Args)]
-pub struct List {
+pub(crate) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The port under which clients reach it, or where it leads
     #[arg(value_name = "PORT", value_parser = args::export_ref)]
     export: ExportRef,
 }
 
 impl Export {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { target, port, allow_lan }) => {
@@ -92,7 +92,9 @@ fn only_port(status: &Status, target: &Target) -> Result<Port, Problem> {
         [port] => Ok(port),
         [] => Err(Problem::new(ProblemKind::Refused, format!("{target} is not exported"))
             .hint("ormesh export list shows what is")),
-        [first, ..] => Err(Problem::new(ProblemKind::Refused, format!("{target} is exported under several ports"))
-            .hint(format!("name the port: ormesh export delete {first}"))),
+        [first, ..] => {
+            Err(Problem::new(ProblemKind::Refused, format!("{target} is exported under several ports"))
+                .hint(format!("name the port: ormesh export delete {first}")))
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
-pub enum Import {
+pub(crate) enum Import {
     /// Listen at a local address and carry its connections to a remote's port
     Add(Add),
     /// List the imports
@@ -28,7 +28,7 @@ pub enum Import {
 }
 
 #[derive(Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// Which remote
     #[arg(value_parser = args::remote_name)]
     remote: RemoteName,
@@ -45,7 +45,7 @@ pub struct Add {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum HalfClose {
+pub(crate) enum HalfClose {
     /// Keep the connection until the reply has come
     Hold,
     /// End the connection at once
@@ -53,7 +53,7 @@ pub enum HalfClose {
 }
 
 #[derive(Args)]
-pub struct List {
+pub(crate) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +61,7 @@ pub struct List {
 
 #[derive(Args)]
 #[command(allow_missing_positional = true)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// Of which remote; can be left out
     #[arg(value_parser = args::remote_name)]
     remote: Option<RemoteName>,
@@ -71,7 +71,7 @@ pub struct Delete {
 }
 
 impl Import {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { remote, remote_port, listen, half_close }) => {

@@ -9,14 +9,14 @@ use super::Cli;
 use crate::output::{DONE, Outcome};
 
 #[derive(Args)]
-pub struct Man {
+pub(crate) struct Man {
     /// Where to write them; made when it is missing
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 }
 
 impl Man {
-    pub fn run(self) -> Outcome {
+    pub(crate) fn run(self) -> Outcome {
         let place = || format!("failed to write the man pages to {}", self.directory.display());
         std::fs::create_dir_all(&self.directory).with_context(place)?;
         clap_mangen::generate_to(Cli::command(), &self.directory).with_context(place)?;

@@ -63,14 +63,14 @@ Environment:
 /// ports. Every export is an onion service that only its client can find and reach.
 #[derive(Parser)]
 #[command(name = "ormesh", version, after_help = AFTER_HELP, arg_required_else_help = true, infer_subcommands = false)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// What can be done.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Show this host: its exports, clients, remotes and imports, as YAML
     Status(status::Status),
     /// Offer ports of this host, or of its LAN, to clients
@@ -111,7 +111,7 @@ pub enum Verb {
 
 impl Verb {
     /// Does it.
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         match self {
             Self::Status(verb) => verb.run().await,
             Self::Export(verb) => verb.run().await,

@@ -17,7 +17,7 @@ use crate::output::{DONE, Outcome};
 const BUFFER: usize = 64 * 1024;
 
 #[derive(Args)]
-pub struct Nc {
+pub(crate) struct Nc {
     /// Which remote, by its name or its onion address
     #[arg(value_parser = args::remote_ref)]
     remote: RemoteRef,
@@ -27,7 +27,7 @@ pub struct Nc {
 }
 
 impl Nc {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         let remote = resolve(&host, self.remote)?;
         let request = Request::Connect { remote, port: self.port };
@@ -38,7 +38,7 @@ impl Nc {
 }
 
 /// The name of the remote that was meant.
-pub fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName, Problem> {
+pub(crate) fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName, Problem> {
     let address = match remote {
         RemoteRef::Name(name) => return Ok(name),
         RemoteRef::Address(address) => address,

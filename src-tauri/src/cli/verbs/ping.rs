@@ -19,7 +19,7 @@ use super::nc::resolve;
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
-pub struct Ping {
+pub(crate) struct Ping {
     /// Which remote, by its name or its onion address
     #[arg(value_parser = args::remote_ref)]
     remote: RemoteRef,
@@ -40,7 +40,7 @@ struct Tally {
 }
 
 impl Ping {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         let remote = resolve(&host, self.remote.clone())?;
         let mut tally = Tally::default();
@@ -107,7 +107,8 @@ mod tests {
     fn an_answer_is_one_line() {
         let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
         let port = Port::new(22);
-        let mut pong = Pong { address, connect: 812, round_trip: Some(340), ports: vec![(port.unwrap(), true)] };
+        let mut pong =
+            Pong { address, connect: 812, round_trip: Some(340), ports: vec![(port.unwrap(), true)] };
         assert_eq!(describe(&pong, port), "connected in 812 ms, round trip 340 ms, port 22 open");
         assert!(describe(&pong, Port::new(80)).ends_with("port 80 not granted"));
         pong.round_trip = None;

@@ -16,7 +16,7 @@ use crate::invite_input::InviteInput;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
-pub enum Remote {
+pub(crate) enum Remote {
     /// Add a host by the invite that it made
     Add(Add),
     /// List the remotes
@@ -39,7 +39,7 @@ pub enum Remote {
 }
 
 #[derive(Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// What to call the remote, as in website
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
@@ -51,14 +51,14 @@ pub struct Add {
 }
 
 #[derive(Args)]
-pub struct List {
+pub(crate) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// Which remote
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
@@ -68,28 +68,28 @@ pub struct Show {
 }
 
 #[derive(Args)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// Which remote, or which request that waits for its invite
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
 }
 
 #[derive(Args)]
-pub struct JoinRequest {
+pub(crate) struct JoinRequest {
     /// What the remote will be called
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
 }
 
 #[derive(Args)]
-pub struct Export {
+pub(crate) struct Export {
     /// Which remote
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
 }
 
 impl Remote {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { name, invite, replace }) => {
@@ -130,10 +130,8 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
         let state = remote.state.as_ref().map(remote_state).unwrap_or_default();
         [remote.name.to_string(), remote.address.to_string(), remote.imports.len().to_string(), state]
     });
-    let requests = status
-        .requests
-        .iter()
-        .map(|name| [name.to_string(), "-".into(), "0".into(), "requested".into()]);
+    let requests =
+        status.requests.iter().map(|name| [name.to_string(), "-".into(), "0".into(), "requested".into()]);
     let rows: Vec<_> = remotes.chain(requests).collect();
     Ok(output::table(["NAME", "ADDRESS", "IMPORTS", "STATE"], &rows)?)
 }
@@ -164,7 +162,8 @@ fn details(remote: &RemoteStatus) -> String {
         text.push_str(&format!("state: {}\n", remote_state(state)));
     }
     for import in &remote.imports {
-        let state = import.state.as_ref().map(|state| format!(", {}", import_state(state))).unwrap_or_default();
+        let state =
+            import.state.as_ref().map(|state| format!(", {}", import_state(state))).unwrap_or_default();
         text.push_str(&format!("import: port {} at {}{state}\n", import.remote_port, import.listen));
     }
     text

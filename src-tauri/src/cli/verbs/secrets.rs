@@ -9,7 +9,7 @@ use crate::host::{self, Host};
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
-pub enum Secrets {
+pub(crate) enum Secrets {
     /// Say which store is in use, whether it can be used now, and whether it has what is needed
     Status(Status),
     /// Move every key to another store; safe to interrupt
@@ -19,21 +19,21 @@ pub enum Secrets {
 }
 
 #[derive(Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub struct Migrate {
+pub(crate) struct Migrate {
     /// Where to: os-keyring or file
     #[arg(long, value_name = "STORE", value_parser = args::store_kind)]
     to: StoreKind,
 }
 
 impl Secrets {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
             Self::Status(Status { json }) => match host.ask(Request::SecretsStatus).await? {

@@ -1,6 +1,6 @@
 //! `ormesh ssh`: ssh with this program as its dialer, so that nothing need be configured.
 
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use clap::Args;
 use ormesh_core::model::edit::find;
@@ -12,7 +12,7 @@ use crate::output::Outcome;
 use crate::{args, this_binary};
 
 #[derive(Args)]
-pub struct Ssh {
+pub(crate) struct Ssh {
     /// Which remote, and as whom if not by your own name there
     #[arg(value_name = "[USER@]REMOTE", value_parser = destination)]
     destination: Destination,
@@ -33,9 +33,12 @@ fn destination(text: &str) -> Result<Destination, Problem> {
         None => (None, text),
     };
     let user = match user {
-        Some("") => return Err(Problem::new(ProblemKind::Usage, "the user name is empty").hint("as in root@website")),
+        Some("") => {
+            return Err(Problem::new(ProblemKind::Usage, "the user name is empty").hint("as in root@website"));
+        }
         Some(user) if user.starts_with('-') => {
-            return Err(Problem::new(ProblemKind::Usage, "a user name does not start with a hyphen").hint("as in root@website"));
+            return Err(Problem::new(ProblemKind::Usage, "a user name does not start with a hyphen")
+                .hint("as in root@website"));
         }
         user => user.map(str::to_owned),
     };
@@ -43,7 +46,7 @@ fn destination(text: &str) -> Result<Destination, Problem> {
 }
 
 impl Ssh {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         let config = host.config()?;
         let address = find(&config.remotes, "remote", &self.destination.remote)?.address;
@@ -58,12 +61,8 @@ impl Ssh {
 
 /// The remote's name stays ssh's host name, so that a `Host` stanza of the user's applies; its address is what known_hosts keeps.
 fn arguments(destination: &Destination, address: &str, proxy: &str) -> Vec<String> {
-    let mut args = vec![
-        "-o".into(),
-        format!("ProxyCommand={proxy}"),
-        "-o".into(),
-        format!("HostName={address}"),
-    ];
+    let mut args =
+        vec!["-o".into(), format!("ProxyCommand={proxy}"), "-o".into(), format!("HostName={address}")];
     if let Some(user) = &destination.user {
         args.extend(["-l".into(), user.clone()]);
     }
@@ -82,7 +81,7 @@ fn run(mut ssh: Command) -> Outcome {
 fn run(mut ssh: Command) -> Outcome {
     let status = ssh.status().map_err(|error| not_found(&error))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(255)))
+    Ok(std::process::ExitCode::from(code.unwrap_or(255)))
 }
 
 fn not_found(error: &std::io::Error) -> Problem {

@@ -18,7 +18,7 @@ use crate::{args, output, this_binary};
 const NC_DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
-pub struct SshConfig {
+pub(crate) struct SshConfig {
     /// Which remote
     #[arg(value_parser = args::remote_name)]
     name: RemoteName,
@@ -28,7 +28,7 @@ pub struct SshConfig {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Proxy {
+pub(crate) enum Proxy {
     /// `nc -X 5`, as OpenBSD's and macOS's have it
     Nc,
     /// This program
@@ -36,14 +36,17 @@ pub enum Proxy {
 }
 
 impl SshConfig {
-    pub fn run(self, host: &Host) -> anyhow::Result<()> {
+    pub(crate) fn run(self, host: &Host) -> anyhow::Result<()> {
         let config = host.config()?;
         let address = find(&config.remotes, "remote", &self.name)?.address;
         let command = match (self.proxy, config.agent.socks_addr) {
             (Some(Proxy::Nc), None) => {
-                return Err(Problem::new(ProblemKind::Refused, "nc needs the agent's SOCKS address, which is off")
-                    .hint("ormesh config set agent.socks-addr 127.0.0.1:9250, or use --proxy ormesh")
-                    .into());
+                return Err(Problem::new(
+                    ProblemKind::Refused,
+                    "nc needs the agent's SOCKS address, which is off",
+                )
+                .hint("ormesh config set agent.socks-addr 127.0.0.1:9250, or use --proxy ormesh")
+                .into());
             }
             (Some(Proxy::Nc), Some(socks)) => nc_command(socks),
             (None, Some(socks)) if nc_speaks_socks() => nc_command(socks),
@@ -105,7 +108,8 @@ usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
 \t\t-X proto\tProxy protocol: \"4\", \"5\" (SOCKS) or \"connect\"
 \t\t-x addr[:port]\tSpecify proxy address and port
 ";
-    const MACOS: &str = "usage: nc [-46AacCDdEFhklMnOortUuvz] [-K tc] [-b boundif] [-i interval] [-p source_port]
+    const MACOS: &str =
+        "usage: nc [-46AacCDdEFhklMnOortUuvz] [-K tc] [-b boundif] [-i interval] [-p source_port]
 \t  [-s source_ip_address] [-w timeout] [-X proxy_version]
 \t  [-x proxy_address[:port]] [hostname] [port[s]]
 \tCommand Summary:

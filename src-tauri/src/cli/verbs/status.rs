@@ -12,7 +12,7 @@ use crate::output::{self, DONE, Outcome};
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 #[derive(clap::Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Print JSON; with --watch, one document a line
     #[arg(long)]
     json: bool,
@@ -22,7 +22,7 @@ pub struct Status {
 }
 
 impl Status {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         if self.watch {
             return self.follow(&host).await;
@@ -38,7 +38,9 @@ impl Status {
             && status.remotes.is_empty()
             && status.requests.is_empty();
         if nothing && io::stderr().is_terminal() {
-            output::hint("nothing is set up yet; `ormesh export add 22` offers ssh, `ormesh remote add NAME` takes an invite");
+            output::hint(
+                "nothing is set up yet; `ormesh export add 22` offers ssh, `ormesh remote add NAME` takes an invite",
+            );
         }
         DONE
     }

@@ -7,7 +7,7 @@ use crate::this_binary;
 
 #[derive(Args)]
 #[group(multiple = false)]
-pub struct SystemdUnit {
+pub(crate) struct SystemdUnit {
     /// For your own user's services (the default)
     #[arg(long)]
     user: bool,
@@ -17,7 +17,7 @@ pub struct SystemdUnit {
 }
 
 impl SystemdUnit {
-    pub fn run(self) -> Outcome {
+    pub(crate) fn run(self) -> Outcome {
         let binary = this_binary::exec_start(&this_binary::path()?.display().to_string());
         match self.system {
             true => {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ormesh_core::model::problem::{Problem, ProblemKind};
-use ormesh_core::model::status::{
-    AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status,
-};
+use ormesh_core::model::status::{AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status};
 use ormesh_core::model::status_yaml::{agent_state, client_state, import_state};
 use tokio::time::Instant;
 
@@ -17,14 +15,14 @@ use crate::output::{DONE, Outcome};
 const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Give up after so many seconds, with exit code 3; left out, never
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u32>,
 }
 
 impl Wait {
-    pub async fn run(self) -> Outcome {
+    pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         let mut missing = "no agent runs".to_owned();
         // A year is never to a command, and fits every clock.
@@ -32,9 +30,11 @@ impl Wait {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         match tokio::time::timeout_at(deadline, until_ready(&host, &mut missing)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Problem::new(ProblemKind::NotReady, format!("not ready after {seconds} s: {missing}"))
-                .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
-                .into()),
+            Err(_) => {
+                Err(Problem::new(ProblemKind::NotReady, format!("not ready after {seconds} s: {missing}"))
+                    .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
+                    .into())
+            }
         }
     }
 }
@@ -99,6 +99,8 @@ mod tests {
     use super::*;
     use ormesh_core::model::status::{AgentStatus, ExportStatus, ImportStatus, RemoteStatus, VERSION};
 
+    type Change = fn(&mut Status);
+
     fn online() -> Status {
         let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
         let agent = AgentStatus {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let cases: [(fn(&mut Status), &str); 5] = [
+        let cases: [(Change, &str); 5] = [
             (|s| s.agent = None, "no agent runs"),
             (|s| s.agent.as_mut().unwrap().state = AgentState::Paused, "the agent is paused"),
             (|s| s.clients[0].state = Some(ClientState::Publishing), "client laptop is publishing"),
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_can_never_come_is_not_waited_for() {
-        let cases: [fn(&mut Status); 4] = [
+        let cases: [Change; 4] = [
             |s| {
                 s.exports.clear();
                 s.clients[0].state = Some(ClientState::Invited);
