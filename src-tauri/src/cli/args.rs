@@ -143,17 +143,23 @@ pub(crate) fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
     }
 }
 
+/// Reads a count or a number of seconds.
+pub(crate) fn number(text: &str) -> Result<u32, Problem> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    digits.ok_or_else(|| usage(format!("this is a whole number, not {}", quoted(text)), "as in 60"))
+}
+
 /// The UTC day that it is now.
 pub(crate) fn today() -> Day {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Day::from_unix(now.as_secs())
 }
 
-/// What may be said back of an argument: all but an invite or a key.
-pub(crate) fn quotable(text: String) -> String {
-    match may_be_secret(&text) || text.len() > QUOTABLE {
-        true => format!("({} characters)", text.chars().count()),
-        false => text,
+/// An argument as it may be said back, in quotes: all but an invite or a key.
+pub(crate) fn quoted(text: &str) -> String {
+    match may_be_secret(text) || text.len() > QUOTABLE {
+        true => format!("{} characters that are not shown", text.chars().count()),
+        false => format!("{text:?}"),
     }
 }
 
@@ -197,7 +203,7 @@ mod tests {
             ] {
                 assert_eq!(problem.message, "an invite does not belong here");
             }
-            assert!(!quotable(text.to_owned()).to_lowercase().contains("secret"));
+            assert!(!quoted(text).to_lowercase().contains("secret"));
         }
     }
 

@@ -27,40 +27,43 @@ fn explain(error: &clap::Error) -> Problem {
     if let Some(problem) = error.source().and_then(|source| source.downcast_ref::<Problem>()) {
         return problem.clone();
     }
-    let given = |kind| texts(error, kind).into_iter().map(args::quotable).collect::<Vec<_>>();
-    let arg = given(ContextKind::InvalidArg).join(" ");
-    let value = given(ContextKind::InvalidValue).join(" ");
-    let usage = texts(error, ContextKind::Usage).concat();
-    let usage = usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ");
+    // Names of arguments are ours; what was given for them is not.
+    let names = |kind| texts(error, kind).join(" and ").replace(['<', '>'], "");
+    let given = |kind| texts(error, kind).iter().map(|text| args::quoted(text)).collect::<Vec<_>>().join(" ");
+    let arg = names(ContextKind::InvalidArg);
     let sentence = match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            format!("there is no command {:?}", given(ContextKind::InvalidSubcommand).join(" "))
+            format!("there is no command {}", given(ContextKind::InvalidSubcommand))
         }
-        ErrorKind::UnknownArgument if arg.starts_with('-') => format!("there is no option {arg} here"),
-        ErrorKind::UnknownArgument => format!("{arg:?} is one argument too many"),
-        ErrorKind::MissingRequiredArgument => {
-            let missing = texts(error, ContextKind::InvalidArg).join(" and ");
-            format!("{} is missing", missing.replace(['<', '>'], ""))
+        ErrorKind::UnknownArgument if arg.starts_with('-') => {
+            format!("there is no such option here: {}", given(ContextKind::InvalidArg))
         }
+        ErrorKind::UnknownArgument => {
+            format!("there is one argument too many: {}", given(ContextKind::InvalidArg))
+        }
+        ErrorKind::MissingRequiredArgument => format!("{arg} is missing"),
         ErrorKind::ArgumentConflict => {
-            format!("{arg} can't be used with {}", given(ContextKind::PriorArg).join(" and "))
+            format!("{arg} can't be used with {}", names(ContextKind::PriorArg))
         }
-        ErrorKind::InvalidValue if value.is_empty() => format!("{arg} needs a value"),
+        ErrorKind::InvalidValue if texts(error, ContextKind::InvalidValue).concat().is_empty() => {
+            format!("{arg} needs a value")
+        }
         ErrorKind::InvalidValue => {
-            let known = texts(error, ContextKind::ValidValue);
-            format!("{} is one of {}, not {value:?}", arg.replace(['<', '>'], ""), known.join(", "))
+            let known = texts(error, ContextKind::ValidValue).join(", ");
+            format!("{arg} is one of {known}, not {}", given(ContextKind::InvalidValue))
         }
         _ => first_line(error),
     };
-    let suggestion = texts(error, ContextKind::SuggestedSubcommand)
-        .into_iter()
-        .chain(texts(error, ContextKind::SuggestedArg))
-        .next()
-        .map(|suggested| format!("did you mean `{suggested}`?"));
-    let hint = suggestion.unwrap_or(match usage.is_empty() {
-        true => "ormesh --help lists the commands".into(),
-        false => format!("usage: {usage}; --help explains it"),
-    });
+    let suggested =
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg].map(|kind| texts(error, kind));
+    let suggested: Vec<String> = suggested.concat().iter().map(|text| format!("`{text}`")).collect();
+    let usage = texts(error, ContextKind::Usage).concat();
+    let usage = usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ");
+    let hint = match (suggested.is_empty(), usage.is_empty()) {
+        (false, _) => format!("did you mean {}?", suggested.join(" or ")),
+        (true, false) => format!("usage: {usage}"),
+        (true, true) => "the same with --help explains it".into(),
+    };
     Problem::new(ProblemKind::Usage, sentence).hint(hint)
 }
 

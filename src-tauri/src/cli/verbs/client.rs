@@ -47,7 +47,7 @@ pub(crate) struct Add {
     #[arg(value_parser = args::client_name)]
     name: ClientName,
     /// Limit the client to this exported port; can be given several times
-    #[arg(long = "port", value_name = "PORT", value_parser = args::port)]
+    #[arg(long = "port", value_name = "PORT", value_parser = args::port, allow_negative_numbers = true)]
     ports: Vec<Port>,
     /// End the access: after a time (30d, 12w) or a day (2027-06-30), at the end of that day in UTC
     #[arg(long, value_name = "WHEN", value_parser = args::expiry)]
@@ -116,16 +116,15 @@ pub(crate) struct Rotate {
 }
 
 #[derive(Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub(crate) struct Set {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
     /// Limit the client to this exported port; can be given several times; `all` lifts the limit
-    #[arg(long = "port", value_name = "PORT", value_parser = args::port_or_all, group = "change")]
+    #[arg(long = "port", value_name = "PORT", value_parser = args::port_or_all, allow_negative_numbers = true)]
     ports: Vec<PortOrAll>,
     /// End the access: after a time (30d, 12w) or a day (2027-06-30); `never` lifts the limit
-    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never, group = "change")]
+    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never)]
     expires: Option<DayOrNever>,
 }
 
@@ -160,6 +159,11 @@ impl Client {
                 print_invite(&invite, &qr)?;
             }
             Self::Set(Set { name, ports, expires }) => {
+                if ports.is_empty() && expires.is_none() {
+                    return Err(Problem::new(ProblemKind::Usage, format!("nothing is to change for {name}"))
+                        .hint("--port PORT limits the ports, --expires WHEN ends the access")
+                        .into());
+                }
                 let said = format!("changed {name}");
                 let expires = expires.map(|expires| match expires {
                     DayOrNever::Day(day) => Some(day),

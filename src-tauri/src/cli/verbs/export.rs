@@ -24,11 +24,11 @@ pub(crate) enum Export {
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// Where connections go: a port of this host, ADDRESS:PORT or unix:PATH
-    #[arg(value_name = "[ADDRESS:]PORT", value_parser = args::target)]
+    /// Where connections go: a port of this host, [ADDRESS:]PORT or unix:PATH
+    #[arg(value_parser = args::target, allow_negative_numbers = true)]
     target: Target,
     /// The port under which clients reach it, if it is another
-    #[arg(value_name = "REMOTE-PORT", value_parser = args::port)]
+    #[arg(value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true)]
     port: Option<Port>,
     /// Allow a target that is another host, which clients then reach through this one
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct Delete {
     /// The port under which clients reach it, or where it leads
-    #[arg(value_name = "PORT", value_parser = args::export_ref)]
+    #[arg(value_name = "PORT", value_parser = args::export_ref, allow_negative_numbers = true)]
     export: ExportRef,
 }
 

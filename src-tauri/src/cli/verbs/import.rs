@@ -33,10 +33,10 @@ pub(crate) struct Add {
     #[arg(value_parser = args::remote_name)]
     remote: RemoteName,
     /// The port that the remote exports
-    #[arg(value_name = "REMOTE-PORT", value_parser = args::port)]
+    #[arg(value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true)]
     remote_port: Port,
     /// Where to listen: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH. Left out, the remote's port on 127.0.0.1
-    #[arg(value_name = "LISTEN", value_parser = args::listen)]
+    #[arg(value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true)]
     listen: Option<ListenAddr>,
     /// What to do when the application has sent all it will send: hold until the reply has come, or pass it on, which ends
     /// the connection
@@ -66,7 +66,7 @@ pub(crate) struct Delete {
     #[arg(value_parser = args::remote_name)]
     remote: Option<RemoteName>,
     /// Where it listens: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH
-    #[arg(value_name = "LISTEN", value_parser = args::listen, required = true)]
+    #[arg(value_name = "LISTEN", value_parser = args::listen, required = true, allow_negative_numbers = true)]
     listen: ListenAddr,
 }
 
@@ -80,8 +80,12 @@ impl Import {
                     HalfClose::Hold => config::HalfClose::Hold,
                     HalfClose::Pass => config::HalfClose::Pass,
                 };
+                let open = listen.is_public().then(|| {
+                    format!("everyone who can reach this machine can connect to {listen}, and so to port {remote_port} of {remote}")
+                });
                 let said = format!("imported port {remote_port} of {remote} at {listen}");
                 host.edit(Edit::AddImport { remote, remote_port, listen, half_close }).await?;
+                output::notes(open);
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Outcome;
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   On the host that offers something:
     ormesh export add 22               offer this host's ssh
@@ -36,6 +36,9 @@ Examples:
     ormesh agent run                   run tor and carry the connections
     ormesh status
 
+`ormesh --help` lists the exit codes and the environment variables.";
+
+const REFERENCE: &str = "\
 Exit codes:
   0  done
   1  failed
@@ -57,12 +60,18 @@ Environment:
   ORMESH_LOG          what the agent logs, as in debug or ormesh_core=trace
   NO_COLOR            no colours";
 
+fn long_help() -> String {
+    let (examples, _) = EXAMPLES.rsplit_once("\n\n").unwrap_or((EXAMPLES, ""));
+    format!("{examples}\n\n{REFERENCE}")
+}
+
 /// A private mesh of hosts over Tor.
 ///
 /// One host exports ports to named clients; another adds it as a remote with the invite it was given, and imports its
 /// ports. Every export is an onion service that only its client can find and reach.
 #[derive(Parser)]
-#[command(name = "ormesh", version, after_help = AFTER_HELP, arg_required_else_help = true, infer_subcommands = false)]
+#[command(name = "ormesh", bin_name = "ormesh", version, after_help = EXAMPLES, after_long_help = long_help())]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,

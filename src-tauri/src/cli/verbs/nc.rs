@@ -22,7 +22,7 @@ pub(crate) struct Nc {
     #[arg(value_parser = args::remote_ref)]
     remote: RemoteRef,
     /// The port that it exports
-    #[arg(value_parser = args::port)]
+    #[arg(value_parser = args::port, allow_negative_numbers = true)]
     port: Port,
 }
 

@@ -24,10 +24,10 @@ pub(crate) struct Ping {
     #[arg(value_parser = args::remote_ref)]
     remote: RemoteRef,
     /// Ask whether this port can be reached, too
-    #[arg(value_parser = args::port)]
+    #[arg(value_parser = args::port, allow_negative_numbers = true)]
     port: Option<Port>,
     /// How often; 0 goes on until it is interrupted
-    #[arg(long, short, value_name = "N", default_value_t = 4)]
+    #[arg(long, short, value_name = "N", value_parser = args::number, default_value = "4", allow_negative_numbers = true)]
     count: u32,
 }
 

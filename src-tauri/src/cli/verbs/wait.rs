@@ -8,6 +8,7 @@ use ormesh_core::model::status::{AgentState, ClientState, ClientStatus, ImportSt
 use ormesh_core::model::status_yaml::{agent_state, client_state, import_state};
 use tokio::time::Instant;
 
+use crate::args;
 use crate::host::Host;
 use crate::output::{DONE, Outcome};
 
@@ -17,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Args)]
 pub(crate) struct Wait {
     /// Give up after so many seconds, with exit code 3; left out, never
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = args::number, allow_negative_numbers = true)]
     timeout: Option<u32>,
 }
 
