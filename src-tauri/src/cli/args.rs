@@ -143,6 +143,11 @@ pub(crate) fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
     }
 }
 
+/// Reads a word that is quoted when it makes no sense, so that it can't be an invite.
+pub(crate) fn word(text: &str) -> Result<String, Problem> {
+    no_invite(text).map(str::to_owned)
+}
+
 /// Reads a count or a number of seconds.
 pub(crate) fn number(text: &str) -> Result<u32, Problem> {
     let digits = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();

@@ -52,8 +52,7 @@ fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Prob
     let mut text = Zeroizing::new(String::new());
     reader.take(MAX).read_to_string(&mut text).map_err(|error| failed(place, &error))?;
     match text.trim().is_empty() {
-        true => Err(Problem::new(ProblemKind::Usage, format!("there is no invite in {place}"))
-            .hint("it is the text that `ormesh client add` printed on the other host")),
+        true => Err(nothing_in(place)),
         false => Ok(text),
     }
 }
@@ -64,9 +63,16 @@ fn from_prompt() -> Result<Zeroizing<String>, Problem> {
             "give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE",
         ));
     }
-    rpassword::prompt_password("invite (not shown): ")
-        .map(Zeroizing::new)
-        .map_err(|error| failed("the terminal", &error))
+    match rpassword::prompt_password("invite (not shown): ") {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing_in("the terminal")),
+        Err(error) => Err(failed("the terminal", &error)),
+    }
+}
+
+fn nothing_in(place: &str) -> Problem {
+    Problem::new(ProblemKind::Usage, format!("there is no invite in {place}"))
+        .hint("it is the text that `ormesh client add` printed on the other host")
 }
 
 fn failed(place: &str, error: &io::Error) -> Problem {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use ormesh_core::model::edit::{Edit, Setting};
 use ormesh_core::model::problem::Problem;
 
+use crate::args;
 use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
@@ -31,14 +32,17 @@ Settings:
 #[command(after_help = SETTINGS)]
 pub(crate) struct Get {
     /// Which setting, as in agent.socks-addr
+    #[arg(value_parser = args::word)]
     key: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Set {
     /// Which setting, as in agent.socks-addr
+    #[arg(value_parser = args::word)]
     key: String,
     /// Its new value
+    #[arg(value_parser = args::word, allow_hyphen_values = true)]
     value: String,
 }
 
