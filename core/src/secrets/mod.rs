@@ -5,6 +5,7 @@
 
 pub mod choose;
 pub mod file;
+pub mod journal;
 pub mod keyring;
 pub mod memory;
 #[cfg(unix)]
