@@ -8,6 +8,7 @@ pub mod file;
 pub mod journal;
 pub mod keyring;
 pub mod memory;
+pub mod migrate;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
