@@ -1,9 +1,10 @@
 //! Everything of ormesh that is not a shell.
 //!
-//! The rooms, each of which imports only those above it: [`model`] → plan → store → [`secrets`] → [`engine`] → forward → ipc → agent.
+//! The rooms, each of which imports only those above it: [`model`] → plan → store → [`secrets`] → [`engine`] → [`forward`] → ipc → agent.
 
 pub mod engine;
 pub mod ipc;
+pub mod forward;
 pub mod model;
 pub mod plan;
 pub mod secrets;

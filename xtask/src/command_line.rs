@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, demo, say, test};
+use crate::{audit, cross, demo, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Test(TestArgs),
     /// Gets the tools that tests and demo need, and says where they are
     Setup(SetupArgs),
+    /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
+    Cross(InstallArgs),
     /// Checks licences, advisories and sources of the dependencies, by cargo-deny
     Audit,
 }
@@ -131,6 +133,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Cross(args) => cross::run(args.install()),
         Command::Audit => audit::run(),
     }
 }

@@ -48,16 +48,6 @@ impl Cache {
         self.base.join("tools")
     }
 
-    /// Where they are put together, to be renamed once they are whole.
-    pub(super) fn staging(&self) -> PathBuf {
-        self.base.join("tools.new")
-    }
-
-    /// Where apt keeps the package lists and downloads that it gets for this cache.
-    pub(super) fn apt(&self) -> PathBuf {
-        self.base.join("apt")
-    }
-
     /// The wrappers, one for each tool.
     pub(super) fn bin(&self) -> PathBuf {
         self.dir().join("bin")
@@ -72,16 +62,8 @@ impl Cache {
 
     /// What a stamp begins with when it is this xtask's. The packages and their versions follow it.
     pub(super) fn key(&self) -> String {
-        let mut key = format!("format {FORMAT}\nmachine {} {}\n", std::env::consts::ARCH, release());
-        key += &format!(
-            "packages {}\nresolved {}\n",
-            catalogue::PACKAGES.join(" "),
-            catalogue::RESOLVED.join(" ")
-        );
-        for tool in &catalogue::TOOLS {
-            key += &wrapper::text(tool, &self.dir());
-        }
-        key
+        let scripts = catalogue::TOOLS.iter().map(|tool| wrapper::text(tool, &self.dir()));
+        key(&catalogue::PACKAGES, &catalogue::RESOLVED) + &scripts.collect::<String>()
     }
 
     /// Marks what is there as not wanted.
@@ -102,6 +84,17 @@ impl Cache {
         file.lock().with_context(|| format!("failed to lock: {}", path.display()))?;
         Ok(file)
     }
+}
+
+/// What any stamp begins with: the machine, and which packages were asked for.
+pub(super) fn key(packages: &[&str], resolved: &[&str]) -> String {
+    format!(
+        "format {FORMAT}\nmachine {} {}\npackages {}\nresolved {}\n",
+        std::env::consts::ARCH,
+        release(),
+        packages.join(" "),
+        resolved.join(" ")
+    )
 }
 
 /// The release by its code name, `bookworm`: a point release alone is no reason to unpack again.

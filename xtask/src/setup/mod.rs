@@ -9,6 +9,7 @@ mod apt;
 mod cache;
 mod catalogue;
 mod libraries;
+mod toolchain;
 mod unpack;
 mod wrapper;
 
@@ -20,6 +21,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::{process, say};
+
+pub(crate) use self::toolchain::Toolchain;
 
 /// Whether the set-up may change anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl Tools {
                     println!("  and those libraries they need that this machine lacks");
                     return Ok(Prepared::Listed);
                 }
-                Install::Yes => unpack::unpack(&cache)?,
+                Install::Yes => unpack::tools(&cache)?,
             }
         }
         if !libraries_there {

@@ -8,30 +8,41 @@ use super::catalogue::{Kind, Tool};
 
 /// The script that runs `tool` from the cache in `dir`.
 pub(super) fn text(tool: &Tool, dir: &Path) -> String {
-    let dir = dir.display().to_string();
-    let root = format!("{dir}/root");
-    let program = quoted(&format!("{root}/{}", tool.program));
-    let libraries = library_path(&root);
-    let head = format!(
-        "#!/bin/sh\n# {} from its Debian package, unpacked by `cargo xtask setup`.\nset -eu\n",
-        tool.name
-    );
-    let path =
-        format!("export LD_LIBRARY_PATH={}\"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\"\n", quoted(&libraries));
-    let run = format!("exec {program} \"$@\"\n");
+    let plain = plain(tool.name, tool.program, dir);
+    let (dir, root) = (dir.display().to_string(), format!("{}/root", dir.display()));
     match tool.kind {
-        Kind::Plain => head + &path + &run,
-        Kind::Sshd => head + &sshd(&dir, &root) + &path + &run,
-        Kind::DbusSession => {
-            // By way of the loader rather than LD_LIBRARY_PATH, which every program in the session would inherit.
-            let daemon = quoted(&format!("{dir}/bin/dbus-daemon"));
-            let config = quoted(&format!("{root}/usr/share/dbus-1/session.conf"));
-            let (loader, libraries) = (loader(), quoted(&libraries));
-            head + &format!(
-                "exec {loader} --library-path {libraries} {program} --dbus-daemon={daemon} --config-file={config} \"$@\"\n"
-            )
-        }
+        Kind::Plain => plain,
+        Kind::Sshd => plain.replacen(SET, &(SET.to_owned() + &sshd(&dir, &root)), 1),
+        Kind::DbusSession => dbus_session(tool, &dir, &root),
     }
+}
+
+/// The script that runs the `program` of the root in `dir` with that root's libraries.
+pub(super) fn plain(name: &str, program: &str, dir: &Path) -> String {
+    let root = format!("{}/root", dir.display());
+    let (libraries, program) = (quoted(&library_path(&root)), quoted(&format!("{root}/{program}")));
+    head(name)
+        + &format!("export LD_LIBRARY_PATH={libraries}\"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\"\n")
+        + &format!("exec {program} \"$@\"\n")
+}
+
+/// The line by which every script ends at its first failure.
+const SET: &str = "set -eu\n";
+
+fn head(name: &str) -> String {
+    format!("#!/bin/sh\n# {name} from its Debian package, unpacked by `cargo xtask`.\n{SET}")
+}
+
+/// By way of the loader rather than `LD_LIBRARY_PATH`, which every program in the session would inherit.
+fn dbus_session(tool: &Tool, dir: &str, root: &str) -> String {
+    let program = quoted(&format!("{root}/{}", tool.program));
+    let daemon = quoted(&format!("{dir}/bin/dbus-daemon"));
+    let config = quoted(&format!("{root}/usr/share/dbus-1/session.conf"));
+    let (loader, libraries) = (loader(), quoted(&library_path(root)));
+    head(tool.name)
+        + &format!(
+            "exec {loader} --library-path {libraries} {program} --dbus-daemon={daemon} --config-file={config} \"$@\"\n"
+        )
 }
 
 /// Run as root, sshd insists on `/run/sshd` and a user `sshd`, and without PAM it refuses a locked account. The directory is made, the one
@@ -55,13 +66,13 @@ fn sshd(dir: &str, root: &str) -> String {
 }
 
 /// The directories where packages put libraries, as `LD_LIBRARY_PATH` wants them.
-pub(super) fn library_path(root: &str) -> String {
+fn library_path(root: &str) -> String {
     let triplet = triplet();
     format!("{root}/usr/lib/{triplet}:{root}/lib/{triplet}")
 }
 
 /// Debian's name for the machine, in library paths.
-pub(super) fn triplet() -> String {
+fn triplet() -> String {
     format!("{}-linux-gnu", std::env::consts::ARCH)
 }
 
