@@ -3,8 +3,8 @@
 //! The rooms, each of which imports only those above it: [`model`] → plan → store → [`secrets`] → [`engine`] → [`forward`] → ipc → agent.
 
 pub mod engine;
-pub mod ipc;
 pub mod forward;
+pub mod ipc;
 pub mod model;
 pub mod plan;
 pub mod secrets;

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::shim::agent::{self, RunOptions};
 use clap::{Args, Subcommand};
+use ormesh_core::agent::{self, RunOptions};
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use tracing_subscriber::EnvFilter;
@@ -56,7 +56,7 @@ impl Run {
     async fn run(self) -> Outcome {
         let paths = Host::from_env()?.into_paths();
         log_to_stderr()?;
-        let options = RunOptions { allow_old_tor: self.allow_old_tor, ..RunOptions::default() };
+        let options = RunOptions { allow_old_tor: self.allow_old_tor };
         agent::run(paths, options).await?;
         DONE
     }
