@@ -9,11 +9,12 @@ use tracing::debug;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
-use super::relay::{self, HOLD_LIMIT, HalfClose, Holds, OnNearEnd, Traffic};
+use super::relay::{self, HOLD_LIMIT, Holds, OnNearEnd, Traffic};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
+use crate::model::config::HalfClose;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 

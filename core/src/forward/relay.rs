@@ -42,20 +42,10 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
 }
 
-/// What an import does when an application ends its sending side. A Tor stream has no half-close: passed on, it ends both ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HalfClose {
-    /// Keep the Tor stream until the reply has come: for [`HOLD_UNANSWERED`], or until [`HOLD_SILENCE`] after its last byte.
-    #[default]
-    Hold,
-    /// Pass it on at once.
-    Pass,
-}
-
 /// What happens when the near side sends its last byte. (The far side's end always ends everything, once its bytes are delivered.)
 #[derive(Debug, Clone)]
 pub enum OnNearEnd {
-    /// Hold it back, as [`HalfClose::Hold`] says.
+    /// Hold it back, as [`crate::model::config::HalfClose::Hold`] says.
     Hold(Arc<Holds>),
     /// Pass it on, and go on the other way.
     Pass,
