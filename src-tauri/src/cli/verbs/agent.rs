@@ -72,6 +72,14 @@ async fn steer(request: Request, said: &str) -> Outcome {
 
 async fn stop(host: &Host) -> Outcome {
     drop(host.agent().await?);
+    if let Some(command) = host.status().await?.agent.and_then(|agent| service_command(agent.pid)) {
+        return Err(Problem::new(
+            ProblemKind::Refused,
+            "the agent is run by systemd, which would start it again",
+        )
+        .hint(command)
+        .into());
+    }
     host.done(Request::Stop).await?;
     let gone = async {
         while host.running().await.is_ok_and(|agent| agent.is_some()) {
@@ -86,6 +94,21 @@ async fn stop(host: &Host) -> Outcome {
         Err(_) => Err(Problem::new(ProblemKind::Failed, "the agent was told to stop and still runs")
             .hint("see its log")
             .into()),
+    }
+}
+
+/// How to stop an agent that is our unit's. A control group is readable by all, and absent where there is no systemd.
+fn service_command(pid: u32) -> Option<&'static str> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    stop_command(&groups)
+}
+
+/// Reads /proc/PID/cgroup (cgroups(7)): the last part of a path is the unit's name.
+fn stop_command(groups: &str) -> Option<&'static str> {
+    let ours = groups.lines().find(|line| line.ends_with("/ormesh.service"))?;
+    match ours.contains("/user@") {
+        true => Some("systemctl --user stop ormesh"),
+        false => Some("systemctl stop ormesh"),
     }
 }
 
@@ -108,4 +131,28 @@ fn log_to_stderr() -> Result<(), Problem> {
         None => log.init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_unit_is_systemds_to_stop() {
+        for (groups, command) in [
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/ormesh.service\n",
+                Some("systemctl --user stop ormesh"),
+            ),
+            ("0::/system.slice/ormesh.service\n", Some("systemctl stop ormesh")),
+            ("0::/user.slice/user-1000.slice/session-3.scope\n", None),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-ormesh@autostart.service\n",
+                None,
+            ),
+            ("0::/\n", None),
+        ] {
+            assert_eq!(stop_command(groups), command, "{groups}");
+        }
+    }
 }
