@@ -1,13 +1,13 @@
 //! The host that the commands act on: asks its agent, or does the same without one, and sorts the answers.
 
-use crate::shim::store::paths::Paths;
-use crate::shim::{agent, store};
 use ormesh_core::ipc::client::Client;
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::status::Status;
+use ormesh_core::store::paths::Paths;
+use ormesh_core::{agent, store};
 
 use crate::output;
 

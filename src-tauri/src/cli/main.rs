@@ -6,7 +6,6 @@ mod host;
 mod invite_input;
 mod output;
 mod qr;
-mod shim;
 mod this_binary;
 mod usage;
 mod verbs;

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::shim::agent::{self, RunOptions};
 use clap::{Args, Subcommand};
+use ormesh_core::agent::{self, RunOptions};
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use tracing_subscriber::EnvFilter;
