@@ -1,13 +1,14 @@
 //! The host that the commands act on: asks its agent, or does the same without one, and sorts the answers.
 
+use ormesh_core::agent;
 use ormesh_core::ipc::client::Client;
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::status::Status;
+use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
-use ormesh_core::{agent, store};
 
 use crate::output;
 
@@ -77,10 +78,7 @@ impl Host {
 
     /// The running agent, or that none runs.
     pub(crate) async fn agent(&self) -> Result<Client, Problem> {
-        self.running().await?.ok_or_else(|| {
-            Problem::new(ProblemKind::NotReady, "no agent runs")
-                .hint("start it: ormesh agent run, or systemctl --user start ormesh")
-        })
+        self.running().await?.ok_or_else(agent::not_running)
     }
 
     /// The running agent, if one runs.
@@ -90,7 +88,7 @@ impl Host {
 
     /// The configuration as it is on disk.
     pub(crate) fn config(&self) -> Result<Config, Problem> {
-        store::load(&self.paths)
+        ConfigStore::new(&self.paths)?.load()
     }
 }
 

@@ -7,8 +7,6 @@ use ormesh_core::ipc::Confidential;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use zeroize::Zeroizing;
 
-use crate::output;
-
 /// The most that is read, in bytes: every form of an invite is far shorter.
 const MAX: u64 = 64 * 1024;
 
@@ -25,16 +23,19 @@ pub(crate) struct InviteInput {
 }
 
 impl InviteInput {
+    /// What is to be said of an invite that was typed as an argument; none for the other ways.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        let typed = self.invite.as_ref().is_some_and(|invite| invite != "-");
+        typed.then_some(
+            "the invite stays in the shell's history; left out, it is asked for without being shown",
+        )
+    }
+
     /// Reads it.
     pub(crate) fn read(self) -> Result<Confidential, Problem> {
         let text = match (self.invite, self.file) {
             (Some(dash), None) if dash == "-" => from_reader(io::stdin().lock(), "standard input")?,
-            (Some(text), _) => {
-                output::notes([
-                    "the invite stays in the shell's history; left out, it is asked for without being shown",
-                ]);
-                Zeroizing::new(text)
-            }
+            (Some(text), _) => Zeroizing::new(text),
             (None, Some(path)) => from_file(&path)?,
             (None, None) => from_prompt()?,
         };

@@ -56,7 +56,7 @@ impl Run {
     async fn run(self) -> Outcome {
         let paths = Host::from_env()?.into_paths();
         log_to_stderr()?;
-        let options = RunOptions { allow_old_tor: self.allow_old_tor, ..RunOptions::default() };
+        let options = RunOptions { allow_old_tor: self.allow_old_tor };
         agent::run(paths, options).await?;
         DONE
     }

@@ -94,8 +94,10 @@ impl Remote {
         match self {
             Self::Add(Add { name, invite, replace }) => {
                 let said = format!("added {name}");
+                let warning = invite.warning();
                 let invite = invite.read()?;
                 host.done(Request::AddRemote { name, invite, replace }).await?;
+                output::notes(warning);
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
