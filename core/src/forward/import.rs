@@ -9,7 +9,7 @@ use tracing::debug;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
-use super::relay::{self, HOLD_LIMIT, HalfClose, Holds, OnNearEnd, Traffic};
+use super::relay::{self, HOLD_LIMIT, HalfClose, Holds, Meter, OnNearEnd, Traffic};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
@@ -145,7 +145,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream) {
         }
     };
     let traffic = Arc::clone(&shared.usage.traffic);
-    traffic.up_by(sent_early + unsent.len());
+    traffic.count_up(sent_early + unsent.len());
     let rule = match spec.half_close {
         HalfClose::Hold => OnNearEnd::Hold(Arc::clone(&shared.holds)),
         HalfClose::Pass => OnNearEnd::Pass,
