@@ -147,7 +147,7 @@ impl Setting {
             }
             "agent.max-sessions" => match value.parse::<std::num::NonZeroU16>() {
                 Ok(number) => Ok(Self::MaxSessions(number.get())),
-                Err(_) => Err(bad("it is a number from 1 to 65535".into())),
+                Err(_) => Err(bad("it is a number from 1 to 65535".into()).hint("as in 512, which it is by default")),
             },
             "agent.secrets" => Err(bad("secrets are moved, not switched".into())
                 .hint(format!("ormesh secrets migrate --to {value}"))),
@@ -216,10 +216,13 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             check_export(config, port, target, *allow_lan).map_err(|why| {
                 let hint = match target.is_local() || *allow_lan {
                     false => "add --allow-lan if clients may reach that host through this one".to_owned(),
+                    true if port == Port::RESPONDER => {
+                        format!("let clients reach it under another port: ormesh export add {target} PORT")
+                    }
                     true if config.exports.contains_key(&port) => {
                         format!("ormesh export delete {port}, or choose another port: ormesh export add {target} PORT")
                     }
-                    true => String::new(),
+                    true => "delete one that is not used: ormesh export list".into(),
                 };
                 refused(why).hint(hint)
             })?;
@@ -269,7 +272,8 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::AddRemote { name, remote, replace } => {
             let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
             if let Some((other, _)) = same {
-                return Err(refused(format!("remote {other} has that address already")));
+                return Err(refused(format!("remote {other} has that address already"))
+                    .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
             }
             let mut remote = remote.clone();
             match config.remotes.get(name) {
@@ -335,7 +339,8 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                     && let Some((_, remote, ..)) =
                         config.imports().find(|(listen, ..)| **listen == ListenAddr::Tcp(*addr))
                 {
-                    return Err(refused(format!("{addr} is taken by an import of {remote}")));
+                    return Err(refused(format!("{addr} is taken by an import of {remote}"))
+                        .hint(format!("ormesh import delete {addr} frees it; or choose another address")));
                 }
                 new.agent.socks_addr = *addr;
             }

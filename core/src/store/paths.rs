@@ -57,7 +57,7 @@ impl Paths {
             if !path.is_absolute() {
                 let message =
                     format!("{name} must be an absolute path, not {:?}", path.display().to_string());
-                return Err(Problem::new(ProblemKind::Usage, message));
+                return Err(Problem::new(ProblemKind::Usage, message).hint("give the path from /"));
             }
         }
         let run = run_dir(&state);

@@ -100,6 +100,22 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
+/// Whether a directory, or the nearest parent that exists, is on a file system that goes with a container: a tmpfs or its overlay.
+#[cfg(target_os = "linux")]
+pub fn is_ephemeral(path: &Path) -> bool {
+    // linux/magic.h
+    const TMPFS: u64 = 0x0102_1994;
+    const OVERLAYFS: u64 = 0x794c_7630;
+    let existing = path.ancestors().find_map(|path| rustix::fs::statfs(path).ok());
+    existing.is_some_and(|fs| [TMPFS, OVERLAYFS].contains(&(fs.f_type as u64 & 0xffff_ffff)))
+}
+
+/// Containers are Linux's.
+#[cfg(not(target_os = "linux"))]
+pub fn is_ephemeral(_path: &Path) -> bool {
+    false
+}
+
 /// Makes every file that this process creates private, and keeps its memory out of core dumps and other processes' reach.
 pub fn harden_process() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));

@@ -43,6 +43,11 @@ pub fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Containers are Linux's.
+pub fn is_ephemeral(_path: &Path) -> bool {
+    false
+}
+
 /// Nothing to do: no umask, no core files.
 pub fn harden_process() {}
 

@@ -1,5 +1,6 @@
 //! The command `tornet`: the private network by hand, and held for a test run. What it does is in the library.
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -80,39 +81,48 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 /// Starts a holder that outlives this command.
 fn up(dir: &Path) -> Result<ExitCode> {
     let start = Instant::now();
+    fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
+    // A file, since whatever this command holds open ends before the holder does.
+    let log = dir.join("holder.log");
     let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
     command.args(["up", "--foreground", "--dir"]).arg(dir);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(File::create(&log).with_context(|| format!("failed to create {}", log.display()))?);
     // So that a Ctrl-C in this terminal is not the network's end.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut holder = command.spawn().context("failed to start the network's holder")?;
     let mut first = String::new();
     BufReader::new(holder.stdout.take().expect("stdout is piped")).read_line(&mut first)?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
     if first.trim_end() != READY {
-        let output = holder.wait_with_output()?;
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim_start_matches("tornet: ").trim_end());
+        holder.wait()?;
+        bail!("{}", said.trim_start_matches("tornet: ").trim_end());
     }
+    eprint!("{said}");
     let network = Network::join(dir)?;
     println!("the private Tor network is up ({:.1} s)", start.elapsed().as_secs_f64());
-    explain(&network);
+    print!("{}", explanation(&network));
     Ok(ExitCode::SUCCESS)
 }
 
 fn hold(dir: &Path) -> Result<ExitCode> {
     let tornet = Tornet::up(dir, &Tools::find()?)?;
-    println!("{READY}");
-    explain(tornet.network());
-    std::io::stdout().flush()?;
+    // In one write: whoever waits for the first line may close the pipe after it.
+    let text = format!("{READY}\n{}", explanation(tornet.network()));
+    std::io::stdout().write_all(text.as_bytes()).context("failed to say that the network is ready")?;
     tornet.hold()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain(network: &Network) {
-    let dir = network.dir().display();
-    println!("  for a host:   export ORMESH_TOR_NETWORK={}", network.client_torrc().display());
-    println!("  for tests:    export {TORNET_VARIABLE}={dir}");
-    println!("  to end it:    tornet down --dir {dir}");
+fn explanation(network: &Network) -> String {
+    let (dir, client_torrc) = (network.dir().display(), network.client_torrc());
+    format!(
+        "  for a host:   export ORMESH_TOR_NETWORK={}\n\
+         \x20 for tests:    export {TORNET_VARIABLE}={dir}\n\
+         \x20 to end it:    tornet down --dir {dir}\n",
+        client_torrc.display()
+    )
 }
 
 fn down(dir: &Path) -> Result<ExitCode> {

@@ -126,6 +126,8 @@ pub struct Remote {
     pub expires: Option<Day>,
     /// The ports that the invite named; they are a help, not a limit.
     pub ports: BTreeSet<Port>,
+    /// Whether its other end is known to be some other program than ormesh, so that nothing but an import's bytes is ever sent to it.
+    pub plain_tor: bool,
     /// Where we listen → what it leads to.
     pub imports: BTreeMap<ListenAddr, Import>,
 }

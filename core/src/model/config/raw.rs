@@ -94,6 +94,8 @@ pub(super) struct Remote {
     #[serde(default)]
     pub(super) ports: BTreeSet<Port>,
     #[serde(default)]
+    pub(super) plain_tor: bool,
+    #[serde(default)]
     pub(super) import: Vec<Spanned<Import>>,
 }
 

@@ -103,6 +103,7 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
             key: raw.key,
             expires: raw.expires,
             ports: raw.ports,
+            plain_tor: raw.plain_tor,
             imports: BTreeMap::new(),
         };
         for entry in raw.import {
@@ -213,6 +214,7 @@ pub fn write(document: &mut DocumentMut, config: &Config) {
         set_text(table, "key", &remote.key);
         set(table, "expires", remote.expires.map(|day| day.to_string().into()));
         set(table, "ports", (!remote.ports.is_empty()).then(|| ports(&remote.ports)));
+        set(table, "plain-tor", remote.plain_tor.then(|| true.into()));
         write_imports(table, remote);
     });
     write_map(root, "request", &config.requests, |table, key| {
