@@ -145,10 +145,13 @@ impl Setting {
                 Err(bad("the path of a binary is absolute".into())
                     .hint("give it in full, as in /usr/bin/tor"))
             }
-            "agent.max-sessions" => match value.parse::<std::num::NonZeroU16>() {
-                Ok(number) => Ok(Self::MaxSessions(number.get())),
-                Err(_) => Err(bad("it is a number from 1 to 65535".into()).hint("as in 512, which it is by default")),
-            },
+            "agent.max-sessions" => {
+                match value.parse::<std::num::NonZeroU16>() {
+                    Ok(number) => Ok(Self::MaxSessions(number.get())),
+                    Err(_) => Err(bad("it is a number from 1 to 65535".into())
+                        .hint("as in 512, which it is by default")),
+                }
+            }
             "agent.secrets" => Err(bad("secrets are moved, not switched".into())
                 .hint(format!("ormesh secrets migrate --to {value}"))),
             _ => Err(unknown_key(key)),

@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use keyring_core::{CredentialStore, Entry, Error};
+use keyring::{Entry, Error};
+use keyring_core::CredentialStore;
 use zeroize::Zeroizing;
 
 use super::{SecretId, SecretStore, SecretsError};
@@ -32,13 +33,13 @@ impl KeyringStore {
     fn with_entry<T>(&mut self, name: &str, act: impl Fn(&Entry) -> Result<T, Error>) -> Result<T, Failure> {
         let user = format!("{}/{name}", self.instance);
         if let Some(system) = &self.system {
-            match system.build(SERVICE, &user, None).and_then(|entry| act(&entry)) {
+            match self::entry(system, &user).and_then(|entry| act(&entry)) {
                 Err(Error::PlatformFailure(_)) => self.system = None,
                 other => return other.map_err(Failure::from),
             }
         }
         let system = connect().map_err(from_connecting)?;
-        let result = system.build(SERVICE, &user, None).and_then(|entry| act(&entry));
+        let result = self::entry(&system, &user).and_then(|entry| act(&entry));
         self.system = (!matches!(result, Err(Error::PlatformFailure(_)))).then_some(system);
         result.map_err(Failure::from)
     }
@@ -100,6 +101,11 @@ impl SecretStore for KeyringStore {
             _ => Err(SecretsError::Failed("it does not keep what is written".into())),
         }
     }
+}
+
+/// The crate's own constructor connects once for a process and never again; an agent outlives its keyring.
+fn entry(system: &CredentialStore, user: &str) -> Result<Entry, Error> {
+    system.build(SERVICE, user, None).map(|inner| Entry { inner })
 }
 
 /// An error before it is known which id it is about.
