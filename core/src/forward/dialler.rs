@@ -220,50 +220,51 @@ impl Dialler {
                 () = leaves_ready(&mut state) => Outcome::Restarted,
                 _ = lost.changed() => Outcome::Restarted,
             };
-            let (error, left_nothing) = match &outcome {
-                Outcome::Done(_) => {
-                    let Outcome::Done(stream) = outcome else { unreachable!("it was matched as done") };
-                    let success = Success { at: Instant::now(), round_trip: began.elapsed(), warm };
+            let (error, left_nothing, restarted) = match outcome {
+                Outcome::Done(stream) => {
+                    let round_trip = began.elapsed();
+                    let success = Success { at: Instant::now(), round_trip, warm };
                     self.note(|remotes| remotes.succeeded(remote, group, &isolation, success));
                     let (sent_early, unsent) = early.split();
-                    return Ok(Connected { stream, unsent, sent_early, round_trip: success.round_trip });
+                    return Ok(Connected { stream, unsent, sent_early, round_trip });
                 }
                 Outcome::AppGone => return Err(ConnectError::AppGone),
-                Outcome::Restarted => (DialError::NotReady, false),
-                Outcome::TooLong => (DialError::TimedOut, false),
-                Outcome::Failed(error) => (error.clone(), error.left_nothing()),
+                Outcome::Restarted => (DialError::NotReady, false, true),
+                Outcome::TooLong => (DialError::TimedOut, false, false),
+                Outcome::Failed(error) => {
+                    let left_nothing = error.left_nothing();
+                    (error, left_nothing, false)
+                }
             };
             debug!(%remote, %port, %error, warm, "an attempt to connect failed");
             // tor's own state says nothing about the remote.
             if error != DialError::NotReady {
                 self.note(|remotes| remotes.failed(remote, group, error.clone()));
             }
+            if error == DialError::TimedOut {
+                // The circuit hangs: the next attempt, and every later connection of the group, gets another.
+                self.remotes().renew(remote, group, &isolation);
+            }
             if early.any_sent() && !left_nothing {
                 return Err(ConnectError::Uncertain(error));
             }
             early.unsend();
-            let pause = match &outcome {
-                Outcome::Restarted => {
-                    course.rekeyed = false;
-                    Duration::ZERO
+            let pause = if restarted {
+                course.rekeyed = false;
+                Duration::ZERO
+            } else if error == DialError::KeyMissing && !course.rekeyed {
+                course.rekeyed = true;
+                let rekeyed = early.beside(timeout_at(deadline, self.rekey.rekey(remote))).await?;
+                if rekeyed != Ok(true) {
+                    return Err(ConnectError::Dial(error));
                 }
-                Outcome::TooLong => {
-                    // The circuit hangs: this attempt's successor, and every later connection of the group, gets another.
-                    self.remotes().renew(remote, group, &isolation);
-                    Duration::ZERO
-                }
-                _ if error == DialError::KeyMissing && !course.rekeyed => {
-                    course.rekeyed = true;
-                    let rekeyed = early.beside(timeout_at(deadline, self.rekey.rekey(remote))).await?;
-                    if rekeyed != Ok(true) {
-                        return Err(ConnectError::Dial(error));
-                    }
-                    Duration::ZERO
-                }
-                _ => match course.pause_after(&error) {
-                    Some(pause) => pause,
+                Duration::ZERO
+            } else {
+                match course.pause_after(&error) {
+                    // The time that the attempt took was pause enough.
+                    Some(pause) => pause.saturating_sub(began.elapsed()),
                     None => return Err(ConnectError::Dial(error)),
-                },
+                }
             };
             course.last = Some(error);
             if !pause.is_zero() {
@@ -360,8 +361,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 const REFUSED_RETRIES: u32 = 2;
 
 async fn leaves_ready(state: &mut watch::Receiver<EngineState>) {
-    // An engine that is gone altogether has left it too.
-    let _ = state.wait_for(|state| !state.is_ready()).await;
+    if state.wait_for(|state| !state.is_ready()).await.is_err() {
+        // Its sender is gone, so it changes no more.
+        std::future::pending::<()>().await;
+    }
 }
 
 #[cfg(test)]

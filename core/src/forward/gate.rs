@@ -340,5 +340,5 @@ async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
     Err(last)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
-use super::relay::{self, HOLD_LIMIT, Holds, OnNearEnd, Traffic};
+use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd, Traffic};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
@@ -146,7 +146,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream) {
         }
     };
     let traffic = Arc::clone(&shared.usage.traffic);
-    traffic.up_by(sent_early + unsent.len());
+    traffic.count_up(sent_early + unsent.len());
     let rule = match spec.half_close {
         HalfClose::Hold => OnNearEnd::Hold(Arc::clone(&shared.holds)),
         HalfClose::Pass => OnNearEnd::Pass,
@@ -197,3 +197,6 @@ impl Drop for OpenSession {
 pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,13 +130,13 @@ struct LaneMeter {
 }
 
 impl Meter for LaneMeter {
-    fn up(&self, bytes: usize) {
+    fn count_up(&self, bytes: usize) {
         self.load.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.traffic.up(bytes);
+        self.traffic.count_up(bytes);
     }
-    fn down(&self, bytes: usize) {
+    fn count_down(&self, bytes: usize) {
         self.load.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.traffic.down(bytes);
+        self.traffic.count_down(bytes);
     }
 }
 

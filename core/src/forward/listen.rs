@@ -163,3 +163,6 @@ pub async fn holder(addr: SocketAddr) -> Option<String> {
     });
     timeout(SEARCH, search).await.ok()?.ok()?
 }
+
+#[cfg(test)]
+mod tests;

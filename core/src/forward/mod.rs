@@ -21,4 +21,6 @@ mod system;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod system;
+#[cfg(test)]
+mod testing;
 pub mod warm;

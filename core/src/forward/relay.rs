@@ -71,9 +71,9 @@ pub enum Ending {
 /// Is told of bytes as they are read.
 pub trait Meter: Unpin {
     /// From the near side.
-    fn up(&self, bytes: usize);
+    fn count_up(&self, bytes: usize);
     /// From the far side.
-    fn down(&self, bytes: usize);
+    fn count_down(&self, bytes: usize);
 }
 
 /// Bytes carried, for all sessions of one listener.
@@ -89,11 +89,6 @@ impl Traffic {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes of the near side that were read before the relay began.
-    pub(super) fn up_by(&self, bytes: usize) {
-        Meter::up(self, bytes);
-    }
-
     /// Bytes from the far side to the near one.
     pub fn down(&self) -> u64 {
         self.down.load(Ordering::Relaxed)
@@ -101,20 +96,20 @@ impl Traffic {
 }
 
 impl Meter for Traffic {
-    fn up(&self, bytes: usize) {
+    fn count_up(&self, bytes: usize) {
         self.up.fetch_add(bytes as u64, Ordering::Relaxed);
     }
-    fn down(&self, bytes: usize) {
+    fn count_down(&self, bytes: usize) {
         self.down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
 impl<M: Meter + ?Sized> Meter for Arc<M> {
-    fn up(&self, bytes: usize) {
-        (**self).up(bytes);
+    fn count_up(&self, bytes: usize) {
+        (**self).count_up(bytes);
     }
-    fn down(&self, bytes: usize) {
-        (**self).down(bytes);
+    fn count_down(&self, bytes: usize) {
+        (**self).count_down(bytes);
     }
 }
 
@@ -258,11 +253,11 @@ where
         });
         if down > 0 {
             this.answered = true;
-            this.meter.down(down);
+            this.meter.count_down(down);
         }
         if up > 0 {
             this.answered = false;
-            this.meter.up(up);
+            this.meter.count_up(up);
         }
         this.settle(cx)
     }

@@ -366,5 +366,5 @@ fn to_line(value: &impl Serialize) -> Vec<u8> {
     line
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

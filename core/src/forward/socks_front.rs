@@ -17,7 +17,7 @@ use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
-use super::relay::{self, HOLD_LIMIT, Holds, OnNearEnd};
+use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
@@ -170,7 +170,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream) {
         Err(Uncertain) => return app.abort(),
     };
     let traffic = Arc::clone(&shared.usage.traffic);
-    traffic.up_by(connected.sent_early + connected.unsent.len());
+    traffic.count_up(connected.sent_early + connected.unsent.len());
     let rule = OnNearEnd::Hold(Arc::clone(&shared.holds));
     relay::run(app, connected.stream, connected.unsent, rule, ride.meter(traffic)).await;
 }

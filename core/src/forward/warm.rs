@@ -62,3 +62,6 @@ pub async fn warm(
     let round_trip = responder::ask_echo(connected.stream).await?;
     Ok(Warmed::Circuit { round_trip })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,12 @@
 //!
 //! A call may take as long as a person takes to answer a prompt, or for ever: deadlines are the worker's.
 
+use std::io;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use keyring_core::{CredentialStore, Entry, Error};
+use keyring::{Entry, Error};
+use keyring_core::CredentialStore;
 use zeroize::Zeroizing;
 
 use super::{SecretId, SecretStore, SecretsError};
@@ -31,13 +33,13 @@ impl KeyringStore {
     fn with_entry<T>(&mut self, name: &str, act: impl Fn(&Entry) -> Result<T, Error>) -> Result<T, Failure> {
         let user = format!("{}/{name}", self.instance);
         if let Some(system) = &self.system {
-            match system.build(SERVICE, &user, None).and_then(|entry| act(&entry)) {
+            match self::entry(system, &user).and_then(|entry| act(&entry)) {
                 Err(Error::PlatformFailure(_)) => self.system = None,
                 other => return other.map_err(Failure::from),
             }
         }
         let system = connect().map_err(from_connecting)?;
-        let result = system.build(SERVICE, &user, None).and_then(|entry| act(&entry));
+        let result = self::entry(&system, &user).and_then(|entry| act(&entry));
         self.system = (!matches!(result, Err(Error::PlatformFailure(_)))).then_some(system);
         result.map_err(Failure::from)
     }
@@ -101,6 +103,11 @@ impl SecretStore for KeyringStore {
     }
 }
 
+/// The crate's own constructor connects once for a process and never again; an agent outlives its keyring.
+fn entry(system: &CredentialStore, user: &str) -> Result<Entry, Error> {
+    system.build(SERVICE, user, None).map(|inner| Entry { inner })
+}
+
 /// An error before it is known which id it is about.
 enum Failure {
     NoEntry,
@@ -122,19 +129,29 @@ impl From<Error> for Failure {
 /// Names of D-Bus errors by which a bus says that nobody provides the Secret Service (D-Bus specification, "Message Bus Messages").
 const NO_PROVIDER: [&str; 2] =
     ["org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"];
-/// What `secret_service::Error::Unavailable` says: there is no session bus at its address, or no address.
+/// What `secret_service::Error::Unavailable` says: there is no address of a session bus.
 const NO_BUS: &str = "no secret service provider or dbus session found";
 
 /// What it means that no connection came about. Only what is known to mean "there is none" is taken for that: anything else might be
 /// a keyring in trouble, and no reason to go without one.
 fn from_connecting(error: Error) -> Failure {
     let text = error.to_string();
-    let absent = text.contains(NO_BUS) || NO_PROVIDER.iter().any(|name| text.contains(name));
-    if absent {
+    let no_provider = NO_PROVIDER.iter().any(|name| text.contains(name));
+    if no_provider || text.contains(NO_BUS) || is_nothing_there(&error) {
         Failure::Other(SecretsError::Absent("no system keyring answers".into()))
     } else {
         error.into()
     }
+}
+
+/// Whether an error comes down to there being no file at a path: the socket of the session bus, which would be there.
+fn is_nothing_there(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let shared = error.downcast_ref::<Arc<io::Error>>().map(Arc::as_ref);
+        shared
+            .or(error.downcast_ref())
+            .is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::NotFound)
+    })
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]

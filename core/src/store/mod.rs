@@ -121,6 +121,11 @@ impl ConfigStore {
     }
 }
 
+/// Reads a host's configuration; an absent file is an empty one.
+pub fn load(paths: &Paths) -> Result<Config, Problem> {
+    ConfigStore::new(paths)?.load()
+}
+
 /// A text error in a known file.
 struct ConfigError {
     path: String,

@@ -23,6 +23,7 @@ pub(super) struct Host {
     colour: Colour,
     dir: PathBuf,
     ormesh: PathBuf,
+    tools: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     socks_port: u16,
     agent: Option<Owned>,
@@ -60,6 +61,7 @@ impl Host {
             colour,
             dir: dir.to_owned(),
             ormesh: ormesh.to_owned(),
+            tools: tools.bin().to_owned(),
             environment,
             socks_port: backend::free_port()?,
             agent: None,
@@ -206,7 +208,8 @@ impl Host {
     pub(super) fn exports(&self) -> String {
         let line = |(name, value): &(&str, OsString)| match *name {
             "PATH" => {
-                format!("export PATH='{}':\"$PATH\"", self.ormesh.parent().unwrap_or(&self.ormesh).display())
+                let ormesh = self.ormesh.parent().unwrap_or(&self.ormesh);
+                format!("export PATH='{}:{}':\"$PATH\"", ormesh.display(), self.tools.display())
             }
             name => format!("export {name}='{}'", value.display()),
         };

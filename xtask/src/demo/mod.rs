@@ -59,7 +59,9 @@ pub(crate) fn run(tools: &Tools, options: Options) -> Result<ExitCode> {
     let played = play::play(&mut stage, tools, options, &mut timings);
     if let Err(error) = &played {
         say::error(error);
-        stage.print_logs();
+        if !interrupt::asked() {
+            stage.print_logs();
+        }
     }
     let cleared = stage.clear();
     played.map_err(|_| anyhow::anyhow!("the demo failed after {}", say::span(start.elapsed())))?;
