@@ -33,13 +33,13 @@ impl KeyringStore {
     fn with_entry<T>(&mut self, name: &str, act: impl Fn(&Entry) -> Result<T, Error>) -> Result<T, Failure> {
         let user = format!("{}/{name}", self.instance);
         if let Some(system) = &self.system {
-            match self::entry(system, &user).and_then(|entry| act(&entry)) {
+            match self::entry(system.as_ref(), &user).and_then(|entry| act(&entry)) {
                 Err(Error::PlatformFailure(_)) => self.system = None,
                 other => return other.map_err(Failure::from),
             }
         }
         let system = connect().map_err(from_connecting)?;
-        let result = self::entry(&system, &user).and_then(|entry| act(&entry));
+        let result = self::entry(system.as_ref(), &user).and_then(|entry| act(&entry));
         self.system = (!matches!(result, Err(Error::PlatformFailure(_)))).then_some(system);
         result.map_err(Failure::from)
     }
