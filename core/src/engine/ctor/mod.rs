@@ -52,6 +52,8 @@ struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
     state: watch::Sender<EngineState>,
+    /// Whether no tor runs and none is being started.
+    idle: watch::Sender<bool>,
     trouble: watch::Sender<Option<String>>,
     info: Mutex<Option<EngineInfo>>,
     link: Mutex<Option<Link>>,
@@ -76,6 +78,7 @@ impl CTor {
             settings,
             finder: Mutex::new(finder),
             state: watch::Sender::new(EngineState::Stopped),
+            idle: watch::Sender::new(true),
             trouble: watch::Sender::new(None),
             info: Mutex::default(),
             link: Mutex::default(),
@@ -165,9 +168,8 @@ impl OnionEngine for CTor {
             tokio::spawn(supervisor::supervise(Arc::clone(&self.shared), self.want.subscribe()));
         }
         if !on {
-            let mut state = self.shared.state.subscribe();
             // The sender lives as long as we do.
-            let _ = state.wait_for(|state| *state == EngineState::Stopped).await;
+            let _ = self.shared.idle.subscribe().wait_for(|is_idle| *is_idle).await;
         }
     }
 

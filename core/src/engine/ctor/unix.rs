@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::control::Control;
-use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, quote};
+use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
 use crate::engine::stream::Stream;
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
@@ -38,8 +38,8 @@ fn socks_socket(settings: &TorSettings) -> PathBuf {
 /// The configuration lines for tor's listeners.
 pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcError> {
     Ok(vec![
-        format!("ControlPort unix:{}", quote(&control_socket(settings))?),
-        format!("SocksPort unix:{} {SOCKS_FLAGS}", quote(&socks_socket(settings))?),
+        unix_listener("ControlPort", &control_socket(settings), "")?,
+        unix_listener("SocksPort", &socks_socket(settings), SOCKS_FLAGS)?,
     ])
 }
 
