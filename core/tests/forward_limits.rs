@@ -53,6 +53,9 @@ impl OnionEngine for Direct {
     fn state(&self) -> watch::Receiver<EngineState> {
         self.state.subscribe()
     }
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
     fn info(&self) -> Option<EngineInfo> {
         None
     }

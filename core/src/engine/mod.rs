@@ -2,6 +2,7 @@
 //!
 //! An engine keeps *nothing* across a restart: whoever drives it hears of the loss by [`EngineEvent::Lost`] and says again what it wants.
 
+pub mod ctor;
 pub mod stream;
 
 use std::collections::BTreeMap;
@@ -122,6 +123,9 @@ pub enum EngineError {
     /// The key handed over is not that of the address. A bug or a damaged store; nothing was sent.
     #[error("the key in the secret store is not that of {0}")]
     WrongKey(OnionAddress),
+    /// The service, as it was described, can't be one: no port, or a gate that tor could not reach. A bug; nothing was sent.
+    #[error("failed to publish the service: {0}")]
+    BadService(String),
 }
 
 /// Runs onion services and reaches those of others.
@@ -135,6 +139,9 @@ pub enum EngineError {
 pub trait OnionEngine: Send + Sync + 'static {
     /// What the engine is doing, now and later.
     fn state(&self) -> watch::Receiver<EngineState>;
+
+    /// What it warns of although it works, in a sentence: a wrong clock. None while there is nothing to say.
+    fn trouble(&self) -> watch::Receiver<Option<String>>;
 
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;

@@ -1,0 +1,457 @@
+//! Reads the events that tor sends (pure), and derives from them what is told on: bootstrap, its troubles, descriptors.
+//!
+//! Whatever comes, reading it ends in a value or in nothing: other events and damaged ones are passed over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::control::presentable;
+use crate::engine::{EngineEvent, EngineState};
+use crate::model::onion::OnionAddress;
+
+/// What tor tells by itself (control-spec §4.1), as far as it is of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TorEvent {
+    /// `HS_DESC`.
+    Descriptor { address: OnionAddress, action: Descriptor },
+    /// `STATUS_CLIENT … BOOTSTRAP`.
+    Bootstrap(Phase),
+    /// `STATUS_CLIENT … ENOUGH_DIR_INFO` and `NOT_ENOUGH_DIR_INFO`: whether tor knows enough of the network to build circuits.
+    DirInfo { is_enough: bool },
+    /// `STATUS_GENERAL … CLOCK_SKEW`: by how many seconds our clock is ahead.
+    ClockSkew { ahead: i64 },
+    /// `STATUS_GENERAL … CLOCK_JUMPED`: somebody has set it.
+    ClockJumped,
+}
+
+/// What happened to a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Descriptor {
+    Upload,
+    Uploaded,
+    Received,
+    /// The reason in tor's word.
+    Failed(String),
+}
+
+/// How far tor is (control-spec §5.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Phase {
+    pub(super) percent: u8,
+    pub(super) doing: String,
+    /// Why it does not get on, once tor thinks that a person should know.
+    pub(super) trouble: Option<String>,
+}
+
+/// Reads an event's lines, without code.
+pub(super) fn parse(lines: &[String]) -> Option<TorEvent> {
+    let line = lines.first()?;
+    let (kind, rest) = line.split_once(' ')?;
+    match kind {
+        "HS_DESC" => parse_descriptor(rest),
+        "STATUS_CLIENT" => {
+            let (_severity, rest) = rest.split_once(' ')?;
+            match rest.split_once(' ').unwrap_or((rest, "")) {
+                ("BOOTSTRAP", arguments) => parse_arguments_of_bootstrap(arguments).map(TorEvent::Bootstrap),
+                ("ENOUGH_DIR_INFO", _) => Some(TorEvent::DirInfo { is_enough: true }),
+                ("NOT_ENOUGH_DIR_INFO", _) => Some(TorEvent::DirInfo { is_enough: false }),
+                _ => None,
+            }
+        }
+        "STATUS_GENERAL" => {
+            let (_severity, rest) = rest.split_once(' ')?;
+            match rest.split_once(' ').unwrap_or((rest, "")) {
+                ("CLOCK_SKEW", arguments) => {
+                    let ahead = keywords(arguments).get("SKEW")?.trim_start_matches('+').parse().ok()?;
+                    Some(TorEvent::ClockSkew { ahead })
+                }
+                ("CLOCK_JUMPED", _) => Some(TorEvent::ClockJumped),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Reads the answer to `GETINFO status/bootstrap-phase`: `NOTICE BOOTSTRAP PROGRESS=… TAG=… SUMMARY="…"`.
+pub(super) fn parse_phase(answer: &str) -> Option<Phase> {
+    let (_severity, rest) = answer.split_once(' ')?;
+    parse_arguments_of_bootstrap(rest.strip_prefix("BOOTSTRAP ")?)
+}
+
+/// `HS_DESC Action HSAddress AuthType HsDir [DescriptorID] [REASON=…] …`
+fn parse_descriptor(rest: &str) -> Option<TorEvent> {
+    let mut words = rest.split_ascii_whitespace();
+    let action = words.next()?;
+    let address = words.next()?.parse().ok()?;
+    let action = match action {
+        "UPLOAD" => Descriptor::Upload,
+        "UPLOADED" => Descriptor::Uploaded,
+        "RECEIVED" => Descriptor::Received,
+        "FAILED" => {
+            let reason = words.find_map(|word| word.strip_prefix("REASON=")).unwrap_or("UNKNOWN");
+            Descriptor::Failed(presentable(reason))
+        }
+        _ => return None,
+    };
+    Some(TorEvent::Descriptor { address, action })
+}
+
+fn parse_arguments_of_bootstrap(arguments: &str) -> Option<Phase> {
+    let values = keywords(arguments);
+    let percent = values.get("PROGRESS")?.parse().ok().filter(|percent| *percent <= 100)?;
+    let doing = values.get("SUMMARY").map(|text| presentable(text)).unwrap_or_default();
+    // `ignore` is for a single relay that fails, of which there are always some.
+    let matters = values.get("RECOMMENDATION").is_some_and(|advice| advice == "warn");
+    let trouble = matters.then(|| {
+        let reason = values.get("REASON").map_or("", |reason| reason.as_ref());
+        sentence(reason, values.get("WARNING").map_or("", |text| text.as_ref()))
+    });
+    Some(Phase { percent, doing, trouble })
+}
+
+/// Says in a sentence why tor does not get on. The reasons are those of ORCONN events (control-spec §4.1.3).
+fn sentence(reason: &str, warning: &str) -> String {
+    match reason {
+        "NOROUTE" => "this host seems to be offline: there is no way to the Tor network".to_owned(),
+        "CONNECTREFUSED" => "relays of Tor refuse the connection: a firewall may block Tor".to_owned(),
+        "CONNECTRESET" => {
+            "connections to relays of Tor are cut: something on the way may block Tor".to_owned()
+        }
+        "TIMEOUT" => "relays of Tor don't answer: this host is offline, or a firewall blocks Tor".to_owned(),
+        "IDENTITY" | "TLS_ERROR" => {
+            "a relay is not who it should be: something on the way breaks connections open".to_owned()
+        }
+        "RESOURCELIMIT" => "this host has no file descriptors or memory left for Tor".to_owned(),
+        _ => format!("tor warns: {}", presentable(warning)),
+    }
+}
+
+/// Says how wrong the clock is.
+pub(super) fn clock_sentence(ahead: i64) -> String {
+    let (seconds, direction) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead" });
+    let amount = match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    format!("this host's clock is about {amount} {direction}: Tor does not work until it is right")
+}
+
+/// Reads `KEY=value` and `KEY="quoted value"` (control-spec §2.1.1: a quoted string escapes with a backslash).
+fn keywords(text: &str) -> BTreeMap<&str, Cow<'_, str>> {
+    let mut found = BTreeMap::new();
+    let mut rest = text.trim_start();
+    while let Some((key, after)) = rest.split_once('=') {
+        // A word without a sign before this one is passed over.
+        let key = key.rsplit(' ').next().unwrap_or(key);
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted),
+            None => {
+                let (value, after) = after.split_once(' ').unwrap_or((after, ""));
+                (Cow::Borrowed(value), after)
+            }
+        };
+        found.entry(key).or_insert(value);
+        rest = after.trim_start();
+    }
+    found
+}
+
+/// The text up to the closing quotation mark, and what follows that.
+fn unquote(text: &str) -> (Cow<'_, str>, &str) {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (Cow::Owned(value), text.get(at + 1..).unwrap_or_default()),
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            other => value.push(other),
+        }
+    }
+    (Cow::Owned(value), "")
+}
+
+/// What is known of tor's way to the network; derives the [`EngineState`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    phase: Phase,
+    lacks_dir_info: bool,
+    clock: Option<String>,
+}
+
+impl Progress {
+    pub(super) fn new(phase: Phase) -> Self {
+        Self { phase, lacks_dir_info: false, clock: None }
+    }
+
+    /// Takes an event in.
+    pub(super) fn note(&mut self, event: &TorEvent) {
+        match event {
+            TorEvent::Bootstrap(phase) => {
+                // tor repeats a phase with each warning; a trouble lasts until it gets on.
+                let trouble =
+                    (phase.percent == self.phase.percent).then(|| self.phase.trouble.take()).flatten();
+                self.phase = Phase { trouble: phase.trouble.clone().or(trouble), ..phase.clone() };
+            }
+            TorEvent::DirInfo { is_enough } => self.lacks_dir_info = !is_enough,
+            TorEvent::ClockSkew { ahead } => self.clock = Some(clock_sentence(*ahead)),
+            // Set right, or wrong: then tor finds out again.
+            TorEvent::ClockJumped => self.clock = None,
+            TorEvent::Descriptor { .. } => {}
+        }
+    }
+
+    /// What to tell.
+    pub(super) fn state(&self) -> EngineState {
+        let Phase { percent, doing, trouble } = &self.phase;
+        if *percent == 100 && !self.lacks_dir_info {
+            return EngineState::Ready;
+        }
+        let doing = if *percent == 100 { "Fetching directory information" } else { doing };
+        let trouble = self.clock.clone().or_else(|| trouble.clone());
+        EngineState::Bootstrapping { percent: *percent, doing: doing.to_owned(), trouble }
+    }
+
+    /// What tor warns of, whatever the state.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.clock.clone()
+    }
+}
+
+/// Follows the descriptors of our own services: each goes to several directories, and only all of them failing is a failure.
+#[derive(Debug, Default)]
+pub(super) struct Uploads(BTreeMap<OnionAddress, Round>);
+
+#[derive(Debug, Default)]
+struct Round {
+    pending: u32,
+    any: bool,
+}
+
+impl Uploads {
+    /// Follows a service from now on.
+    pub(super) fn add(&mut self, address: OnionAddress) {
+        self.0.insert(address, Round::default());
+    }
+
+    /// Follows it no longer.
+    pub(super) fn remove(&mut self, address: &OnionAddress) {
+        self.0.remove(address);
+    }
+
+    /// What to tell of this, if anything.
+    pub(super) fn note(&mut self, address: OnionAddress, action: Descriptor) -> Option<EngineEvent> {
+        let round = self.0.get_mut(&address);
+        match (action, round) {
+            (Descriptor::Upload, Some(round)) => {
+                if round.pending == 0 {
+                    round.any = false;
+                }
+                round.pending = round.pending.saturating_add(1);
+                None
+            }
+            (Descriptor::Uploaded, Some(round)) => {
+                round.pending = round.pending.saturating_sub(1);
+                // The first makes it findable, the last makes it findable everywhere; those between would only wake who listens.
+                let is_news = !round.any || round.pending == 0;
+                round.any = true;
+                is_news.then_some(EngineEvent::Uploaded(address))
+            }
+            (Descriptor::Failed(reason), Some(round)) if reason == "UPLOAD_REJECTED" || round.pending > 0 => {
+                round.pending = round.pending.saturating_sub(1);
+                (round.pending == 0 && !round.any).then_some(EngineEvent::UploadFailed(address, reason))
+            }
+            (Descriptor::Upload | Descriptor::Uploaded, None) => None,
+            (Descriptor::Received, _) => Some(EngineEvent::Received(address)),
+            (Descriptor::Failed(reason), _) => Some(EngineEvent::FetchFailed(address, reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid";
+
+    fn read(line: &str) -> Option<TorEvent> {
+        parse(&[line.to_owned()])
+    }
+
+    fn address() -> OnionAddress {
+        ID.parse().unwrap()
+    }
+
+    fn phase(percent: u8, trouble: Option<&str>) -> Phase {
+        Phase { percent, doing: "Working".to_owned(), trouble: trouble.map(str::to_owned) }
+    }
+
+    #[test]
+    fn descriptors_are_read() {
+        let event = |action| Some(TorEvent::Descriptor { address: address(), action });
+
+        assert_eq!(read(&format!("HS_DESC UPLOADED {ID} UNKNOWN $AB~r1")), event(Descriptor::Uploaded));
+        assert_eq!(
+            read(&format!("HS_DESC UPLOAD {ID} UNKNOWN $AB~r1 abc HSDIR_INDEX=0")),
+            event(Descriptor::Upload)
+        );
+        assert_eq!(read(&format!("HS_DESC RECEIVED {ID} NO_AUTH $AB~r1 abc")), event(Descriptor::Received));
+        assert_eq!(
+            read(&format!("HS_DESC FAILED {ID} NO_AUTH $AB~r1 abc REASON=NOT_FOUND")),
+            event(Descriptor::Failed("NOT_FOUND".to_owned()))
+        );
+        for other in ["REQUESTED", "CREATED", "IGNORE", ""] {
+            assert_eq!(read(&format!("HS_DESC {other} {ID} NO_AUTH $AB~r1")), None);
+        }
+        assert_eq!(read("HS_DESC UPLOADED expyuzz4wqqyqhjn UNKNOWN $AB~r1"), None);
+    }
+
+    #[test]
+    fn bootstrap_is_read_with_its_troubles() {
+        let trouble = |line: &str| match read(line) {
+            Some(TorEvent::Bootstrap(phase)) => phase.trouble,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            read(
+                r#"STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=45 TAG=requesting_descriptors SUMMARY="Asking for \"relay\" descriptors""#
+            ),
+            Some(TorEvent::Bootstrap(Phase {
+                percent: 45,
+                doing: "Asking for \"relay\" descriptors".to_owned(),
+                trouble: None
+            }))
+        );
+        let warn = r#"STATUS_CLIENT WARN BOOTSTRAP PROGRESS=5 TAG=conn SUMMARY="Connecting" WARNING="No route to host" REASON=NOROUTE COUNT=1 RECOMMENDATION=warn HOSTID="A" HOSTADDR="1.2.3.4:1""#;
+        assert!(trouble(warn).unwrap().contains("offline"));
+        assert_eq!(trouble(&warn.replace("RECOMMENDATION=warn", "RECOMMENDATION=ignore")), None);
+        assert_eq!(trouble(&warn.replace("NOROUTE", "MISC")).as_deref(), Some("tor warns: No route to host"));
+        assert_eq!(
+            parse_phase(r#"NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done""#)
+                .map(|phase| phase.percent),
+            Some(100)
+        );
+        for bad in ["PROGRESS=101 SUMMARY=x", "PROGRESS=-1", "SUMMARY=x", "PROGRESS", ""] {
+            assert_eq!(read(&format!("STATUS_CLIENT NOTICE BOOTSTRAP {bad}")), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_said_with_its_direction() {
+        let skew = |amount: &str| match read(&format!(
+            "STATUS_GENERAL WARN CLOCK_SKEW SKEW={amount} SOURCE=OR:1.2.3.4:9001"
+        )) {
+            Some(TorEvent::ClockSkew { ahead }) => clock_sentence(ahead),
+            other => panic!("{other:?}"),
+        };
+
+        assert!(skew("+10800").contains("about 3 hours ahead"));
+        assert!(skew("-864000").contains("about 10 days behind"));
+        assert!(skew("-9223372036854775808").contains("behind"));
+        assert_eq!(read("STATUS_GENERAL NOTICE CLOCK_JUMPED TIME=120"), Some(TorEvent::ClockJumped));
+        assert_eq!(read("STATUS_GENERAL WARN CLOCK_SKEW SKEW=abc"), None);
+    }
+
+    #[test]
+    fn a_trouble_lasts_until_tor_gets_on() {
+        let trouble = |progress: &Progress| match progress.state() {
+            EngineState::Bootstrapping { trouble, .. } => trouble,
+            other => panic!("{other:?}"),
+        };
+        let mut progress = Progress::new(phase(5, None));
+
+        progress.note(&TorEvent::Bootstrap(phase(5, Some("offline"))));
+        assert_eq!(trouble(&progress).as_deref(), Some("offline"));
+        progress.note(&TorEvent::Bootstrap(phase(5, None)));
+        assert_eq!(trouble(&progress).as_deref(), Some("offline"));
+        progress.note(&TorEvent::Bootstrap(phase(10, None)));
+        assert_eq!(trouble(&progress), None);
+        progress.note(&TorEvent::ClockSkew { ahead: 7200 });
+        assert_eq!(trouble(&progress), Some(clock_sentence(7200)));
+
+        progress.note(&TorEvent::Bootstrap(phase(100, None)));
+        assert_eq!((progress.state(), progress.trouble()), (EngineState::Ready, Some(clock_sentence(7200))));
+        progress.note(&TorEvent::ClockJumped);
+        assert_eq!(progress.trouble(), None);
+        progress.note(&TorEvent::DirInfo { is_enough: false });
+        assert!(matches!(progress.state(), EngineState::Bootstrapping { percent: 100, .. }));
+        progress.note(&TorEvent::DirInfo { is_enough: true });
+        assert_eq!(progress.state(), EngineState::Ready);
+    }
+
+    #[test]
+    fn an_upload_failed_only_when_every_directory_failed() {
+        let mut uploads = Uploads::default();
+        let failed = || Descriptor::Failed("UPLOAD_REJECTED".to_owned());
+        uploads.add(address());
+        let mut note = |action| uploads.note(address(), action);
+
+        note(Descriptor::Upload);
+        note(Descriptor::Upload);
+        note(Descriptor::Upload);
+        assert_eq!(note(failed()), None);
+        assert_eq!(note(Descriptor::Uploaded), Some(EngineEvent::Uploaded(address())));
+        assert_eq!(note(failed()), None);
+
+        note(Descriptor::Upload);
+        note(Descriptor::Upload);
+        assert_eq!(note(failed()), None);
+        assert_eq!(note(failed()), Some(EngineEvent::UploadFailed(address(), "UPLOAD_REJECTED".to_owned())));
+    }
+
+    #[test]
+    fn the_first_and_the_last_upload_are_told() {
+        let mut uploads = Uploads::default();
+        uploads.add(address());
+        for _ in 0..3 {
+            uploads.note(address(), Descriptor::Upload);
+        }
+
+        let told: Vec<_> = (0..3).map(|_| uploads.note(address(), Descriptor::Uploaded).is_some()).collect();
+
+        assert_eq!(told, [true, false, true]);
+    }
+
+    #[test]
+    fn what_concerns_others_is_a_fetch() {
+        let mut uploads = Uploads::default();
+        let failed = Descriptor::Failed("NOT_FOUND".to_owned());
+
+        assert_eq!(uploads.note(address(), Descriptor::Received), Some(EngineEvent::Received(address())));
+        assert_eq!(
+            uploads.note(address(), failed.clone()),
+            Some(EngineEvent::FetchFailed(address(), "NOT_FOUND".to_owned()))
+        );
+        assert_eq!(uploads.note(address(), Descriptor::Uploaded), None);
+        uploads.add(address());
+        uploads.remove(&address());
+        assert_eq!(uploads.note(address(), Descriptor::Uploaded), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read(line in "(?s).*") {
+            read(&line);
+        }
+
+        #[test]
+        fn any_event_is_read(
+            kind in "(HS_DESC (UPLOADED|FAILED)|STATUS_CLIENT [A-Z]+ BOOTSTRAP|STATUS_GENERAL WARN CLOCK_SKEW)",
+            rest in r#"( |[A-Z]{1,8}=|"|\\|PROGRESS=[0-9]{1,4}|SKEW=[+-]?[0-9]{1,20}|REASON=|\PC){0,20}"#,
+        ) {
+            read(&format!("{kind} {rest}"));
+        }
+
+        #[test]
+        fn keywords_come_back(key in "[A-Z_]{1,10}", value in r#"[^"\\]*"#, after in "[a-z]{1,5}") {
+            let text = format!("{key}=\"{value}\" {key}X={after}");
+            let found = keywords(&text);
+            prop_assert_eq!(found.get(key.as_str()).map(|value| value.as_ref()), Some(value.as_str()));
+            let next = format!("{}X", key);
+            prop_assert_eq!(found.get(next.as_str()).map(|value| value.as_ref()), Some(after.as_str()));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The engine that runs the real tor, as a process of its own.
+//!
+//! Here: what the contract's commands do. `find`, `torrc`, `process` and `supervisor` keep tor running; `control`, `auth`, `commands` and
+//! `events` talk with it; `socks` dials; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! it runs, and no service is ever published without a client.
+
+mod auth;
+mod backoff;
+mod commands;
+mod control;
+mod events;
+mod find;
+mod process;
+mod socks;
+mod supervisor;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
+mod torrc;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+
+pub use find::{Finder, MINIMUM, Version};
+pub use torrc::{MAX_RUN_DIR, TorSettings};
+
+use self::control::{Batch, Control};
+use self::events::{Descriptor, Uploads};
+use self::supervisor::Want;
+use super::{
+    Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
+};
+use crate::model::address::Port;
+use crate::model::keys::{ClientKey, ServiceKey};
+use crate::model::onion::OnionAddress;
+
+/// Runs tor. Nothing happens before [`OnionEngine::run`]; dropping it ends tor in order.
+pub struct CTor {
+    shared: Arc<Shared>,
+    want: watch::Sender<Want>,
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<EngineEvent>>>,
+}
+
+/// What the commands and the supervisor share.
+struct Shared {
+    settings: TorSettings,
+    finder: Mutex<Finder>,
+    state: watch::Sender<EngineState>,
+    /// Whether no tor runs and none is being started.
+    idle: watch::Sender<bool>,
+    trouble: watch::Sender<Option<String>>,
+    info: Mutex<Option<EngineInfo>>,
+    link: Mutex<Option<Link>>,
+    uploads: Mutex<Uploads>,
+    events: mpsc::UnboundedSender<EngineEvent>,
+}
+
+/// A tor that runs and answers.
+#[derive(Clone)]
+struct Link {
+    control: Control,
+    socks: system::SocksAddr,
+    /// Whether it has been connected to the network. It may have lost that since; dials then wait for tor.
+    was_ready: bool,
+}
+
+impl CTor {
+    /// An engine with these directories that looks for tor in these places.
+    pub fn new(settings: TorSettings, finder: Finder) -> Arc<Self> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let shared = Shared {
+            settings,
+            finder: Mutex::new(finder),
+            state: watch::Sender::new(EngineState::Stopped),
+            idle: watch::Sender::new(true),
+            trouble: watch::Sender::new(None),
+            info: Mutex::default(),
+            link: Mutex::default(),
+            uploads: Mutex::default(),
+            events,
+        };
+        let want = watch::Sender::new(Want::default());
+        Arc::new(Self { shared: Arc::new(shared), want, receiver: Mutex::new(Some(receiver)) })
+    }
+
+    /// Looks elsewhere for tor from the next start on; say `run(true)` again to have it looked for at once when none was found.
+    pub fn set_finder(&self, finder: Finder) {
+        *lock(&self.shared.finder) = finder;
+    }
+
+    /// Sends a command to the tor that runs and gives what became of it while that same tor ran.
+    async fn ask(&self, batch: Batch, action: &'static str) -> Result<Vec<control::Reply>, EngineError> {
+        let link = self.shared.link().ok_or(EngineError::NotRunning)?;
+        let replies = link.control.ask(batch, action).await?;
+        // Lost was told meanwhile: then nothing is up, whatever tor has answered.
+        if self.shared.link().is_none_or(|now| !now.control.is_same(&link.control)) {
+            return Err(EngineError::NotRunning);
+        }
+        Ok(replies)
+    }
+
+    /// Sends one command that must succeed.
+    async fn tell(&self, command: &str, action: &'static str) -> Result<(), EngineError> {
+        let replies = self.ask(Batch::one(command), action).await?;
+        replies.iter().find(|reply| !reply.is_ok()).map_or(Ok(()), |reply| Err(reply.refused(action)))
+    }
+
+    /// Publishes, after whatever else is in the batch, whose replies don't matter.
+    async fn add_service(
+        &self,
+        mut batch: Batch,
+        service: &ServiceSpec,
+        key: &ServiceKey,
+        action: &'static str,
+    ) -> Result<(), EngineError> {
+        batch.push(&commands::add_onion(service, key, &self.shared.settings.run_dir)?);
+        // Before the answer: the first upload may be told right after it.
+        lock(&self.shared.uploads).add(service.address);
+        let replies = self.ask(batch, action).await?;
+        let reply = replies.last().ok_or(EngineError::NotRunning)?;
+        if !reply.is_ok() {
+            return Err(reply.refused(action));
+        }
+        // tor repeats for whom it publishes. Should it ever not, the service may be open to all.
+        let client = format!("ClientAuthV3={}", service.client);
+        if !reply.lines.contains(&client) {
+            tracing::error!("tor did not confirm the client of a service; it is taken down");
+            let refused = reply.refused(action);
+            self.tell(&commands::del_onion(&service.address), "take the service down").await?;
+            return Err(refused);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OnionEngine for CTor {
+    fn state(&self) -> watch::Receiver<EngineState> {
+        self.shared.state.subscribe()
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.shared.trouble.subscribe()
+    }
+
+    fn info(&self) -> Option<EngineInfo> {
+        lock(&self.shared.info).clone()
+    }
+
+    fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {
+        lock(&self.receiver).take()
+    }
+
+    async fn run(&self, on: bool) {
+        let mut is_first = false;
+        self.want.send_modify(|want| {
+            is_first = want.times == 0;
+            *want = Want { on, times: want.times + 1 };
+        });
+        if is_first {
+            // It ends with the sender that this engine holds.
+            tokio::spawn(supervisor::supervise(Arc::clone(&self.shared), self.want.subscribe()));
+        }
+        if !on {
+            // The sender lives as long as we do.
+            let _ = self.shared.idle.subscribe().wait_for(|is_idle| *is_idle).await;
+        }
+    }
+
+    async fn publish(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError> {
+        self.add_service(Batch::default(), service, key, "publish the service").await
+    }
+
+    async fn replace(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError> {
+        // In one write, since a stream that arrives between the two would end its circuit's sessions.
+        let batch = Batch::one(&commands::del_onion(&service.address));
+        self.add_service(batch, service, key, "change the service's ports").await
+    }
+
+    async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError> {
+        const ACTION: &str = "take the service down";
+        let link = self.shared.link().ok_or(EngineError::NotRunning)?;
+        let status = link.control.get_info("circuit-status").await?;
+        // Circuits first: the client is told of their end, and of the service's it is not.
+        let mut batch = Batch::default();
+        for circuit in commands::circuits_of_service(&status, address) {
+            batch.push(&commands::close_circuit(circuit));
+        }
+        batch.push(&commands::del_onion(address));
+        let replies = self.ask(batch, ACTION).await?;
+        lock(&self.shared.uploads).remove(address);
+        match replies.last() {
+            // 552: there is none of this address.
+            Some(reply) if reply.is_ok() || reply.code == 552 => Ok(()),
+            Some(reply) => Err(reply.refused(ACTION)),
+            None => Err(EngineError::NotRunning),
+        }
+    }
+
+    async fn add_client_key(&self, address: &OnionAddress, key: &ClientKey) -> Result<(), EngineError> {
+        self.tell(&commands::client_auth_add(address, key), "take the client key").await
+    }
+
+    async fn remove_client_key(&self, address: &OnionAddress) -> Result<(), EngineError> {
+        self.tell(&commands::client_auth_remove(address), "forget the client key").await
+    }
+
+    async fn has_client_key(&self, address: &OnionAddress) -> Result<bool, EngineError> {
+        const ACTION: &str = "tell of the client key";
+        let replies = self.ask(Batch::one(&commands::client_auth_view(address)), ACTION).await?;
+        let reply = replies.last().ok_or(EngineError::NotRunning)?;
+        if !reply.is_ok() {
+            return Err(reply.refused(ACTION));
+        }
+        Ok(reply.lines.iter().any(|line| line.starts_with("CLIENT ")))
+    }
+
+    async fn fetch_descriptor(&self, address: &OnionAddress) -> Result<(), EngineError> {
+        self.tell(&commands::hs_fetch(address), "fetch the descriptor").await
+    }
+
+    async fn dial(&self, address: &OnionAddress, port: Port, isolation: &str) -> Result<Attempt, DialError> {
+        let link = self.shared.link().filter(|link| link.was_ready).ok_or(DialError::NotReady)?;
+        // The listener is there for as long as tor is.
+        let stream = system::connect_socks(&link.socks).await.map_err(|_| DialError::NotReady)?;
+        socks::dial(stream, address, port, isolation).await
+    }
+}
+
+impl Shared {
+    fn finder(&self) -> Finder {
+        lock(&self.finder).clone()
+    }
+
+    fn link(&self) -> Option<Link> {
+        lock(&self.link).clone()
+    }
+
+    fn set_link(&self, link: Option<Link>) {
+        *lock(&self.link) = link;
+        *lock(&self.uploads) = Uploads::default();
+    }
+
+    fn link_is_ready(&self) {
+        if let Some(link) = &mut *lock(&self.link) {
+            link.was_ready = true;
+        }
+    }
+
+    fn set_info(&self, info: EngineInfo) {
+        *lock(&self.info) = Some(info);
+    }
+
+    /// Wakes those who watch only when it is another.
+    fn set_state(&self, state: EngineState) {
+        self.state.send_if_modified(|now| {
+            let is_new = *now != state;
+            *now = state;
+            is_new
+        });
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|now| {
+            let is_new = *now != trouble;
+            *now = trouble;
+            is_new
+        });
+    }
+
+    fn tell(&self, event: EngineEvent) {
+        // Nobody may have asked for the events.
+        let _ = self.events.send(event);
+    }
+
+    fn note_descriptor(&self, address: OnionAddress, action: Descriptor) {
+        let event = lock(&self.uploads).note(address, action);
+        if let Some(event) = event {
+            self.tell(event);
+        }
+    }
+}
+
+/// No guard of these is ever held over code that panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for CTor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let run_dir: &PathBuf = &self.shared.settings.run_dir;
+        f.debug_struct("CTor").field("run_dir", run_dir).finish_non_exhaustive()
+    }
+}

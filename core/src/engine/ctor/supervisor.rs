@@ -1,0 +1,344 @@
+//! Keeps one tor running: finds it, starts it, authenticates, watches it, and starts it again when it ends. It alone sets the state.
+//!
+//! Services and keys are left to the commands in `mod`; after an end they are gone, which [`EngineEvent::Lost`] tells once.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::control::{self, Control, ControlError, Events};
+use super::events::{self, Progress, TorEvent};
+use super::process::{self, Process};
+use super::torrc::{self, TorSettings};
+use super::{Link, Shared, auth, commands, system};
+use crate::engine::{EngineEvent, EngineState};
+
+/// From start to an authenticated control connection. tor itself waits five seconds for a lock; a cold disk takes its time too.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// Between looks at a control socket that is not there yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// For the lock of a tor that is ending: one whose owner was killed needs some milliseconds.
+const LOCK_DEADLINE: Duration = Duration::from_secs(5);
+/// Ends in a row by tor's own fault and before it was ready, after which its caches are suspected.
+const SUSPECT_AFTER: u32 = 2;
+
+/// The hint for what nobody need do anything about.
+const AGAIN: &str = "it is started again by itself";
+
+/// What the engine is wanted to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Want {
+    pub(super) on: bool,
+    /// Counts the times it was said, so that saying it again is heard.
+    pub(super) times: u64,
+}
+
+/// How one run of tor ended.
+enum End {
+    /// It was asked to.
+    Asked,
+    Failed(Failure),
+}
+
+struct Failure {
+    why: String,
+    hint: String,
+    /// Only a person can help, who then says `run(true)` again.
+    is_final: bool,
+    ready_for: Option<Duration>,
+    /// tor ended, by its own fault and not somebody's signal.
+    own_fault: bool,
+}
+
+impl Failure {
+    fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: hint.into(), is_final: false, ready_for: None, own_fault: false }
+    }
+}
+
+/// Runs until the engine is dropped.
+pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Want>) {
+    let mut backoff = Backoff::default();
+    let mut own_faults = 0;
+    loop {
+        let wanted = *want.borrow_and_update();
+        if !wanted.on {
+            shared.set_state(EngineState::Stopped);
+            shared.idle.send_replace(true);
+            backoff = Backoff::default();
+            if want.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        shared.idle.send_replace(false);
+        let failure = match run_once(&shared, &mut want).await {
+            End::Asked => continue,
+            End::Failed(failure) => failure,
+        };
+        own_faults = match (failure.own_fault, failure.ready_for) {
+            (true, None) => own_faults + 1,
+            _ => 0,
+        };
+        if own_faults >= SUSPECT_AFTER || (own_faults > 0 && names_a_cache(&failure.why)) {
+            let moved = process::quarantine(&shared.settings.data_dir);
+            tracing::warn!(?moved, "tor ends before it is ready; its caches were put aside");
+            own_faults = 0;
+        }
+        let retry_in = (!failure.is_final).then(|| backoff.after(failure.ready_for));
+        tracing::warn!(why = %failure.why, ?retry_in, "tor failed");
+        shared.set_state(EngineState::Failed { why: failure.why, hint: failure.hint, retry_in });
+        match retry_in {
+            Some(wait) => {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = unwanted(&mut want) => {}
+                }
+            }
+            None => {
+                // Any word is a reason to look again.
+                if want.wait_for(|now| now.times != wanted.times).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Returns once tor is not wanted any more, or nobody is left to want it. Cancel-safe.
+async fn unwanted(want: &mut watch::Receiver<Want>) {
+    // An error means that the engine was dropped.
+    let _ = want.wait_for(|want| !want.on).await;
+}
+
+/// Whether a reason that tor gave names one of the files it can do without.
+fn names_a_cache(why: &str) -> bool {
+    ["cached-", "unverified-", "state file", "/state\"", "/state "].iter().any(|name| why.contains(name))
+}
+
+async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
+    if matches!(*shared.state.borrow(), EngineState::Stopped) {
+        shared.set_state(EngineState::Starting);
+    }
+    let finder = shared.finder();
+    let info = tokio::select! {
+        found = finder.find() => match found {
+            Ok(info) => info,
+            Err(missing) => {
+                let failure = Failure { is_final: true, ..Failure::new(missing.why, missing.hint) };
+                return End::Failed(failure);
+            }
+        },
+        () = unwanted(want) => return End::Asked,
+    };
+    tracing::info!(version = %info.version, path = %info.path.display(), found = %info.found, "tor was found");
+    let binary = info.path.clone();
+    shared.set_info(info);
+    let torrc = tokio::select! {
+        prepared = prepare(&shared.settings) => match prepared {
+            Ok(torrc) => torrc,
+            Err(failure) => return End::Failed(failure),
+        },
+        () = unwanted(want) => return End::Asked,
+    };
+    let mut process = match Process::spawn(&binary, &torrc, &shared.settings) {
+        Ok(process) => process,
+        Err(error) => {
+            let why = format!("tor could not be started: {error}");
+            return End::Failed(Failure::new(why, "see whether the file may be executed"));
+        }
+    };
+    shared.set_state(EngineState::Starting);
+    let connected = tokio::select! {
+        connected = tokio::time::timeout(START_DEADLINE, connect(&shared.settings)) => {
+            connected.unwrap_or(Err(ControlError::Closed))
+        }
+        status = process.wait() => return End::Failed(ended(&mut process, status).await),
+        () = unwanted(want) => {
+            process.stop(false).await;
+            return End::Asked;
+        }
+    };
+    match connected {
+        Ok(live) => watch_over(shared, want, process, live).await,
+        Err(error) => End::Failed(broken(process, &error).await),
+    }
+}
+
+/// Sees that tor will find what it needs, and nothing that misleads us; writes its configuration.
+async fn prepare(settings: &TorSettings) -> Result<PathBuf, Failure> {
+    let text = torrc::torrc(settings, std::process::id())
+        .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
+    for dir in [&settings.data_dir, &settings.run_dir] {
+        system::private_dir(dir).map_err(|(why, hint)| Failure::new(why, hint))?;
+    }
+    let deadline = Instant::now() + LOCK_DEADLINE;
+    while !system::is_unlocked(&settings.data_dir) {
+        if Instant::now() > deadline {
+            let why = format!("another tor uses {}", settings.data_dir.display());
+            return Err(Failure::new(why, "stop the other agent, or the tor that it left"));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    let path = settings.data_dir.join("torrc");
+    let written = system::clear_stale(settings).and_then(|()| write_private(&path, &text));
+    written.map_err(|error| {
+        Failure::new(format!("failed to write {}: {error}", path.display()), "see whether the disk is full")
+    })?;
+    Ok(path)
+}
+
+/// Only tor reads it, at its start; a torn one is written again with the next start. The directory is private.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)
+}
+
+/// A tor that answers, owned.
+struct Live {
+    control: Control,
+    events: Events,
+    progress: Progress,
+    socks: system::SocksAddr,
+}
+
+async fn connect(settings: &TorSettings) -> Result<Live, ControlError> {
+    let stream = loop {
+        match system::connect_control(settings).await {
+            Ok(stream) => break stream,
+            // Not there yet; should tor end, the caller sees it.
+            Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    };
+    let (control, events) = control::open(stream);
+    let handshake = async {
+        auth::authenticate(&control, &torrc::cookie_file(settings)).await?;
+        control.tell(commands::TAKE_OWNERSHIP, "end with its owner").await?;
+        control.expect_events();
+        control.tell(commands::SET_EVENTS, "tell of events").await?;
+        // After the subscription, so that no progress falls between.
+        let phase = control.get_info("status/bootstrap-phase").await?;
+        let phase =
+            events::parse_phase(&phase).ok_or(ControlError::Protocol("an unknown bootstrap phase"))?;
+        let socks = system::socks_addr(settings, &control).await;
+        let socks = socks.ok_or(ControlError::Protocol("no SOCKS listener"))?;
+        Ok((Progress::new(phase), socks))
+    };
+    match handshake.await {
+        Ok((progress, socks)) => Ok(Live { control, events, progress, socks }),
+        // The connection's own end says more than the command that it cut off.
+        Err(ControlError::Refused(crate::engine::EngineError::NotRunning)) => Err(events.reason()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What may happen to a tor that runs.
+enum Tick {
+    Event(Result<Vec<String>, ControlError>),
+    Ended(io::Result<ExitStatus>),
+    Unwanted,
+    Stuck,
+}
+
+async fn watch_over(
+    shared: &Shared,
+    want: &mut watch::Receiver<Want>,
+    mut process: Process,
+    live: Live,
+) -> End {
+    let Live { control, mut events, mut progress, socks } = live;
+    let mut ready_since = None;
+    shared.set_link(Some(Link { control: control.clone(), socks, was_ready: false }));
+    let end = loop {
+        shared.set_trouble(progress.trouble());
+        let state = progress.state();
+        if state.is_ready() && ready_since.is_none() {
+            ready_since = Some(Instant::now());
+            shared.link_is_ready();
+        }
+        shared.set_state(state);
+        let tick = tokio::select! {
+            event = events.next() => Tick::Event(event),
+            status = process.wait() => Tick::Ended(status),
+            () = unwanted(want) => Tick::Unwanted,
+            () = control.stuck() => Tick::Stuck,
+        };
+        match tick {
+            Tick::Event(Ok(lines)) => match events::parse(&lines) {
+                Some(TorEvent::Descriptor { address, action }) => shared.note_descriptor(address, action),
+                Some(event) => progress.note(&event),
+                None => {}
+            },
+            other => break other,
+        }
+    };
+    // All at once: nothing goes to this tor any more, nobody takes it for ready, and what it held is lost. Why it ended takes a moment.
+    shared.set_link(None);
+    shared.set_trouble(None);
+    shared.set_state(match end {
+        Tick::Unwanted => EngineState::Stopped,
+        _ => EngineState::Failed {
+            why: "tor has ended".to_owned(),
+            hint: AGAIN.to_owned(),
+            retry_in: Some(Duration::ZERO),
+        },
+    });
+    shared.tell(EngineEvent::Lost);
+    let ready_for = ready_since.map(|since| since.elapsed());
+    match end {
+        Tick::Unwanted => {
+            // It answers, or it does not and is killed.
+            let asked = control.ask(control::Batch::one(commands::HALT), "end");
+            let _ = tokio::time::timeout(Duration::from_millis(500), asked).await;
+            drop(events);
+            process.stop(true).await;
+            End::Asked
+        }
+        Tick::Ended(status) => {
+            let failure = ended(&mut process, status).await;
+            End::Failed(Failure { ready_for, ..failure })
+        }
+        Tick::Event(Err(ControlError::Closed)) => {
+            // Most likely it is ending: then its own words are the reason.
+            drop(events);
+            let failure = match tokio::time::timeout(Duration::from_secs(1), process.wait()).await {
+                Ok(status) => ended(&mut process, status).await,
+                Err(_) => broken(process, &ControlError::Closed).await,
+            };
+            End::Failed(Failure { ready_for, ..failure })
+        }
+        Tick::Event(Err(error)) => {
+            drop(events);
+            End::Failed(Failure { ready_for, ..broken(process, &error).await })
+        }
+        Tick::Event(Ok(_)) | Tick::Stuck => {
+            drop(events);
+            process.stop(false).await;
+            let why = "tor did not answer any more and was stopped";
+            End::Failed(Failure { ready_for, ..Failure::new(why, AGAIN) })
+        }
+    }
+}
+
+/// Why tor ended by itself.
+async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure {
+    let own_fault = status.as_ref().is_ok_and(|status| system::is_own_fault(*status));
+    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    let why = match process.reason().await {
+        Some(reason) => format!("tor ended ({status}): {reason}"),
+        None => format!("tor ended ({status})"),
+    };
+    Failure { own_fault, ..Failure::new(why, AGAIN) }
+}
+
+/// Ends a tor with which nothing can be said any more.
+async fn broken(process: Process, error: &ControlError) -> Failure {
+    process.stop(false).await;
+    Failure::new(format!("tor was stopped: {error}"), AGAIN)
+}

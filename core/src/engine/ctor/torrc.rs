@@ -1,0 +1,183 @@
+//! Writes tor's configuration, as text (pure). It is complete before tor starts and never changed afterwards: SETCONF and a reload
+//! would drop the client keys that tor holds in memory.
+
+use std::path::{Path, PathBuf};
+
+use super::system;
+
+/// Where a tor lives, and on which network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TorSettings {
+    /// tor's DataDirectory, for this tor alone. Made when missing; refused when others can enter it.
+    pub data_dir: PathBuf,
+    /// Where tor's sockets and the gates are, and tor's working directory. At most [`MAX_RUN_DIR`] bytes.
+    pub run_dir: PathBuf,
+    /// Configuration lines of a private Tor network, put first; none for the real one.
+    pub network_lines: Option<String>,
+    /// Keeps tor off every network (`DisableNetwork`): tests of supervision need none.
+    pub disable_network: bool,
+}
+
+/// The longest run directory, in bytes: tor's sockets and the gates in it must fit `sun_path` (104 bytes on macOS).
+pub const MAX_RUN_DIR: usize = 80;
+
+/// Why no configuration can be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TorrcError {
+    /// tor reads its configuration by lines; a quoted string has no form for these.
+    #[error("the path {0:?} holds a control character or is not UTF-8")]
+    Path(PathBuf),
+    #[error("the path {0:?} is not absolute")]
+    Relative(PathBuf),
+    #[error("the run directory {0:?} is longer than {MAX_RUN_DIR} bytes")]
+    RunDir(PathBuf),
+    #[error("the private network's configuration holds a control character")]
+    Network,
+}
+
+/// The whole configuration. `owner` is the process without which tor must not go on.
+pub(super) fn torrc(settings: &TorSettings, owner: u32) -> Result<String, TorrcError> {
+    if settings.run_dir.as_os_str().len() > MAX_RUN_DIR {
+        return Err(TorrcError::RunDir(settings.run_dir.clone()));
+    }
+    let mut lines = Vec::new();
+    if let Some(network) = &settings.network_lines {
+        if network.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            return Err(TorrcError::Network);
+        }
+        lines.extend(network.lines().map(str::to_owned));
+    }
+    lines.push(format!("DataDirectory {}", quote(&settings.data_dir)?));
+    lines.push(format!("CookieAuthFile {}", quote(&cookie_file(settings))?));
+    lines.extend(system::listeners(settings)?);
+    lines.extend(ALWAYS.iter().map(|&line| line.to_owned()));
+    if settings.disable_network {
+        lines.push("DisableNetwork 1".to_owned());
+    }
+    lines.push(format!("__OwningControllerProcess {owner}"));
+    lines.push(String::new());
+    Ok(lines.join("\n"))
+}
+
+/// Every line is one of tor(1) and each is there for a reason.
+const ALWAYS: &[&str] = &[
+    "CookieAuthentication 1",
+    "ClientOnly 1",
+    // The supervisor reads it.
+    "Log notice stdout",
+    // Onion addresses and relays stay out of the log.
+    "SafeLogging 1",
+    // A pluggable transport would be a program that tor runs; none is configured.
+    "NoExec 1",
+    // Seconds since a circuit was last joined after which no stream joins it any more: a remote stays warm for this long.
+    "MaxCircuitDirtiness 7200",
+    // The default of 32 stalls when many services are published (their introduction circuits).
+    "MaxClientCircuitsPending 1024",
+    // A host that only imports must answer its first connection after a day at once.
+    "DormantTimeoutEnabled 0",
+    "DormantCanceledByStartup 1",
+];
+
+/// The flags of the SOCKS listener; the defaults beside them include IsolateSOCKSAuth, which the dialler builds upon.
+pub(super) const SOCKS_FLAGS: &str = "OnionTrafficOnly ExtendedErrors";
+
+/// Where tor puts the control port's cookie.
+pub(super) fn cookie_file(settings: &TorSettings) -> PathBuf {
+    settings.data_dir.join("control_auth_cookie")
+}
+
+/// A path as a quoted C string (tor(1), "Configuration file format"), so that spaces and `#` stay part of it.
+pub(super) fn quote(path: &Path) -> Result<String, TorrcError> {
+    let text = path.to_str().filter(|text| !text.chars().any(char::is_control));
+    let text = text.ok_or_else(|| TorrcError::Path(path.to_owned()))?;
+    if !path.is_absolute() {
+        return Err(TorrcError::Relative(path.to_owned()));
+    }
+    Ok(quote_text(text))
+}
+
+/// A Unix socket to listen on, and its flags. tor unquotes the value and then the path in it: quoted but once, a `#` would start a comment.
+#[cfg(unix)]
+pub(super) fn unix_listener(option: &str, socket: &Path, flags: &str) -> Result<String, TorrcError> {
+    let value = format!("unix:{} {flags}", quote(socket)?);
+    Ok(format!("{option} {}", quote_text(value.trim_end())))
+}
+
+fn quote_text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn settings() -> TorSettings {
+        TorSettings {
+            data_dir: "/home/me/.local/state/ormesh/tor".into(),
+            run_dir: "/run/user/1000/ormesh".into(),
+            network_lines: None,
+            disable_network: false,
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_this_one() {
+        insta::assert_snapshot!(torrc(&settings(), 4711).unwrap(), @r#"
+        DataDirectory "/home/me/.local/state/ormesh/tor"
+        CookieAuthFile "/home/me/.local/state/ormesh/tor/control_auth_cookie"
+        ControlPort "unix:\"/run/user/1000/ormesh/tor-control\""
+        SocksPort "unix:\"/run/user/1000/ormesh/tor-socks\" OnionTrafficOnly ExtendedErrors"
+        CookieAuthentication 1
+        ClientOnly 1
+        Log notice stdout
+        SafeLogging 1
+        NoExec 1
+        MaxCircuitDirtiness 7200
+        MaxClientCircuitsPending 1024
+        DormantTimeoutEnabled 0
+        DormantCanceledByStartup 1
+        __OwningControllerProcess 4711
+        "#);
+    }
+
+    #[test]
+    fn a_private_network_comes_first() {
+        let network_lines = Some("TestingTorNetwork 1\nDirAuthority a\n".to_owned());
+
+        let text = torrc(&TorSettings { network_lines, disable_network: true, ..settings() }, 1).unwrap();
+
+        assert!(text.starts_with("TestingTorNetwork 1\nDirAuthority a\nDataDirectory "), "{text}");
+        assert!(text.contains("\nDisableNetwork 1\n"), "{text}");
+    }
+
+    #[test]
+    fn spaces_quotes_and_backslashes_stay_in_a_path() {
+        assert_eq!(quote(Path::new(r#"/a b/"c"\d#"#)), Ok(r#""/a b/\"c\"\\d#""#.to_owned()));
+    }
+
+    #[test]
+    fn nothing_in_a_path_can_start_a_line() {
+        for bad in ["/a\nb", "/a\rb", "/a\0b", "/a\u{85}b"] {
+            assert_eq!(quote(Path::new(bad)), Err(TorrcError::Path(bad.into())));
+            let settings = TorSettings { run_dir: bad.into(), ..settings() };
+            assert!(matches!(torrc(&settings, 1), Err(TorrcError::Path(_))), "{bad:?}");
+        }
+        assert_eq!(quote(Path::new("a")), Err(TorrcError::Relative("a".into())));
+    }
+
+    #[test]
+    fn an_over_long_run_directory_is_refused() {
+        let run_dir = PathBuf::from(format!("/{}", "x".repeat(MAX_RUN_DIR)));
+
+        let error = torrc(&TorSettings { run_dir: run_dir.clone(), ..settings() }, 1);
+
+        assert_eq!(error, Err(TorrcError::RunDir(run_dir)));
+    }
+
+    #[test]
+    fn a_private_network_brings_no_carriage_return() {
+        let network_lines = Some("TestingTorNetwork 1\r\n".to_owned());
+
+        assert_eq!(torrc(&TorSettings { network_lines, ..settings() }, 1), Err(TorrcError::Network));
+    }
+}

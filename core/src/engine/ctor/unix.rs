@@ -1,0 +1,131 @@
+//! What is particular to Unix: private sockets, file modes, signals and tor's lock file.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use rustix::fs::FlockOperation;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+use super::control::Control;
+use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
+use crate::engine::stream::Stream;
+
+/// What a tor needs from our environment. The rest stays here: it may hold secrets.
+const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
+
+/// Where tor's SOCKS listener is.
+pub(super) type SocksAddr = PathBuf;
+
+/// Ties a process's life to ours. Nothing on Unix, where tor watches its control connection and our process id.
+#[derive(Debug)]
+pub(super) struct Leash;
+
+fn control_socket(settings: &TorSettings) -> PathBuf {
+    settings.run_dir.join("tor-control")
+}
+
+fn socks_socket(settings: &TorSettings) -> PathBuf {
+    settings.run_dir.join("tor-socks")
+}
+
+/// The configuration lines for tor's listeners.
+pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcError> {
+    Ok(vec![
+        unix_listener("ControlPort", &control_socket(settings), "")?,
+        unix_listener("SocksPort", &socks_socket(settings), SOCKS_FLAGS)?,
+    ])
+}
+
+/// The file of default settings that tor is to read: an empty one, instead of the distribution's.
+pub(super) fn defaults_torrc(_settings: &TorSettings) -> io::Result<PathBuf> {
+    Ok("/dev/null".into())
+}
+
+/// Removes what an earlier tor left and a new one, or we, would take for the new one's.
+pub(super) fn clear_stale(settings: &TorSettings) -> io::Result<()> {
+    for path in [control_socket(settings), socks_socket(settings), cookie_file(settings)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Connects to the control socket, when it is there.
+pub(super) async fn connect_control(settings: &TorSettings) -> io::Result<Stream> {
+    UnixStream::connect(control_socket(settings)).await.map(Stream::Unix)
+}
+
+/// Where the SOCKS listener of a tor that runs is.
+pub(super) async fn socks_addr(settings: &TorSettings, _control: &Control) -> Option<SocksAddr> {
+    Some(socks_socket(settings))
+}
+
+/// Connects to the SOCKS listener.
+pub(super) async fn connect_socks(addr: &SocksAddr) -> io::Result<Stream> {
+    UnixStream::connect(addr).await.map(Stream::Unix)
+}
+
+/// Makes a directory for us alone, or sees that one that is there is. The error is a sentence, with the command that mends it.
+pub(super) fn private_dir(path: &Path) -> Result<(), (String, String)> {
+    let shown = path.display();
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| (format!("failed to create {shown}: {error}"), "free the path".to_owned()))?;
+    let found = fs::metadata(path);
+    let found = found.map_err(|error| (format!("failed to read {shown}: {error}"), String::new()))?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err((format!("{shown} belongs to another user"), format!("move {shown} away")));
+    }
+    if found.mode() & 0o077 != 0 {
+        return Err((format!("other users can enter {shown}"), format!("chmod 700 '{shown}'")));
+    }
+    Ok(())
+}
+
+/// Whether no tor holds the lock of this directory (tor takes it with flock(2), and waits five seconds when it can't).
+pub(super) fn is_unlocked(data_dir: &Path) -> bool {
+    match fs::File::open(data_dir.join("lock")) {
+        Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
+        Err(_) => true,
+    }
+}
+
+/// Gives a command only the environment that tor needs.
+pub(super) fn clean(command: &mut Command) {
+    command.env_clear();
+    command.envs(ENVIRONMENT.iter().filter_map(|name| Some((OsStr::new(name), std::env::var_os(name)?))));
+    // A group of its own: the terminal's Ctrl-C is for us, and we end tor in order.
+    command.process_group(0);
+}
+
+/// Ties a child to us.
+pub(super) fn leash(_child: &Child) -> io::Result<Leash> {
+    Ok(Leash)
+}
+
+/// Asks a process to end (SIGTERM).
+pub(super) fn terminate(child: &mut Child) {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        // It may have ended meanwhile; it is not reaped yet, so the number is still its own.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Whether a process ended by its own fault rather than because somebody stopped it.
+pub(super) fn is_own_fault(status: ExitStatus) -> bool {
+    const KILLED: [i32; 4] =
+        [Signal::KILL.as_raw(), Signal::TERM.as_raw(), Signal::INT.as_raw(), Signal::HUP.as_raw()];
+    match status.signal() {
+        Some(signal) => !KILLED.contains(&signal),
+        None => !status.success(),
+    }
+}
