@@ -1,7 +1,12 @@
 //! Everything of ormesh that is not a shell.
 //!
-//! The rooms, each of which imports only those above it: [`model`] → plan → store → [`secrets`] → [`engine`] → forward → ipc → agent.
+//! The rooms, each of which imports only those above it: [`model`] → [`plan`] → [`store`] → [`secrets`] → [`engine`] → [`forward`] → [`ipc`] → [`agent`].
 
+pub mod agent;
 pub mod engine;
+pub mod forward;
+pub mod ipc;
 pub mod model;
+pub mod plan;
 pub mod secrets;
+pub mod store;

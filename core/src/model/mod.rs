@@ -1,9 +1,15 @@
 //! Room 1, words: the types that every other room trades in. Pure: no clock, no randomness, no IO.
 
 pub mod address;
+pub mod config;
 pub mod day;
+pub mod edit;
+pub mod invite;
 pub mod keys;
 pub mod name;
 pub mod onion;
 pub mod problem;
+pub mod status;
+pub mod status_yaml;
 pub mod store_kind;
+pub mod tor_format;

@@ -1,11 +1,35 @@
 //! Room 4, secrets: keeps keys in a store that the user chose once, and never moves them by itself.
+//!
+//! Everyone talks to [`Secrets`], which keeps a store that hangs away from its callers. [`journal`] makes "the secret and the
+//! configuration agree" survive a kill at any point; [`migrate`] moves all keys when the user asks for it.
+
+pub mod choose;
+pub mod file;
+pub mod journal;
+pub mod keyring;
+pub mod memory;
+pub mod migrate;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+pub mod worker;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::keys::{ClientPublicKey, Secret};
 use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+
+#[cfg(unix)]
+use unix::PrivateDir;
+#[cfg(windows)]
+use windows::PrivateDir;
+
+pub use worker::Secrets;
 
 /// Names one secret. Made from public halves, so a rotated key never shares its entry with its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,13 +56,51 @@ pub enum SecretsError {
     Absent(String),
     /// It did not answer in time.
     #[error("the secret store did not answer within {0:?}")]
-    TimedOut(std::time::Duration),
-    /// The file store's directory or a file in it is not safe, with the command that mends it.
-    #[error("{0}")]
-    Unsafe(String),
+    TimedOut(Duration),
+    /// A directory or file of ours is not safe.
+    #[error("{problem}; run `{mend}`")]
+    Unsafe {
+        /// What is wrong with it.
+        problem: String,
+        /// The command that mends it.
+        mend: String,
+    },
     /// Anything else.
     #[error("the secret store failed: {0}")]
     Failed(String),
+}
+
+impl SecretsError {
+    /// Whether it may pass by itself: the state *locked*, in which everything that needs no secret goes on.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Unsafe { .. })
+    }
+
+    /// What to do about it: one line.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoEntry(_) => {
+                "unlock the keyring; `ormesh secrets status` shows which store is in use".into()
+            }
+            Self::Locked(_) => {
+                "log in or unlock the keyring; on a host without one, ORMESH_SECRETS=file at first use".into()
+            }
+            Self::Absent(_) => "start the keyring, or use files: `ormesh secrets migrate --to file`".into(),
+            Self::TimedOut(_) => "see whether the keyring waits for an answer, or restart it".into(),
+            Self::Unsafe { mend, .. } => format!("run `{mend}`"),
+            Self::Failed(_) => "`ormesh secrets status` tries the store".into(),
+        }
+    }
+}
+
+impl From<SecretsError> for Problem {
+    fn from(error: SecretsError) -> Self {
+        let message = match &error {
+            SecretsError::Unsafe { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        };
+        Self::new(ProblemKind::Secrets, message).hint(error.hint())
+    }
 }
 
 /// One store. Calls block (a keyring may even hang): only the worker thread of [`Secrets`] makes them.
@@ -47,8 +109,10 @@ pub trait SecretStore: Send {
     fn get(&mut self, id: &SecretId) -> Result<Secret, SecretsError>;
     /// Writes a secret durably, replacing an older one.
     fn set(&mut self, id: &SecretId, secret: &Secret) -> Result<(), SecretsError>;
-    /// Erases a secret; fine where there is none.
+    /// Erases a secret; fine where there is none, an error where the store can't tell.
     fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError>;
+    /// Writes, reads and erases a value of no meaning, to see whether the store works.
+    fn probe(&mut self) -> Result<(), SecretsError>;
 }
 
 impl fmt::Display for SecretId {

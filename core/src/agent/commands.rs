@@ -1,0 +1,423 @@
+//! What can be done with configuration and keys alone: the same code in the agent and in a command when no agent runs.
+//!
+//! Every change of keys goes by one order, so that an interruption loses nothing: journal, write secrets, write the configuration, settle.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::vault::{Changing, Vault};
+use super::{fresh, not_running};
+use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
+use crate::model::address::Port;
+use crate::model::config::{Client, Config, Remote};
+use crate::model::day::Day;
+use crate::model::edit::{self, Edit, Setting};
+use crate::model::invite::{Invite, InviteError, InviteKey, JoinRequest, Label};
+use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
+use crate::model::name::{ClientName, RemoteName};
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::store_kind::StoreKind;
+use crate::model::tor_format;
+use crate::plan::derive;
+use crate::secrets::SecretId;
+use crate::store::ConfigStore;
+use crate::store::paths::Paths;
+
+/// Carries out requests on one host's configuration and keys.
+pub(super) struct Commands {
+    store: ConfigStore,
+    vault: Arc<Vault>,
+}
+
+/// What a change of keys leaves to be said.
+type Notes = Vec<String>;
+
+impl Commands {
+    /// For a command with no agent.
+    pub(super) fn local(paths: &Paths) -> Result<Self, Problem> {
+        let store = ConfigStore::new(paths)?;
+        Ok(Self { vault: Arc::new(Vault::new(paths)), store })
+    }
+
+    /// For the agent, which shares its vault.
+    pub(super) fn new(store: ConfigStore, vault: Arc<Vault>) -> Self {
+        Self { store, vault }
+    }
+
+    /// Carries out a request, or refuses it and leaves everything as it was.
+    pub(super) async fn carry_out(&self, request: Request) -> Result<Response, Problem> {
+        let done = |notes| Ok(Response::Done { notes });
+        match request {
+            Request::Status => {
+                let mut status = derive::at_rest(&self.store.load()?);
+                status.problems.extend(self.vault.trouble());
+                Ok(Response::Status(Box::new(status)))
+            }
+            Request::Edit(edit) => {
+                self.store.edit(|config| edit::apply(config, &edit))?;
+                done(Vec::new())
+            }
+            Request::AddClient { name, ports, expires, request } => {
+                self.add_client(name, ports, expires, request).await
+            }
+            Request::ClientToken { name, format } => {
+                let config = self.store.load()?;
+                let client = edit::find(&config.clients, "client", &name)?;
+                self.invite(&config, &name, client, format, Vec::new()).await
+            }
+            Request::RotateClient { name, request } => self.rotate_client(name, request).await,
+            Request::DeleteClient { name } => {
+                self.delete_client(&name)?;
+                done(self.settle().await)
+            }
+            Request::RequestRemote { name } => self.request_remote(name).await,
+            Request::AddRemote { name, invite, replace } => {
+                done(self.add_remote(name, &invite, replace).await?)
+            }
+            Request::ExportRemote { name } => {
+                let config = self.store.load()?;
+                let remote = edit::find(&config.remotes, "remote", &name)?;
+                let key = self.client_key(&config, remote.key).await?;
+                let text = tor_format::write_auth_private(&remote.address, &key);
+                Ok(Response::Invite { text: Confidential::new(text), notes: Vec::new() })
+            }
+            Request::DeleteRemote { name } => done(self.delete_remote(&name).await?),
+            Request::SecretsStatus => self.secrets_status().await.map(Response::Secrets),
+            Request::MigrateSecrets { to } => done(self.migrate(to).await?),
+            Request::PruneSecrets => {
+                let changing = self.vault.change().await?;
+                self.vault.settle(&changing, &self.store.load()?).await?;
+                done(vec!["nothing superfluous is left in the secret store".into()])
+            }
+            Request::Watch
+            | Request::Ping { .. }
+            | Request::Connect { .. }
+            | Request::Pause
+            | Request::Resume
+            | Request::Stop => Err(not_running()),
+        }
+    }
+
+    async fn add_client(
+        &self,
+        name: ClientName,
+        ports: Option<BTreeSet<Port>>,
+        expires: Option<Day>,
+        request: Option<ClientPublicKey>,
+    ) -> Result<Response, Problem> {
+        let config = self.store.load()?;
+        if let Some(client) = config.clients.get(&name) {
+            let other_key = match request {
+                Some(key) => client.key != key,
+                None => client.requested,
+            };
+            if other_key {
+                return Err(taken(&name, "with another key").hint(format!(
+                    "ormesh client rotate {name} makes a new invite; or choose another name"
+                )));
+            }
+            let other_terms =
+                ports.is_some() && ports != client.ports || expires.is_some() && expires != client.expires;
+            if other_terms {
+                return Err(taken(&name, "with other ports or another expiry").hint(format!(
+                    "ormesh client set {name} changes these and needs no new invite; ormesh client rotate {name} makes new keys"
+                )));
+            }
+            return self.invite(&config, &name, client, InviteFormat::Ormesh, Vec::new()).await;
+        }
+        let service = fresh::service_key()?;
+        let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
+        let key = request
+            .or(own.as_ref().map(ClientKey::public))
+            .unwrap_or_else(|| unreachable!("one of the two is there"));
+        let client = Client { address: service.address(), key, ports, expires, requested: request.is_some() };
+        let edit = Edit::AddClient { name: name.clone(), client: client.clone() };
+        edit::apply(&config, &edit)?;
+
+        let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
+        secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
+        let notes = self.write_keys(&config, secrets, Vec::new(), edit).await?;
+        let config = self.store.load()?;
+        self.invite(&config, &name, &client, InviteFormat::Ormesh, notes).await
+    }
+
+    async fn rotate_client(
+        &self,
+        name: ClientName,
+        request: Option<ClientPublicKey>,
+    ) -> Result<Response, Problem> {
+        let config = self.store.load()?;
+        let old = edit::find(&config.clients, "client", &name)?.clone();
+        let service = fresh::service_key()?;
+        let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
+        let key = request.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
+        let requested = request.is_some();
+        let edit = Edit::RotateClient { name: name.clone(), address: service.address(), key, requested };
+        let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
+        secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
+        let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
+        let notes = self.write_keys(&config, secrets, old_ids, edit).await?;
+        let config = self.store.load()?;
+        let client = edit::find(&config.clients, "client", &name)?;
+        self.invite(&config, &name, client, InviteFormat::Ormesh, notes).await
+    }
+
+    /// Revocation's first step: needs no secret store. The caller settles once the client is out.
+    pub(super) fn delete_client(&self, name: &ClientName) -> Result<OnionAddress, Problem> {
+        let config = self.store.load()?;
+        let client = edit::find(&config.clients, "client", name)?;
+        let ids = [SecretId::Service(client.address), SecretId::Client(client.key)];
+        self.delete(&ids, &Edit::DeleteClient { name: name.clone() })?;
+        Ok(client.address)
+    }
+
+    /// Notes in the journal what an edit makes superfluous, and makes it.
+    fn delete(&self, ids: &[SecretId], edit: &Edit) -> Result<(), Problem> {
+        self.vault.begin(ids)?;
+        self.store.edit(|config| edit::apply(config, edit))?;
+        // Another command may have settled in between, when the configuration still referred to them.
+        self.vault.begin(ids)
+    }
+
+    /// A client has shown that it holds its key: from now on its private half is not kept here.
+    pub(super) async fn first_seen(&self, config: &Config, address: &OnionAddress, now: u64) {
+        self.vault.saw(*address, now);
+        let client = config.clients.values().find(|client| client.address == *address && !client.requested);
+        let Some(client) = client else { return };
+        if let Err(problem) = self.vault.begin(&[SecretId::Client(client.key)]) {
+            tracing::warn!(%problem, "failed to note a key to be erased");
+        }
+        self.settle().await;
+    }
+
+    async fn request_remote(&self, name: RemoteName) -> Result<Response, Problem> {
+        let config = self.store.load()?;
+        let key = match config.requests.get(&name) {
+            Some(key) => *key,
+            None => {
+                let key = fresh::client_key()?;
+                let edit = Edit::AddRequest { name: name.clone(), key: key.public() };
+                let secrets = vec![(SecretId::Client(key.public()), key.to_secret())];
+                self.write_keys(&config, secrets, Vec::new(), edit).await?;
+                key.public()
+            }
+        };
+        // The name is ours for the other host: no business of its owner's.
+        Ok(Response::JoinRequest { text: JoinRequest { key, label: None }.to_text() })
+    }
+
+    async fn add_remote(
+        &self,
+        name: RemoteName,
+        invite: &Confidential,
+        replace: bool,
+    ) -> Result<Notes, Problem> {
+        let config = self.store.load()?;
+        let text = invite.expose();
+        let (remote, key) = match tor_format::is_tor_format(text) {
+            true => {
+                let (address, key) = tor_format::parse_auth_private(text)
+                    .map_err(|error| bad_invite(error.to_string(), ""))?;
+                (remote(address, key.public(), true), Some(key))
+            }
+            false => self.read_invite(&config, &name, text)?,
+        };
+        let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
+        let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
+        let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
+        edit::apply(&config, &edit)?;
+        let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
+        self.write_keys(&config, secrets, old.into_iter().chain(pending).collect(), edit).await
+    }
+
+    fn read_invite(
+        &self,
+        config: &Config,
+        name: &RemoteName,
+        text: &str,
+    ) -> Result<(Remote, Option<ClientKey>), Problem> {
+        let invite = Invite::parse(text, fresh::today()).map_err(|error| {
+            let kind = if matches!(error, InviteError::Expired(_)) {
+                ProblemKind::Refused
+            } else {
+                ProblemKind::Usage
+            };
+            Problem::new(kind, error.to_string()).hint(error.hint())
+        })?;
+        let (key, private) = match invite.key {
+            InviteKey::Private(key) => (key.public(), Some(key)),
+            InviteKey::Requested => match config.requests.get(name) {
+                Some(key) => (*key, None),
+                None => {
+                    let known: Vec<_> = config.requests.keys().map(RemoteName::as_str).collect();
+                    let hint = match known.as_slice() {
+                        [] => format!(
+                            "make one first: ormesh remote request {name}, and send what it prints to the host's owner"
+                        ),
+                        known => {
+                            format!("use the name that the request was made under: {}", known.join(", "))
+                        }
+                    };
+                    let message = format!(
+                        "this invite answers a join request, and none was made here under the name {name}"
+                    );
+                    return Err(Problem::new(ProblemKind::Refused, message).hint(hint));
+                }
+            },
+        };
+        let mut remote = remote(invite.address, key, false);
+        remote.expires = invite.expires;
+        remote.ports = invite.ports.unwrap_or_default();
+        Ok((remote, private))
+    }
+
+    async fn delete_remote(&self, name: &RemoteName) -> Result<Notes, Problem> {
+        let config = self.store.load()?;
+        let (id, edit) = match (config.remotes.get(name), config.requests.get(name)) {
+            (None, Some(key)) => (SecretId::Client(*key), Edit::DeleteRequest { name: name.clone() }),
+            (Some(remote), _) => (SecretId::Client(remote.key), Edit::DeleteRemote { name: name.clone() }),
+            (None, None) => {
+                return Err(edit::find(&config.remotes, "remote", name).err().unwrap_or_else(not_running));
+            }
+        };
+        self.delete(&[id], &edit)?;
+        Ok(self.settle().await)
+    }
+
+    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous.
+    async fn write_keys(
+        &self,
+        config: &Config,
+        secrets: Vec<(SecretId, Secret)>,
+        old: Vec<SecretId>,
+        edit: Edit,
+    ) -> Result<Notes, Problem> {
+        let changing = self.vault.change().await?;
+        let (chosen, mut notes) = self.vault.choose(config).await?;
+        let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
+        self.vault.begin(&ids)?;
+        let written = async {
+            for (id, secret) in secrets {
+                self.vault.set(config, chosen, id, secret).await?;
+            }
+            self.store.edit(|config| {
+                let mut config = edit::apply(config, &edit)?;
+                if config.agent.secrets.is_none() {
+                    config = edit::apply(&config, &Edit::Set(Setting::Secrets(chosen)))?;
+                }
+                Ok(config)
+            })
+        };
+        let written = written.await;
+        let unsettled = self.settle_holding(&changing).await;
+        written?;
+        notes.extend(unsettled);
+        Ok(notes)
+    }
+
+    /// Erases what the configuration no longer refers to. That it could not be done yet is a note, never a failure.
+    pub(super) async fn settle(&self) -> Notes {
+        match self.vault.change().await {
+            Ok(changing) => self.settle_holding(&changing).await,
+            Err(problem) => vec![problem.message],
+        }
+    }
+
+    async fn settle_holding(&self, changing: &Changing) -> Notes {
+        let settled = match self.store.load() {
+            Ok(config) => self.vault.settle(changing, &config).await,
+            Err(problem) => Err(problem),
+        };
+        match settled {
+            Ok(()) => Vec::new(),
+            Err(problem) => {
+                vec![format!("old keys will be erased once the secret store can be written ({problem})")]
+            }
+        }
+    }
+
+    async fn invite(
+        &self,
+        config: &Config,
+        name: &ClientName,
+        client: &Client,
+        format: InviteFormat,
+        notes: Notes,
+    ) -> Result<Response, Problem> {
+        if !client.requested && self.vault.has_connected(&client.address) {
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                format!("the invite of {name} can't be shown again: the client has connected, so its private key was erased here"),
+            )
+            .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
+        }
+        let text = match (client.requested, format) {
+            (true, InviteFormat::AuthPrivate) => {
+                return Err(Problem::new(
+                    ProblemKind::Refused,
+                    format!("{name} made its key itself; it is not here"),
+                )
+                .hint(format!("ormesh client token {name} prints the invite that answers its request")));
+            }
+            (true, InviteFormat::Ormesh) => invite_text(client, InviteKey::Requested),
+            (false, format) => {
+                let key = self.client_key(config, client.key).await?;
+                match format {
+                    InviteFormat::Ormesh => invite_text(client, InviteKey::Private(key)),
+                    InviteFormat::AuthPrivate => tor_format::write_auth_private(&client.address, &key),
+                }
+            }
+        };
+        Ok(Response::Invite { text: Confidential::new(text), notes })
+    }
+
+    async fn client_key(&self, config: &Config, key: ClientPublicKey) -> Result<ClientKey, Problem> {
+        let secret = self.vault.get(config, SecretId::Client(key)).await?;
+        ClientKey::from_secret(&secret).ok().filter(|private| private.public() == key).ok_or_else(|| {
+            Problem::new(ProblemKind::Secrets, "the key in the secret store is damaged")
+                .hint("make a new one: rotate, or a new invite")
+        })
+    }
+
+    async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
+        let config = self.store.load()?;
+        self.vault.status(&config).await
+    }
+
+    async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {
+        let changing = self.vault.change().await?;
+        let config = self.store.load()?;
+        let flip =
+            || self.store.edit(|config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).map(|_| ());
+        self.vault.migrate(&changing, &config, to, flip).await
+    }
+}
+
+fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {
+    let label: Option<Label> = None;
+    let invite =
+        Invite { address: client.address, key, expires: client.expires, label, ports: client.ports.clone() };
+    invite.to_text()
+}
+
+fn remote(address: OnionAddress, key: ClientPublicKey, plain_tor: bool) -> Remote {
+    Remote {
+        address,
+        key,
+        expires: None,
+        ports: BTreeSet::new(),
+        plain_tor,
+        imports: std::collections::BTreeMap::new(),
+    }
+}
+
+fn taken(name: &ClientName, how: &str) -> Problem {
+    Problem::new(ProblemKind::Refused, format!("there is a client {name} already, {how}"))
+}
+
+fn bad_invite(message: String, hint: &str) -> Problem {
+    Problem::new(ProblemKind::Usage, message).hint(hint)
+}

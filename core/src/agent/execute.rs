@@ -1,0 +1,356 @@
+//! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. Each Step ends in a Fact: done, failed, or waiting for a key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::vault::Vault;
+use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
+use crate::forward::dialler::Dialler;
+use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
+use crate::forward::import::{ImportListener, ImportSpec};
+use crate::forward::listen::ListenError;
+use crate::forward::responder::{Grants, Responder};
+use crate::forward::socks_front::{RemoteTable, SocksFront};
+use crate::model::address::{ListenAddr, Port};
+use crate::model::config::Config;
+use crate::model::keys::{ClientKey, ClientPublicKey, Secret, ServiceKey};
+use crate::model::name::ClientName;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::plan::derive::Traffic;
+use crate::plan::{Behind, Step, Subject};
+use crate::secrets::{SecretId, SecretsError};
+
+/// What became of a Step.
+pub(super) enum Outcome {
+    /// It is done.
+    Done,
+    /// The key that it needs is being fetched; [`Fetched`] follows.
+    Waiting,
+    /// It failed.
+    Failed(Problem),
+}
+
+/// A key arrived from the secret store, or did not.
+pub(super) struct Fetched {
+    /// Whose Step waited for it.
+    pub(super) subject: Subject,
+    id: SecretId,
+    /// The key.
+    result: Result<Secret, SecretsError>,
+}
+
+/// Either thing that can be behind a gate.
+enum Door {
+    Gate(Gate),
+    Responder(Responder),
+}
+
+impl Door {
+    fn addr(&self) -> &GateAddr {
+        match self {
+            Self::Gate(gate) => gate.addr(),
+            Self::Responder(responder) => responder.addr(),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Gate(gate) => gate.close_all().await,
+            Self::Responder(responder) => responder.close_all().await,
+        }
+    }
+}
+
+/// The real things of one agent.
+pub(super) struct Executor {
+    engine: Arc<dyn OnionEngine>,
+    dialler: Arc<Dialler>,
+    vault: Arc<Vault>,
+    room: GateRoom,
+    doors: BTreeMap<(OnionAddress, Port), Door>,
+    sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
+    grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
+    listeners: BTreeMap<ListenAddr, ImportListener>,
+    socks: Option<SocksFront>,
+    remotes: watch::Sender<Arc<RemoteTable>>,
+    /// Keys in use, so that neither a restart of tor nor a changed port list needs the secret store.
+    service_keys: BTreeMap<OnionAddress, ServiceKey>,
+    client_keys: BTreeMap<ClientPublicKey, ClientKey>,
+    gate_events: mpsc::UnboundedSender<GateEvent>,
+    fetched: mpsc::UnboundedSender<Fetched>,
+}
+
+impl Executor {
+    pub(super) fn new(
+        engine: Arc<dyn OnionEngine>,
+        dialler: Arc<Dialler>,
+        vault: Arc<Vault>,
+        room: GateRoom,
+        gate_events: mpsc::UnboundedSender<GateEvent>,
+        fetched: mpsc::UnboundedSender<Fetched>,
+    ) -> Self {
+        Self {
+            engine,
+            dialler,
+            vault,
+            room,
+            doors: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            socks: None,
+            remotes: watch::Sender::default(),
+            service_keys: BTreeMap::new(),
+            client_keys: BTreeMap::new(),
+            gate_events,
+            fetched,
+        }
+    }
+
+    /// Tells the rooms that look things up by themselves what the configuration says now.
+    pub(super) fn configure(&mut self, config: &Config) {
+        let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
+        self.remotes.send_replace(Arc::new(table));
+        for client in config.clients.values() {
+            if let Some(grants) = self.grants.get(&client.address) {
+                grants.send_replace(Arc::new(grants_of(config, &client.address)));
+            }
+        }
+    }
+
+    /// Carries out one Step.
+    pub(super) async fn execute(&mut self, config: &Config, step: &Step) -> Outcome {
+        match step {
+            Step::CloseListener(listen) => {
+                if let Some(listener) = self.listeners.remove(listen) {
+                    listener.close().await;
+                }
+                Outcome::Done
+            }
+            Step::CloseSocks => {
+                if let Some(socks) = self.socks.take() {
+                    socks.close().await;
+                }
+                Outcome::Done
+            }
+            Step::CloseGate(address, port) => {
+                if let Some(door) = self.doors.remove(&(*address, *port)) {
+                    door.close().await;
+                }
+                Outcome::Done
+            }
+            Step::Withdraw(address) => {
+                self.service_keys.remove(address);
+                self.grants.remove(address);
+                self.sessions.remove(address);
+                let withdrawn = self.engine.withdraw(address).await;
+                ended(withdrawn, "service")
+            }
+            Step::RemoveKey(address) => {
+                self.dialler.forget(address);
+                ended(self.engine.remove_client_key(address).await, "key")
+            }
+            Step::OpenGate(address, port, client, behind) => {
+                let opened = self.open_gate(config, address, *port, client, behind).await;
+                opened.map_or_else(
+                    |error| self.cannot_listen(&format!("client {client}"), &error),
+                    |()| Outcome::Done,
+                )
+            }
+            Step::Publish(address, key, ports) => self.publish(config, address, *key, ports, false).await,
+            Step::Replace(address, key, ports) => self.publish(config, address, *key, ports, true).await,
+            Step::OpenListener(listen, listener) => {
+                let spec = ImportSpec {
+                    listen: listen.clone(),
+                    remote: listener.remote.clone(),
+                    address: listener.address,
+                    port: listener.port,
+                    half_close: listener.half_close,
+                };
+                match ImportListener::open(spec, Arc::clone(&self.dialler)).await {
+                    Ok(open) => {
+                        self.listeners.insert(listen.clone(), open);
+                        Outcome::Done
+                    }
+                    Err(error) => self.cannot_listen(&format!("import {listen}"), &error),
+                }
+            }
+            Step::OpenSocks(addr) => {
+                match SocksFront::open(*addr, self.remotes.subscribe(), Arc::clone(&self.dialler)).await {
+                    Ok(socks) => {
+                        self.socks = Some(socks);
+                        Outcome::Done
+                    }
+                    Err(error) => self.cannot_listen("the SOCKS server", &error),
+                }
+            }
+            Step::AddKey(address, public) => {
+                let Some(key) = self.client_keys.get(public) else {
+                    return self.fetch(config, step.subject(), SecretId::Client(*public));
+                };
+                ended(self.engine.add_client_key(address, key).await, "key")
+            }
+        }
+    }
+
+    fn cannot_listen(&self, subject: &str, error: &ListenError) -> Outcome {
+        Outcome::Failed(
+            Problem::new(ProblemKind::Failed, error.to_string()).about(subject).hint(error.hint()),
+        )
+    }
+
+    async fn open_gate(
+        &mut self,
+        config: &Config,
+        address: &OnionAddress,
+        port: Port,
+        client: &ClientName,
+        behind: &Behind,
+    ) -> Result<(), ListenError> {
+        let door = match behind {
+            Behind::Responder => {
+                let grants = Arc::new(grants_of(config, address));
+                let grants = self.grants.entry(*address).or_insert_with(|| watch::Sender::new(grants));
+                Door::Responder(Responder::open(&self.room, address, grants.subscribe()).await?)
+            }
+            Behind::Target(target) => {
+                let sessions = self.sessions.entry(*address).or_insert_with(|| {
+                    let known = self.vault.has_connected(address);
+                    let cap = config.agent.max_sessions.into();
+                    ClientSessions::with_cap(*address, client.clone(), known, self.gate_events.clone(), cap)
+                });
+                Door::Gate(Gate::open(&self.room, port, target.clone(), Arc::clone(sessions)).await?)
+            }
+        };
+        self.doors.insert((*address, port), door);
+        Ok(())
+    }
+
+    async fn publish(
+        &mut self,
+        config: &Config,
+        address: &OnionAddress,
+        client: ClientPublicKey,
+        ports: &BTreeSet<Port>,
+        replace: bool,
+    ) -> Outcome {
+        let Some(key) = self.service_keys.get(address) else {
+            return self.fetch(config, Subject::Service(*address), SecretId::Service(*address));
+        };
+        let gate = |port: &Port| Some((*port, self.doors.get(&(*address, *port))?.addr().clone()));
+        let spec = ServiceSpec { address: *address, client, ports: ports.iter().filter_map(gate).collect() };
+        if spec.ports.len() != ports.len() {
+            let problem = Problem::new(ProblemKind::Failed, "a port's gate could not be opened");
+            return Outcome::Failed(problem.about("service"));
+        }
+        let result = match replace {
+            false => self.engine.publish(&spec, key).await,
+            true => self.engine.replace(&spec, key).await,
+        };
+        ended(result, "service")
+    }
+
+    /// Has a key fetched beside everything else: a locked keyring must not hold up what needs no key.
+    fn fetch(&self, config: &Config, subject: Subject, id: SecretId) -> Outcome {
+        let (vault, fetched, config) = (Arc::clone(&self.vault), self.fetched.clone(), config.clone());
+        tokio::spawn(async move {
+            let result = vault.read(&config, id).await;
+            // Nobody listens any more when the agent ends.
+            let _ = fetched.send(Fetched { subject, id, result });
+        });
+        Outcome::Waiting
+    }
+
+    /// Takes a key that was fetched; the problem when there is none.
+    pub(super) fn take(&mut self, fetched: Fetched) -> Result<(), Problem> {
+        let secret = fetched.result.map_err(Problem::from)?;
+        let damaged = || {
+            Problem::new(ProblemKind::Secrets, format!("the secret store's entry {} is damaged", fetched.id))
+                .hint("rotate the client, or replace the remote by a new invite")
+        };
+        match fetched.id {
+            SecretId::Service(address) => {
+                let key = ServiceKey::from_secret(&secret).ok().filter(|key| key.address() == address);
+                self.service_keys.insert(address, key.ok_or_else(damaged)?);
+            }
+            SecretId::Client(public) => {
+                let key = ClientKey::from_secret(&secret).ok().filter(|key| key.public() == public);
+                self.client_keys.insert(public, key.ok_or_else(damaged)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets keys that nothing needs any more.
+    pub(super) fn forget_keys(&mut self, config: &Config) {
+        self.client_keys.retain(|key, _| config.remotes.values().any(|remote| remote.key == *key));
+        self.service_keys
+            .retain(|address, _| config.clients.values().any(|client| client.address == *address));
+    }
+
+    /// The isolation groups of the imports of a remote: their circuits are kept warm.
+    pub(super) fn groups(&self, remote: &OnionAddress) -> Vec<String> {
+        let listeners = self.listeners.values().filter(|listener| listener.spec().address == *remote);
+        listeners.flat_map(ImportListener::groups).collect()
+    }
+
+    /// What the clients' sessions count.
+    pub(super) fn client_traffic(&self) -> BTreeMap<OnionAddress, Traffic> {
+        let traffic = |(address, sessions): (&OnionAddress, &Arc<ClientSessions>)| {
+            let stats = sessions.stats();
+            let open = u32::try_from(stats.open).unwrap_or(u32::MAX);
+            (*address, Traffic { sessions: open, bytes: (stats.bytes_in, stats.bytes_out) })
+        };
+        self.sessions.iter().map(traffic).collect()
+    }
+
+    /// When the clients were last seen.
+    pub(super) fn last_seen(&self) -> impl Iterator<Item = (OnionAddress, u64)> {
+        self.sessions.iter().filter_map(|(address, sessions)| Some((*address, sessions.stats().last_seen?)))
+    }
+
+    /// What the imports count.
+    pub(super) fn import_traffic(&self) -> BTreeMap<ListenAddr, Traffic> {
+        let traffic = |(listen, listener): (&ListenAddr, &ImportListener)| {
+            let stats = listener.stats();
+            let open = u32::try_from(stats.sessions_open).unwrap_or(u32::MAX);
+            (listen.clone(), Traffic { sessions: open, bytes: (stats.bytes_out, stats.bytes_in) })
+        };
+        self.listeners.iter().map(traffic).collect()
+    }
+
+    /// Takes no more connections from applications; what is open goes on.
+    pub(super) fn refuse(&self) {
+        self.listeners.values().for_each(ImportListener::refuse);
+        self.socks.iter().for_each(SocksFront::refuse);
+    }
+
+    /// Sessions that are open, of both kinds.
+    pub(super) fn open_sessions(&self) -> u64 {
+        let imports: u64 = self.listeners.values().map(|listener| listener.stats().sessions_open).sum();
+        let clients: u64 = self.sessions.values().map(|sessions| sessions.stats().open).sum();
+        imports + clients + self.socks.as_ref().map_or(0, |socks| socks.stats().sessions_open)
+    }
+}
+
+fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
+    let Some(client) = config.clients.values().find(|client| client.address == *address) else {
+        return Grants::default();
+    };
+    let granted = config.granted_ports(client);
+    let ports = config.exports.iter().filter(|(port, _)| granted.contains(port));
+    Grants {
+        ports: ports.map(|(port, export)| (*port, export.target.clone())).collect(),
+        expires: client.expires,
+    }
+}
+
+fn ended(result: Result<(), EngineError>, subject: &str) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed(Problem::new(ProblemKind::Tor, error.to_string()).about(subject)),
+    }
+}

@@ -1,0 +1,39 @@
+//! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
+
+mod commands;
+mod environment;
+mod execute;
+mod fresh;
+mod reconcile;
+mod run;
+mod serve;
+mod vault;
+mod warm;
+
+use crate::ipc::client::Client;
+use crate::ipc::{Request, Response};
+use crate::model::problem::{Problem, ProblemKind};
+use crate::store::paths::Paths;
+
+pub use run::{RunOptions, run};
+
+/// Connects to the agent that runs for these paths; none where none runs.
+pub async fn connect(paths: &Paths) -> Result<Option<Client>, Problem> {
+    Client::connect(&paths.socket()).await
+}
+
+/// Has a request carried out: by the running agent, or here when none runs and the request needs none.
+///
+/// Errors: the refusal, of kind `NotReady` for what only a running agent can do.
+pub async fn ask(paths: &Paths, request: Request) -> Result<Response, Problem> {
+    match connect(paths).await? {
+        Some(client) => client.ask(&request).await,
+        None => commands::Commands::local(paths)?.carry_out(request).await,
+    }
+}
+
+/// What is said of a request that needs a running agent.
+pub fn not_running() -> Problem {
+    Problem::new(ProblemKind::NotReady, "no agent is running")
+        .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
+}

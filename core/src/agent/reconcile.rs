@@ -1,0 +1,574 @@
+//! The loop: waits for whatever comes first, takes the Fact in, plans, executes, and tells the new status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::execute::{Executor, Fetched, Outcome};
+use super::fresh;
+use super::vault::Vault;
+use super::warm::Warmers;
+use crate::engine::{DialError, EngineEvent, EngineState, OnionEngine};
+use crate::forward::dialler::{Dialler, Rekey};
+use crate::forward::gate::GateEvent;
+use crate::forward::warm::Peer;
+use crate::model::address::Port;
+use crate::model::config::Config;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
+use crate::plan::backoff::Backoff;
+use crate::plan::derive::{self, View};
+use crate::plan::{Desired, Moment, Observed, Published, Step, Subject, plan};
+
+/// Status goes to those who watch at most this often, since traffic changes it all the time.
+const TICK: Duration = Duration::from_secs(1);
+/// With days that matter the date is looked at this often: the clock may be set.
+const DATE_CHECK: Duration = Duration::from_secs(60);
+/// How often our own service is tried before the check gives up on finding its descriptor.
+const CHECK_TRIES: u32 = 6;
+
+/// The configuration in force and its generation, which grows with each change.
+#[derive(Debug, Clone)]
+pub(super) struct InForce {
+    pub(super) generation: u64,
+    pub(super) config: Arc<Config>,
+    /// Why the file on disk is not in force, when it is not.
+    pub(super) problem: Option<Problem>,
+}
+
+/// How far the loop has come: what waits for an edit to have taken effect waits for this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// The generation that was planned and executed.
+    pub(super) generation: u64,
+    /// Whether that was while paused.
+    pub(super) paused: bool,
+    /// The services of which tor or a gate still holds something.
+    pub(super) up: BTreeSet<OnionAddress>,
+    /// What failed, by subject.
+    pub(super) failures: BTreeMap<Subject, Problem>,
+}
+
+/// A demand of tor's key for a remote: it has forgotten it.
+pub(super) struct Forgotten {
+    address: OnionAddress,
+    done: oneshot::Sender<bool>,
+}
+
+/// Asks the loop for it. See [`Rekey`].
+pub(super) struct AskAgain(pub(super) mpsc::UnboundedSender<Forgotten>);
+
+#[async_trait]
+impl Rekey for AskAgain {
+    async fn rekey(&self, address: &OnionAddress) -> bool {
+        let (done, told) = oneshot::channel();
+        self.0.send(Forgotten { address: *address, done }).is_ok() && told.await.unwrap_or(false)
+    }
+}
+
+/// What the loop is told by.
+pub(super) struct Inputs {
+    pub(super) config: watch::Receiver<InForce>,
+    pub(super) paused: watch::Receiver<bool>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) engine_state: watch::Receiver<EngineState>,
+    pub(super) engine_events: mpsc::UnboundedReceiver<EngineEvent>,
+    pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
+    pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
+    pub(super) forgotten: mpsc::UnboundedReceiver<Forgotten>,
+    pub(super) health: watch::Receiver<u64>,
+    pub(super) status_asked: mpsc::UnboundedReceiver<oneshot::Sender<Status>>,
+    pub(super) checked: mpsc::UnboundedReceiver<(OnionAddress, Checked)>,
+}
+
+/// What a dial of our own service without its key gave.
+pub(super) enum Checked {
+    /// Refused, as it must be.
+    Closed,
+    /// It let us in.
+    Open,
+    /// Nothing was learnt.
+    Unknown,
+}
+
+/// What the loop tells.
+pub(super) struct Outputs {
+    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) applied: watch::Sender<Applied>,
+    pub(super) checked: mpsc::UnboundedSender<(OnionAddress, Checked)>,
+    /// A client has connected for the first time: its private key is to be erased.
+    pub(super) first_stream: mpsc::UnboundedSender<OnionAddress>,
+}
+
+/// What never changes while the agent runs.
+pub(super) struct About {
+    pub(super) started: Instant,
+    pub(super) network: Option<PathBuf>,
+}
+
+/// What came first.
+enum Wake {
+    Config,
+    Paused,
+    Stop,
+    EngineState,
+    Engine(EngineEvent),
+    Gate(GateEvent),
+    Fetched(Fetched),
+    Forgotten(Forgotten),
+    Checked(OnionAddress, Checked),
+    Health,
+    StatusAsked(oneshot::Sender<Status>),
+    Timer,
+}
+
+/// The loop's own state.
+pub(super) struct Reconciler {
+    pub(super) engine: Arc<dyn OnionEngine>,
+    pub(super) dialler: Arc<Dialler>,
+    pub(super) executor: Executor,
+    pub(super) vault: Arc<Vault>,
+    pub(super) inputs: Inputs,
+    pub(super) outputs: Outputs,
+    pub(super) about: About,
+    pub(super) observed: Observed,
+    /// Subjects whose Step waits for a key.
+    pub(super) waiting: BTreeSet<Subject>,
+    /// Who wants to know when tor has a key again.
+    pub(super) rekeys: BTreeMap<OnionAddress, Vec<oneshot::Sender<bool>>>,
+    /// Services that let strangers in: kept down until the agent ends.
+    pub(super) condemned: BTreeSet<OnionAddress>,
+    pub(super) warmers: Warmers,
+}
+
+impl Reconciler {
+    /// Runs until it is told to stop, and leaves everything as it is then: the shutdown is the caller's.
+    pub(super) async fn run(&mut self) {
+        loop {
+            let wake = self.reconcile().await;
+            match self.wait(wake).await {
+                Wake::Stop => return,
+                Wake::Config => {
+                    let config = Arc::clone(&self.inputs.config.borrow().config);
+                    self.executor.forget_keys(&config);
+                    self.executor.configure(&config);
+                    // What a person just changed is tried at once.
+                    self.observed.failures.clear();
+                }
+                Wake::Paused => {
+                    let paused = *self.inputs.paused.borrow();
+                    tracing::info!(paused, "pause");
+                    if !paused {
+                        self.start_engine();
+                    }
+                }
+                Wake::EngineState => self.observed.ready = self.inputs.engine_state.borrow().is_ready(),
+                Wake::Engine(event) => self.take_event(event),
+                Wake::Gate(GateEvent::FirstStream { address, client }) => {
+                    tracing::info!(client = %client, "connected for the first time");
+                    let _ = self.outputs.first_stream.send(address);
+                }
+                Wake::Fetched(fetched) => self.take_key(fetched),
+                Wake::Forgotten(Forgotten { address, done }) => {
+                    self.observed.keys.remove(&address);
+                    self.rekeys.entry(address).or_default().push(done);
+                }
+                Wake::Checked(address, checked) => self.take_check(address, checked),
+                Wake::StatusAsked(asked) => {
+                    let _ = asked.send(self.status());
+                }
+                Wake::Health | Wake::Timer => {}
+            }
+        }
+    }
+
+    /// Plans and executes until nothing is left that could be done now; gives the moment to wake at.
+    async fn reconcile(&mut self) -> Option<Moment> {
+        let in_force = self.inputs.config.borrow_and_update().clone();
+        let paused = *self.inputs.paused.borrow_and_update();
+        self.executor.configure(&in_force.config);
+        let mut desired = Desired::from_config(&in_force.config, fresh::today(), paused);
+        desired.services.retain(|address, _| !self.condemned.contains(address));
+        self.observed.last_seen =
+            in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
+        let now = self.now();
+        let plan = plan(&desired, &self.observed, now);
+        let mut again = false;
+        for step in &plan.steps {
+            if self.waiting.contains(&step.subject())
+                && matches!(step, Step::Publish(..) | Step::Replace(..) | Step::AddKey(..))
+            {
+                continue;
+            }
+            again = true;
+            let outcome = self.executor.execute(&in_force.config, step).await;
+            self.take_outcome(&in_force.config, step, outcome);
+        }
+        if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
+            self.warmers.stop_all();
+            self.engine.run(false).await;
+        }
+        let applied = Applied {
+            generation: in_force.generation,
+            paused,
+            up: self
+                .observed
+                .gates
+                .keys()
+                .map(|(address, _)| *address)
+                .chain(self.observed.published.keys().copied())
+                .collect(),
+            failures: self
+                .observed
+                .failures
+                .iter()
+                .map(|(subject, backoff)| (subject.clone(), backoff.problem.clone()))
+                .collect(),
+        };
+        self.outputs.applied.send_if_modified(|old| {
+            let changed = *old != applied;
+            *old = applied;
+            changed
+        });
+        if self.outputs.status.receiver_count() > 0 {
+            let status = Arc::new(self.status());
+            self.outputs.status.send_if_modified(|old| {
+                let changed = *old != status;
+                *old = status;
+                changed
+            });
+        }
+        // A Step may have made another possible, or failed and be due for a retry: both show in a new plan.
+        if again { Some(now) } else { plan.wake }
+    }
+
+    /// One select that yields what came first.
+    async fn wait(&mut self, wake: Option<Moment>) -> Wake {
+        let mut until = wake.map(|wake| self.about.started + wake);
+        let mut at_most = |duration: Duration| {
+            let at = Instant::now() + duration;
+            until = Some(until.map_or(at, |until| until.min(at)));
+        };
+        if self.outputs.status.receiver_count() > 0 {
+            at_most(TICK);
+        }
+        if self.inputs.config.borrow().config.clients.values().any(|client| client.expires.is_some()) {
+            at_most(DATE_CHECK);
+        }
+        let timer = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let inputs = &mut self.inputs;
+        tokio::select! {
+            biased;
+            Ok(()) = inputs.stop.changed() => Wake::Stop,
+            Ok(()) = inputs.config.changed() => Wake::Config,
+            Ok(()) = inputs.paused.changed() => Wake::Paused,
+            Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
+            Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
+            Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
+            Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
+            Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
+            Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
+            Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
+            Ok(()) = inputs.health.changed() => Wake::Health,
+            () = timer => Wake::Timer,
+        }
+    }
+
+    fn take_outcome(&mut self, config: &Config, step: &Step, outcome: Outcome) {
+        let subject = step.subject();
+        match outcome {
+            Outcome::Done => {
+                tracing::debug!(?step, "done");
+                self.observed.failures.remove(&subject);
+                self.take_done(config, step);
+            }
+            Outcome::Waiting => {
+                self.waiting.insert(subject);
+            }
+            Outcome::Failed(problem) => {
+                // Whatever could not be removed from tor is gone with it, or will be: nothing waits for it.
+                if matches!(step, Step::Withdraw(_) | Step::RemoveKey(_)) {
+                    tracing::warn!(problem = %problem, "tor was not told");
+                    self.take_done(config, step);
+                }
+                self.fail(subject, problem);
+            }
+        }
+    }
+
+    fn fail(&mut self, subject: Subject, problem: Problem) {
+        let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
+        if backoff.failures == 1 {
+            tracing::warn!(about = %backoff.problem.subject, "{}", backoff.problem.message);
+        }
+        self.observed.failures.insert(subject, backoff);
+    }
+
+    /// The Fact that a Step leaves behind.
+    fn take_done(&mut self, config: &Config, step: &Step) {
+        let now = self.now();
+        let observed = &mut self.observed;
+        match step {
+            Step::CloseListener(listen) => {
+                observed.listeners.remove(listen);
+            }
+            Step::CloseSocks => observed.socks = None,
+            Step::CloseGate(address, port) => {
+                observed.gates.remove(&(*address, *port));
+            }
+            Step::Withdraw(address) => {
+                observed.published.remove(address);
+            }
+            Step::RemoveKey(address) => {
+                observed.keys.remove(address);
+                self.warmers.stop(address);
+            }
+            Step::OpenGate(address, port, _, behind) => {
+                observed.gates.insert((*address, *port), behind.clone());
+            }
+            Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
+                let published = Published { key: *key, ports: ports.clone(), at: now, uploaded: false };
+                observed.published.insert(*address, published);
+                observed.last_publish = Some(now);
+            }
+            Step::OpenListener(listen, listener) => {
+                observed.listeners.insert(listen.clone(), listener.clone());
+                if observed.keys.contains_key(&listener.address) {
+                    self.warm(config, listener.address);
+                }
+            }
+            Step::OpenSocks(addr) => observed.socks = Some(*addr),
+            Step::AddKey(address, key) => {
+                observed.keys.insert(*address, *key);
+                for waiting in self.rekeys.remove(address).unwrap_or_default() {
+                    let _ = waiting.send(true);
+                }
+                self.warm(config, *address);
+            }
+        }
+    }
+
+    fn warm(&mut self, config: &Config, address: OnionAddress) {
+        let plain = config.remotes.values().any(|remote| remote.address == address && remote.plain_tor);
+        let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
+        self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
+    }
+
+    fn take_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Lost => {
+                self.observed.published.clear();
+                self.observed.keys.clear();
+                self.observed.ready = self.inputs.engine_state.borrow().is_ready();
+                self.warmers.stop_all();
+                self.dialler.engine_lost();
+            }
+            EngineEvent::Uploaded(address) => {
+                if let Some(published) = self.observed.published.get_mut(&address)
+                    && !published.uploaded
+                {
+                    published.uploaded = true;
+                    tracing::info!(service = %self.client_name(&address), "published");
+                    self.check_closed(address);
+                }
+            }
+            EngineEvent::UploadFailed(address, reason) => {
+                tracing::debug!(%address, reason, "a directory did not take the descriptor");
+            }
+            EngineEvent::Received(_) => {}
+            EngineEvent::FetchFailed(address, reason) => tracing::debug!(%address, reason, "no descriptor"),
+        }
+    }
+
+    fn take_key(&mut self, fetched: Fetched) {
+        let subject = fetched.subject.clone();
+        self.waiting.remove(&subject);
+        match self.executor.take(fetched) {
+            Ok(()) => {
+                self.observed.failures.remove(&subject);
+            }
+            Err(problem) => {
+                if let Subject::Key(address) = &subject {
+                    for waiting in self.rekeys.remove(address).unwrap_or_default() {
+                        let _ = waiting.send(false);
+                    }
+                }
+                self.fail(subject, problem);
+            }
+        }
+    }
+
+    /// tor fails open: a service without client authorisation is public. So each is dialled once without its key, which must fail.
+    fn check_closed(&self, address: OnionAddress) {
+        // A host that imports from itself holds the key, so the dial would tell nothing.
+        if self.observed.keys.contains_key(&address) {
+            return;
+        }
+        let (engine, checked) = (Arc::clone(&self.engine), self.outputs.checked.clone());
+        tokio::spawn(async move {
+            let mut verdict = Checked::Unknown;
+            for attempt in 1..=CHECK_TRIES {
+                let isolation = format!("check-{attempt}");
+                let reply = async { engine.dial(&address, Port::RESPONDER, &isolation).await?.reply().await };
+                match tokio::time::timeout(Duration::from_secs(30), reply).await {
+                    Ok(Err(DialError::KeyMissing | DialError::KeyRefused)) => {
+                        verdict = Checked::Closed;
+                        break;
+                    }
+                    Ok(Ok(_) | Err(DialError::PortNotExported(_))) => {
+                        verdict = Checked::Open;
+                        break;
+                    }
+                    // Not found yet, most likely.
+                    _ => tokio::time::sleep(Duration::from_secs(5) * attempt).await,
+                }
+            }
+            let _ = checked.send((address, verdict));
+        });
+    }
+
+    fn take_check(&mut self, address: OnionAddress, checked: Checked) {
+        match checked {
+            Checked::Closed => tracing::debug!(%address, "closed to strangers"),
+            Checked::Unknown => tracing::debug!(%address, "could not be checked"),
+            // Ours could have become a remote of ours meanwhile.
+            Checked::Open if self.observed.keys.contains_key(&address) => {}
+            Checked::Open => {
+                tracing::error!(%address, "the service let a stranger in; it is taken down");
+                self.condemned.insert(address);
+            }
+        }
+    }
+
+    /// The engine is started off the loop: switching it waits for an end that may be under way.
+    fn start_engine(&self) {
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move { engine.run(true).await });
+    }
+
+    fn now(&self) -> Moment {
+        self.about.started.elapsed()
+    }
+
+    fn client_name(&self, address: &OnionAddress) -> String {
+        let config = &self.inputs.config.borrow().config;
+        let client = config.clients.iter().find(|(_, client)| client.address == *address);
+        client.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
+    }
+
+    fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
+        let live = self.executor.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
+        live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
+    }
+
+    fn status(&self) -> Status {
+        let in_force = self.inputs.config.borrow().clone();
+        let paused = *self.inputs.paused.borrow();
+        let today = fresh::today();
+        let desired = Desired::from_config(&in_force.config, today, paused);
+        let engine = self.inputs.engine_state.borrow().clone();
+        let mut problems: Vec<Problem> = in_force.problem.into_iter().collect();
+        problems.extend(engine_problem(&engine, paused));
+        problems.extend(self.vault.trouble());
+        problems.extend(self.condemned.iter().map(|address| {
+            let client = self.client_name(address);
+            Problem::new(
+                ProblemKind::Tor,
+                format!("the service of {client} let a stranger in and was taken down"),
+            )
+            .about(format!("client {client}"))
+            .hint("this must never happen: please report it, with tor's version")
+        }));
+        let status = derive::status(View {
+            config: &in_force.config,
+            today,
+            desired: &desired,
+            observed: &self.observed,
+            agent: AgentStatus {
+                version: env!("CARGO_PKG_VERSION").into(),
+                pid: std::process::id(),
+                uptime: self.about.started.elapsed().as_secs(),
+                state: agent_state(&engine, paused),
+                tor: self.engine.info().map(|info| TorStatus {
+                    version: info.version,
+                    path: info.path,
+                    found: info.found,
+                }),
+                socks: self.observed.socks,
+                network: self.about.network.clone(),
+                secrets: in_force.config.agent.secrets.map(|kind| kind.to_string()),
+            },
+            clients: self.executor.client_traffic(),
+            imports: self.executor.import_traffic(),
+            remotes: in_force
+                .config
+                .remotes
+                .values()
+                .map(|remote| (remote.address, self.remote_state(&remote.address)))
+                .collect(),
+            problems,
+        });
+        status
+    }
+
+    fn remote_state(&self, address: &OnionAddress) -> RemoteState {
+        let health = self.dialler.health(address);
+        match health.is_reachable() {
+            None => RemoteState::Unknown,
+            Some(true) => {
+                let round_trip = health.success.map_or(0, |success| success.round_trip.as_millis());
+                RemoteState::Reachable { round_trip: u64::try_from(round_trip).unwrap_or(u64::MAX) }
+            }
+            Some(false) => {
+                let why = health.trouble().map(ToString::to_string).unwrap_or_default();
+                RemoteState::Unreachable { why }
+            }
+        }
+    }
+
+    /// For the shutdown, when the loop is over.
+    pub(super) async fn close_all(&mut self) {
+        self.warmers.stop_all();
+        let config = Arc::clone(&self.inputs.config.borrow().config);
+        let steps = plan(&Desired::default(), &self.observed, self.now()).steps;
+        for step in &steps {
+            let outcome = self.executor.execute(&config, step).await;
+            self.take_outcome(&config, step, outcome);
+        }
+    }
+}
+
+fn agent_state(engine: &EngineState, paused: bool) -> AgentState {
+    match engine {
+        _ if paused => AgentState::Paused,
+        EngineState::Stopped | EngineState::Starting => AgentState::Starting,
+        EngineState::Bootstrapping { percent, doing, .. } => {
+            AgentState::Connecting { percent: *percent, doing: doing.clone() }
+        }
+        EngineState::Ready => AgentState::Online,
+        EngineState::Failed { why, .. } => AgentState::Offline { why: why.clone() },
+    }
+}
+
+fn engine_problem(engine: &EngineState, paused: bool) -> Option<Problem> {
+    match engine {
+        _ if paused => None,
+        EngineState::Failed { why, hint, .. } => {
+            Some(Problem::new(ProblemKind::Tor, why.clone()).about("tor").hint(hint.clone()))
+        }
+        EngineState::Bootstrapping { trouble: Some(trouble), .. } => {
+            Some(Problem::new(ProblemKind::Tor, trouble.clone()).about("tor"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,314 @@
+//! The life of an agent: lock, wiring, loop, and the one place where it all ends in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::commands::Commands;
+use super::execute::Executor;
+use super::fresh;
+use super::reconcile::{About, Applied, AskAgain, InForce, Inputs, Outputs, Reconciler};
+use super::serve::Server;
+use super::vault::Vault;
+use super::{environment, warm};
+use crate::engine::OnionEngine;
+use crate::engine::ctor::{CTor, Finder, TorSettings};
+use crate::forward::dialler::Dialler;
+use crate::forward::gate::GateRoom;
+use crate::ipc::transport::Listener;
+use crate::model::config::Config;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::plan::{Observed, derive};
+use crate::store::lock::{self, Lock};
+use crate::store::paths::Paths;
+use crate::store::watch::FileWatch;
+use crate::store::{ConfigStore, private};
+
+/// How long open sessions may go on when the agent ends.
+const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// A saved file is read once its writer has been silent for this long: editors write in steps.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Between two tries for the lock of an agent that stands by.
+const STAND_BY: Duration = Duration::from_secs(1);
+
+/// How an agent runs, besides its configuration.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Take a tor that is older than the oldest safe one: for private networks.
+    pub allow_old_tor: bool,
+}
+
+/// Runs an agent until it is told to stop: by SIGINT, SIGTERM or [`crate::ipc::Request::Stop`].
+///
+/// Errors: another agent runs on this state directory (under systemd it is waited for instead); a configuration that can't be read at
+/// start; directories that are not private.
+pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
+    private::harden_process();
+    private::raise_open_files();
+    private::ensure_dir(&paths.state)?;
+    private::ensure_dir(&paths.run)?;
+    let mut signals = Signals::new()?;
+    let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
+    let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
+
+    let store = ConfigStore::new(&paths)?;
+    private::ensure_parent(&paths.config)?;
+    // Watched before it is read, so that no change falls in between.
+    let watch = FileWatch::new(&paths.config);
+    let vault = Arc::new(Vault::new(&paths));
+    let commands = Commands::new(store.clone(), Arc::clone(&vault));
+    environment::apply(&store, &commands).await?;
+    let config = store.load()?;
+    commands.settle().await;
+    if let Some(note) = secrets_note(&config) {
+        tracing::info!("{note}");
+    }
+
+    let engine: Arc<dyn OnionEngine> = CTor::new(tor_settings(&paths)?, finder(&config, &options));
+    let listener = Listener::bind(&paths.socket()).map_err(|error| {
+        Problem::new(
+            ProblemKind::Failed,
+            format!("failed to listen for commands at {}: {error}", paths.socket().display()),
+        )
+    })?;
+    let (mut reconciler, server, first_streams) =
+        wire(&paths, store, vault, commands, engine.clone(), config);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the agent starts");
+    engine.run(true).await;
+
+    let server = Arc::new(server);
+    let serving = tokio::spawn(Arc::clone(&server).run(listener));
+    let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
+    let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
+    let mut stopped = server.stop.subscribe();
+    let stop = server.stop.clone();
+    let asked = tokio::spawn(async move {
+        tokio::select! {
+            () = signals.next() => tracing::info!("asked to end by a signal"),
+            _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to end by a command"),
+        }
+        stop.send_replace(true);
+        signals
+    });
+    reconciler.run().await;
+
+    // From here on nothing is accepted, then nothing is open, then nothing runs.
+    following.abort();
+    erasing.abort();
+    reconciler.executor.refuse();
+    let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    tokio::select! {
+        () = drained(&reconciler) => {}
+        // A second signal: now.
+        () = signals.next() => {}
+    }
+    reconciler.close_all().await;
+    engine.run(false).await;
+    reconciler.vault.save_history(&reconciler.executor);
+    serving.abort();
+    let _ = std::fs::remove_file(paths.socket());
+    let _ = std::fs::remove_file(paths.agent_pid());
+    tracing::info!("the agent has ended");
+    drop(lock);
+    Ok(())
+}
+
+/// Takes the agent's lock. Under systemd it stands by until the lock is free; elsewhere it names the holder. None when told to stop.
+async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>, Problem> {
+    let service = std::env::var_os("INVOCATION_ID").is_some();
+    let mut said = false;
+    loop {
+        let taken = lock::try_lock(&paths.agent_lock()).map_err(|error| {
+            Problem::new(
+                ProblemKind::Failed,
+                format!("failed to lock {}: {error}", paths.agent_lock().display()),
+            )
+        })?;
+        if let Some(lock) = taken {
+            return Ok(Some(lock));
+        }
+        let holder = std::fs::read_to_string(paths.agent_pid()).ok();
+        let holder =
+            holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
+        if !service {
+            return Err(Problem::new(ProblemKind::Failed, format!("an agent runs already: {holder}")).hint(
+                "ormesh agent stop ends it; a second agent needs a state directory of its own (ORMESH_STATE)",
+            ));
+        }
+        if !said {
+            tracing::info!("an agent runs already ({holder}); standing by until it ends");
+            said = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STAND_BY) => {}
+            () = signals.next() => return Ok(None),
+        }
+    }
+}
+
+fn secrets_note(config: &Config) -> Option<String> {
+    config.agent.secrets.map(|kind| format!("secrets are kept in: {kind}"))
+}
+
+fn var(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
+    let network_lines = var("ORMESH_TOR_NETWORK").map(|path| {
+        std::fs::read_to_string(&path).map_err(|error| {
+            Problem::new(
+                ProblemKind::Failed,
+                format!("failed to read ORMESH_TOR_NETWORK {}: {error}", path.display()),
+            )
+        })
+    });
+    Ok(TorSettings {
+        data_dir: paths.tor(),
+        run_dir: paths.run.clone(),
+        network_lines: network_lines.transpose()?,
+        disable_network: false,
+    })
+}
+
+fn finder(config: &Config, options: &RunOptions) -> Finder {
+    Finder {
+        env: var("ORMESH_TOR"),
+        config: config.agent.tor_path.clone(),
+        beside: std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())),
+        path: std::env::var_os("PATH"),
+        allow_old: options.allow_old_tor,
+    }
+}
+
+/// Connects the rooms with each other.
+fn wire(
+    paths: &Paths,
+    store: ConfigStore,
+    vault: Arc<Vault>,
+    commands: Commands,
+    engine: Arc<dyn OnionEngine>,
+    config: Config,
+) -> (Reconciler, Server, mpsc::UnboundedReceiver<OnionAddress>) {
+    let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
+    let (gate_tx, gate_events) = mpsc::unbounded_channel();
+    let (fetched_tx, fetched) = mpsc::unbounded_channel();
+    let (asked_tx, status_asked) = mpsc::unbounded_channel();
+    let (checked_tx, checked) = mpsc::unbounded_channel();
+    let (first_tx, first_streams) = mpsc::unbounded_channel();
+    let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)));
+    let room = GateRoom::new(&paths.run);
+    let status = watch::Sender::new(Arc::new(derive::at_rest(&config)));
+    let in_force = watch::Sender::new(InForce { generation: 1, config: Arc::new(config), problem: None });
+    let applied = watch::Sender::new(Applied::default());
+    let (paused, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+    let server = Server {
+        commands,
+        store,
+        dialler: Arc::clone(&dialler),
+        in_force: in_force.clone(),
+        applied: applied.subscribe(),
+        status: status.clone(),
+        status_asked: asked_tx,
+        paused: paused.clone(),
+        stop: stop.clone(),
+    };
+    let engine_events = engine.events().unwrap_or_else(|| mpsc::unbounded_channel().1);
+    let inputs = Inputs {
+        config: in_force.subscribe(),
+        paused: paused.subscribe(),
+        stop: stop.subscribe(),
+        engine_state: engine.state(),
+        engine_events,
+        gate_events,
+        fetched,
+        forgotten,
+        health: dialler.health_changed(),
+        status_asked,
+        checked,
+    };
+    let executor = Executor::new(
+        Arc::clone(&engine),
+        Arc::clone(&dialler),
+        Arc::clone(&vault),
+        room,
+        gate_tx,
+        fetched_tx,
+    );
+    let network = var("ORMESH_TOR_NETWORK");
+    let reconciler = Reconciler {
+        engine,
+        dialler,
+        executor,
+        vault,
+        inputs,
+        outputs: Outputs { status, applied, checked: checked_tx, first_stream: first_tx },
+        about: About { started: Instant::now(), network },
+        observed: Observed::default(),
+        waiting: Default::default(),
+        rekeys: Default::default(),
+        condemned: Default::default(),
+        warmers: warm::Warmers::default(),
+    };
+    (reconciler, server, first_streams)
+}
+
+/// Puts a configuration that another hand changed in force.
+async fn follow_file(watch: FileWatch, server: Arc<Server>) {
+    loop {
+        watch.changed().await;
+        while tokio::time::timeout(SETTLE, watch.changed()).await.is_ok() {}
+        server.reload();
+    }
+}
+
+/// Erases a client's private key when the client has shown that it has it.
+async fn erase_used_keys(mut first_streams: mpsc::UnboundedReceiver<OnionAddress>, server: Arc<Server>) {
+    while let Some(address) = first_streams.recv().await {
+        let config = Arc::clone(&server.in_force.borrow().config);
+        server.commands.first_seen(&config, &address, fresh::unix_now()).await;
+    }
+}
+
+/// Waits until no session is open, or as long as they may take.
+async fn drained(reconciler: &Reconciler) {
+    let deadline = Instant::now() + DRAIN;
+    while reconciler.executor.open_sessions() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+/// What asks the agent to end.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Problem> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let terminate = signal(SignalKind::terminate()).map_err(|error| {
+                Problem::new(ProblemKind::Failed, format!("failed to watch for signals: {error}"))
+            })?;
+            Ok(Self { terminate })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

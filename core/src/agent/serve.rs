@@ -1,0 +1,313 @@
+//! Answers shells: one task a connection. What touches configuration and keys goes to `commands`; then the loop is waited for.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::commands::Commands;
+use super::reconcile::{Applied, InForce};
+use crate::forward::dialler::{ConnectError, Dialler, Early};
+use crate::forward::relay::{self, OnNearEnd};
+use crate::forward::responder;
+use crate::ipc::server::Asker;
+use crate::ipc::transport::{self, Listener};
+use crate::ipc::{Pong, Request, Response};
+use crate::model::address::Port;
+use crate::model::edit::{self, Edit};
+use crate::model::name::RemoteName;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::Status;
+use crate::plan::Subject;
+use crate::store::ConfigStore;
+
+/// How long an edit waits for the loop to have carried it out. It goes on after that, too.
+const APPLY: Duration = Duration::from_secs(10);
+/// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub(super) struct Server {
+    pub(super) commands: Commands,
+    pub(super) store: ConfigStore,
+    pub(super) dialler: Arc<Dialler>,
+    pub(super) in_force: watch::Sender<InForce>,
+    pub(super) applied: watch::Receiver<Applied>,
+    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) status_asked: mpsc::UnboundedSender<oneshot::Sender<Status>>,
+    pub(super) paused: watch::Sender<bool>,
+    pub(super) stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Accepts connections until it is dropped. An error of accepting never ends it.
+    pub(super) async fn run(self: Arc<Self>, listener: Listener) {
+        loop {
+            match listener.accept().await {
+                Ok(connection) => {
+                    let server = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        if let Err(error) = server.serve(connection).await {
+                            tracing::debug!(%error, "a local connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a local connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&self, connection: transport::Connection) -> std::io::Result<()> {
+        let Some((request, mut asker)) = Asker::greet(connection).await? else { return Ok(()) };
+        match request {
+            Request::Watch => self.watch(asker).await,
+            Request::Connect { remote, port } => self.connect(asker, &remote, port).await,
+            Request::Ping { remote, port } => {
+                // A shell that gave up (Ctrl-C) must not leave a dial behind.
+                let Some(answer) = unless_gone(&mut asker, self.ping(&remote, port)).await else {
+                    return Ok(());
+                };
+                asker.answer(&answer.map_or_else(Response::Refused, Response::Pong)).await
+            }
+            request => {
+                let answer = self.answer(request).await.unwrap_or_else(Response::Refused);
+                asker.answer(&answer).await
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, Problem> {
+        let done = || Ok(Response::Done { notes: Vec::new() });
+        match request {
+            Request::Status => {
+                let (asked, told) = oneshot::channel();
+                let _ = self.status_asked.send(asked);
+                told.await.map(|status| Response::Status(Box::new(status))).map_err(|_| ending())
+            }
+            Request::Stop => {
+                self.stop.send_replace(true);
+                done()
+            }
+            Request::Pause => {
+                self.paused.send_replace(true);
+                self.until(|applied| applied.paused).await;
+                done()
+            }
+            Request::Resume => {
+                self.paused.send_replace(false);
+                self.until(|applied| !applied.paused).await;
+                done()
+            }
+            _ if *self.stop.borrow() => Err(ending()),
+            Request::DeleteClient { name } => {
+                let address = self.commands.delete_client(&name)?;
+                self.reload();
+                if !self.until(|applied| !applied.up.contains(&address)).await {
+                    let problem = Problem::new(
+                        ProblemKind::Failed,
+                        format!("{name} was deleted, but its service is not down yet"),
+                    );
+                    return Err(problem.hint(
+                        "ormesh status shows when it is; it can't be reached through its gates any more",
+                    ));
+                }
+                let notes = self.commands.settle().await;
+                Ok(Response::Done { notes })
+            }
+            request => {
+                let subject = subject_of(&request);
+                let response = self.commands.carry_out(request).await?;
+                let generation = self.reload();
+                self.until(|applied| applied.generation >= generation).await;
+                Ok(self.with_failure(response, subject))
+            }
+        }
+    }
+
+    /// Adds a note when what was just asked for is accepted and does not work yet.
+    fn with_failure(&self, response: Response, subject: Option<Subject>) -> Response {
+        let applied = self.applied.borrow();
+        match (response, subject.and_then(|subject| applied.failures.get(&subject))) {
+            (Response::Done { mut notes }, Some(problem)) => {
+                notes.push(format!("it is tried again by itself: {problem}"));
+                notes.extend((!problem.hint.is_empty()).then(|| problem.hint.clone()));
+                Response::Done { notes }
+            }
+            (response, _) => response,
+        }
+    }
+
+    /// Reads the configuration again and puts it in force; a bad one leaves the last good one in force. Gives the generation in force.
+    pub(super) fn reload(&self) -> u64 {
+        let loaded = self.store.load();
+        self.in_force.send_if_modified(|in_force| match loaded {
+            Ok(config) if config == *in_force.config => in_force.problem.take().is_some(),
+            Ok(config) => {
+                *in_force =
+                    InForce { generation: in_force.generation + 1, config: Arc::new(config), problem: None };
+                true
+            }
+            Err(problem) if in_force.problem.as_ref() == Some(&problem) => false,
+            Err(problem) => {
+                tracing::warn!("{problem}; the last good configuration stays in force");
+                in_force.problem = Some(problem);
+                true
+            }
+        });
+        self.in_force.borrow().generation
+    }
+
+    /// Waits for the loop to have come so far; false when it took too long.
+    async fn until(&self, come: impl FnMut(&Applied) -> bool) -> bool {
+        let mut applied = self.applied.clone();
+        matches!(tokio::time::timeout(APPLY, applied.wait_for(come)).await, Ok(Ok(_)))
+    }
+
+    async fn watch(&self, mut asker: Asker) -> std::io::Result<()> {
+        let mut changes = self.status.subscribe();
+        changes.borrow_and_update();
+        let (asked, told) = oneshot::channel();
+        let _ = self.status_asked.send(asked);
+        let Ok(mut status) = told.await else { return Ok(()) };
+        loop {
+            asker.answer(&Response::Status(Box::new(status))).await?;
+            tokio::select! {
+                () = asker.gone() => return Ok(()),
+                changed = changes.changed() => match changed {
+                    Ok(()) => status = (**changes.borrow_and_update()).clone(),
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn address(&self, remote: &RemoteName) -> Result<OnionAddress, Problem> {
+        let in_force = self.in_force.borrow();
+        edit::find(&in_force.config.remotes, "remote", remote).map(|remote| remote.address)
+    }
+
+    async fn connect(&self, mut asker: Asker, remote: &RemoteName, port: Port) -> std::io::Result<()> {
+        let address = match self.address(remote) {
+            Ok(address) => address,
+            Err(problem) => return asker.answer(&Response::Refused(problem)).await,
+        };
+        let dial = self.dialler.connect(&address, port, "nc", Early::none());
+        let Some(connected) = unless_gone(&mut asker, dial).await else { return Ok(()) };
+        match connected {
+            Ok(connected) => {
+                asker.answer(&Response::Connected).await?;
+                let near = transport::into_stream(asker.into_stream());
+                let holds = relay::Holds::new(1);
+                relay::run(
+                    near,
+                    connected.stream,
+                    connected.unsent,
+                    OnNearEnd::Hold(holds),
+                    relay::Traffic::default(),
+                )
+                .await;
+                Ok(())
+            }
+            Err(error) => asker.answer(&Response::Refused(cannot_reach(remote, &error))).await,
+        }
+    }
+
+    async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {
+        let address = self.address(remote)?;
+        let refused = |error: ConnectError| cannot_reach(remote, &error);
+        let plain = self.in_force.borrow().config.remotes.get(remote).is_some_and(|remote| remote.plain_tor);
+        let began = Instant::now();
+        let mut pong = Pong { address, connect: 0, round_trip: None, ports: Vec::new() };
+        if let Some(port) = port {
+            self.dialler.connect(&address, port, "ping", Early::none()).await.map_err(refused)?;
+            pong.connect = millis(began.elapsed());
+        }
+        if !plain {
+            let echo = self
+                .dialler
+                .connect(&address, Port::RESPONDER, "ping", Early::none())
+                .await
+                .map_err(refused)?;
+            if port.is_none() {
+                pong.connect = millis(began.elapsed());
+            }
+            pong.round_trip = responder::ask_echo(echo.stream).await.ok().map(millis);
+            let info = self
+                .dialler
+                .connect(&address, Port::RESPONDER, "ping", Early::none())
+                .await
+                .map_err(refused)?;
+            if let Ok(info) = responder::ask_info(info.stream).await {
+                pong.ports = info.ports.iter().map(|info| (info.port, info.open)).collect();
+            }
+        } else if port.is_none() {
+            return Err(Problem::new(
+                ProblemKind::Usage,
+                format!("{remote} is not known to run ormesh, so only a port of it can be pinged"),
+            )
+            .hint(format!("ormesh ping {remote} PORT")));
+        }
+        let closed = port.filter(|port| pong.ports.iter().any(|(other, open)| other == port && !open));
+        match closed {
+            Some(port) => Err(Problem::new(
+                ProblemKind::Refused,
+                format!("{remote} is there, but nothing accepts connections behind its port {port}"),
+            )
+            .hint("its owner must start what is exported there")),
+            None => Ok(pong),
+        }
+    }
+}
+
+/// Waits for some work unless the shell goes away.
+async fn unless_gone<T>(asker: &mut Asker, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        result = work => Some(result),
+        () = asker.gone() => None,
+    }
+}
+
+/// What an edit is about, where its failure can be told at once.
+fn subject_of(request: &Request) -> Option<Subject> {
+    match request {
+        Request::Edit(Edit::AddImport { listen, .. }) => Some(Subject::Listener(listen.clone())),
+        Request::Edit(Edit::Set(edit::Setting::SocksAddr(Some(_)))) => Some(Subject::Socks),
+        _ => None,
+    }
+}
+
+fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
+    use crate::engine::DialError;
+    let kind = match error.dial_error() {
+        Some(DialError::KeyRefused | DialError::KeyMissing | DialError::PortNotExported(_)) => {
+            ProblemKind::Refused
+        }
+        Some(DialError::NotReady) => ProblemKind::NotReady,
+        Some(DialError::Broken(_) | DialError::Code(_)) => ProblemKind::Tor,
+        _ => ProblemKind::Failed,
+    };
+    let hint = match error.dial_error() {
+        Some(DialError::KeyRefused) => {
+            format!("ask its owner for a new invite, then: ormesh remote add {remote} --replace")
+        }
+        Some(DialError::PortNotExported(_)) => "ask its owner to export it, or to grant it to you".into(),
+        Some(DialError::NotReady) => "ormesh status shows how far tor is; ormesh wait waits for it".into(),
+        _ => "see whether the host is up; its own `ormesh status` says more".into(),
+    };
+    Problem::new(kind, format!("failed to reach {remote}: {error}"))
+        .about(format!("remote {remote}"))
+        .hint(hint)
+}
+
+fn ending() -> Problem {
+    Problem::new(ProblemKind::NotReady, "the agent is ending").hint("try again when it has ended")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

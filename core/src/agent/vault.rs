@@ -1,0 +1,331 @@
+//! The agent's way to secrets: the store that the configuration names, the journal of what is in doubt, and who has connected yet.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::execute::Executor;
+use crate::ipc::SecretsStatus;
+use crate::model::config::Config;
+use crate::model::keys::Secret;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::store_kind::StoreKind;
+use crate::secrets::journal::Journal;
+use crate::secrets::migrate::{self, Leftovers};
+use crate::secrets::{SecretId, Secrets, SecretsError, choose};
+use crate::store::history::History;
+use crate::store::lock::{self, Lock};
+use crate::store::paths::Paths;
+use crate::store::private;
+
+/// How long a keyring may take when a person may have to unlock it first.
+const PROMPT: Duration = Duration::from_secs(60);
+/// How long one change of keys waits for another one, which may be waiting for a person.
+const CHANGE: Duration = Duration::from_secs(65);
+const CHANGE_LOOK: Duration = Duration::from_millis(5);
+
+/// Held while keys are being changed: nobody else settles the journal meanwhile.
+pub(super) struct Changing {
+    _here: tokio::sync::OwnedMutexGuard<()>,
+    _everywhere: Lock,
+}
+
+/// See the file's sentence.
+pub(super) struct Vault {
+    paths: Paths,
+    history: Mutex<History>,
+    open: Mutex<Option<(StoreKind, String, Secrets)>>,
+    trouble: Mutex<Option<Problem>>,
+    changing: std::sync::Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Vault {
+    pub(super) fn new(paths: &Paths) -> Self {
+        Self {
+            paths: paths.clone(),
+            history: Mutex::new(History::open(&paths.state)),
+            open: Mutex::default(),
+            trouble: Mutex::default(),
+            changing: Default::default(),
+        }
+    }
+
+    /// The store of that kind; opened once, so that a hanging one is known to hang.
+    fn secrets(&self, config: &Config, kind: StoreKind) -> Secrets {
+        let mut open = lock_of(&self.open);
+        match &*open {
+            Some((of, instance, secrets)) if *of == kind && instance == config.instance.as_str() => {
+                secrets.clone()
+            }
+            _ => {
+                let instance = config.instance.as_str();
+                let secrets = Secrets::open(kind, &self.paths.secrets(), instance);
+                *open = Some((kind, instance.to_owned(), secrets.clone()));
+                secrets
+            }
+        }
+    }
+
+    fn current(&self, config: &Config) -> Result<Secrets, SecretsError> {
+        let kind = config.agent.secrets.ok_or_else(|| {
+            SecretsError::Failed(
+                "none was chosen yet, though the configuration names keys (agent.secrets)".into(),
+            )
+        })?;
+        Ok(self.secrets(config, kind))
+    }
+
+    /// Begins a change of keys; waits for one that is under way, here or in another process.
+    pub(super) async fn change(&self) -> Result<Changing, Problem> {
+        private::ensure_dir(&self.paths.state)?;
+        let busy = || {
+            Problem::new(ProblemKind::Failed, "another command is changing keys and does not end")
+                .hint("it may be waiting for the keyring to be unlocked")
+        };
+        let path = self.paths.state.join("keys.lock");
+        let taken = async {
+            let here = std::sync::Arc::clone(&self.changing).lock_owned().await;
+            loop {
+                match lock::try_lock(&path) {
+                    Ok(Some(everywhere)) => return Ok(Changing { _here: here, _everywhere: everywhere }),
+                    Ok(None) => tokio::time::sleep(CHANGE_LOOK).await,
+                    Err(error) => {
+                        let message = format!("failed to lock {}: {error}", path.display());
+                        return Err(Problem::new(ProblemKind::Failed, message));
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(CHANGE, taken).await.map_err(|_| busy())?
+    }
+
+    /// The store to write to: the one that was chosen, or, at first use, the one that is chosen now, and what to say of it.
+    pub(super) async fn choose(&self, config: &Config) -> Result<(StoreKind, Vec<String>), Problem> {
+        if let Some(kind) = config.agent.secrets {
+            return Ok((kind, Vec::new()));
+        }
+        let preferred = match std::env::var("ORMESH_SECRETS") {
+            Ok(text) if !text.is_empty() => Some(text.parse::<StoreKind>().map_err(|error| {
+                Problem::new(ProblemKind::Usage, format!("ORMESH_SECRETS can't be used: {error}"))
+            })?),
+            _ => None,
+        };
+        private::ensure_dir(&self.paths.state)?;
+        let choice = choose::choose(preferred, &self.paths.secrets(), PROMPT).await.map_err(Problem::from)?;
+        Ok((choice.kind, choice.notice.into_iter().collect()))
+    }
+
+    /// Notes secrets in the journal before they are written or erased.
+    pub(super) fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
+        private::ensure_dir(&self.paths.state)?;
+        Ok(self.journal()?.begin(ids.iter().copied())?)
+    }
+
+    fn journal(&self) -> Result<Journal, SecretsError> {
+        let (journal, warning) = Journal::open(&self.paths.state)?;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        Ok(journal)
+    }
+
+    /// Writes a secret.
+    pub(super) async fn set(
+        &self,
+        config: &Config,
+        kind: StoreKind,
+        id: SecretId,
+        secret: Secret,
+    ) -> Result<(), Problem> {
+        let secrets = self.secrets(config, kind).with_deadline(PROMPT);
+        Ok(self.noted(secrets.set(id, secret).await)?)
+    }
+
+    /// Reads a secret for a person who waits for it.
+    pub(super) async fn get(&self, config: &Config, id: SecretId) -> Result<Secret, Problem> {
+        let secrets = self.current(config)?.with_deadline(PROMPT);
+        Ok(self.noted(secrets.get(id).await)?)
+    }
+
+    /// Reads a secret for the loop, which tries again by itself.
+    pub(super) async fn read(&self, config: &Config, id: SecretId) -> Result<Secret, SecretsError> {
+        let result = match self.current(config) {
+            Ok(secrets) => secrets.get(id).await,
+            Err(error) => Err(error),
+        };
+        self.noted(result)
+    }
+
+    /// Remembers whether the store works, for `status`.
+    fn noted<T>(&self, result: Result<T, SecretsError>) -> Result<T, SecretsError> {
+        *lock_of(&self.trouble) = match &result {
+            Ok(_) | Err(SecretsError::NoEntry(_)) => None,
+            Err(error) => Some(Problem::from(error.clone())),
+        };
+        result
+    }
+
+    /// What is wrong with the store, as it was found last.
+    pub(super) fn trouble(&self) -> Option<Problem> {
+        lock_of(&self.trouble).clone()
+    }
+
+    /// Whether a configuration needs a secret.
+    fn needs(&self, config: &Config, id: &SecretId) -> bool {
+        self.needed(config).contains(id)
+    }
+
+    /// The secrets that a configuration needs: our services' keys, our keys for remotes, and those of clients that have not connected yet.
+    fn needed(&self, config: &Config) -> BTreeSet<SecretId> {
+        let services = config.clients.values().map(|client| SecretId::Service(client.address));
+        let remotes = config.remotes.values().map(|remote| SecretId::Client(remote.key));
+        let requests = config.requests.values().map(|key| SecretId::Client(*key));
+        let invited = config
+            .clients
+            .values()
+            .filter(|client| !client.requested && !self.has_connected(&client.address));
+        let invited = invited.map(|client| SecretId::Client(client.key));
+        services.chain(remotes).chain(requests).chain(invited).collect()
+    }
+
+    /// Erases what is in doubt and not needed by the configuration; an error when some could not be erased yet.
+    pub(super) async fn settle(&self, _changing: &Changing, config: &Config) -> Result<(), Problem> {
+        let journal = self.journal()?;
+        if migrate::unfinished(&journal)? {
+            let current = self.current(config)?;
+            let other = self.other(config, current.kind());
+            migrate::clean_up(|id| self.needs(config, id), &current, &other, &journal).await?;
+        }
+        if journal.in_doubt()?.is_empty() {
+            return Ok(());
+        }
+        let kind = match config.agent.secrets {
+            Some(kind) => kind,
+            // The very first change failed before a store was written down; its secrets went to the one that would be chosen.
+            None => self.choose(config).await?.0,
+        };
+        let settled = journal.settle(|id| self.needs(config, id), &self.secrets(config, kind)).await?;
+        match settled.waiting.first() {
+            Some((_, error)) => Err(Problem::from(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn other(&self, config: &Config, kind: StoreKind) -> Secrets {
+        let other = match kind {
+            StoreKind::OsKeyring => StoreKind::File,
+            StoreKind::File => StoreKind::OsKeyring,
+        };
+        Secrets::open(other, &self.paths.secrets(), config.instance.as_str())
+    }
+
+    /// How the store is.
+    pub(super) async fn status(&self, config: &Config) -> Result<SecretsStatus, Problem> {
+        let needed = self.needed(config);
+        let in_doubt = match Path::new(&self.paths.state).exists() {
+            true => self.journal()?.in_doubt()?.len(),
+            false => 0,
+        };
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let Some(kind) = config.agent.secrets else {
+            return Ok(SecretsStatus {
+                store: None,
+                usable: Ok(()),
+                needed: count(needed.len()),
+                found: 0,
+                in_doubt: count(in_doubt),
+                place: "chosen when the first key is made".into(),
+            });
+        };
+        let secrets = self.secrets(config, kind);
+        let usable = self.noted(secrets.probe().await).map_err(Problem::from);
+        let mut found = 0;
+        if usable.is_ok() {
+            for id in &needed {
+                found += usize::from(secrets.get(*id).await.is_ok());
+            }
+        }
+        let place = match kind {
+            StoreKind::File => self.paths.secrets().display().to_string(),
+            StoreKind::OsKeyring => format!("entries of the service ormesh, users {}/…", config.instance),
+        };
+        Ok(SecretsStatus {
+            store: Some(kind),
+            usable,
+            needed: count(needed.len()),
+            found: count(found),
+            in_doubt: count(in_doubt),
+            place,
+        })
+    }
+
+    /// Moves all secrets to another store; `flip` writes its name to the configuration.
+    pub(super) async fn migrate(
+        &self,
+        _changing: &Changing,
+        config: &Config,
+        to: StoreKind,
+        flip: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<Vec<String>, Problem> {
+        let Some(from) = config.agent.secrets else {
+            return flip().map(|()| vec![format!("there are no keys yet; they will be kept in {to}")]);
+        };
+        if from == to {
+            return Ok(vec![format!("the keys are in {to} already")]);
+        }
+        let (from, to) = (
+            self.secrets(config, from).with_deadline(PROMPT),
+            self.other(config, from).with_deadline(PROMPT),
+        );
+        let needed = self.needed(config);
+        let count = needed.len();
+        let moved = migrate::migrate(needed, &from, &to, &self.journal()?, async || flip()).await;
+        match moved {
+            Ok(Leftovers::None) => Ok(vec![format!("moved {count} keys to {}", to.kind())]),
+            Ok(Leftovers::Some(error)) => Ok(vec![format!(
+                "moved {count} keys to {}; the old copies will be erased later ({error})",
+                to.kind()
+            )]),
+            Err(error) => {
+                Err(Problem::new(ProblemKind::Secrets, format!("failed to move the keys: {error}"))
+                    .hint("nothing was changed; the keys are where they were"))
+            }
+        }
+    }
+
+    /// Whether a client has connected, ever.
+    pub(super) fn has_connected(&self, address: &OnionAddress) -> bool {
+        self.last_seen(address).is_some()
+    }
+
+    /// When a client was last seen, as far as that was written down.
+    pub(super) fn last_seen(&self, address: &OnionAddress) -> Option<u64> {
+        lock_of(&self.history).get(address).map(|seen| seen.last)
+    }
+
+    /// Writes down that a client has connected.
+    pub(super) fn saw(&self, address: OnionAddress, now: u64) {
+        if let Err(error) = lock_of(&self.history).saw(address, now) {
+            tracing::warn!(%error, "failed to write the history");
+        }
+    }
+
+    /// Writes down when everyone was last seen.
+    pub(super) fn save_history(&self, executor: &Executor) {
+        let mut history = lock_of(&self.history);
+        let mut changed = false;
+        for (address, seen) in executor.last_seen() {
+            changed = true;
+            let _ = history.saw(address, seen);
+        }
+        if changed && let Err(error) = history.save() {
+            tracing::warn!(%error, "failed to write the history");
+        }
+    }
+}
+
+fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,65 @@
+//! Keeps remotes warm: descriptor and circuit ready before they are needed, which also tells `status` whether each can be reached.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::forward::dialler::Dialler;
+use crate::forward::warm::{Peer, warm};
+use crate::model::onion::OnionAddress;
+
+/// After a failure, then doubled up to [`RETRY_MAX`]. An attempt itself goes on for up to a minute.
+const RETRY_MIN: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// One task for each remote that tor has the key of. Dropping it ends them.
+#[derive(Default)]
+pub(super) struct Warmers(BTreeMap<OnionAddress, AbortHandle>);
+
+impl Warmers {
+    /// Warms a remote from now on until it was reached once; an attempt under way is given up for this one.
+    pub(super) fn start(
+        &mut self,
+        dialler: &Arc<Dialler>,
+        remote: OnionAddress,
+        groups: Vec<String>,
+        peer: Peer,
+    ) {
+        let dialler = Arc::clone(dialler);
+        let task = tokio::spawn(async move {
+            // Without an import there is no circuit to warm, but the remote's state is still worth knowing.
+            let groups = if groups.is_empty() { vec!["state".to_owned()] } else { groups };
+            let mut retry = RETRY_MIN;
+            for group in groups {
+                while let Err(error) = warm(&dialler, &remote, &group, peer).await {
+                    tracing::debug!(%remote, %error, "not warm yet");
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+            }
+        });
+        if let Some(old) = self.0.insert(remote, task.abort_handle()) {
+            old.abort();
+        }
+    }
+
+    /// Gives a remote up.
+    pub(super) fn stop(&mut self, remote: &OnionAddress) {
+        if let Some(task) = self.0.remove(remote) {
+            task.abort();
+        }
+    }
+
+    /// Gives all up.
+    pub(super) fn stop_all(&mut self) {
+        std::mem::take(&mut self.0).into_values().for_each(|task| task.abort());
+    }
+}
+
+impl Drop for Warmers {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}

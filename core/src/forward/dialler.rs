@@ -1,0 +1,371 @@
+//! The dialler: reaches a remote's port within a bounded time, by as many attempts as that takes, and remembers how each remote does.
+//!
+//! A request is never delivered twice. The application's first bytes follow the CONNECT without waiting for its reply ("optimistic
+//! data") only on a circuit that was seen to work, and once they may have left, only a reply which proves that they did not is
+//! followed by another attempt. What tor is and how it is told to dial belongs to [`crate::engine`]; what the application is told
+//! belongs to the caller.
+
+mod early;
+mod health;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+pub use early::{AppGone, Early};
+pub use health::{Failure, RemoteHealth, Success};
+
+use crate::engine::stream::Stream;
+use crate::engine::{DialError, EngineState, OnionEngine};
+use crate::model::address::Port;
+use crate::model::onion::OnionAddress;
+use health::Remotes;
+
+/// Gives tor a remote's key again, after it has forgotten it.
+#[async_trait]
+pub trait Rekey: Send + Sync + 'static {
+    /// Whether the key was handed over, so that another attempt makes sense.
+    async fn rekey(&self, address: &OnionAddress) -> bool;
+}
+
+/// The times that a dialler keeps to.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the first attempt to the last; also how long tor is waited for.
+    pub overall: Duration,
+    /// One attempt where a circuit has to be built. (Without a limit one was seen to hang for 185 s.)
+    pub cold: Duration,
+    /// One attempt on a circuit that was seen to work.
+    pub warm: Duration,
+    /// How long after its last use a circuit is taken to be there still: less than `MaxCircuitDirtiness` in our torrc.
+    pub circuit_life: Duration,
+    /// How long the application is given for its first bytes once the CONNECT is on its way. Far below a round trip through Tor, so
+    /// that it costs nothing where the server speaks first.
+    pub first_bytes: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            overall: Duration::from_secs(60),
+            cold: Duration::from_secs(10),
+            warm: Duration::from_secs(8),
+            circuit_life: Duration::from_secs(9 * 60),
+            first_bytes: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// No attempt succeeded, and none can or there is no time for another; the last one's reason.
+    #[error(transparent)]
+    Dial(DialError),
+    /// The application's first bytes may have reached the service, so there was no second attempt.
+    #[error("the request may have been delivered, its reply is lost: {0}")]
+    Uncertain(DialError),
+    /// The application closed its connection meanwhile.
+    #[error("the application closed its connection")]
+    AppGone,
+}
+
+impl ConnectError {
+    /// The engine's reason, if it was one.
+    pub fn dial_error(&self) -> Option<&DialError> {
+        match self {
+            Self::Dial(error) | Self::Uncertain(error) => Some(error),
+            Self::AppGone => None,
+        }
+    }
+}
+
+impl From<AppGone> for ConnectError {
+    fn from(_: AppGone) -> Self {
+        Self::AppGone
+    }
+}
+
+/// A connection that came about.
+#[derive(Debug)]
+pub struct Connected {
+    /// The stream to the remote's port.
+    pub stream: Stream,
+    /// Bytes of the application that were read and not sent yet. They come before anything else it says.
+    pub unsent: Vec<u8>,
+    /// Bytes of the application that were sent already.
+    pub sent_early: usize,
+    /// From the CONNECT to its reply; includes the building of a circuit where there was none.
+    pub round_trip: Duration,
+}
+
+/// Reaches remotes. One for an agent; shared by imports and the SOCKS front.
+pub struct Dialler {
+    engine: Arc<dyn OnionEngine>,
+    rekey: Arc<dyn Rekey>,
+    limits: Limits,
+    optimistic: AtomicBool,
+    remotes: Mutex<Remotes>,
+    /// Bumped when a remote's health has changed in a way that a person would notice.
+    changed: watch::Sender<u64>,
+    /// Bumped when the engine has lost all it held.
+    lost: watch::Sender<u64>,
+}
+
+impl Dialler {
+    /// With the usual [`Limits`].
+    pub fn new(engine: Arc<dyn OnionEngine>, rekey: Arc<dyn Rekey>) -> Arc<Self> {
+        Self::with_limits(engine, rekey, Limits::default())
+    }
+
+    /// With other times.
+    pub fn with_limits(engine: Arc<dyn OnionEngine>, rekey: Arc<dyn Rekey>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            rekey,
+            limits,
+            optimistic: AtomicBool::new(true),
+            remotes: Mutex::default(),
+            changed: watch::Sender::new(0),
+            lost: watch::Sender::new(0),
+        })
+    }
+
+    /// Switches optimistic data on (as it is at first) or off.
+    pub fn set_optimistic(&self, on: bool) {
+        self.optimistic.store(on, Ordering::Relaxed);
+    }
+
+    /// To be told of [`crate::engine::EngineEvent::Lost`]: attempts under way are dropped and begun again, no circuit counts as warm.
+    pub fn engine_lost(&self) {
+        self.remotes().cool();
+        self.lost.send_modify(|n| *n += 1);
+    }
+
+    /// How a remote does; all empty if it was never dialled.
+    pub fn health(&self, remote: &OnionAddress) -> RemoteHealth {
+        self.remotes().health(remote)
+    }
+
+    /// How all remotes do that were dialled.
+    pub fn healths(&self) -> BTreeMap<OnionAddress, RemoteHealth> {
+        self.remotes().healths()
+    }
+
+    /// Wakes when some remote's health has changed: reachable or not, another reason, or a new round trip (at most every few seconds).
+    pub fn health_changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Forgets a remote that was deleted or whose key was replaced.
+    pub fn forget(&self, remote: &OnionAddress) {
+        self.remotes().forget(remote);
+    }
+
+    /// Forgets the circuits of an isolation group that ended: an import's.
+    pub fn forget_group(&self, remote: &OnionAddress, group: &str) {
+        self.remotes().forget_group(remote, group);
+    }
+
+    /// Whether the group has a circuit to the remote that was seen to work.
+    pub fn is_warm(&self, remote: &OnionAddress, group: &str) -> bool {
+        self.remotes().circuit(remote, group, self.limits.circuit_life).1
+    }
+
+    /// The engine dialled through.
+    pub fn engine(&self) -> &Arc<dyn OnionEngine> {
+        &self.engine
+    }
+
+    fn remotes(&self) -> MutexGuard<'_, Remotes> {
+        self.remotes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reaches a remote's port, or says why not, within [`Limits::overall`].
+    ///
+    /// Connections of one `group` share a circuit. The group is a part of a SOCKS user name: at most 200 bytes.
+    pub async fn connect(
+        &self,
+        remote: &OnionAddress,
+        port: Port,
+        group: &str,
+        mut early: Early<'_>,
+    ) -> Result<Connected, ConnectError> {
+        let mut state = self.engine.state();
+        let mut lost = self.lost.subscribe();
+        let deadline = Instant::now() + self.limits.overall;
+        let mut course = Course::default();
+        loop {
+            let ready = async { state.wait_for(EngineState::is_ready).await.is_ok() };
+            let ready = early.beside(timeout_at(deadline, ready)).await?;
+            if ready != Ok(true) || Instant::now() >= deadline {
+                return Err(ConnectError::Dial(course.last.unwrap_or(DialError::NotReady)));
+            }
+            lost.mark_unchanged();
+
+            let (isolation, warm) = self.remotes().circuit(remote, group, self.limits.circuit_life);
+            let began = Instant::now();
+            let limit = (began + if warm { self.limits.warm } else { self.limits.cold }).min(deadline);
+            let outcome = tokio::select! {
+                biased;
+                outcome = timeout_at(limit, self.attempt(remote, port, &isolation, warm, &mut early)) => {
+                    outcome.unwrap_or(Outcome::TooLong)
+                }
+                () = leaves_ready(&mut state) => Outcome::Restarted,
+                _ = lost.changed() => Outcome::Restarted,
+            };
+            let (error, left_nothing, restarted) = match outcome {
+                Outcome::Done(stream) => {
+                    let round_trip = began.elapsed();
+                    let success = Success { at: Instant::now(), round_trip, warm };
+                    self.note(|remotes| remotes.succeeded(remote, group, &isolation, success));
+                    let (sent_early, unsent) = early.split();
+                    return Ok(Connected { stream, unsent, sent_early, round_trip });
+                }
+                Outcome::AppGone => return Err(ConnectError::AppGone),
+                Outcome::Restarted => (DialError::NotReady, false, true),
+                Outcome::TooLong => (DialError::TimedOut, false, false),
+                Outcome::Failed(error) => {
+                    let left_nothing = error.left_nothing();
+                    (error, left_nothing, false)
+                }
+            };
+            debug!(%remote, %port, %error, warm, "an attempt to connect failed");
+            // tor's own state says nothing about the remote.
+            if error != DialError::NotReady {
+                self.note(|remotes| remotes.failed(remote, group, error.clone()));
+            }
+            if error == DialError::TimedOut {
+                // The circuit hangs: the next attempt, and every later connection of the group, gets another.
+                self.remotes().renew(remote, group, &isolation);
+            }
+            if early.any_sent() && !left_nothing {
+                return Err(ConnectError::Uncertain(error));
+            }
+            early.unsend();
+            let pause = if restarted {
+                course.rekeyed = false;
+                Duration::ZERO
+            } else if error == DialError::KeyMissing && !course.rekeyed {
+                course.rekeyed = true;
+                let rekeyed = early.beside(timeout_at(deadline, self.rekey.rekey(remote))).await?;
+                if rekeyed != Ok(true) {
+                    return Err(ConnectError::Dial(error));
+                }
+                Duration::ZERO
+            } else {
+                match course.pause_after(&error) {
+                    // The time that the attempt took was pause enough.
+                    Some(pause) => pause.saturating_sub(began.elapsed()),
+                    None => return Err(ConnectError::Dial(error)),
+                }
+            };
+            course.last = Some(error);
+            if !pause.is_zero() {
+                early.beside(sleep_until(deadline.min(Instant::now() + pause))).await?;
+            }
+        }
+    }
+
+    /// One attempt: dial, send what the application has said already if the circuit is warm, await the reply.
+    async fn attempt(
+        &self,
+        remote: &OnionAddress,
+        port: Port,
+        isolation: &str,
+        warm: bool,
+        early: &mut Early<'_>,
+    ) -> Outcome {
+        let dialled = match early.beside(self.engine.dial(remote, port, isolation)).await {
+            Ok(dialled) => dialled,
+            Err(AppGone) => return Outcome::AppGone,
+        };
+        let mut attempt = match dialled {
+            Ok(attempt) => attempt,
+            Err(error) => return Outcome::Failed(error),
+        };
+        if warm && self.optimistic.load(Ordering::Relaxed) {
+            if early.await_first(self.limits.first_bytes).await.is_err() {
+                return Outcome::AppGone;
+            }
+            let first = early.send_all();
+            if !first.is_empty()
+                && let Err(error) = attempt.send_early(first).await
+            {
+                return Outcome::Failed(error);
+            }
+        }
+        match early.beside(attempt.reply()).await {
+            Ok(Ok(stream)) => Outcome::Done(stream),
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(AppGone) => Outcome::AppGone,
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Remotes) -> bool) {
+        if change(&mut self.remotes()) {
+            self.changed.send_modify(|n| *n += 1);
+        }
+    }
+}
+
+/// How an attempt ended.
+enum Outcome {
+    Done(Stream),
+    AppGone,
+    /// tor ended or lost what it held.
+    Restarted,
+    /// Our own limit.
+    TooLong,
+    Failed(DialError),
+}
+
+/// What has happened on the way to one connection.
+#[derive(Debug, Default)]
+struct Course {
+    last: Option<DialError>,
+    rekeyed: bool,
+    pauses: u32,
+    refused: u32,
+}
+
+impl Course {
+    /// How long to wait before another attempt; `None` where there shall be none.
+    fn pause_after(&mut self, error: &DialError) -> Option<Duration> {
+        if !error.is_retryable() || *error == DialError::KeyMissing {
+            return None;
+        }
+        if matches!(error, DialError::Failed | DialError::Code(_)) {
+            // Most often a closed backend, but also a port list that is being replaced: worth a second look, not a minute.
+            self.refused += 1;
+            if self.refused > REFUSED_RETRIES {
+                return None;
+            }
+        }
+        let pause = PAUSE.0.saturating_mul(1 << self.pauses.min(8)).min(PAUSE.1);
+        self.pauses += 1;
+        Some(pause)
+    }
+}
+
+/// The first and the longest pause between attempts. A service is often not found soon after its first upload, then it is.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+
+/// Further attempts after the other end refused.
+const REFUSED_RETRIES: u32 = 2;
+
+async fn leaves_ready(state: &mut watch::Receiver<EngineState>) {
+    if state.wait_for(|state| !state.is_ready()).await.is_err() {
+        // Its sender is gone, so it changes no more.
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

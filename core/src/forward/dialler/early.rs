@@ -1,0 +1,106 @@
+//! The application's first bytes, read while its connection is still being made; and the news that it has gone away.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::timeout;
+
+/// Bytes read ahead at most. tor holds early data back itself, so more would gain nothing.
+const LIMIT: usize = 16 * 1024;
+
+/// Bytes of one read.
+const CHUNK: usize = 4 * 1024;
+
+/// The application has reset its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppGone;
+
+/// What an application says before it is connected. An end of file is no news: it may still want the answer.
+pub struct Early<'a> {
+    app: Option<&'a mut (dyn AsyncRead + Send + Unpin)>,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl<'a> Early<'a> {
+    /// Reads from an application.
+    pub fn of(app: &'a mut (dyn AsyncRead + Send + Unpin)) -> Self {
+        Self { app: Some(app), bytes: Vec::new(), sent: 0 }
+    }
+
+    /// Nobody speaks.
+    pub fn none() -> Early<'static> {
+        Early { app: None, bytes: Vec::new(), sent: 0 }
+    }
+
+    /// Reads what is there. Ready when nothing more will be read, or the application is gone.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AppGone>> {
+        while self.bytes.len() < LIMIT {
+            let Some(app) = &mut self.app else { break };
+            let mut chunk = [0; CHUNK];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            match ready!(Pin::new(&mut **app).poll_read(cx, &mut chunk)) {
+                Err(_) => return Poll::Ready(Err(AppGone)),
+                Ok(()) if chunk.filled().is_empty() => self.app = None,
+                Ok(()) => self.bytes.extend_from_slice(chunk.filled()),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Does some work and reads beside it; ends early when the application is gone.
+    pub(super) async fn beside<F: Future>(&mut self, work: F) -> Result<F::Output, AppGone> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(gone)) = self.poll_fill(cx) {
+                return Poll::Ready(Err(gone));
+            }
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Waits for the first bytes, but not long.
+    pub(super) async fn await_first(&mut self, patience: Duration) -> Result<(), AppGone> {
+        let first = poll_fn(|cx| match self.poll_fill(cx) {
+            Poll::Pending if self.bytes.is_empty() => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            Poll::Ready(result) => Poll::Ready(result),
+        });
+        timeout(patience, first).await.unwrap_or(Ok(()))
+    }
+
+    /// All that was read; counts as sent from now on.
+    pub(super) fn send_all(&mut self) -> &[u8] {
+        self.sent = self.bytes.len();
+        &self.bytes
+    }
+
+    pub(super) fn any_sent(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// It was proved that nothing arrived.
+    pub(super) fn unsend(&mut self) {
+        self.sent = 0;
+    }
+
+    /// How much was sent, and what was read and not sent.
+    pub(super) fn split(self) -> (usize, Vec<u8>) {
+        (self.sent, self.bytes[self.sent..].to_vec())
+    }
+}
+
+impl fmt::Debug for Early<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What applications say is nobody's business.
+        f.debug_struct("Early")
+            .field("bytes", &self.bytes.len())
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,395 @@
+//! Tests of `dialler`: when it tries again, when it must not, and what it remembers.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::forward::testing::{Act, Dialled, Keys, NOW, Peer, Script, onion, port, soon, until};
+
+struct Bench {
+    engine: Arc<Script>,
+    keys: Arc<Keys>,
+    dialler: Arc<Dialler>,
+    peers: mpsc::UnboundedReceiver<Peer>,
+}
+
+fn bench(acts: impl IntoIterator<Item = Act>, otherwise: Act) -> Bench {
+    bench_with(acts, otherwise, Keys::default())
+}
+
+fn bench_with(acts: impl IntoIterator<Item = Act>, otherwise: Act, keys: Keys) -> Bench {
+    let (engine, peers) = Script::new(acts, otherwise);
+    let keys = Arc::new(keys);
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::clone(&keys) as _);
+    Bench { engine, keys, dialler, peers }
+}
+
+fn fail(error: DialError) -> Act {
+    Act::Fail(Duration::from_millis(100), error)
+}
+
+impl Bench {
+    async fn connect(&self, early: Early<'_>) -> Result<Connected, ConnectError> {
+        soon(self.dialler.connect(&onion(), port(80), "g", early)).await
+    }
+
+    /// Makes the group's circuit known to work.
+    async fn warm_up(&mut self) {
+        self.connect(Early::none()).await.unwrap();
+        self.peers.recv().await.unwrap();
+        assert!(self.dialler.is_warm(&onion(), "g"));
+    }
+
+    fn isolations(&self) -> Vec<String> {
+        self.engine.dials().into_iter().map(|dial| dial.isolation).collect()
+    }
+}
+
+/// An application that has said something already.
+async fn app_saying(words: &[u8]) -> (DuplexStream, DuplexStream) {
+    let (mut app, near) = duplex(64 * 1024);
+    app.write_all(words).await.unwrap();
+    (app, near)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_circuit_gets_no_early_bytes_and_keeps_them_for_later() {
+    let mut bench = bench([], Act::Accept(Duration::from_secs(3)));
+    let (_app, mut near) = app_saying(b"GET /").await;
+
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+    assert_eq!((connected.unsent.as_slice(), connected.sent_early), (&b"GET /"[..], 0));
+    assert_eq!(bench.engine.dials(), [Dialled { isolation: "g".into(), early: vec![] }]);
+    assert_eq!(connected.round_trip, Duration::from_secs(3));
+    assert_eq!(bench.peers.recv().await.unwrap().port, port(80));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_circuit_gets_the_first_bytes_before_its_reply() {
+    let mut bench = bench([], Act::Accept(Duration::from_millis(300)));
+    bench.warm_up().await;
+    let (_app, mut near) = app_saying(b"GET /").await;
+
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+    assert_eq!((connected.unsent.len(), connected.sent_early), (0, 5));
+    assert_eq!(bench.engine.dials()[1].early, b"GET /");
+    let mut request = [0; 5];
+    bench.peers.recv().await.unwrap().stream.read_exact(&mut request).await.unwrap();
+    assert_eq!(&request, b"GET /");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_never_waits_for_an_application_that_listens_first() {
+    let mut bench = bench([], Act::Accept(Duration::from_millis(300)));
+    bench.warm_up().await;
+    let (_app, mut near) = duplex(64);
+    let began = Instant::now();
+
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+    assert_eq!(connected.unsent.len() + connected.sent_early, 0);
+    assert!(began.elapsed() <= Duration::from_millis(330), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn optimistic_data_can_be_switched_off() {
+    let mut bench = bench([], Act::Accept(NOW));
+    bench.warm_up().await;
+    bench.dialler.set_optimistic(false);
+    let (_app, mut near) = app_saying(b"GET /").await;
+
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+    assert_eq!((connected.unsent.as_slice(), connected.sent_early), (&b"GET /"[..], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_may_have_left_is_never_sent_twice() {
+    let lost = [
+        DialError::Failed,
+        DialError::TimedOut,
+        DialError::PortNotExported(port(80)),
+        DialError::Code(0xf7),
+        DialError::Broken("end of file".into()),
+    ];
+    for error in lost {
+        let mut bench = bench([Act::Accept(NOW), fail(error.clone())], Act::Accept(NOW));
+        bench.warm_up().await;
+        let (_app, mut near) = app_saying(b"POST /").await;
+
+        let refused = bench.connect(Early::of(&mut near)).await.unwrap_err();
+
+        assert_eq!(refused, ConnectError::Uncertain(error));
+        assert_eq!(bench.engine.dials().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_lost_to_a_hanging_reply_is_not_sent_twice_either() {
+    let mut bench = bench([Act::Accept(NOW), Act::Hang], Act::Accept(NOW));
+    bench.warm_up().await;
+    let (_app, mut near) = app_saying(b"POST /").await;
+
+    let refused = bench.connect(Early::of(&mut near)).await.unwrap_err();
+
+    assert_eq!(refused, ConnectError::Uncertain(DialError::TimedOut));
+    assert_eq!(bench.engine.dials().len(), 2);
+    // The next one gets another circuit.
+    bench.connect(Early::none()).await.unwrap();
+    assert_eq!(bench.isolations(), ["g", "g", "g~1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_lost_to_a_restart_of_tor_is_not_sent_twice_either() {
+    let mut bench = bench([Act::Accept(NOW), Act::Hang], Act::Accept(NOW));
+    bench.warm_up().await;
+    let (_app, mut near) = app_saying(b"POST /").await;
+    let (engine, state) = (Arc::clone(&bench.engine), EngineState::Starting);
+    tokio::spawn(async move {
+        until(|| engine.dials().get(1).is_some_and(|dial| !dial.early.is_empty())).await;
+        engine.state.send_replace(state);
+    });
+
+    let refused = bench.connect(Early::of(&mut near)).await.unwrap_err();
+
+    assert_eq!(refused, ConnectError::Uncertain(DialError::NotReady));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_provably_did_not_leave_is_sent_again_whole() {
+    for error in [DialError::NotPublished, DialError::Gone] {
+        let mut bench = bench([Act::Accept(NOW), fail(error)], Act::Accept(NOW));
+        bench.warm_up().await;
+        let (_app, mut near) = app_saying(b"POST /").await;
+
+        let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+        // The circuit failed, so the second attempt counts as cold.
+        assert_eq!(connected.unsent, b"POST /");
+        assert_eq!(bench.engine.dials().len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_not_yet_published_is_tried_again_until_it_is() {
+    let not_yet = || fail(DialError::NotPublished);
+    let bench = bench([not_yet(), not_yet(), not_yet()], Act::Accept(NOW));
+    let began = Instant::now();
+
+    bench.connect(Early::none()).await.unwrap();
+
+    assert_eq!(bench.engine.dials().len(), 4);
+    assert_eq!(began.elapsed(), Duration::from_millis(500 + 1000 + 2000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_that_stays_away_is_given_up_after_the_overall_time_with_its_reason() {
+    let bench = bench([], fail(DialError::NotPublished));
+    let began = Instant::now();
+
+    let refused = bench.connect(Early::none()).await.unwrap_err();
+
+    assert_eq!(refused, ConnectError::Dial(DialError::NotPublished));
+    assert_eq!(began.elapsed(), Duration::from_secs(60));
+    assert_eq!(bench.dialler.health(&onion()).trouble(), Some(&DialError::NotPublished));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_is_followed_by_one_over_another_circuit() {
+    let bench = bench([Act::Hang, Act::Hang], Act::Accept(NOW));
+    let began = Instant::now();
+
+    bench.connect(Early::none()).await.unwrap();
+
+    assert_eq!(bench.isolations(), ["g", "g~1", "g~2"]);
+    assert_eq!(began.elapsed(), Duration::from_secs(20));
+    // Later connections use the circuit that worked.
+    bench.connect(Early::none()).await.unwrap();
+    assert_eq!(bench.isolations().last().unwrap(), "g~2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_hang_at_once_move_to_one_new_circuit() {
+    let bench = bench(vec![Act::Hang; 10], Act::Accept(NOW));
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let dialler = Arc::clone(&bench.dialler);
+        all.spawn(async move { dialler.connect(&onion(), port(80), "g", Early::none()).await.map(drop) });
+    }
+
+    for result in soon(all.join_all()).await {
+        result.unwrap();
+    }
+
+    assert_eq!(bench.isolations()[10..], ["g~1"; 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_succeed_is_not_tried_again() {
+    for error in [DialError::KeyRefused, DialError::Malformed, DialError::PortNotExported(port(80))] {
+        let bench = bench([fail(error.clone())], Act::Accept(NOW));
+
+        assert_eq!(bench.connect(Early::none()).await.unwrap_err(), ConnectError::Dial(error));
+
+        assert_eq!(bench.engine.dials().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_backend_gets_a_second_look_not_a_minute() {
+    let bench = bench([], fail(DialError::Failed));
+    let began = Instant::now();
+
+    assert_eq!(bench.connect(Early::none()).await.unwrap_err(), ConnectError::Dial(DialError::Failed));
+
+    assert_eq!(bench.engine.dials().len(), 3);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_is_handed_over_once() {
+    let has =
+        bench_with([fail(DialError::KeyMissing)], Act::Accept(NOW), Keys { has: true, ..Keys::default() });
+    has.connect(Early::none()).await.unwrap();
+    assert_eq!((*has.keys.asked.lock().unwrap(), has.engine.dials().len()), (1, 2));
+
+    let has_not = bench_with([], fail(DialError::KeyMissing), Keys::default());
+    let missing = ConnectError::Dial(DialError::KeyMissing);
+    assert_eq!(has_not.connect(Early::none()).await.unwrap_err(), missing);
+    assert_eq!((*has_not.keys.asked.lock().unwrap(), has_not.engine.dials().len()), (1, 1));
+
+    let in_vain = bench_with([], fail(DialError::KeyMissing), Keys { has: true, ..Keys::default() });
+    assert_eq!(in_vain.connect(Early::none()).await.unwrap_err(), missing);
+    assert_eq!((*in_vain.keys.asked.lock().unwrap(), in_vain.engine.dials().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tor_that_is_not_ready_is_waited_for_without_an_attempt() {
+    let bench = bench([], Act::Accept(NOW));
+    bench.engine.state.send_replace(EngineState::Starting);
+    let engine = Arc::clone(&bench.engine);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert_eq!(engine.dials(), []);
+        engine.state.send_replace(EngineState::Ready);
+    });
+
+    bench.connect(Early::none()).await.unwrap();
+
+    assert_eq!(bench.engine.dials().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tor_that_never_gets_ready_is_given_up_and_no_remote_blamed() {
+    let bench = bench([], Act::Accept(NOW));
+    bench.engine.state.send_replace(EngineState::Starting);
+    let began = Instant::now();
+
+    assert_eq!(bench.connect(Early::none()).await.unwrap_err(), ConnectError::Dial(DialError::NotReady));
+
+    assert_eq!(began.elapsed(), Duration::from_secs(60));
+    assert_eq!(bench.dialler.health(&onion()), RemoteHealth::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_dropped_when_tor_restarts_and_begun_again_once_it_is_ready() {
+    for lost_only in [false, true] {
+        let bench = bench([Act::Hang], Act::Accept(NOW));
+        let (engine, dialler) = (Arc::clone(&bench.engine), Arc::clone(&bench.dialler));
+        tokio::spawn(async move {
+            until(|| engine.dials().len() == 1).await;
+            if lost_only {
+                return dialler.engine_lost();
+            }
+            engine.state.send_replace(EngineState::Starting);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            engine.state.send_replace(EngineState::Ready);
+        });
+        let began = Instant::now();
+
+        bench.connect(Early::none()).await.unwrap();
+
+        // Long before the attempt's own limit, and over the same circuit name: tor has forgotten the old one.
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert_eq!(bench.isolations(), ["g", "g"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_engine_leaves_no_circuit_warm() {
+    let mut bench = bench([], Act::Accept(NOW));
+    bench.warm_up().await;
+
+    bench.dialler.engine_lost();
+
+    assert!(!bench.dialler.is_warm(&onion(), "g"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn warmth_ends_with_the_circuits_life_and_is_the_groups_own() {
+    let mut bench = bench([], Act::Accept(NOW));
+    bench.warm_up().await;
+    assert!(!bench.dialler.is_warm(&onion(), "another"));
+
+    tokio::time::advance(Limits::default().circuit_life).await;
+
+    assert!(!bench.dialler.is_warm(&onion(), "g"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_resets_ends_the_dialling() {
+    struct Reset;
+    impl tokio::io::AsyncRead for Reset {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+    let bench = bench([], Act::Hang);
+
+    assert_eq!(bench.connect(Early::of(&mut Reset)).await.unwrap_err(), ConnectError::AppGone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_of_news_and_not_of_each_connection() {
+    let bench = bench([Act::Accept(NOW), Act::Accept(NOW), fail(DialError::KeyRefused)], Act::Accept(NOW));
+    let mut news = bench.dialler.health_changed();
+    let mut told = || {
+        let changed = news.has_changed().unwrap();
+        news.mark_unchanged();
+        changed
+    };
+    assert_eq!(bench.dialler.health(&onion()).is_reachable(), None);
+
+    bench.connect(Early::none()).await.unwrap();
+    assert!(told());
+    bench.connect(Early::none()).await.unwrap();
+    assert!(!told());
+    bench.connect(Early::none()).await.unwrap_err();
+    assert!(told());
+    assert_eq!(bench.dialler.health(&onion()).trouble(), Some(&DialError::KeyRefused));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    bench.connect(Early::none()).await.unwrap();
+    assert!(told());
+    assert_eq!(bench.dialler.health(&onion()).trouble(), None);
+
+    bench.dialler.forget(&onion());
+    assert!(bench.dialler.healths().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_a_little_is_read_ahead() {
+    let bench = bench([], Act::Accept(Duration::from_secs(1)));
+    let (_app, mut near) = app_saying(&vec![7; 60_000]).await;
+
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+
+    assert_eq!(connected.unsent.len(), 16 * 1024);
+    let mut rest = vec![0; 60_000 - 16 * 1024];
+    near.read_exact(&mut rest).await.unwrap();
+}

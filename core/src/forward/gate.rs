@@ -1,0 +1,344 @@
+//! An export's gate: the socket at which tor hands over one client's connections to one port, on their way to the backend.
+//!
+//! There is a gate for each client *and* port, so closing it takes the port away from that client at once, with all open sessions.
+//! Who may have which port is the planner's to decide; an open gate is a granted port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::import::unix_now;
+use super::listen::ListenError;
+use super::relay::{self, OnNearEnd, Traffic};
+use super::server::Server;
+use super::sockets::keep_alive;
+use super::system;
+use crate::engine::GateAddr;
+use crate::engine::stream::Stream;
+use crate::model::address::{Host, Port, Target, is_forbidden_target};
+use crate::model::name::ClientName;
+use crate::model::onion::OnionAddress;
+
+/// Sessions that one client may have open at a time, over all its ports.
+pub const SESSION_CAP: u64 = 512;
+
+/// How long a backend may take to accept, the resolving of its name included.
+const BACKEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// What gates tell by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateEvent {
+    /// A client that never connected before has connected. Told once.
+    FirstStream {
+        /// Its service.
+        address: OnionAddress,
+        /// Its name.
+        client: ClientName,
+    },
+}
+
+/// Where gates are opened.
+#[derive(Debug, Clone)]
+pub struct GateRoom {
+    /// The run directory: tor's working directory, mode 0700.
+    pub run_dir: PathBuf,
+    /// tor's process, whose connections alone are let in where the system can't keep others out by itself (Windows).
+    pub tor: TorProcess,
+}
+
+impl GateRoom {
+    /// Without a tor yet.
+    pub fn new(run_dir: impl Into<PathBuf>) -> Self {
+        Self { run_dir: run_dir.into(), tor: TorProcess::default() }
+    }
+}
+
+/// The process id of the tor that runs now, shared with all gates.
+#[derive(Debug, Clone, Default)]
+pub struct TorProcess(Arc<AtomicU32>);
+
+impl TorProcess {
+    /// Sets it; `None` while no tor runs.
+    pub fn set(&self, pid: Option<u32>) {
+        self.0.store(pid.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Option<u32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
+
+/// One client's sessions, over all its gates.
+#[derive(Debug)]
+pub struct ClientSessions {
+    address: OnionAddress,
+    client: ClientName,
+    cap: u64,
+    open: AtomicU64,
+    total: AtomicU64,
+    refused: AtomicU64,
+    last_seen: AtomicU64,
+    known: AtomicBool,
+    traffic: Arc<Traffic>,
+    events: mpsc::UnboundedSender<GateEvent>,
+}
+
+/// A look at a client's sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionStats {
+    /// Open now.
+    pub open: u64,
+    /// Since the agent's start.
+    pub total: u64,
+    /// Turned away because too many were open.
+    pub refused: u64,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// When a session last began or ended, in seconds since 1970 UTC.
+    pub last_seen: Option<u64>,
+}
+
+impl ClientSessions {
+    /// For a client that has connected before (`known`), or has not: then the first session is told.
+    pub fn new(
+        address: OnionAddress,
+        client: ClientName,
+        known: bool,
+        events: mpsc::UnboundedSender<GateEvent>,
+    ) -> Arc<Self> {
+        Self::with_cap(address, client, known, events, SESSION_CAP)
+    }
+
+    /// With another number of sessions allowed at a time.
+    pub fn with_cap(
+        address: OnionAddress,
+        client: ClientName,
+        known: bool,
+        events: mpsc::UnboundedSender<GateEvent>,
+        cap: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            client,
+            cap,
+            open: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            last_seen: AtomicU64::new(0),
+            known: AtomicBool::new(known),
+            traffic: Arc::default(),
+            events,
+        })
+    }
+
+    /// The client's service.
+    pub fn address(&self) -> &OnionAddress {
+        &self.address
+    }
+
+    /// What was seen of the client so far.
+    pub fn stats(&self) -> SessionStats {
+        let last = self.last_seen.load(Ordering::Relaxed);
+        SessionStats {
+            open: self.open.load(Ordering::Relaxed),
+            total: self.total.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            bytes_in: self.traffic.up(),
+            bytes_out: self.traffic.down(),
+            last_seen: (last > 0).then_some(last),
+        }
+    }
+
+    /// Takes a place, if one is free.
+    fn enter(self: &Arc<Self>) -> Option<OpenSession> {
+        let room = |open: u64| (open < self.cap).then_some(open + 1);
+        if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.last_seen.store(unix_now(), Ordering::Relaxed);
+        if !self.known.swap(true, Ordering::Relaxed) {
+            let event = GateEvent::FirstStream { address: self.address, client: self.client.clone() };
+            // Nobody listens any more: the agent is ending.
+            let _ = self.events.send(event);
+        }
+        Some(OpenSession(Arc::clone(self)))
+    }
+}
+
+struct OpenSession(Arc<ClientSessions>);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.last_seen.store(unix_now(), Ordering::Relaxed);
+    }
+}
+
+/// An open gate. Dropping it closes it, without waiting for that.
+#[derive(Debug)]
+pub struct Gate {
+    addr: GateAddr,
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sessions: Arc<ClientSessions>,
+    port: Port,
+    target: Mutex<Target>,
+    trouble: Mutex<Option<String>>,
+    tor: TorProcess,
+}
+
+impl Gate {
+    /// Opens the gate of a client's port.
+    pub async fn open(
+        room: &GateRoom,
+        port: Port,
+        target: Target,
+        sessions: Arc<ClientSessions>,
+    ) -> Result<Self, ListenError> {
+        let (bound, addr) = open_socket(&room.run_dir, sessions.address(), port).await?;
+        let shared = Arc::new(Shared {
+            sessions,
+            port,
+            target: Mutex::new(target),
+            trouble: Mutex::default(),
+            tor: room.tor.clone(),
+        });
+        let each = Arc::clone(&shared);
+        let server = Server::start(bound, move |tor| session(Arc::clone(&each), tor));
+        Ok(Self { addr, shared, server })
+    }
+
+    /// What tor is told to connect to.
+    pub fn addr(&self) -> &GateAddr {
+        &self.addr
+    }
+
+    /// The port that it guards.
+    pub fn port(&self) -> Port {
+        self.shared.port
+    }
+
+    /// Sends later connections to another backend; tor need not know.
+    pub fn retarget(&self, target: Target) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    /// Why the backend could not be reached last time, if it could not.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes no more sessions; the open ones go on.
+    pub fn refuse(&self) {
+        self.server.refuse();
+    }
+
+    /// Takes no more sessions, closes the open ones at both ends, and waits until they are gone.
+    pub async fn close_all(&self) {
+        self.server.close().await;
+    }
+}
+
+/// Opens a gate's socket. Its name is short, and the same each time: tor refuses paths of 108 bytes and more.
+pub(super) async fn open_socket(
+    run_dir: &Path,
+    address: &OnionAddress,
+    port: Port,
+) -> Result<(super::listen::Bound, GateAddr), ListenError> {
+    let hash =
+        Sha256::new().chain_update(address.public_key()).chain_update(port.get().to_be_bytes()).finalize();
+    let name = format!("g-{}", HEXLOWER.encode(&hash[..6]));
+    system::open_gate(run_dir, &name).await
+}
+
+async fn session(shared: Arc<Shared>, tor: Stream) {
+    if !system::admit(&tor, shared.tor.get()).await {
+        debug!(client = %shared.sessions.client, "a connection to a gate did not come from tor");
+        return;
+    }
+    // Closed at once: whoever floods is not to hold anything here.
+    let Some(_open) = shared.sessions.enter() else { return };
+    let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let backend = Box::pin(connect(&target)).await;
+    let trouble = backend.as_ref().err().map(ToString::to_string);
+    shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&trouble);
+    match backend {
+        Ok(backend) => {
+            let traffic = Arc::clone(&shared.sessions.traffic);
+            relay::run(tor, backend, Vec::new(), OnNearEnd::End, traffic).await;
+        }
+        Err(error) => {
+            debug!(client = %shared.sessions.client, port = %shared.port, %target, %error, "no backend");
+        }
+    }
+}
+
+/// Why a backend can't be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The name has no address, or only such as an export may not have.
+    #[error("{0} has no address that may be an export's target")]
+    NoAddress(String),
+    /// The name can't be resolved now.
+    #[error("{0} can't be resolved: {1}")]
+    Resolve(String, io::Error),
+    /// It does not accept.
+    #[error("{0} does not accept: {1}")]
+    Connect(Target, io::Error),
+    /// It does not answer.
+    #[error("{0} does not answer")]
+    TimedOut(Target),
+}
+
+/// Connects to a backend within ten seconds. What a name resolves to is checked each time.
+pub async fn connect(target: &Target) -> Result<Stream, BackendError> {
+    timeout(BACKEND_LIMIT, connect_now(target)).await.map_err(|_| BackendError::TimedOut(target.clone()))?
+}
+
+async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
+    let failed = |error| BackendError::Connect(target.clone(), error);
+    let (host, port) = match target {
+        Target::Unix(path) => return system::connect_unix(path).await.map_err(failed),
+        Target::Tcp(host, port) => (host, port.get()),
+    };
+    let addrs: Vec<SocketAddr> = match host {
+        Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
+        Host::Name(name) => lookup_host((name.as_str(), port))
+            .await
+            .map_err(|error| BackendError::Resolve(name.clone(), error))?
+            .collect(),
+    };
+    let mut last = BackendError::NoAddress(target.to_string());
+    for addr in addrs.into_iter().filter(|addr| !is_forbidden_target(addr.ip())) {
+        match TcpStream::connect(addr).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => {
+                let stream = Stream::Tcp(stream);
+                keep_alive(&stream);
+                return Ok(stream);
+            }
+            Err(error) => last = failed(error),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(all(test, unix))]
+mod tests;

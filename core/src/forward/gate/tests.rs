@@ -1,0 +1,213 @@
+//! Tests of `gate`: sessions are counted, capped and closed; backends are checked each time.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::*;
+use crate::forward::testing::{onion, other_onion, port, read_all, soon, until};
+
+struct Bench {
+    dir: TempDir,
+    room: GateRoom,
+    backend: TcpListener,
+    target: Target,
+    sessions: Arc<ClientSessions>,
+    events: mpsc::UnboundedReceiver<GateEvent>,
+}
+
+async fn bench(cap: u64) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let addr = backend.local_addr().unwrap();
+    let (sender, events) = mpsc::unbounded_channel();
+    let sessions = ClientSessions::with_cap(onion(), "laptop".parse().unwrap(), false, sender, cap);
+    let target = Target::Tcp(Host::Ip(addr.ip()), port(addr.port()));
+    Bench { room: GateRoom::new(dir.path()), dir, backend, target, sessions, events }
+}
+
+impl Bench {
+    async fn gate(&self, number: u16) -> Gate {
+        Gate::open(&self.room, port(number), self.target.clone(), Arc::clone(&self.sessions)).await.unwrap()
+    }
+
+    /// As tor does: from the run directory.
+    async fn dial(&self, gate: &Gate) -> UnixStream {
+        let GateAddr::Unix(name) = gate.addr() else { panic!("not a Unix socket") };
+        UnixStream::connect(self.dir.path().join(name)).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_session_reaches_the_backend_and_is_counted() {
+    let mut bench = bench(SESSION_CAP).await;
+    let gate = bench.gate(22).await;
+    let mut tor = bench.dial(&gate).await;
+    tor.write_all(b"hello").await.unwrap();
+    let (mut backend, _) = soon(bench.backend.accept()).await.unwrap();
+    let mut heard = [0; 5];
+    backend.read_exact(&mut heard).await.unwrap();
+    backend.write_all(b"good-bye").await.unwrap();
+    assert_eq!(bench.sessions.stats().open, 1);
+    drop(backend);
+
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"good-bye");
+
+    drop(tor);
+    until(|| bench.sessions.stats().open == 0).await;
+    let stats = bench.sessions.stats();
+    assert_eq!((stats.total, stats.bytes_in, stats.bytes_out, stats.refused), (1, 5, 8, 0));
+    assert!(stats.last_seen.is_some());
+    let first = GateEvent::FirstStream { address: onion(), client: "laptop".parse().unwrap() };
+    assert_eq!(bench.events.try_recv().unwrap(), first);
+}
+
+#[tokio::test]
+async fn the_first_stream_is_told_once_for_all_gates_and_never_for_a_known_client() {
+    let mut bench = bench(SESSION_CAP).await;
+    let (ssh, web) = (bench.gate(22).await, bench.gate(80).await);
+    for gate in [&ssh, &web, &ssh] {
+        let _tor = bench.dial(gate).await;
+        soon(bench.backend.accept()).await.unwrap();
+    }
+    assert!(bench.events.try_recv().is_ok());
+    assert!(bench.events.try_recv().is_err());
+
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let known = ClientSessions::new(other_onion(), "known".parse().unwrap(), true, sender);
+    let gate = Gate::open(&bench.room, port(22), bench.target.clone(), known).await.unwrap();
+    let _tor = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn sockets_are_private_and_one_for_each_client_and_port() {
+    let bench = bench(SESSION_CAP).await;
+    let (sender, _events) = mpsc::unbounded_channel();
+    let other = ClientSessions::new(other_onion(), "other".parse().unwrap(), false, sender);
+    let gates = [
+        bench.gate(22).await,
+        bench.gate(80).await,
+        Gate::open(&bench.room, port(22), bench.target.clone(), other).await.unwrap(),
+    ];
+
+    let names: std::collections::BTreeSet<_> =
+        gates.iter().map(|gate| format!("{:?}", gate.addr())).collect();
+
+    assert_eq!(names.len(), 3);
+    for gate in &gates {
+        let GateAddr::Unix(name) = gate.addr() else { panic!("not a Unix socket") };
+        assert!(name.is_relative() && name.as_os_str().len() == 14);
+        assert_eq!(fs::metadata(bench.dir.path().join(name)).unwrap().mode() & 0o777, 0o600);
+    }
+    // Closed and opened again, say by the next agent, it has the same name.
+    let was = gates[0].addr().clone();
+    gates[0].close_all().await;
+    assert_eq!(bench.gate(22).await.addr(), &was);
+}
+
+#[tokio::test]
+async fn closing_ends_fifty_sessions_at_both_ends_and_lets_no_one_in() {
+    let bench = bench(SESSION_CAP).await;
+    let (gate, other) = (bench.gate(22).await, bench.gate(80).await);
+    let mut ends = Vec::new();
+    for _ in 0..50 {
+        let tor = bench.dial(&gate).await;
+        ends.push((tor, soon(bench.backend.accept()).await.unwrap().0));
+    }
+    let mut bystander = (bench.dial(&other).await, soon(bench.backend.accept()).await.unwrap().0);
+    let GateAddr::Unix(name) = gate.addr().clone() else { panic!("not a Unix socket") };
+
+    soon(gate.close_all()).await;
+
+    for (mut tor, mut backend) in ends {
+        assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+        assert_eq!(soon(read_all(&mut backend)).await.unwrap(), b"");
+    }
+    UnixStream::connect(bench.dir.path().join(name)).await.unwrap_err();
+    bystander.0.write_all(b"x").await.unwrap();
+    soon(bystander.1.read_exact(&mut [0])).await.unwrap();
+    assert_eq!(bench.sessions.stats().open, 1);
+}
+
+#[tokio::test]
+async fn sessions_over_the_cap_are_closed_at_once_over_all_gates() {
+    let bench = bench(3).await;
+    let gates = [bench.gate(22).await, bench.gate(80).await];
+    let mut open = Vec::new();
+    for n in 0..3 {
+        let tor = bench.dial(&gates[n % 2]).await;
+        open.push((tor, soon(bench.backend.accept()).await.unwrap().0));
+    }
+
+    for gate in &gates {
+        let mut one_too_many = bench.dial(gate).await;
+        assert_eq!(soon(read_all(&mut one_too_many)).await.unwrap(), b"");
+    }
+
+    assert_eq!((bench.sessions.stats().open, bench.sessions.stats().refused), (3, 2));
+    drop(open.pop());
+    until(|| bench.sessions.stats().open == 2).await;
+    let _tor = bench.dial(&gates[0]).await;
+    soon(bench.backend.accept()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_backend_closes_the_session_at_once_and_is_remembered() {
+    let mut bench = bench(SESSION_CAP).await;
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    let open = std::mem::replace(&mut bench.target, Target::Tcp(Host::Ip(closed.ip()), port(closed.port())));
+    let gate = bench.gate(22).await;
+    let mut tor = bench.dial(&gate).await;
+
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+    until(|| gate.trouble().is_some_and(|why| why.contains("does not accept"))).await;
+
+    // Sent elsewhere, the same gate works.
+    gate.retarget(open);
+    let _tor = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    until(|| gate.trouble().is_none()).await;
+}
+
+#[tokio::test]
+async fn a_backend_may_be_a_unix_socket() {
+    let mut bench = bench(SESSION_CAP).await;
+    let path = bench.dir.path().join("backend");
+    let backend = UnixListener::bind(&path).unwrap();
+    bench.target = Target::Unix(path);
+    let gate = bench.gate(22).await;
+    let mut tor = bench.dial(&gate).await;
+    let (mut backend, _) = soon(backend.accept()).await.unwrap();
+    backend.write_all(b"x").await.unwrap();
+
+    soon(tor.read_exact(&mut [0])).await.unwrap();
+}
+
+#[tokio::test]
+async fn forbidden_targets_are_refused_at_the_dial_too() {
+    // However they came into the configuration: parsing refuses them.
+    for ip in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::"] {
+        let target = Target::Tcp(Host::Ip(ip.parse().unwrap()), port(80));
+
+        let refused = connect(&target).await.unwrap_err();
+
+        assert!(matches!(refused, BackendError::NoAddress(_)), "{ip}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_resolved_at_each_dial() {
+    let bench = bench(SESSION_CAP).await;
+    let number = port(bench.backend.local_addr().unwrap().port());
+
+    connect(&Target::Tcp(Host::Name("localhost".into()), number)).await.unwrap();
+    // `.invalid` never resolves (RFC 6761 §6.4).
+    let refused = connect(&Target::Tcp(Host::Name("ormesh.invalid".into()), number)).await.unwrap_err();
+    assert!(matches!(refused, BackendError::Resolve(..)), "{refused}");
+}

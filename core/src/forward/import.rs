@@ -1,0 +1,202 @@
+//! An import: a local address whose connections end at a remote's port. The listener never dies; each connection is dialled and relayed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::debug;
+
+use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::lanes::Lanes;
+use super::listen::{self, ListenError};
+use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd, Traffic};
+use super::server::Server;
+use super::sockets::{Abort, keep_alive};
+use crate::engine::stream::Stream;
+use crate::model::address::{ListenAddr, Port};
+use crate::model::config::HalfClose;
+use crate::model::name::RemoteName;
+use crate::model::onion::OnionAddress;
+
+/// What an import is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSpec {
+    /// Where it listens.
+    pub listen: ListenAddr,
+    /// The remote, for the log.
+    pub remote: RemoteName,
+    /// The remote's onion address.
+    pub address: OnionAddress,
+    /// The remote's port.
+    pub port: Port,
+    /// What becomes of an application's end of file.
+    pub half_close: HalfClose,
+}
+
+/// How much an import was used since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Connections open now, those still being made included.
+    pub sessions_open: u64,
+    /// Connections accepted.
+    pub sessions_total: u64,
+    /// Bytes from the remote to applications.
+    pub bytes_in: u64,
+    /// Bytes from applications to the remote.
+    pub bytes_out: u64,
+    /// When a connection was last accepted, in seconds since 1970 UTC.
+    pub last_used: Option<u64>,
+}
+
+/// An open import. Dropping it closes it, without waiting for that.
+#[derive(Debug)]
+pub struct ImportListener {
+    shared: Arc<Shared>,
+    server: Server,
+    listening: Option<std::net::SocketAddr>,
+}
+
+struct Shared {
+    spec: ImportSpec,
+    dialler: Arc<Dialler>,
+    usage: Usage,
+    holds: Arc<Holds>,
+    lanes: Arc<Lanes>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import").field("spec", &self.spec).field("usage", &self.usage).finish_non_exhaustive()
+    }
+}
+
+impl ImportListener {
+    /// Starts to listen.
+    pub async fn open(spec: ImportSpec, dialler: Arc<Dialler>) -> Result<Self, ListenError> {
+        let bound = listen::open(&spec.listen).await?;
+        let listening = bound.tcp_addr();
+        let lanes = Arc::new(Lanes::new(group_name(&spec.listen)));
+        let holds = Holds::new(HOLD_LIMIT);
+        let shared = Arc::new(Shared { spec, dialler, usage: Usage::default(), holds, lanes });
+        let sessions = Arc::clone(&shared);
+        let server = Server::start(bound, move |app| session(Arc::clone(&sessions), app));
+        Ok(Self { shared, server, listening })
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &ImportSpec {
+        &self.shared.spec
+    }
+
+    /// The TCP address that it listens on, with the port that the system chose where the specification has 0.
+    pub fn tcp_addr(&self) -> Option<std::net::SocketAddr> {
+        self.listening
+    }
+
+    /// How much it was used.
+    pub fn stats(&self) -> Stats {
+        self.shared.usage.stats()
+    }
+
+    /// The isolation groups whose circuits it uses: to be kept warm.
+    pub fn groups(&self) -> Vec<String> {
+        self.shared.lanes.groups()
+    }
+
+    /// Takes no more connections; the open ones go on.
+    pub fn refuse(&self) {
+        self.server.refuse();
+    }
+
+    /// Closes the listener and all connections, and waits until they are gone.
+    pub async fn close(&self) {
+        self.server.close().await;
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for group in self.lanes.groups() {
+            self.dialler.forget_group(&self.spec.address, &group);
+        }
+    }
+}
+
+/// A name for an import's circuits that fits into a SOCKS user name: two imports never share a listening address.
+fn group_name(listen: &ListenAddr) -> String {
+    listen.to_string()
+}
+
+async fn session(shared: Arc<Shared>, mut app: Stream) {
+    let _open = shared.usage.begin();
+    keep_alive(&app);
+    let ride = shared.lanes.pick();
+    let Shared { spec, dialler, .. } = &*shared;
+    // Boxed, so that what it takes to connect is given back once connected.
+    let group = ride.group();
+    let connected = Box::pin(dialler.connect(&spec.address, spec.port, &group, Early::of(&mut app))).await;
+    drop(group);
+    let Connected { stream, unsent, sent_early, .. } = match connected {
+        Ok(connected) => connected,
+        Err(error) => {
+            if error != ConnectError::AppGone {
+                debug!(import = %spec.listen, remote = %spec.remote, %error, "connection given up");
+            }
+            return app.abort();
+        }
+    };
+    let traffic = Arc::clone(&shared.usage.traffic);
+    traffic.count_up(sent_early + unsent.len());
+    let rule = match spec.half_close {
+        HalfClose::Hold => OnNearEnd::Hold(Arc::clone(&shared.holds)),
+        HalfClose::Pass => OnNearEnd::Pass,
+    };
+    relay::run(app, stream, unsent, rule, ride.meter(traffic)).await;
+}
+
+/// Counts the sessions and bytes of a listener.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    open: Arc<AtomicU64>,
+    total: AtomicU64,
+    last: AtomicU64,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+impl Usage {
+    /// Counts a session until it is dropped.
+    pub(super) fn begin(&self) -> OpenSession {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.last.store(unix_now(), Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenSession(Arc::clone(&self.open))
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let last = self.last.load(Ordering::Relaxed);
+        Stats {
+            sessions_open: self.open.load(Ordering::Relaxed),
+            sessions_total: self.total.load(Ordering::Relaxed),
+            bytes_in: self.traffic.down(),
+            bytes_out: self.traffic.up(),
+            last_used: (last > 0).then_some(last),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct OpenSession(Arc<AtomicU64>);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Seconds since 1970 UTC; 0 on a clock set before.
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! Room 6, forward: carries bytes between applications, tor and backends. It decides nothing about configuration, and starts no tor.
+//!
+//! An import: [`import::ImportListener`] (or [`socks_front::SocksFront`]) → [`dialler::Dialler`] → tor. An export: tor →
+//! [`gate::Gate`] → backend, and [`responder::Responder`] on virtual port 1. In between lies the same [`relay`].
+//!
+//! Everything runs on the caller's tokio runtime. Each listener owns its sessions: closing it ends them and waits for that.
+
+pub mod dialler;
+pub mod gate;
+pub mod import;
+pub mod lanes;
+pub mod listen;
+pub mod relay;
+pub mod responder;
+mod server;
+pub mod sockets;
+pub mod socks_front;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
+#[cfg(test)]
+mod testing;
+pub mod warm;

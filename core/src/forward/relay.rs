@@ -1,0 +1,486 @@
+//! The relay: copies bytes both ways between two streams until one of them ends, and ends the other as its rule says.
+//!
+//! It is lazy: all relays of a thread share one buffer of [`CHUNK`] bytes, and only what a stalled peer leaves is kept on the heap,
+//! at most [`CHUNK`] bytes a direction, only while it stalls. So an idle connection costs no buffer. Who the two streams are, and who
+//! counts their bytes, is the caller's business. Dropping a relay closes both streams at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::sockets::Abort;
+
+/// Bytes of the shared buffer, hence of one read.
+pub const CHUNK: usize = 64 * 1024;
+
+/// Reads that one relay may make in a direction before it lets others run.
+const BUDGET: usize = 16;
+
+/// How long a held connection waits for a reply that has not begun (tor.md, "No half-close").
+pub const HOLD_UNANSWERED: Duration = Duration::from_secs(30);
+
+/// How long a held connection waits once bytes have come back and stop.
+pub const HOLD_SILENCE: Duration = Duration::from_secs(2);
+
+/// Connections of one import that may be held at a time.
+pub const HOLD_LIMIT: usize = 256;
+
+/// How long the surviving side is read, and its bytes thrown away, so that a reset doesn't overtake what was just written to it.
+const LINGER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+}
+
+/// What happens when the near side sends its last byte. (The far side's end always ends everything, once its bytes are delivered.)
+#[derive(Debug, Clone)]
+pub enum OnNearEnd {
+    /// Hold it back, as [`crate::model::config::HalfClose::Hold`] says.
+    Hold(Arc<Holds>),
+    /// Pass it on, and go on the other way.
+    Pass,
+    /// End everything: a gate's rule.
+    End,
+}
+
+/// Why a relay ended. Bytes read before an end of stream were delivered.
+#[derive(Debug)]
+pub enum Ending {
+    /// The near side ended, and that ends all.
+    Near,
+    /// The far side ended.
+    Far,
+    /// The near side was held until its time was up, or until another needed its place.
+    Held,
+    /// The near side's connection broke.
+    NearBroke(io::Error),
+    /// The far side's connection broke.
+    FarBroke(io::Error),
+}
+
+/// Is told of bytes as they are read.
+pub trait Meter: Unpin {
+    /// From the near side.
+    fn count_up(&self, bytes: usize);
+    /// From the far side.
+    fn count_down(&self, bytes: usize);
+}
+
+/// Bytes carried, for all sessions of one listener.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes from the near side to the far one.
+    pub fn up(&self) -> u64 {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Bytes from the far side to the near one.
+    pub fn down(&self) -> u64 {
+        self.down.load(Ordering::Relaxed)
+    }
+}
+
+impl Meter for Traffic {
+    fn count_up(&self, bytes: usize) {
+        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    fn count_down(&self, bytes: usize) {
+        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl<M: Meter + ?Sized> Meter for Arc<M> {
+    fn count_up(&self, bytes: usize) {
+        (**self).count_up(bytes);
+    }
+    fn count_down(&self, bytes: usize) {
+        (**self).count_down(bytes);
+    }
+}
+
+/// Carries bytes between two streams until it is over, then closes both: in order where one has ended, by a reset where one broke.
+///
+/// `first` are bytes of the near side that were read already; they are not counted again.
+pub async fn run<A, B>(mut near: A, mut far: B, first: Vec<u8>, rule: OnNearEnd, meter: impl Meter) -> Ending
+where
+    A: AsyncRead + AsyncWrite + Abort + Unpin,
+    B: AsyncRead + AsyncWrite + Abort + Unpin,
+{
+    let ending = Relay::new(&mut near, &mut far, first, rule, meter).await;
+    match &ending {
+        Ending::Near => {
+            drop(near);
+            linger(far).await;
+        }
+        Ending::Far => {
+            drop(far);
+            linger(near).await;
+        }
+        Ending::Held => {}
+        Ending::NearBroke(_) => far.abort(),
+        Ending::FarBroke(_) => near.abort(),
+    }
+    ending
+}
+
+/// Ends a stream whose last bytes were just written: says so, then reads what still comes until the peer ends too.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let drain = poll_fn(|cx| {
+        ready!(Pin::new(&mut stream).poll_shutdown(cx))?;
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..BUDGET {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
+                if buffer.filled().is_empty() {
+                    return Poll::Ready(io::Result::Ok(()));
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    });
+    // Whether it ended, broke or took too long: it is dropped.
+    let _ = timeout(LINGER, drain).await;
+}
+
+/// The copying itself, over borrowed streams; see [`run`].
+struct Relay<'a, A, B, M> {
+    near: &'a mut A,
+    far: &'a mut B,
+    up: Way,
+    down: Way,
+    rule: OnNearEnd,
+    meter: M,
+    /// Whether anything has come back since the near side's last byte.
+    answered: bool,
+    /// The near side's end was passed on.
+    passed: bool,
+    hold: Option<Pin<Box<Hold>>>,
+}
+
+impl<'a, A, B, M> Relay<'a, A, B, M>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    M: Meter,
+{
+    fn new(near: &'a mut A, far: &'a mut B, first: Vec<u8>, rule: OnNearEnd, meter: M) -> Self {
+        let up = Way { kept: first, ..Way::default() };
+        let down = Way::default();
+        Self { near, far, up, down, rule, meter, answered: false, passed: false, hold: None }
+    }
+
+    /// What is to be done once both directions have gone as far as they can.
+    fn settle(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        match (&mut self.up.end, &mut self.down.end) {
+            (_, Some(End::Eof)) => return Poll::Ready(Ending::Far),
+            (_, Some(End::Read(error))) => return Poll::Ready(Ending::FarBroke(take(error))),
+            (Some(End::Read(error)), _) => return Poll::Ready(Ending::NearBroke(take(error))),
+            (Some(End::Write(error)), Some(End::Write(_))) => {
+                return Poll::Ready(Ending::FarBroke(take(error)));
+            }
+            (Some(End::Eof), Some(End::Write(_))) => return Poll::Ready(Ending::Near),
+            (Some(End::Eof), None) => match &self.rule {
+                OnNearEnd::End => return Poll::Ready(Ending::Near),
+                OnNearEnd::Pass => {
+                    if !self.passed && Pin::new(&mut *self.far).poll_shutdown(cx).is_ready() {
+                        self.passed = true;
+                    }
+                    return Poll::Pending;
+                }
+                OnNearEnd::Hold(_) => {}
+            },
+            // One side takes no more bytes. What it sent before may still be on its way, so it is given a hold's time.
+            (Some(End::Write(_)), None) | (None, Some(End::Write(_))) => {}
+            (None, None) => return Poll::Pending,
+        }
+        self.poll_hold(cx)
+    }
+
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let moved = self.down.moved | self.up.moved;
+        let stalled = !self.down.kept.is_empty() || !self.up.kept.is_empty();
+        let patience = if self.answered && !stalled { HOLD_SILENCE } else { HOLD_UNANSWERED };
+        let deadline = || Instant::now() + patience;
+        let hold = match &mut self.hold {
+            Some(hold) => hold,
+            none => none.insert(Box::pin(Hold::new(deadline(), &self.rule))),
+        };
+        if moved {
+            hold.as_mut().get_mut().sleep.as_mut().reset(deadline());
+        }
+        ready!(hold.as_mut().get_mut().poll(cx));
+        // It must be told apart: a side that takes no more bytes is broken, not held.
+        Poll::Ready(match (&mut self.up.end, &mut self.down.end) {
+            (_, Some(End::Write(error))) => Ending::NearBroke(take(error)),
+            (Some(End::Write(error)), _) => Ending::FarBroke(take(error)),
+            _ => Ending::Held,
+        })
+    }
+}
+
+impl<A, B, M> Future for Relay<'_, A, B, M>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    M: Meter,
+{
+    type Output = Ending;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let this = &mut *self;
+        (this.up.moved, this.down.moved) = (false, false);
+        let (down, up) = BUFFER.with_borrow_mut(|buffer| {
+            // Down first: when both moved, nobody knows which was first, and the longer hold is the safe one.
+            let down = this.down.advance(cx, this.far, this.near, buffer);
+            let up = this.up.advance(cx, this.near, this.far, buffer);
+            (down, up)
+        });
+        if down > 0 {
+            this.answered = true;
+            this.meter.count_down(down);
+        }
+        if up > 0 {
+            this.answered = false;
+            this.meter.count_up(up);
+        }
+        this.settle(cx)
+    }
+}
+
+/// How one direction ended.
+#[derive(Debug)]
+enum End {
+    /// All its bytes are delivered.
+    Eof,
+    /// Its source broke; what came before is delivered.
+    Read(io::Error),
+    /// Its sink takes no more.
+    Write(io::Error),
+}
+
+/// An `io::Error` can't be cloned; the one left behind is never looked at.
+fn take(error: &mut io::Error) -> io::Error {
+    std::mem::replace(error, io::ErrorKind::Other.into())
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    /// What a stalled sink has left, from `at` on. Empty and without memory otherwise.
+    kept: Vec<u8>,
+    at: usize,
+    /// Its source has ended; the end counts once `kept` is delivered.
+    last: Option<Result<(), io::Error>>,
+    end: Option<End>,
+    /// Written since the last flush.
+    dirty: bool,
+    /// Bytes were read or written in this poll.
+    moved: bool,
+}
+
+impl Way {
+    /// Goes on until one side makes it wait. Returns the bytes read.
+    fn advance<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, buffer: &mut [u8]) -> usize
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut total = 0;
+        for _ in 0..BUDGET {
+            match self.step(cx, from, to, buffer) {
+                Poll::Ready(Some(read)) => total += read,
+                Poll::Ready(None) | Poll::Pending => return total,
+            }
+        }
+        cx.waker().wake_by_ref();
+        total
+    }
+
+    /// One read and its writes; `None` when the direction has ended.
+    fn step<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        buffer: &mut [u8],
+    ) -> Poll<Option<usize>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        if self.end.is_some() {
+            return Poll::Ready(None);
+        }
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            let (written, result) = write(cx, to, &kept[self.at..]);
+            self.moved |= written > 0;
+            self.dirty |= written > 0;
+            self.at += written;
+            match result {
+                Poll::Ready(Ok(())) => self.at = 0,
+                Poll::Ready(Err(error)) => return self.ended(End::Write(error)),
+                Poll::Pending => {
+                    self.kept = kept;
+                    return Poll::Pending;
+                }
+            }
+        }
+        if let Some(last) = self.last.take() {
+            if Pin::new(to).poll_flush(cx).is_pending() {
+                self.last = Some(last);
+                return Poll::Pending;
+            }
+            return self.ended(last.map_or_else(End::Read, |()| End::Eof));
+        }
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(from).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.last = Some(Ok(())),
+            Poll::Ready(Ok(())) => {
+                self.moved = true;
+                let bytes = buffer.filled();
+                let (written, result) = write(cx, to, bytes);
+                self.dirty |= written > 0;
+                match result {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => self.end = Some(End::Write(error)),
+                    // The next step meets the stalled sink again and waits there.
+                    Poll::Pending => self.kept = bytes[written..].to_vec(),
+                }
+                return Poll::Ready(Some(bytes.len()));
+            }
+            Poll::Ready(Err(error)) => self.last = Some(Err(error)),
+            Poll::Pending => {
+                // Nothing more for now: let a sink that gathers bytes (a terminal) show them.
+                if self.dirty && Pin::new(to).poll_flush(cx).is_ready() {
+                    self.dirty = false;
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Some(0))
+    }
+
+    fn ended(&mut self, end: End) -> Poll<Option<usize>> {
+        self.end = Some(end);
+        Poll::Ready(None)
+    }
+}
+
+/// Writes until all is written or the sink stalls or fails; says how much was written.
+fn write<W: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    to: &mut W,
+    bytes: &[u8],
+) -> (usize, Poll<io::Result<()>>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match Pin::new(&mut *to).poll_write(cx, &bytes[written..]) {
+            Poll::Ready(Ok(0)) => return (written, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+            Poll::Ready(Ok(n)) => written += n,
+            Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
+            Poll::Pending => return (written, Poll::Pending),
+        }
+    }
+    (written, Poll::Ready(Ok(())))
+}
+
+/// The places for held connections of one import: when all are taken, a newcomer gets the oldest one's.
+#[derive(Debug)]
+pub struct Holds {
+    limit: usize,
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    next: u64,
+    /// In the order in which they came.
+    taken: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Holds {
+    /// With room for `limit` connections.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, places: Mutex::default() })
+    }
+
+    /// How many are held.
+    pub fn held(&self) -> usize {
+        self.lock().taken.len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>) -> Place {
+        let (sender, ousted) = oneshot::channel();
+        let mut places = self.lock();
+        let number = places.next;
+        places.next += 1;
+        places.taken.insert(number, sender);
+        if places.taken.len() > self.limit {
+            // Dropping the sender tells it.
+            places.taken.pop_first();
+        }
+        Place { holds: Arc::clone(self), number, ousted }
+    }
+}
+
+#[derive(Debug)]
+struct Place {
+    holds: Arc<Holds>,
+    number: u64,
+    ousted: oneshot::Receiver<()>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.holds.lock().taken.remove(&self.number);
+    }
+}
+
+/// One held connection: it ends in time, or when another takes its place.
+struct Hold {
+    sleep: Pin<Box<Sleep>>,
+    place: Option<Place>,
+}
+
+impl Hold {
+    fn new(deadline: Instant, rule: &OnNearEnd) -> Self {
+        let place = match rule {
+            OnNearEnd::Hold(holds) => Some(holds.enter()),
+            OnNearEnd::Pass | OnNearEnd::End => None,
+        };
+        Self { sleep: Box::pin(sleep_until(deadline)), place }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(place) = &mut self.place
+            && pin!(&mut place.ousted).poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! Tests of `relay`: the right bytes, the close policy, the bounds.
+
+use std::sync::atomic::AtomicUsize;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::engine::stream::Stream;
+use crate::forward::testing::{read_all, soon, tcp_pair, until};
+
+/// A relay between two pipes; returns the outer ends and the relay's task.
+fn piped(
+    rule: OnNearEnd,
+    room: usize,
+) -> (DuplexStream, DuplexStream, Arc<Traffic>, tokio::task::JoinHandle<Ending>) {
+    let (app, near) = duplex(room);
+    let (far, tor) = duplex(room);
+    let traffic = Arc::new(Traffic::default());
+    let task = tokio::spawn(run(near, far, Vec::new(), rule, Arc::clone(&traffic)));
+    (app, tor, traffic, task)
+}
+
+fn hold() -> OnNearEnd {
+    OnNearEnd::Hold(Holds::new(HOLD_LIMIT))
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite, says: Vec<Vec<u8>>, hears: usize, gulp: usize) -> Vec<u8> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let speak = async {
+        for words in says {
+            writer.write_all(&words).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let listen = async {
+        let mut heard = Vec::new();
+        let mut buffer = vec![0; gulp];
+        while heard.len() < hears {
+            let n = reader.read(&mut buffer).await.unwrap();
+            assert_ne!(n, 0, "it ended early");
+            heard.extend_from_slice(&buffer[..n]);
+            tokio::task::yield_now().await;
+        }
+        heard
+    };
+    tokio::join!(speak, listen).1
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_right_bytes_come_out_whatever_the_sizes_and_stalls(
+        up in vec(vec(any::<u8>(), 0..3000), 0..40),
+        down in vec(vec(any::<u8>(), 0..3000), 0..40),
+        first in vec(any::<u8>(), 0..200),
+        rooms in (1usize..5000, 1usize..5000),
+        gulps in (1usize..5000, 1usize..5000),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (app, near) = duplex(rooms.0);
+            let (far, tor) = duplex(rooms.1);
+            let traffic = Arc::new(Traffic::default());
+            tokio::spawn(run(near, far, first.clone(), hold(), Arc::clone(&traffic)));
+
+            let (sent_up, sent_down) = ([first.clone(), up.concat()].concat(), down.concat());
+            let (heard_down, heard_up) = soon(async {
+                tokio::join!(talk(app, up, sent_down.len(), gulps.0), talk(tor, down, sent_up.len(), gulps.1))
+            })
+            .await;
+
+            assert!(heard_up == sent_up && heard_down == sent_down, "bytes differ");
+            assert_eq!(traffic.up(), (sent_up.len() - first.len()) as u64);
+            assert_eq!(traffic.down(), sent_down.len() as u64);
+        });
+    }
+}
+
+#[tokio::test]
+async fn many_megabytes_pass_over_tcp_both_ways_at_once() {
+    const SIZE: usize = 20 << 20;
+    let (app, near) = tcp_pair().await;
+    let (far, tor) = tcp_pair().await;
+    tokio::spawn(run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), hold(), Arc::new(Traffic::default())));
+    let data = |seed: u8| (0..SIZE).map(|i| (i.wrapping_mul(31) >> 3) as u8 ^ seed).collect::<Vec<u8>>();
+    let (up, down) = (data(1), data(2));
+
+    let (heard_down, heard_up) = soon(async {
+        tokio::join!(talk(app, vec![up.clone()], SIZE, 100_000), talk(tor, vec![down.clone()], SIZE, 100_000))
+    })
+    .await;
+
+    assert!(heard_up == up && heard_down == down, "bytes differ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_end_leaves_the_reply_thirty_seconds_to_begin() {
+    let (mut app, mut tor, _, _task) = piped(hold(), 4096);
+    app.write_all(b"request").await.unwrap();
+    app.shutdown().await.unwrap();
+    let mut request = [0; 7];
+    tor.read_exact(&mut request).await.unwrap();
+
+    // Just short of the limit, then a reply in three parts with pauses short of the other limit.
+    tokio::time::sleep(Duration::from_millis(29_900)).await;
+    for _ in 0..3 {
+        tor.write_all(b"reply").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_900)).await;
+    }
+    tor.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"replyreplyreply");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_end_that_nothing_answers_closes_after_thirty_seconds() {
+    let (mut app, mut tor, _, task) = piped(hold(), 4096);
+    app.write_all(b"request").await.unwrap();
+    let began = Instant::now();
+    app.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"request");
+
+    assert!(matches!(task.await.unwrap(), Ending::Held));
+    assert_eq!(began.elapsed().as_secs(), HOLD_UNANSWERED.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_end_after_an_answer_closes_after_two_seconds_of_silence() {
+    let (mut app, mut tor, _, task) = piped(hold(), 4096);
+    app.write_all(b"request").await.unwrap();
+    tor.read_exact(&mut [0; 7]).await.unwrap();
+    tor.write_all(b"reply").await.unwrap();
+    app.read_exact(&mut [0; 5]).await.unwrap();
+    let began = Instant::now();
+    app.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+
+    assert!(matches!(task.await.unwrap(), Ending::Held));
+    assert_eq!(began.elapsed().as_secs(), HOLD_SILENCE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_reader_that_is_slow_still_gets_all() {
+    let (mut app, mut tor, _, _task) = piped(hold(), 1000);
+    app.write_all(b"request").await.unwrap();
+    app.shutdown().await.unwrap();
+    tor.read_exact(&mut [0; 7]).await.unwrap();
+    let reply: Vec<u8> = (0..30_000).map(|i| (i % 251) as u8).collect();
+    let sent = reply.clone();
+    tokio::spawn(async move { tor.write_all(&sent).await.map(|()| tor) });
+
+    let mut heard = Vec::new();
+    let mut buffer = [0; 1000];
+    while heard.len() < reply.len() {
+        // Longer than the silence that would end it.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let n = app.read(&mut buffer).await.unwrap();
+        assert_ne!(n, 0, "cut off after {} bytes", heard.len());
+        heard.extend_from_slice(&buffer[..n]);
+    }
+
+    assert!(heard == reply, "bytes differ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_held_end_gives_way_to_one_too_many() {
+    let holds = Holds::new(2);
+    let mut open = Vec::new();
+    for n in 1..=3 {
+        let (mut app, tor, _, task) = piped(OnNearEnd::Hold(Arc::clone(&holds)), 64);
+        app.shutdown().await.unwrap();
+        until(|| holds.held() == n.min(2) && (n < 3 || open.first().is_some_and(is_over))).await;
+        open.push((app, tor, task));
+    }
+
+    let over: Vec<bool> = open.iter().map(is_over).collect();
+    assert_eq!(over, [true, false, false]);
+
+    drop(open.split_off(1));
+    until(|| holds.held() == 0).await;
+}
+
+fn is_over(open: &(DuplexStream, DuplexStream, tokio::task::JoinHandle<Ending>)) -> bool {
+    open.2.is_finished()
+}
+
+#[tokio::test]
+async fn an_end_that_is_passed_reaches_the_far_side_and_the_reply_still_comes() {
+    let (mut app, mut tor, _, _task) = piped(OnNearEnd::Pass, 4096);
+    app.write_all(b"request").await.unwrap();
+    app.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"request");
+    tor.write_all(b"reply").await.unwrap();
+    tor.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"reply");
+}
+
+#[tokio::test]
+async fn a_gate_passes_the_backends_end_at_once_with_all_its_bytes() {
+    // More than the pipes hold, to a reader that is slow: the end must wait for the bytes.
+    let (mut tor, mut backend, _, task) = piped(OnNearEnd::End, 700);
+    let reply: Vec<u8> = (0..50_000).map(|i| (i % 253) as u8).collect();
+    let sent = reply.clone();
+    tokio::spawn(async move {
+        backend.write_all(&sent).await.unwrap();
+        backend.shutdown().await.unwrap();
+        // It goes on listening, as backends with a half-closed connection do.
+        std::future::pending::<()>().await;
+    });
+
+    assert!(soon(read_all(&mut tor)).await.unwrap() == reply, "bytes differ");
+    drop(tor);
+    assert!(matches!(soon(task).await.unwrap(), Ending::Far));
+}
+
+#[tokio::test]
+async fn a_gate_ends_the_backend_when_tor_ends() {
+    let (mut tor, mut backend, _, task) = piped(OnNearEnd::End, 700);
+    tor.write_all(b"last words").await.unwrap();
+    tor.shutdown().await.unwrap();
+
+    assert_eq!(soon(read_all(&mut backend)).await.unwrap(), b"last words");
+    drop(backend);
+    assert!(matches!(soon(task).await.unwrap(), Ending::Near));
+}
+
+#[tokio::test]
+async fn bytes_before_an_end_survive_an_application_that_still_sends() {
+    let (mut app, near) = tcp_pair().await;
+    let (far, mut tor) = tcp_pair().await;
+    let task = tokio::spawn(run(
+        Stream::Tcp(near),
+        Stream::Tcp(far),
+        Vec::new(),
+        hold(),
+        Arc::new(Traffic::default()),
+    ));
+    // Unread bytes in a socket that is closed make a reset, which would destroy the reply on its way.
+    app.write_all(&vec![0; 100_000]).await.unwrap();
+    tor.write_all(b"HTTP/1.1 413 too large").await.unwrap();
+    drop(tor);
+    app.write_all(b"more").await.unwrap();
+
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"HTTP/1.1 413 too large");
+    drop(app);
+    soon(task).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reset_on_one_side_is_a_reset_on_the_other() {
+    let (app, near) = tcp_pair().await;
+    let (far, mut tor) = tcp_pair().await;
+    let task = tokio::spawn(run(
+        Stream::Tcp(near),
+        Stream::Tcp(far),
+        Vec::new(),
+        hold(),
+        Arc::new(Traffic::default()),
+    ));
+    Stream::Tcp(app).abort();
+
+    let error = soon(read_all(&mut tor)).await.unwrap_err();
+
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(matches!(soon(task).await.unwrap(), Ending::NearBroke(_)));
+}
+
+#[tokio::test]
+async fn dropping_a_relay_closes_both_sides() {
+    let (mut app, mut tor, _, task) = piped(hold(), 100);
+    app.write_all(b"x").await.unwrap();
+    tor.read_exact(&mut [0]).await.unwrap();
+
+    task.abort();
+
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"");
+    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+}
+
+/// A source that never ends and a sink that never takes: what is kept between them?
+struct Flood {
+    given: Arc<AtomicUsize>,
+    takes: bool,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = buffer.remaining();
+        buffer.initialize_unfilled();
+        buffer.advance(n);
+        self.given.fetch_add(n, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.takes { Poll::Ready(Ok(bytes.len())) } else { Poll::Pending }
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Abort for Flood {
+    fn abort(self) {}
+}
+
+#[tokio::test]
+async fn no_more_than_a_chunk_a_direction_is_kept_for_a_stalled_reader() {
+    let given: [Arc<AtomicUsize>; 2] = Default::default();
+    let flood = |n: usize| Flood { given: Arc::clone(&given[n]), takes: false };
+    let task = tokio::spawn(run(flood(0), flood(1), Vec::new(), hold(), Arc::new(Traffic::default())));
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+
+    assert_eq!(given.each_ref().map(|n| n.load(Ordering::Relaxed)), [CHUNK, CHUNK]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_relay_that_could_go_on_for_ever_lets_others_run() {
+    let given: [Arc<AtomicUsize>; 2] = Default::default();
+    let flood = |n: usize| Flood { given: Arc::clone(&given[n]), takes: true };
+    let mut relay = pin!(run(flood(0), flood(1), Vec::new(), hold(), Arc::new(Traffic::default())));
+
+    let one_poll = relay.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+
+    assert!(one_poll.is_pending());
+    assert_eq!(given.each_ref().map(|n| n.load(Ordering::Relaxed)), [BUDGET * CHUNK; 2]);
+}
+
+#[tokio::test]
+async fn an_idle_relay_holds_no_buffer() {
+    let (_app, near) = tcp_pair().await;
+    let (far, _tor) = tcp_pair().await;
+    let relay = run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), hold(), Arc::new(Traffic::default()));
+
+    // With two sockets of some 400 bytes each and the task's own bookkeeping that stays below 3 KiB.
+    assert!(size_of_val(&relay) <= 1200, "{} bytes", size_of_val(&relay));
+}

@@ -1,0 +1,370 @@
+//! The responder, on virtual port 1 of each client's service: a few lines of JSON with which two agents talk about a tunnel, not through it.
+//!
+//! ```text
+//! → {"ormesh":1,"ask":"info"}
+//! ← {"ormesh":1,"ports":[{"port":22,"open":true}],"expires":"2026-12-31"}
+//! → {"ormesh":1,"ask":"echo","data":"x"}
+//! ← {"ormesh":1,"echo":"x"}
+//! ```
+//!
+//! Fields that are not known are ignored; a question that is not known is answered with `error`. Both ends take the other for hostile:
+//! lines, their number and the time they take are bounded. Using it does not count as a client's first connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::gate::{self, GateRoom, TorProcess};
+use super::listen::ListenError;
+use super::server::Server;
+use super::system;
+use crate::engine::GateAddr;
+use crate::engine::stream::Stream;
+use crate::model::address::{Port, Target};
+use crate::model::day::Day;
+use crate::model::onion::OnionAddress;
+
+/// The version of this protocol.
+pub const VERSION: u32 = 1;
+
+/// The longest question, in bytes.
+const ASK_LIMIT: usize = 4 * 1024;
+
+/// The longest answer, in bytes: a thousand ports fit.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Ports that an answer may list.
+const PORTS_LIMIT: usize = 1024;
+
+/// Questions on one connection.
+const ASKS: usize = 32;
+
+/// How long a line may take, in either direction.
+const LINE_TIME: Duration = Duration::from_secs(10);
+
+/// How long asking may take in all: the other end probes its backends first.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
+/// How long a backend may take to accept when it is probed.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// How long a probe's result is kept.
+const PROBE_LIFE: Duration = Duration::from_secs(5);
+
+/// Backends probed at a time.
+const PROBES: usize = 32;
+
+/// Connections that one client may have to it.
+const SESSIONS: usize = 16;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    ormesh: u32,
+    #[serde(flatten)]
+    ask: Ask,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ask")]
+enum Ask {
+    Info,
+    Echo {
+        data: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EchoAnswer {
+    ormesh: u32,
+    echo: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ErrorAnswer {
+    ormesh: u32,
+    error: String,
+}
+
+/// What a host tells one of its clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The protocol's version: [`VERSION`].
+    ormesh: u32,
+    /// The ports granted, in order.
+    pub ports: Vec<PortInfo>,
+    /// The last day of access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Day>,
+}
+
+/// One port granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortInfo {
+    /// The virtual port.
+    pub port: Port,
+    /// Whether its backend accepts connections now.
+    pub open: bool,
+}
+
+impl Info {
+    /// What is told of a port; `None` where it is not granted.
+    pub fn port(&self, port: Port) -> Option<PortInfo> {
+        self.ports.iter().find(|info| info.port == port).copied()
+    }
+}
+
+/// What a client was granted: what its responder tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Port → backend.
+    pub ports: BTreeMap<Port, Target>,
+    /// The last day of access.
+    pub expires: Option<Day>,
+}
+
+/// The open responder of one client's service. Dropping it closes it, without waiting for that.
+#[derive(Debug)]
+pub struct Responder {
+    addr: GateAddr,
+    server: Server,
+}
+
+#[derive(Debug)]
+struct Shared {
+    grants: watch::Receiver<Arc<Grants>>,
+    probed: Mutex<HashMap<Target, (Instant, bool)>>,
+    open: AtomicUsize,
+    tor: TorProcess,
+}
+
+impl Responder {
+    /// Opens it. It answers with the grants as they are when asked.
+    pub async fn open(
+        room: &GateRoom,
+        address: &OnionAddress,
+        grants: watch::Receiver<Arc<Grants>>,
+    ) -> Result<Self, ListenError> {
+        let (bound, addr) = gate::open_socket(&room.run_dir, address, Port::RESPONDER).await?;
+        let shared = Arc::new(Shared {
+            grants,
+            probed: Mutex::default(),
+            open: AtomicUsize::new(0),
+            tor: room.tor.clone(),
+        });
+        let server = Server::start(bound, move |tor| session(Arc::clone(&shared), tor));
+        Ok(Self { addr, server })
+    }
+
+    /// What tor is told to connect to, for [`Port::RESPONDER`].
+    pub fn addr(&self) -> &GateAddr {
+        &self.addr
+    }
+
+    /// Closes it and its connections, and waits until they are gone.
+    pub async fn close_all(&self) {
+        self.server.close().await;
+    }
+}
+
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(open: &'a AtomicUsize) -> Option<Self> {
+        let room = |open: usize| (open < SESSIONS).then_some(open + 1);
+        open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok().map(|_| Self(open))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn session(shared: Arc<Shared>, tor: Stream) {
+    let Some(_place) = Place::take(&shared.open) else { return };
+    if system::admit(&tor, shared.tor.get()).await {
+        // Whatever ends it, the connection is closed; there is nobody to tell.
+        let _ = answer_all(&shared, tor).await;
+    }
+}
+
+async fn answer_all(shared: &Shared, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), AskError> {
+    let mut stream = BufReader::new(stream);
+    for _ in 0..ASKS {
+        let line = timed(LINE_TIME, read_line(&mut stream, ASK_LIMIT)).await?;
+        let answer = match serde_json::from_slice(&line) {
+            Ok(Question { ask: Ask::Info, .. }) => to_line(&shared.info().await),
+            Ok(Question { ask: Ask::Echo { data }, .. }) => {
+                to_line(&EchoAnswer { ormesh: VERSION, echo: data })
+            }
+            Ok(Question { ask: Ask::Unknown, .. }) => to_line(&error("unknown question")),
+            Err(_) => {
+                send(&mut stream, &to_line(&error("not a question"))).await?;
+                return Ok(());
+            }
+        };
+        send(&mut stream, &answer).await?;
+    }
+    Ok(())
+}
+
+fn error(text: &str) -> ErrorAnswer {
+    ErrorAnswer { ormesh: VERSION, error: text.to_owned() }
+}
+
+impl Shared {
+    async fn info(&self) -> Info {
+        let grants = Arc::clone(&self.grants.borrow());
+        let open = self.probe(&grants).await;
+        let is_open = |target| open.get(target).copied().unwrap_or(false);
+        let ports = grants.ports.iter().map(|(port, target)| PortInfo { port: *port, open: is_open(target) });
+        Info { ormesh: VERSION, ports: ports.collect(), expires: grants.expires }
+    }
+
+    /// Which backends accept. A client can't make us probe one more often than every few seconds.
+    async fn probe(&self, grants: &Grants) -> HashMap<Target, bool> {
+        let mut result = HashMap::new();
+        let mut due = Vec::new();
+        {
+            let mut probed = self.probed();
+            probed.retain(|_, (at, _)| at.elapsed() < PROBE_LIFE);
+            for target in grants.ports.values() {
+                match probed.get(target) {
+                    Some((_, open)) => drop(result.insert(target.clone(), *open)),
+                    None if due.contains(target) => {}
+                    None => due.push(target.clone()),
+                }
+            }
+        }
+        let mut probes = JoinSet::new();
+        let mut waiting = due.into_iter();
+        loop {
+            while probes.len() < PROBES
+                && let Some(target) = waiting.next()
+            {
+                probes.spawn(async move {
+                    let open = timeout(PROBE_TIME, gate::connect(&target)).await.is_ok_and(|r| r.is_ok());
+                    (target, open)
+                });
+            }
+            let Some(probed) = probes.join_next().await else { return result };
+            if let Ok((target, open)) = probed {
+                self.probed().insert(target.clone(), (Instant::now(), open));
+                result.insert(target, open);
+            }
+        }
+    }
+
+    fn probed(&self) -> std::sync::MutexGuard<'_, HashMap<Target, (Instant, bool)>> {
+        self.probed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a responder did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The connection ended or broke.
+    #[error("the connection to the other agent ended: {0}")]
+    Ended(io::Error),
+    /// Too slow.
+    #[error("the other agent did not answer in time")]
+    TimedOut,
+    /// A line longer than allowed.
+    #[error("the other agent's line is too long")]
+    TooLong,
+    /// Not what the protocol wants.
+    #[error("the other agent's answer makes no sense")]
+    Nonsense,
+    /// It speaks another version.
+    #[error("the other agent speaks version {0} of the protocol, this one speaks {VERSION}")]
+    Version(u32),
+}
+
+/// Asks what is granted, over a connection to [`Port::RESPONDER`].
+pub async fn ask_info<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Info, AskError> {
+    let line = ask(stream, &Question { ormesh: VERSION, ask: Ask::Info }).await?;
+    let info: Info = parse(&line)?;
+    let mut ports: Vec<Port> = info.ports.iter().map(|info| info.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    if ports.len() != info.ports.len() || ports.len() > PORTS_LIMIT {
+        return Err(AskError::Nonsense);
+    }
+    Ok(info)
+}
+
+/// Asks for an echo and returns how long it took, over a connection to [`Port::RESPONDER`].
+pub async fn ask_echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Duration, AskError> {
+    let began = Instant::now();
+    let data = "ormesh".to_owned();
+    let line = ask(stream, &Question { ormesh: VERSION, ask: Ask::Echo { data: data.clone() } }).await?;
+    let answer: EchoAnswer = parse(&line)?;
+    if answer.echo == data { Ok(began.elapsed()) } else { Err(AskError::Nonsense) }
+}
+
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: S, question: &Question) -> Result<Vec<u8>, AskError> {
+    let mut stream = BufReader::new(stream);
+    timed(ANSWER_TIME, async {
+        send(&mut stream, &to_line(question)).await?;
+        read_line(&mut stream, ANSWER_LIMIT).await
+    })
+    .await
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(line: &[u8]) -> Result<T, AskError> {
+    #[derive(Deserialize)]
+    struct Version {
+        ormesh: u32,
+    }
+    match serde_json::from_slice(line) {
+        Ok(Version { ormesh: VERSION }) => serde_json::from_slice(line).map_err(|_| AskError::Nonsense),
+        Ok(Version { ormesh }) => Err(AskError::Version(ormesh)),
+        Err(_) => Err(AskError::Nonsense),
+    }
+}
+
+async fn timed<T>(limit: Duration, work: impl Future<Output = Result<T, AskError>>) -> Result<T, AskError> {
+    timeout(limit, work).await.map_err(|_| AskError::TimedOut)?
+}
+
+async fn read_line<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    limit: usize,
+) -> Result<Vec<u8>, AskError> {
+    let mut line = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX);
+    (&mut *stream).take(most).read_until(b'\n', &mut line).await.map_err(AskError::Ended)?;
+    match line.pop() {
+        Some(b'\n') => Ok(line),
+        Some(_) if line.len() + 1 == limit => Err(AskError::TooLong),
+        _ => Err(AskError::Ended(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, line: &[u8]) -> Result<(), AskError> {
+    timed(LINE_TIME, async {
+        stream.write_all(line).await.map_err(AskError::Ended)?;
+        stream.flush().await.map_err(AskError::Ended)
+    })
+    .await
+}
+
+fn to_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("structures of texts and numbers have a JSON form");
+    line.push(b'\n');
+    line
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,136 @@
+//! A listener that never dies and owns its sessions: accepts, backs off when the system is short of something, ends all on request.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::listen::Bound;
+use crate::engine::stream::Stream;
+
+/// The first and the longest pause after an accept that failed (out of descriptors, say).
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Where connections come from.
+pub(crate) trait Accept: Send + Sync + 'static {
+    /// Waits for one. Cancel-safe.
+    fn accept(&self) -> impl Future<Output = io::Result<Stream>> + Send;
+}
+
+impl Accept for Bound {
+    fn accept(&self) -> impl Future<Output = io::Result<Stream>> + Send {
+        self.listener.accept()
+    }
+}
+
+/// A running listener. Dropping it ends it, without waiting for that.
+#[derive(Debug)]
+pub(crate) struct Server {
+    refuse: CancellationToken,
+    stop: CancellationToken,
+    over: CancellationToken,
+}
+
+impl Server {
+    /// Runs a task for each connection.
+    pub(crate) fn start<A, H, S>(listener: A, handle: H) -> Self
+    where
+        A: Accept,
+        H: Fn(Stream) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let server = Self { refuse: stop.child_token(), stop, over: CancellationToken::new() };
+        let (refuse, stop) = (server.refuse.clone(), server.stop.clone());
+        let over = server.over.clone().drop_guard();
+        tokio::spawn(async move {
+            let mut sessions = JoinSet::new();
+            accept_all(listener, handle, &mut sessions, &refuse).await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = async { while let Some(ended) = sessions.join_next().await { note(ended) } } => {}
+            }
+            sessions.shutdown().await;
+            drop(over);
+        });
+        server
+    }
+
+    /// Takes no more connections; those that are open go on.
+    pub(crate) fn refuse(&self) {
+        self.refuse.cancel();
+    }
+
+    /// Takes no more connections, ends the open ones, and waits until all are gone.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.over.cancelled().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Accepts until told to stop; the listener is closed when this returns.
+async fn accept_all<A, H, S>(listener: A, handle: H, sessions: &mut JoinSet<()>, refuse: &CancellationToken)
+where
+    A: Accept,
+    H: Fn(Stream) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
+    enum Tick {
+        Refuse,
+        Ended(Result<(), tokio::task::JoinError>),
+        Accepted(io::Result<Stream>),
+    }
+    let mut pause = None;
+    // A moment, not a time to wait: sessions that end meanwhile must not put it off.
+    let mut after = Instant::now();
+    loop {
+        let tick = tokio::select! {
+            biased;
+            () = refuse.cancelled() => Tick::Refuse,
+            Some(ended) = sessions.join_next() => Tick::Ended(ended),
+            accepted = accept_after(&listener, after) => Tick::Accepted(accepted),
+        };
+        match tick {
+            Tick::Refuse => return,
+            Tick::Ended(ended) => note(ended),
+            Tick::Accepted(Ok(stream)) => {
+                pause = None;
+                sessions.spawn(handle(stream));
+            }
+            Tick::Accepted(Err(error)) => {
+                let next = pause.map_or(BACKOFF.0, |last: Duration| (last * 2).min(BACKOFF.1));
+                debug!(%error, pause = ?next, "a connection could not be accepted");
+                pause = Some(next);
+                after = Instant::now() + next;
+            }
+        }
+    }
+}
+
+async fn accept_after<A: Accept>(listener: &A, after: Instant) -> io::Result<Stream> {
+    if after > Instant::now() {
+        sleep_until(after).await;
+    }
+    listener.accept().await
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        warn!(%error, "a session panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The agent's own SOCKS5 front (RFC 1928): reaches the configured remotes by onion address or by name, and nothing else.
+//!
+//! CONNECT without authentication is all it knows. It resolves nothing but what its table holds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::import::{Stats, Usage};
+use super::lanes::Lanes;
+use super::listen::{self, ListenError};
+use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd};
+use super::server::Server;
+use super::sockets::{Abort, keep_alive};
+use crate::engine::DialError;
+use crate::engine::stream::Stream;
+use crate::model::address::{ListenAddr, Port};
+use crate::model::name::RemoteName;
+use crate::model::onion::OnionAddress;
+
+/// How long the handshake may take, until the request is read.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The remotes that can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RemoteTable(BTreeMap<RemoteName, OnionAddress>);
+
+impl FromIterator<(RemoteName, OnionAddress)> for RemoteTable {
+    fn from_iter<I: IntoIterator<Item = (RemoteName, OnionAddress)>>(remotes: I) -> Self {
+        Self(remotes.into_iter().collect())
+    }
+}
+
+impl RemoteTable {
+    /// Finds `<56 characters>.onion`, `NAME` or `NAME.ormesh`, as SSH and browsers write host names: in any case, with or without a
+    /// final dot. A name that fits two remotes but for its case fits none, unless it is exactly one of them.
+    pub fn resolve(&self, host: &str) -> Option<OnionAddress> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if let Ok(address) = host.parse::<OnionAddress>() {
+            return self.0.values().any(|known| *known == address).then_some(address);
+        }
+        let suffix = host.len().checked_sub(SUFFIX.len()).and_then(|at| host.split_at_checked(at));
+        let name = match suffix {
+            Some((name, suffix)) if suffix.eq_ignore_ascii_case(SUFFIX) => name,
+            _ => host,
+        };
+        let mut like = self.0.iter().filter(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+        let exact = self.0.iter().find(|(known, _)| known.as_str() == name);
+        match (exact, like.next(), like.next()) {
+            (Some((_, address)), ..) | (None, Some((_, address)), None) => Some(*address),
+            _ => None,
+        }
+    }
+}
+
+/// What a name may end in, where a program wants a dot in host names.
+const SUFFIX: &str = ".ormesh";
+
+/// The open front. Dropping it closes it, without waiting for that.
+#[derive(Debug)]
+pub struct SocksFront {
+    shared: Arc<Shared>,
+    server: Server,
+    addr: SocketAddr,
+}
+
+struct Shared {
+    remotes: watch::Receiver<Arc<RemoteTable>>,
+    dialler: Arc<Dialler>,
+    usage: Usage,
+    holds: Arc<Holds>,
+    lanes: Mutex<HashMap<OnionAddress, Arc<Lanes>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socks").field("usage", &self.usage).finish_non_exhaustive()
+    }
+}
+
+impl SocksFront {
+    /// Starts to listen.
+    pub async fn open(
+        addr: SocketAddr,
+        remotes: watch::Receiver<Arc<RemoteTable>>,
+        dialler: Arc<Dialler>,
+    ) -> Result<Self, ListenError> {
+        let bound = listen::open(&ListenAddr::Tcp(addr)).await?;
+        let addr = bound.tcp_addr().unwrap_or(addr);
+        let shared = Arc::new(Shared {
+            remotes,
+            dialler,
+            usage: Usage::default(),
+            holds: Holds::new(HOLD_LIMIT),
+            lanes: Mutex::default(),
+        });
+        let sessions = Arc::clone(&shared);
+        let server = Server::start(bound, move |app| session(Arc::clone(&sessions), app));
+        Ok(Self { shared, server, addr })
+    }
+
+    /// The address that it listens on, with the port that the system chose if 0 was asked for.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How much it was used.
+    pub fn stats(&self) -> Stats {
+        self.shared.usage.stats()
+    }
+
+    /// Takes no more connections; the open ones go on.
+    pub fn refuse(&self) {
+        self.server.refuse();
+    }
+
+    /// Closes the listener and all connections, and waits until they are gone.
+    pub async fn close(&self) {
+        self.server.close().await;
+    }
+}
+
+/// Reply codes of RFC 1928 §6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Reply {
+    Succeeded = 0,
+    Failure = 1,
+    NotAllowed = 2,
+    HostUnreachable = 4,
+    Refused = 5,
+    UnknownCommand = 7,
+    UnknownAddressType = 8,
+}
+
+impl Reply {
+    /// What an application is told of a dial that failed.
+    fn to(error: &DialError) -> Self {
+        match error {
+            DialError::PortNotExported(_) | DialError::Failed => Self::Refused,
+            DialError::KeyMissing | DialError::KeyRefused => Self::NotAllowed,
+            DialError::NotReady | DialError::NotPublished | DialError::Gone | DialError::TimedOut => {
+                Self::HostUnreachable
+            }
+            DialError::Malformed | DialError::Code(_) | DialError::Broken(_) => Self::Failure,
+        }
+    }
+
+    /// With an address of no meaning, as tor gives.
+    fn bytes(self) -> [u8; 10] {
+        [5, self as u8, 0, 1, 0, 0, 0, 0, 0, 0]
+    }
+}
+
+async fn session(shared: Arc<Shared>, mut app: Stream) {
+    let _open = shared.usage.begin();
+    keep_alive(&app);
+    // Boxed, so that what it takes to connect is given back once connected.
+    let Some((connected, ride)) = Box::pin(serve(&shared, &mut app)).await else { return };
+    let connected = match connected {
+        Ok(connected) => connected,
+        Err(Uncertain) => return app.abort(),
+    };
+    let traffic = Arc::clone(&shared.usage.traffic);
+    traffic.count_up(connected.sent_early + connected.unsent.len());
+    let rule = OnNearEnd::Hold(Arc::clone(&shared.holds));
+    relay::run(app, connected.stream, connected.unsent, rule, ride.meter(traffic)).await;
+}
+
+/// The application sent bytes ahead of our reply and they may have left: it must see a failure, not a refusal that invites a retry.
+struct Uncertain;
+
+/// Handshake and dial. `None` once the application has been told no, or is gone.
+async fn serve(
+    shared: &Shared,
+    app: &mut Stream,
+) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride)> {
+    let request = timeout(HANDSHAKE, handshake(app)).await.ok()?;
+    let (host, port) = match request {
+        Ok(request) => request,
+        Err(Refusal::Reply(reply)) => return refuse(app, reply).await,
+        Err(Refusal::Silent) => return None,
+    };
+    let address = shared.remotes.borrow().resolve(&host);
+    let Some(address) = address else {
+        // Names of hosts that people look for are nobody's business: at debug only.
+        debug!(%host, "not a remote: refused");
+        return refuse(app, Reply::NotAllowed).await;
+    };
+    let ride = shared.lanes(&address).pick();
+    let group = ride.group();
+    match shared.dialler.connect(&address, port, &group, Early::of(app)).await {
+        Ok(connected) => {
+            app.write_all(&Reply::Succeeded.bytes()).await.ok()?;
+            Some((Ok(connected), ride))
+        }
+        Err(ConnectError::Dial(error)) => refuse(app, Reply::to(&error)).await,
+        Err(ConnectError::Uncertain(_)) => Some((Err(Uncertain), ride)),
+        Err(ConnectError::AppGone) => None,
+    }
+}
+
+impl Shared {
+    fn lanes(&self, address: &OnionAddress) -> Arc<Lanes> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(*address).or_insert_with(|| Arc::new(Lanes::new("socks"))))
+    }
+}
+
+async fn refuse<T>(app: &mut Stream, reply: Reply) -> Option<T> {
+    let _ = timeout(HANDSHAKE, async {
+        app.write_all(&reply.bytes()).await?;
+        app.shutdown().await
+    })
+    .await;
+    None
+}
+
+/// Why a handshake leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The application is told.
+    Reply(Reply),
+    /// It is gone, or does not speak SOCKS5.
+    Silent,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(_: io::Error) -> Self {
+        Self::Silent
+    }
+}
+
+/// Reads greeting and request, and not a byte more.
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(app: &mut S) -> Result<(String, Port), Refusal> {
+    let [version, count] = take(app).await?;
+    if version != 5 {
+        return Err(Refusal::Silent);
+    }
+    let mut methods = vec![0; usize::from(count)];
+    app.read_exact(&mut methods).await?;
+    if !methods.contains(&0) {
+        // No acceptable method (§3).
+        app.write_all(&[5, 0xff]).await?;
+        return Err(Refusal::Silent);
+    }
+    app.write_all(&[5, 0]).await?;
+
+    let [version, command, reserved, kind] = take(app).await?;
+    if version != 5 || reserved != 0 {
+        return Err(Refusal::Reply(Reply::Failure));
+    }
+    // The address is read whole even if it will be refused: bytes left unread would turn our reply into a reset.
+    let host = match kind {
+        1 => take::<4, _>(app).await.map(|_| None)?,
+        4 => take::<16, _>(app).await.map(|_| None)?,
+        3 => {
+            let [len] = take(app).await?;
+            let mut host = vec![0; usize::from(len)];
+            app.read_exact(&mut host).await?;
+            String::from_utf8(host).ok()
+        }
+        _ => return Err(Refusal::Reply(Reply::UnknownAddressType)),
+    };
+    let port = Port::new(u16::from_be_bytes(take(app).await?));
+    if command != 1 {
+        return Err(Refusal::Reply(Reply::UnknownCommand));
+    }
+    // An IP address is never a remote; neither is port 0 one of its ports.
+    host.zip(port).ok_or(Refusal::Reply(Reply::NotAllowed))
+}
+
+async fn take<const N: usize, S: AsyncRead + Unpin>(app: &mut S) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    app.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What forwarding needs of Unix: sockets in the file system, and the words for a low port.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::listen::{BACKLOG, Bound, ListenError};
+use crate::engine::GateAddr;
+use crate::engine::stream::{Listener, Stream};
+use crate::model::address::ListenAddr;
+
+/// The path of a listening socket; removed on drop, unless another file has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.inode) {
+            // Where it can't be removed, the next start finds it stale and replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens on a Unix socket of mode 0600. A stale one of ours is replaced; nothing else is.
+pub(super) fn open_unix(path: &Path) -> Result<Bound, ListenError> {
+    let addr = ListenAddr::Unix(path.to_owned());
+    clear(path)?;
+    bind(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ListenError::NoDirectory(path.to_owned()),
+        _ => ListenError::from_io(&addr, &error),
+    })
+}
+
+fn clear(path: &Path) -> Result<(), ListenError> {
+    let addr = || ListenAddr::Unix(path.to_owned());
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ListenError::from_io(&addr(), &error)),
+    };
+    if !meta.file_type().is_socket() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(ListenError::PathExists(path.to_owned()));
+    }
+    match try_connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| ListenError::from_io(&addr(), &error))
+        }
+        // Somebody accepts there, or is too busy to: not ours to replace.
+        _ => Err(ListenError::InUse { addr: addr(), by: None }),
+    }
+}
+
+fn try_connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Never wait behind a full backlog.
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
+}
+
+fn bind(path: &Path) -> io::Result<Bound> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let meta = fs::symlink_metadata(path)?;
+    let file = SocketFile { path: path.to_owned(), inode: (meta.dev(), meta.ino()) };
+    // Before it listens nobody can connect, so no one slips in ahead of the mode.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from_std(socket.into())?;
+    Ok(Bound { listener: Listener::Unix(listener), _file: Some(file) })
+}
+
+/// Opens a gate's socket in the run directory and tells how tor, whose working directory that is, calls it.
+pub(super) async fn open_gate(run_dir: &Path, name: &str) -> Result<(Bound, GateAddr), ListenError> {
+    let bound = open_unix(&run_dir.join(name))?;
+    Ok((bound, GateAddr::Unix(PathBuf::from(name))))
+}
+
+/// Whether a connection to a gate may pass. The socket's mode and directory have kept others out.
+pub(super) async fn admit(_stream: &Stream, _tor: Option<u32>) -> bool {
+    true
+}
+
+/// Connects to a backend's Unix socket.
+pub(super) async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    UnixStream::connect(path).await.map(Stream::Unix)
+}
+
+/// What to do about a port below 1024.
+pub(super) fn low_port_hint(port: u16) -> String {
+    if cfg!(target_os = "macos") {
+        return format!("choose a port from 1024 on, or listen on 0.0.0.0:{port}, which macOS allows");
+    }
+    "choose a port from 1024 on, or allow low ports: `sudo setcap cap_net_bind_service=+ep <ormesh>`, or \
+     AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit"
+        .to_owned()
+}

@@ -1,0 +1,49 @@
+//! Tests of `warm`: what is asked of whom.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::engine::DialError;
+use crate::forward::testing::{Act, Keys, NOW, Script, onion, soon};
+
+#[tokio::test(start_paused = true)]
+async fn an_ormesh_peer_gets_a_circuit_that_counts_as_warm() {
+    let (engine, mut peers) = Script::new([], Act::Accept(NOW));
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()));
+    tokio::spawn(async move {
+        let mut peer = peers.recv().await.unwrap();
+        assert_eq!(peer.port, Port::RESPONDER);
+        while peer.stream.read_u8().await.unwrap() != b'\n' {}
+        peer.stream.write_all(b"{\"ormesh\":1,\"echo\":\"ormesh\"}\n").await.unwrap();
+    });
+
+    let warmed = soon(warm(&dialler, &onion(), "g", Peer::Ormesh)).await.unwrap();
+
+    assert!(matches!(warmed, Warmed::Circuit { .. }));
+    assert!(dialler.is_warm(&onion(), "g"));
+    assert_eq!(dialler.health(&onion()).is_reachable(), Some(true));
+    assert_eq!(*engine.fetched.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_plain_tor_peer_is_not_dialled() {
+    let (engine, _peers) = Script::new([], Act::Accept(NOW));
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()));
+
+    assert_eq!(warm(&dialler, &onion(), "g", Peer::PlainTor).await.unwrap(), Warmed::Descriptor);
+
+    assert_eq!((engine.dials().len(), *engine.fetched.lock().unwrap()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_refuses_is_remembered_as_such() {
+    let (engine, _peers) = Script::new([], Act::Fail(NOW, DialError::KeyRefused));
+    let dialler = Dialler::new(engine, Arc::new(Keys::default()));
+
+    let error = soon(warm(&dialler, &onion(), "g", Peer::Ormesh)).await.unwrap_err();
+
+    assert!(matches!(error, WarmError::Connect(ConnectError::Dial(DialError::KeyRefused))));
+    assert_eq!(dialler.health(&onion()).trouble(), Some(&DialError::KeyRefused));
+}

@@ -1,0 +1,51 @@
+//! What forwarding needs of Windows: loopback ports as gates, with a check that the peer is our tor.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use listeners::Protocol;
+
+use super::listen::{self, Bound, ListenError};
+use crate::engine::GateAddr;
+use crate::engine::stream::Stream;
+use crate::model::address::ListenAddr;
+
+/// Unix sockets in the file system are not used here.
+#[derive(Debug)]
+pub(super) enum SocketFile {}
+
+pub(super) fn open_unix(path: &Path) -> Result<Bound, ListenError> {
+    Err(ListenError::Unsupported { addr: ListenAddr::Unix(path.to_owned()) })
+}
+
+/// Opens a gate on a loopback port of the system's choice.
+pub(super) async fn open_gate(_run_dir: &Path, _name: &str) -> Result<(Bound, GateAddr), ListenError> {
+    let addr = ListenAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let bound = listen::open(&addr).await?;
+    let port = bound.tcp_addr().map(|addr| addr.port());
+    let port = port.ok_or(ListenError::Other { addr, why: "it has no port".to_owned() })?;
+    Ok((bound, GateAddr::Tcp(port)))
+}
+
+/// Whether a connection to a gate comes from our tor: the owner of the peer's socket is looked up.
+pub(super) async fn admit(stream: &Stream, tor: Option<u32>) -> bool {
+    let (Stream::Tcp(stream), Some(tor)) = (stream, tor) else { return false };
+    let Ok(peer) = stream.peer_addr() else { return false };
+    let owner = tokio::task::spawn_blocking(move || {
+        let all = listeners::get_all().ok()?;
+        let found = all.iter().find(|l| l.protocol == Protocol::TCP && l.socket == peer)?;
+        Some(found.process.pid)
+    });
+    matches!(owner.await, Ok(Some(pid)) if pid == tor)
+}
+
+pub(super) async fn connect_unix(_path: &Path) -> io::Result<Stream> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
+}
+
+/// What to do about a port that the system keeps for itself.
+pub(super) fn low_port_hint(_port: u16) -> String {
+    "choose another port: Windows keeps some for itself (`netsh interface ipv4 show excludedportrange tcp`)"
+        .to_owned()
+}

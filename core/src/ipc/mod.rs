@@ -1,0 +1,241 @@
+//! Room 7, ipc: what shells and the agent say to each other. Frames of JSON over a private local socket.
+//!
+//! A connection carries a [`Hello`] each way, then one [`Request`] and its [`Response`]. After [`Request::Watch`] a [`Response::Status`]
+//! follows at each change; after [`Response::Connected`] the connection is the remote's byte stream.
+
+pub mod client;
+pub mod frame;
+pub mod server;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+pub mod transport;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::model::address::Port;
+use crate::model::day::Day;
+use crate::model::edit::Edit;
+use crate::model::keys::ClientPublicKey;
+use crate::model::name::{ClientName, RemoteName};
+use crate::model::onion::OnionAddress;
+use crate::model::problem::Problem;
+use crate::model::status::Status;
+use crate::model::store_kind::StoreKind;
+
+/// The version of this protocol. Two ends of different versions say so and part.
+pub const PROTOCOL: u32 = 1;
+
+/// The first frame of either end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The version of ormesh that speaks.
+    pub version: String,
+}
+
+impl Hello {
+    /// What this build says.
+    pub fn ours() -> Self {
+        Self { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+/// A text that holds a secret and must cross: an invite. Zeroized, never printed by `Debug`.
+pub struct Confidential(Zeroizing<String>);
+
+impl Confidential {
+    /// Takes the text over.
+    pub fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one place that it was made for.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Confidential {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Confidential {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+/// The forms in which an invite can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InviteFormat {
+    /// `ormesh1…`.
+    Ormesh,
+    /// A line for tor's `ClientOnionAuthDir`: `<56 characters>:descriptor:x25519:<base32>`.
+    AuthPrivate,
+}
+
+/// What a shell asks of a host. Most of it can be answered with no agent running, by the same code (`agent::commands`).
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The whole state, once. Answer: `Status`.
+    Status,
+    /// The whole state now and at each change. Answers: `Status`, again and again. Agent only.
+    Watch,
+    /// A change that touches no secret. Answer: `Done`.
+    Edit(Edit),
+    /// Makes a client's keys, or takes its public key from a request. Answer: `Invite`. While the client is only invited, the same
+    /// again gives the same invite.
+    AddClient {
+        /// What to call it.
+        name: ClientName,
+        /// The ports granted; all when none.
+        ports: Option<BTreeSet<Port>>,
+        /// Its last day.
+        expires: Option<Day>,
+        /// The public key of a join request.
+        request: Option<ClientPublicKey>,
+    },
+    /// The invite of a client that has not connected yet. Answer: `Invite`.
+    ClientToken {
+        /// Which.
+        name: ClientName,
+        /// How to write it.
+        format: InviteFormat,
+    },
+    /// New keys and so a new address. Answer: `Invite`.
+    RotateClient {
+        /// Which.
+        name: ClientName,
+        /// The public key of a join request.
+        request: Option<ClientPublicKey>,
+    },
+    /// Revokes a client. Answered once it is out. Answer: `Done`.
+    DeleteClient {
+        /// Which.
+        name: ClientName,
+    },
+    /// Makes a key for a host that will be added, and a public request for it; the same again gives the same. Answer: `JoinRequest`.
+    RequestRemote {
+        /// What the remote will be called.
+        name: RemoteName,
+    },
+    /// Adds a remote from an invite. Answer: `Done`.
+    AddRemote {
+        /// What to call it.
+        name: RemoteName,
+        /// The invite, in any of the forms that are known.
+        invite: Confidential,
+        /// Whether it takes the place of one of the same name.
+        replace: bool,
+    },
+    /// Our key for a remote as a line for tor's `ClientOnionAuthDir`. Answer: `Invite`.
+    ExportRemote {
+        /// Which.
+        name: RemoteName,
+    },
+    /// Removes a remote, its imports and its key; or a request that waits. Answer: `Done`.
+    DeleteRemote {
+        /// Which.
+        name: RemoteName,
+    },
+    /// Asks a remote how it is. Answer: `Pong`. Agent only.
+    Ping {
+        /// Which.
+        remote: RemoteName,
+        /// Also whether this port can be reached.
+        port: Option<Port>,
+    },
+    /// Turns this connection into the remote's byte stream. Answer: `Connected`, then bytes. Agent only.
+    Connect {
+        /// Which.
+        remote: RemoteName,
+        /// Its virtual port.
+        port: Port,
+    },
+    /// How the secret store is. Answer: `Secrets`.
+    SecretsStatus,
+    /// Moves all secrets to another store. Answer: `Done`.
+    MigrateSecrets {
+        /// Where to.
+        to: StoreKind,
+    },
+    /// Erases what an interrupted change left in the store. Answer: `Done`.
+    PruneSecrets,
+    /// Closes listeners and sessions and stops tor, until `Resume` or the agent's end. Answer: `Done`. Agent only.
+    Pause,
+    /// Ends a pause. Answer: `Done`. Agent only.
+    Resume,
+    /// Ends the agent in order. Answer: `Done`, before it ends. Agent only.
+    Stop,
+}
+
+/// What comes back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// It was done. Notes are lines for stderr: warnings and what follows from it.
+    Done {
+        /// One sentence each.
+        notes: Vec<String>,
+    },
+    /// An invite, or a line of key material.
+    Invite {
+        /// The text.
+        text: Confidential,
+        /// One sentence each, for stderr.
+        notes: Vec<String>,
+    },
+    /// A public join request.
+    JoinRequest {
+        /// `ormeshreq1…`.
+        text: String,
+    },
+    /// The whole state.
+    Status(Box<Status>),
+    /// A remote answered.
+    Pong(Pong),
+    /// How the store is.
+    Secrets(SecretsStatus),
+    /// Bytes follow.
+    Connected,
+    /// It could not be done; nothing was changed.
+    Refused(Problem),
+}
+
+/// A remote's answer to a ping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// Its address.
+    pub address: OnionAddress,
+    /// Time until the connection stood, in milliseconds.
+    pub connect: u64,
+    /// Round trip through that connection, in milliseconds; none where the host does not run ormesh.
+    pub round_trip: Option<u64>,
+    /// The ports granted and whether each accepts connections there, as the host says.
+    pub ports: Vec<(Port, bool)>,
+}
+
+/// How the secret store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretsStatus {
+    /// The store in use; none before the first secret.
+    pub store: Option<StoreKind>,
+    /// Whether it can be read and written now.
+    pub usable: Result<(), Problem>,
+    /// How many secrets the configuration needs, and how many of these the store has.
+    pub needed: u32,
+    /// See `needed`.
+    pub found: u32,
+    /// Secrets whose change was interrupted and will be settled.
+    pub in_doubt: u32,
+    /// Where they lie, in words: a directory, or the keyring's entry names.
+    pub place: String,
+}

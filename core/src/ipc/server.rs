@@ -1,0 +1,52 @@
+//! The agent's end of the protocol: greets, reads one request, and hands it with a place to answer to whoever serves.
+
+use std::io;
+use std::time::Duration;
+
+use super::frame::{self, MAX_REQUEST};
+use super::transport::Connection;
+use super::{Hello, PROTOCOL, Request, Response};
+
+/// How long a connection may stay silent before it has asked. A thousand idle ones must not stay.
+const ASK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A connection that has asked and waits for the answer.
+pub struct Asker(Connection);
+
+impl Asker {
+    /// Greets a connection and reads what it asks; none when it went away or speaks another version (which it was told).
+    pub async fn greet(mut connection: Connection) -> io::Result<Option<(Request, Self)>> {
+        let asked = async {
+            let hello: Option<Hello> = frame::read(&mut connection, MAX_REQUEST).await?;
+            let Some(hello) = hello else { return Ok(None) };
+            frame::write(&mut connection, &Hello::ours()).await?;
+            if hello.protocol != PROTOCOL {
+                return Ok(None);
+            }
+            frame::read(&mut connection, MAX_REQUEST).await
+        };
+        match tokio::time::timeout(ASK_DEADLINE, asked).await {
+            Ok(Ok(Some(request))) => Ok(Some((request, Self(connection)))),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Answers. Can be called again for a watch.
+    pub async fn answer(&mut self, response: &Response) -> io::Result<()> {
+        frame::write(&mut self.0, response).await
+    }
+
+    /// Waits until the other end goes away; it has nothing more to say. Cancel-safe.
+    pub async fn gone(&mut self) {
+        use tokio::io::AsyncReadExt as _;
+        let mut byte = [0];
+        let _ = self.0.read(&mut byte).await;
+    }
+
+    /// The connection itself, after [`Response::Connected`].
+    pub fn into_stream(self) -> Connection {
+        self.0
+    }
+}

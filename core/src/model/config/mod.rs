@@ -1,0 +1,203 @@
+//! The configuration: what the user wants, without a single secret in it. Its text form is in `text`, changes are in [`super::edit`].
+
+mod raw;
+pub mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{ListenAddr, Port, Target};
+use super::day::Day;
+use super::keys::ClientPublicKey;
+use super::name::{ClientName, RemoteName};
+use super::onion::OnionAddress;
+use super::store_kind::StoreKind;
+
+/// The version of the file's format, its key `version`. A later one is refused, an earlier one migrated.
+pub const VERSION: i64 = 1;
+/// The most exports a host can have.
+pub const MAX_EXPORTS: usize = 1_000;
+/// The most clients a host can have: each is an onion service, and tor publishes them one by one.
+pub const MAX_CLIENTS: usize = 100;
+/// The agent's SOCKS address when none is set.
+pub const DEFAULT_SOCKS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9250);
+
+/// Everything that the file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Keeps this configuration's secrets apart from those of another one of the same user.
+    pub instance: InstanceId,
+    /// Settings of the agent.
+    pub agent: AgentSettings,
+    /// What this host offers: virtual port → target.
+    pub exports: BTreeMap<Port, Export>,
+    /// Who may reach it.
+    pub clients: BTreeMap<ClientName, Client>,
+    /// The hosts that this one imports from.
+    pub remotes: BTreeMap<RemoteName, Remote>,
+    /// Join requests made here that no invite has answered yet.
+    pub requests: BTreeMap<RemoteName, ClientPublicKey>,
+}
+
+impl Config {
+    /// An empty configuration.
+    pub fn new(instance: InstanceId) -> Self {
+        Self {
+            instance,
+            agent: AgentSettings::default(),
+            exports: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// The virtual ports that a client may reach: what is exported, less what it was not granted.
+    pub fn granted_ports(&self, client: &Client) -> BTreeSet<Port> {
+        let granted = |port: &&Port| client.ports.as_ref().is_none_or(|ports| ports.contains(port));
+        self.exports.keys().filter(granted).copied().collect()
+    }
+
+    /// All imports, with the remote that each belongs to.
+    pub fn imports(&self) -> impl Iterator<Item = (&ListenAddr, &RemoteName, &Remote, &Import)> {
+        self.remotes.iter().flat_map(|(name, remote)| {
+            remote.imports.iter().map(move |(listen, import)| (listen, name, remote, import))
+        })
+    }
+}
+
+/// Settings of the agent, under `[agent]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSettings {
+    /// Where the agent's SOCKS server listens; none when it is off.
+    pub socks_addr: Option<SocketAddr>,
+    /// The tor binary, instead of the one that is found.
+    pub tor_path: Option<PathBuf>,
+    /// The secret store; chosen at first use.
+    pub secrets: Option<StoreKind>,
+    /// The most sessions that one client can have open at once.
+    pub max_sessions: u16,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        Self { socks_addr: Some(DEFAULT_SOCKS), tor_path: None, secrets: None, max_sessions: 512 }
+    }
+}
+
+/// One exported port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Where its connections go.
+    pub target: Target,
+    /// Whether the target may be another host.
+    pub allow_lan: bool,
+}
+
+/// One client: an onion service of its own, restricted to its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The address of its service.
+    pub address: OnionAddress,
+    /// The client's public key.
+    pub key: ClientPublicKey,
+    /// The virtual ports that it may reach; all that are exported when none.
+    pub ports: Option<BTreeSet<Port>>,
+    /// The last day of its access.
+    pub expires: Option<Day>,
+    /// Whether the client made the key itself (`client add --request`), so that no private half was ever here.
+    pub requested: bool,
+}
+
+/// One host that we import from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// The service that it runs for us.
+    pub address: OnionAddress,
+    /// The public half of our key for it.
+    pub key: ClientPublicKey,
+    /// The last day of our access, as the invite said.
+    pub expires: Option<Day>,
+    /// The ports that the invite named; they are a help, not a limit.
+    pub ports: BTreeSet<Port>,
+    /// Whether its other end is known to be some other program than ormesh, so that nothing but an import's bytes is ever sent to it.
+    pub plain_tor: bool,
+    /// Where we listen → what it leads to.
+    pub imports: BTreeMap<ListenAddr, Import>,
+}
+
+/// One imported port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The remote's virtual port.
+    pub remote_port: Port,
+    /// What becomes of an application's half-close.
+    pub half_close: HalfClose,
+}
+
+/// What an import does when the application has said all it will say (a FIN). A Tor stream ends both ways at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HalfClose {
+    /// Keep it until the reply has come: for protocols in which the client closes first.
+    #[default]
+    Hold,
+    /// Pass it on at once, which ends the connection.
+    Pass,
+}
+
+/// Why a text is not an instance id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an instance id is 16 characters of a-z and 2-7")]
+pub struct InstanceIdError;
+
+/// A random id, 16 characters of base32 (80 bits).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceId(String);
+
+impl InstanceId {
+    /// From ten random bytes.
+    pub fn from_random(bytes: [u8; 10]) -> Self {
+        Self(data_encoding::BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = InstanceIdError;
+    fn from_str(text: &str) -> Result<Self, InstanceIdError> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for InstanceId {
+    type Error = InstanceIdError;
+    fn try_from(text: String) -> Result<Self, InstanceIdError> {
+        let good =
+            text.len() == 16 && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
+        if good { Ok(Self(text)) } else { Err(InstanceIdError) }
+    }
+}
+
+impl From<InstanceId> for String {
+    fn from(id: InstanceId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

@@ -1,0 +1,375 @@
+//! The configuration's text form, TOML: read strictly with line and column, written back with the user's comments kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+
+use super::{
+    Client, Config, DEFAULT_SOCKS, Export, HalfClose, Import, InstanceId, MAX_CLIENTS, MAX_EXPORTS, Remote,
+    VERSION, raw,
+};
+use crate::model::address::{ListenAddr, Port};
+
+/// Why a text is not a configuration, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct TextError {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl TextError {
+    fn at(text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
+        let before = text.get(..span.map_or(0, |span| span.start)).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
+            message: message.into(),
+        }
+    }
+}
+
+/// Reads `agent.socks-addr`: an address, or `off`.
+pub fn parse_socks(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    match text.parse::<ListenAddr>() {
+        Ok(ListenAddr::Tcp(addr)) => Ok(Some(addr)),
+        Ok(ListenAddr::Unix(_)) => Err(format!("the SOCKS address is ADDRESS:PORT or off, not {text:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads a configuration. An empty text is an empty configuration, which gets `fresh` as its instance id.
+///
+/// Errors: syntax, unknown keys, wrong types, values out of range, and entries that exclude each other; each with its place.
+pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
+    let file: raw::File = toml::from_str(text)
+        .map_err(|error| TextError::at(text, error.span(), first_line(error.message())))?;
+    if let Some(version) = &file.version
+        && *version.get_ref() != VERSION
+    {
+        let found = version.get_ref();
+        let why =
+            format!("this is version {found} of the configuration; this ormesh knows version {VERSION}");
+        return Err(TextError::at(text, Some(version.span()), why));
+    }
+    let mut config = Config::new(file.instance.unwrap_or_else(|| fresh.clone()));
+    config.agent = file.agent.into();
+
+    for entry in file.export {
+        let error = |why: String| TextError::at(text, Some(entry.span()), why);
+        let raw::Export { target, port, allow_lan } = entry.get_ref();
+        let port = port.or(target.port()).ok_or_else(|| error(format!("{target} needs a port")))?;
+        check_export(&config, port, target, *allow_lan).map_err(error)?;
+        config.exports.insert(port, Export { target: target.clone(), allow_lan: *allow_lan });
+    }
+    for (name, entry) in file.client {
+        let error = |why: String| TextError::at(text, Some(entry.span()), why);
+        let raw::Client { address, key, ports, expires, requested } = entry.get_ref();
+        if config.clients.len() >= MAX_CLIENTS {
+            return Err(error(format!("there can be at most {MAX_CLIENTS} clients")));
+        }
+        if let Some((other, _)) = config.clients.iter().find(|(_, c)| c.address == *address || c.key == *key)
+        {
+            return Err(error(format!("client {name} has the address or the key of client {other}")));
+        }
+        let client = Client {
+            address: *address,
+            key: *key,
+            ports: ports.clone(),
+            expires: *expires,
+            requested: *requested,
+        };
+        config.clients.insert(name, client);
+    }
+    for (name, entry) in file.remote {
+        let span = entry.span();
+        let raw = entry.into_inner();
+        if let Some((other, _)) = config.remotes.iter().find(|(_, r)| r.address == raw.address) {
+            let why = format!("remote {name} has the address of remote {other}");
+            return Err(TextError::at(text, Some(span), why));
+        }
+        let mut remote = Remote {
+            address: raw.address,
+            key: raw.key,
+            expires: raw.expires,
+            ports: raw.ports,
+            plain_tor: raw.plain_tor,
+            imports: BTreeMap::new(),
+        };
+        for entry in raw.import {
+            let error = |why: String| TextError::at(text, Some(entry.span()), why);
+            let import = entry.get_ref();
+            if remote.imports.contains_key(&import.listen) {
+                return Err(error(format!("{} is imported to twice", import.listen)));
+            }
+            check_listen(&config, &import.listen).map_err(error)?;
+            let Import { remote_port, half_close } =
+                Import { remote_port: import.remote_port, half_close: import.half_close };
+            remote.imports.insert(import.listen.clone(), Import { remote_port, half_close });
+        }
+        config.remotes.insert(name, remote);
+    }
+    for (name, entry) in file.request {
+        config.requests.insert(name, entry.get_ref().key);
+    }
+    Ok(config)
+}
+
+/// The rules that a new export meets, apart from its own types.
+pub(in crate::model) fn check_export(
+    config: &Config,
+    port: Port,
+    target: &crate::model::address::Target,
+    allow_lan: bool,
+) -> Result<(), String> {
+    if port == Port::RESPONDER {
+        return Err("port 1 is answered by ormesh itself and can't be exported".into());
+    }
+    if !target.is_local() && !allow_lan {
+        return Err(format!("{target} is not on this host, and it was not allowed to leave it (allow-lan)"));
+    }
+    if let Some(export) = config.exports.get(&port) {
+        return Err(format!("port {port} is exported already, as {}", export.target));
+    }
+    if config.exports.len() >= MAX_EXPORTS {
+        return Err(format!("there can be at most {MAX_EXPORTS} exports"));
+    }
+    Ok(())
+}
+
+/// The rules that a new listening address meets.
+pub(in crate::model) fn check_listen(config: &Config, listen: &ListenAddr) -> Result<(), String> {
+    if let Some((_, remote, _, import)) = config.imports().find(|(other, ..)| *other == listen) {
+        return Err(format!("{listen} is taken by the import of port {} of {remote}", import.remote_port));
+    }
+    if let (ListenAddr::Tcp(addr), Some(socks)) = (listen, config.agent.socks_addr)
+        && *addr == socks
+    {
+        return Err(format!("{listen} is the agent's SOCKS address"));
+    }
+    Ok(())
+}
+
+/// Serde's messages may go over several lines; the first one says it.
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Writes a configuration into a document so that it reads as `config`, touching only what differs.
+///
+/// Comments and the order of what stays are kept. The caller parses the result again before it is used.
+pub fn write(document: &mut DocumentMut, config: &Config) {
+    let root = document.as_table_mut();
+    if !root.contains_key("version") {
+        set(root, "version", Some(VERSION.into()));
+    }
+    set(root, "instance", Some(config.instance.as_str().into()));
+
+    let agent = &config.agent;
+    let default = super::AgentSettings::default();
+    let socks = match agent.socks_addr {
+        Some(addr) if addr == DEFAULT_SOCKS => None,
+        Some(addr) => Some(addr.to_string().into()),
+        None => Some("off".into()),
+    };
+    let entries = [
+        ("socks-addr", socks),
+        ("tor-path", agent.tor_path.as_ref().map(|path| path.display().to_string().into())),
+        ("secrets", agent.secrets.map(|kind| kind.to_string().into())),
+        (
+            "max-sessions",
+            (agent.max_sessions != default.max_sessions).then(|| i64::from(agent.max_sessions).into()),
+        ),
+    ];
+    if root.contains_key("agent") || entries.iter().any(|(_, value)| value.is_some()) {
+        let agent = child(root, "agent", false);
+        for (key, value) in entries {
+            // A default that the user wrote out stays written out.
+            if value.is_some() || !is_default(key, agent.get(key)) {
+                set(agent, key, value);
+            }
+        }
+    }
+
+    write_exports(root, config);
+    write_map(root, "client", &config.clients, |table, client| {
+        set_text(table, "address", &client.address);
+        set_text(table, "key", &client.key);
+        set(table, "ports", client.ports.as_ref().map(ports));
+        set(table, "expires", client.expires.map(|day| day.to_string().into()));
+        set(table, "requested", client.requested.then(|| true.into()));
+    });
+    write_map(root, "remote", &config.remotes, |table, remote| {
+        set_text(table, "address", &remote.address);
+        set_text(table, "key", &remote.key);
+        set(table, "expires", remote.expires.map(|day| day.to_string().into()));
+        set(table, "ports", (!remote.ports.is_empty()).then(|| ports(&remote.ports)));
+        set(table, "plain-tor", remote.plain_tor.then(|| true.into()));
+        write_imports(table, remote);
+    });
+    write_map(root, "request", &config.requests, |table, key| {
+        set_text(table, "key", key);
+    });
+}
+
+fn is_default(key: &str, item: Option<&Item>) -> bool {
+    let text = item.and_then(Item::as_str);
+    match key {
+        "socks-addr" => text.is_some_and(|text| parse_socks(text) == Ok(Some(DEFAULT_SOCKS))),
+        "max-sessions" => {
+            item.and_then(Item::as_integer) == Some(super::AgentSettings::default().max_sessions.into())
+        }
+        _ => false,
+    }
+}
+
+fn write_exports(root: &mut Table, config: &Config) {
+    let port_of = |table: &Table| -> Option<Port> {
+        let target = table.get("target")?.as_str()?.parse::<crate::model::address::Target>().ok()?;
+        let given = table.get("port").and_then(Item::as_integer);
+        given.map_or(target.port(), |port| Port::try_from(port).ok())
+    };
+    let wanted = config.exports.iter().map(|(port, export)| (*port, export)).collect();
+    write_list(root, "export", wanted, port_of, |table, port, export| {
+        set_text(table, "target", &export.target);
+        let differs = export.target.port() != Some(*port);
+        set(table, "port", (differs || table.contains_key("port")).then(|| i64::from(port.get()).into()));
+        set(table, "allow-lan", export.allow_lan.then(|| true.into()));
+    });
+}
+
+fn write_imports(remote_table: &mut Table, remote: &Remote) {
+    let listen_of = |table: &Table| table.get("listen")?.as_str()?.parse::<ListenAddr>().ok();
+    let wanted = remote.imports.iter().map(|(listen, import)| (listen.clone(), import)).collect();
+    write_list(remote_table, "import", wanted, listen_of, |table, listen, import| {
+        set(table, "remote-port", Some(i64::from(import.remote_port.get()).into()));
+        set_text(table, "listen", listen);
+        let half_close = match import.half_close {
+            HalfClose::Hold => table.contains_key("half-close").then_some("hold"),
+            HalfClose::Pass => Some("pass"),
+        };
+        set(table, "half-close", half_close.map(Into::into));
+    });
+}
+
+/// Makes a map of tables hold exactly `wanted`.
+fn write_map<K: ToString + Ord, V>(
+    root: &mut Table,
+    key: &str,
+    wanted: &BTreeMap<K, V>,
+    mut fill: impl FnMut(&mut Table, &V),
+) {
+    if wanted.is_empty() && !root.contains_key(key) {
+        return;
+    }
+    let names: BTreeSet<String> = wanted.keys().map(K::to_string).collect();
+    let map = child(root, key, true);
+    map.retain(|name, _| names.contains(name));
+    for (name, entry) in wanted {
+        fill(child(map, &name.to_string(), false), entry);
+    }
+    if wanted.is_empty() {
+        root.remove(key);
+    }
+}
+
+/// Makes an array of tables hold exactly `wanted`, each found again by `key_of`.
+fn write_list<K: Ord, V>(
+    parent: &mut Table,
+    key: &str,
+    wanted: BTreeMap<K, V>,
+    key_of: impl Fn(&Table) -> Option<K>,
+    mut fill: impl FnMut(&mut Table, &K, &V),
+) {
+    // Inline forms (`export = [{ … }]`) become the ordinary form once they are touched.
+    if let Some(inline) = parent.get(key).and_then(Item::as_array) {
+        let tables =
+            inline.iter().filter_map(Value::as_inline_table).map(|inline| inline.clone().into_table());
+        let tables: ArrayOfTables = tables.collect();
+        parent.insert(key, Item::ArrayOfTables(tables));
+    }
+    if wanted.is_empty() {
+        parent.remove(key);
+        return;
+    }
+    let entry = parent.entry(key).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let Some(list) = entry.as_array_of_tables_mut() else { return };
+    list.retain(|table| key_of(table).is_some_and(|key| wanted.contains_key(&key)));
+    for (key, entry) in &wanted {
+        let at = list.iter().position(|table| key_of(table).as_ref() == Some(key));
+        match at.and_then(|at| list.get_mut(at)) {
+            Some(table) => fill(table, key, entry),
+            None => {
+                let mut table = Table::new();
+                fill(&mut table, key, entry);
+                list.push(table);
+            }
+        }
+    }
+}
+
+/// The table under `key`, made when it is missing; an inline one is opened up.
+fn child<'a>(parent: &'a mut Table, key: &str, implicit: bool) -> &'a mut Table {
+    let item = parent.entry(key).or_insert_with(|| {
+        let mut table = Table::new();
+        table.set_implicit(implicit);
+        Item::Table(table)
+    });
+    if let Some(inline) = item.as_inline_table() {
+        *item = Item::Table(inline.clone().into_table());
+    }
+    if !item.is_table() {
+        *item = Item::Table(Table::new());
+    }
+    item.as_table_mut().expect("it was made a table above")
+}
+
+fn ports(ports: &BTreeSet<Port>) -> Value {
+    Value::Array(ports.iter().map(|port| i64::from(port.get())).collect::<Array>())
+}
+
+/// Sets a text unless the one that is there means the same (`22` for `127.0.0.1:22`).
+fn set_text<T: std::str::FromStr + PartialEq + ToString>(table: &mut Table, key: &str, new: &T) {
+    let old = table.get(key).and_then(Item::as_str).and_then(|text| text.parse().ok());
+    if old.as_ref() != Some(new) {
+        set(table, key, Some(new.to_string().into()));
+    }
+}
+
+/// Sets, changes or removes a value; one that is the same already keeps its decoration.
+fn set(table: &mut Table, key: &str, new: Option<Value>) {
+    let Some(mut new) = new else {
+        table.remove(key);
+        return;
+    };
+    match table.get_mut(key) {
+        Some(Item::Value(old)) if plain(old) == plain(&new) => {}
+        Some(Item::Value(old)) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        _ => {
+            table.insert(key, value(new));
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    let mut value = value.clone();
+    value.decor_mut().clear();
+    match &value {
+        Value::String(text) => format!("{:?}", text.value()),
+        Value::Array(array) => array.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,366 @@
+//! Changes to the configuration: what can be asked for, and the rules under which it is granted. Pure: a new configuration or a refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{ListenAddr, Port, Target};
+use super::config::text::{check_export, check_listen, parse_socks};
+use super::config::{Client, Config, Export, HalfClose, Import, MAX_CLIENTS, Remote};
+use super::day::Day;
+use super::keys::ClientPublicKey;
+use super::name::{ClientName, RemoteName};
+use super::onion::OnionAddress;
+use super::problem::{Problem, ProblemKind};
+use super::store_kind::StoreKind;
+
+/// One change. Keys in it are public ones; the private halves are in the secret store before a change that names them is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "edit")]
+pub enum Edit {
+    /// `export add`.
+    AddExport {
+        /// Where the connections go.
+        target: Target,
+        /// The virtual port; that of the target when none.
+        port: Option<Port>,
+        /// Whether the target may be another host.
+        allow_lan: bool,
+    },
+    /// `export delete`.
+    DeleteExport {
+        /// The virtual port.
+        port: Port,
+    },
+    /// `client add`, its keys made already.
+    AddClient {
+        /// What it is called.
+        name: ClientName,
+        /// Its keys, ports and expiry.
+        client: Client,
+    },
+    /// `client set`: ports and expiry, never keys.
+    SetClient {
+        /// Which.
+        name: ClientName,
+        /// The ports granted from now on; all when the inner one is none. Unchanged when the outer one is none.
+        ports: Option<Option<BTreeSet<Port>>>,
+        /// The last day; never expires when the inner one is none. Unchanged when the outer one is none.
+        expires: Option<Option<Day>>,
+    },
+    /// `client rotate`: new keys and so a new address; ports and expiry stay.
+    RotateClient {
+        /// Which.
+        name: ClientName,
+        /// The new service.
+        address: OnionAddress,
+        /// The new client key.
+        key: ClientPublicKey,
+        /// Whether the client made that key itself.
+        requested: bool,
+    },
+    /// `client delete`.
+    DeleteClient {
+        /// Which.
+        name: ClientName,
+    },
+    /// `remote add`.
+    AddRemote {
+        /// What it is called.
+        name: RemoteName,
+        /// Its address, our public key for it, expiry and ports. Its imports are ignored when it replaces another.
+        remote: Remote,
+        /// Whether it takes the place of one of the same name, whose imports it inherits.
+        replace: bool,
+    },
+    /// `remote delete`, with its imports.
+    DeleteRemote {
+        /// Which.
+        name: RemoteName,
+    },
+    /// `remote request`.
+    AddRequest {
+        /// What the remote will be called.
+        name: RemoteName,
+        /// The public half of the key made for it.
+        key: ClientPublicKey,
+    },
+    /// Gives up a request that is not answered yet.
+    DeleteRequest {
+        /// Which.
+        name: RemoteName,
+    },
+    /// `import add`.
+    AddImport {
+        /// Of which remote.
+        remote: RemoteName,
+        /// Its virtual port.
+        remote_port: Port,
+        /// Where to listen.
+        listen: ListenAddr,
+        /// What becomes of a half-close.
+        half_close: HalfClose,
+    },
+    /// `import delete`.
+    DeleteImport {
+        /// Of which remote; of any when none.
+        remote: Option<RemoteName>,
+        /// Which listening address.
+        listen: ListenAddr,
+    },
+    /// `config set`.
+    Set(Setting),
+}
+
+/// A setting and its new value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "key", content = "value")]
+pub enum Setting {
+    /// `agent.socks-addr`.
+    SocksAddr(Option<std::net::SocketAddr>),
+    /// `agent.tor-path`.
+    TorPath(Option<PathBuf>),
+    /// `agent.secrets`; set by the choice at first use and by `secrets migrate` only.
+    Secrets(StoreKind),
+    /// `agent.max-sessions`.
+    MaxSessions(u16),
+}
+
+impl Setting {
+    /// The keys that `config get` and `config set` know.
+    pub const KEYS: [&str; 4] = ["agent.socks-addr", "agent.tor-path", "agent.secrets", "agent.max-sessions"];
+
+    /// Reads what `config set KEY VALUE` was given.
+    pub fn parse(key: &str, value: &str) -> Result<Self, Problem> {
+        let bad =
+            |why: String| Problem::new(ProblemKind::Usage, format!("{key} can't be set to {value:?}: {why}"));
+        match key {
+            "agent.socks-addr" => parse_socks(value)
+                .map(Self::SocksAddr)
+                .map_err(|why| bad(why).hint("give an address as in 127.0.0.1:9250, or off")),
+            "agent.tor-path" if value.is_empty() => Ok(Self::TorPath(None)),
+            "agent.tor-path" if PathBuf::from(value).is_absolute() => Ok(Self::TorPath(Some(value.into()))),
+            "agent.tor-path" => {
+                Err(bad("the path of a binary is absolute".into())
+                    .hint("give it in full, as in /usr/bin/tor"))
+            }
+            "agent.max-sessions" => {
+                match value.parse::<std::num::NonZeroU16>() {
+                    Ok(number) => Ok(Self::MaxSessions(number.get())),
+                    Err(_) => Err(bad("it is a number from 1 to 65535".into())
+                        .hint("as in 512, which it is by default")),
+                }
+            }
+            "agent.secrets" => Err(bad("secrets are moved, not switched".into())
+                .hint(format!("ormesh secrets migrate --to {value}"))),
+            _ => Err(unknown_key(key)),
+        }
+    }
+
+    /// What `config get KEY` prints.
+    pub fn get(config: &Config, key: &str) -> Result<String, Problem> {
+        let agent = &config.agent;
+        Ok(match key {
+            "agent.socks-addr" => agent.socks_addr.map_or("off".into(), |addr| addr.to_string()),
+            "agent.tor-path" => {
+                agent.tor_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+            }
+            "agent.secrets" => agent.secrets.map(|kind| kind.to_string()).unwrap_or_default(),
+            "agent.max-sessions" => agent.max_sessions.to_string(),
+            _ => return Err(unknown_key(key)),
+        })
+    }
+}
+
+fn unknown_key(key: &str) -> Problem {
+    Problem::new(ProblemKind::Usage, format!("there is no setting {key:?}"))
+        .hint(format!("the settings are {}", Setting::KEYS.join(", ")))
+}
+
+fn refused(message: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Refused, message)
+}
+
+/// Looks a name up in one of the maps, or says that it is not there and what is.
+pub fn find<'a, K: Ord + ToString, V>(
+    map: &'a BTreeMap<K, V>,
+    what: &str,
+    name: &K,
+) -> Result<&'a V, Problem> {
+    map.get(name).ok_or_else(|| {
+        let known: Vec<String> = map.keys().map(K::to_string).collect();
+        let hint = match known.is_empty() {
+            true => format!("there are no {what}s yet; `ormesh {what} add` makes one"),
+            false => format!("known {what}s: {}", known.join(", ")),
+        };
+        refused(format!("there is no {what} {}", name.to_string())).hint(hint)
+    })
+}
+
+/// Makes the change, or says why it can't be made; the configuration given is untouched.
+///
+/// A change that is there already (the same export, the same import) is granted and changes nothing.
+pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
+    let mut new = config.clone();
+    match edit {
+        Edit::AddExport { target, port, allow_lan } => {
+            let port = port.or(target.port()).ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::Usage,
+                    format!("{target} needs a port under which clients reach it"),
+                )
+                .hint(format!("ormesh export add {target} 80"))
+            })?;
+            let export = Export { target: target.clone(), allow_lan: *allow_lan && !target.is_local() };
+            if config.exports.get(&port) == Some(&export) {
+                return Ok(new);
+            }
+            check_export(config, port, target, *allow_lan).map_err(|why| {
+                let hint = match target.is_local() || *allow_lan {
+                    false => "add --allow-lan if clients may reach that host through this one".to_owned(),
+                    true if port == Port::RESPONDER => {
+                        format!("let clients reach it under another port: ormesh export add {target} PORT")
+                    }
+                    true if config.exports.contains_key(&port) => {
+                        format!("ormesh export delete {port}, or choose another port: ormesh export add {target} PORT")
+                    }
+                    true => "delete one that is not used: ormesh export list".into(),
+                };
+                refused(why).hint(hint)
+            })?;
+            new.exports.insert(port, export);
+        }
+        Edit::DeleteExport { port } => {
+            find(&config.exports, "export", port)?;
+            new.exports.remove(port);
+        }
+        Edit::AddClient { name, client } => {
+            if config.clients.contains_key(name) {
+                return Err(refused(format!("there is a client {name} already")).hint(format!(
+                    "ormesh client token {name} shows its invite; ormesh client rotate {name} makes a new one"
+                )));
+            }
+            if config.clients.len() >= MAX_CLIENTS {
+                return Err(refused(format!("there can be at most {MAX_CLIENTS} clients"))
+                    .hint("delete one that is not used: ormesh client list"));
+            }
+            if let Some((other, _)) = config.clients.iter().find(|(_, c)| c.key == client.key) {
+                return Err(refused(format!("client {other} has that key already"))
+                    .hint("let the importer make a new request: ormesh remote request NAME"));
+            }
+            check_ports(config, client.ports.as_ref())?;
+            new.clients.insert(name.clone(), client.clone());
+        }
+        Edit::SetClient { name, ports, expires } => {
+            let mut client = find(&config.clients, "client", name)?.clone();
+            if let Some(ports) = ports {
+                check_ports(config, ports.as_ref())?;
+                client.ports.clone_from(ports);
+            }
+            if let Some(expires) = expires {
+                client.expires = *expires;
+            }
+            new.clients.insert(name.clone(), client);
+        }
+        Edit::RotateClient { name, address, key, requested } => {
+            let client = find(&config.clients, "client", name)?.clone();
+            let client = Client { address: *address, key: *key, requested: *requested, ..client };
+            new.clients.insert(name.clone(), client);
+        }
+        Edit::DeleteClient { name } => {
+            find(&config.clients, "client", name)?;
+            new.clients.remove(name);
+        }
+        Edit::AddRemote { name, remote, replace } => {
+            let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
+            if let Some((other, _)) = same {
+                return Err(refused(format!("remote {other} has that address already"))
+                    .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
+            }
+            let mut remote = remote.clone();
+            match config.remotes.get(name) {
+                Some(old) if *replace => remote.imports.clone_from(&old.imports),
+                Some(_) => {
+                    return Err(refused(format!("there is a remote {name} already"))
+                        .hint(format!("--replace gives it the new invite and keeps its imports; ormesh remote delete {name} removes it")));
+                }
+                None if *replace => {
+                    find(&config.remotes, "remote", name)?;
+                }
+                None => {}
+            }
+            new.requests.remove(name);
+            new.remotes.insert(name.clone(), remote);
+        }
+        Edit::DeleteRemote { name } => {
+            find(&config.remotes, "remote", name)?;
+            new.remotes.remove(name);
+        }
+        Edit::AddRequest { name, key } => {
+            new.requests.insert(name.clone(), *key);
+        }
+        Edit::DeleteRequest { name } => {
+            find(&config.requests, "request", name)?;
+            new.requests.remove(name);
+        }
+        Edit::AddImport { remote, remote_port, listen, half_close } => {
+            let import = Import { remote_port: *remote_port, half_close: *half_close };
+            let there = find(&config.remotes, "remote", remote)?.imports.get(listen);
+            if there == Some(&import) {
+                return Ok(new);
+            }
+            check_listen(config, listen).map_err(|why| {
+                refused(why)
+                    .hint(format!("ormesh import delete {listen} frees it; or choose another address"))
+            })?;
+            if let Some(remote) = new.remotes.get_mut(remote) {
+                remote.imports.insert(listen.clone(), import);
+            }
+        }
+        Edit::DeleteImport { remote, listen } => {
+            let held = config
+                .imports()
+                .find(|(l, name, ..)| *l == listen && remote.as_ref().is_none_or(|r| r == *name));
+            let Some((_, name, ..)) = held else {
+                let known: Vec<String> = config.imports().map(|(listen, ..)| listen.to_string()).collect();
+                let of = remote.as_ref().map(|remote| format!(" of {remote}")).unwrap_or_default();
+                let hint = if known.is_empty() {
+                    "there are no imports".into()
+                } else {
+                    format!("imports: {}", known.join(", "))
+                };
+                return Err(refused(format!("there is no import{of} at {listen}")).hint(hint));
+            };
+            if let Some(remote) = new.remotes.get_mut(name) {
+                remote.imports.remove(listen);
+            }
+        }
+        Edit::Set(setting) => match setting {
+            Setting::SocksAddr(addr) => {
+                if let Some(addr) = addr
+                    && let Some((_, remote, ..)) =
+                        config.imports().find(|(listen, ..)| **listen == ListenAddr::Tcp(*addr))
+                {
+                    return Err(refused(format!("{addr} is taken by an import of {remote}"))
+                        .hint(format!("ormesh import delete {addr} frees it; or choose another address")));
+                }
+                new.agent.socks_addr = *addr;
+            }
+            Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
+            Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
+            Setting::MaxSessions(number) => new.agent.max_sessions = *number,
+        },
+    }
+    Ok(new)
+}
+
+/// Ports that are granted must be exported: a mistyped one would be a client that reaches nothing.
+fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Problem> {
+    match ports.into_iter().flatten().find(|port| !config.exports.contains_key(port)) {
+        None => Ok(()),
+        Some(port) => {
+            Err(refused(format!("port {port} is not exported")).hint(format!("ormesh export add {port}")))
+        }
+    }
+}

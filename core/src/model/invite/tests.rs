@@ -1,0 +1,407 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::keys::ServiceKey;
+
+const TODAY: u16 = 20_779;
+
+fn today() -> Day {
+    Day::from_epoch_days(TODAY)
+}
+
+fn address(seed: u8) -> OnionAddress {
+    ServiceKey::from_seed(&Zeroizing::new([seed; 32])).address()
+}
+
+fn ports(numbers: impl IntoIterator<Item = u16>) -> BTreeSet<Port> {
+    numbers.into_iter().map(|number| Port::new(number).unwrap()).collect()
+}
+
+fn plain() -> Invite {
+    Invite {
+        address: address(7),
+        key: InviteKey::Private(ClientKey::from_bytes(&[9; 32]).unwrap()),
+        expires: None,
+        label: None,
+        ports: None,
+    }
+}
+
+fn full() -> Invite {
+    Invite {
+        expires: Some(Day::from_epoch_days(TODAY + 30)),
+        label: Some("Zoë's attic".parse().unwrap()),
+        ports: Some(ports([22, 80, 8080])),
+        ..plain()
+    }
+}
+
+fn parse(text: &str) -> Result<Invite, InviteError> {
+    Invite::parse(text, today())
+}
+
+fn error(text: &str) -> InviteError {
+    parse(text).err().expect("the text was taken")
+}
+
+type Said = (OnionAddress, Option<[u8; 32]>, Option<Day>, Option<Label>, Option<BTreeSet<Port>>);
+
+/// Everything that an invite says, so that two can be compared without giving the type itself an equality.
+fn said(invite: &Invite) -> Said {
+    let key = match &invite.key {
+        InviteKey::Private(key) => Some(*key.expose()),
+        InviteKey::Requested => None,
+    };
+    (invite.address, key, invite.expires, invite.label.clone(), invite.ports.clone())
+}
+
+/// Damages are drawn from here: small, quick, the same on every run (xorshift64*, Vigna 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+#[test]
+fn the_plain_invite_has_the_documented_form() {
+    let text = plain().to_text();
+    assert!(text.starts_with("ormesh1"));
+    assert_eq!(text.len(), 119);
+    // Fixed for ever: invites are kept in password managers.
+    assert_eq!(
+        *text,
+        "ormesh1qyqw5jnvv03fc5s2hm64q7cn9mzln928w6hta0nmjfppa6nfz3rdytqfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyxgpndy"
+    );
+    assert_eq!(said(&parse(&text).unwrap()), said(&plain()));
+}
+
+#[test]
+fn a_pasted_text_may_be_wrapped_quoted_or_shouted() {
+    let text = full().to_text();
+    let wrapped = format!("\u{feff} “{}\n  {}\u{200b}\"\r\n", &text[..40], &text[40..]);
+    for form in [text.to_uppercase(), wrapped, format!("`{}`", *text)] {
+        assert_eq!(said(&parse(&form).unwrap()), said(&full()));
+    }
+}
+
+#[test]
+fn a_reply_to_a_request_carries_no_key() {
+    let reply = Invite { key: InviteKey::Requested, ..full() };
+    let read = parse(&reply.to_text()).unwrap();
+    assert_eq!(said(&read), said(&reply));
+    assert_eq!(said(&read).1, None);
+}
+
+#[test]
+fn a_request_round_trips_and_keeps_its_public_key_only() {
+    let key = ClientKey::from_bytes(&[9; 32]).unwrap();
+    for label in [None, Some("laptop".parse().unwrap())] {
+        let request = JoinRequest { key: key.public(), label };
+        let text = request.to_text();
+        assert!(text.starts_with("ormeshreq1"));
+        assert_eq!(JoinRequest::parse(&text), Ok(request));
+    }
+}
+
+#[test]
+fn the_two_texts_are_told_apart() {
+    let request =
+        JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public(), label: None }.to_text();
+    assert_eq!(error(&request), InviteError::IsRequest);
+    assert_eq!(error(&request.to_uppercase()), InviteError::IsRequest);
+    assert_eq!(JoinRequest::parse(&plain().to_text()), Err(InviteError::IsInvite));
+}
+
+#[test]
+fn a_cut_text_says_how_much_is_there() {
+    let text = plain().to_text();
+    assert_eq!(error(&text[..97]).to_string(), "the invite is mistyped or cut (97 of 119 characters)");
+    assert_eq!(error(&text[..10]).to_string(), "the invite is mistyped or cut (10 of 119 characters)");
+    let reply = Invite { key: InviteKey::Requested, ..plain() }.to_text();
+    assert_eq!(
+        error(&reply[..60]).to_string(),
+        format!("the invite is mistyped or cut (60 of {} characters)", reply.len())
+    );
+    let swapped = format!("{}q{}", &text[..50], &text[51..]);
+    assert_eq!(error(&swapped).to_string(), "the invite is mistyped or cut (119 characters)");
+    assert!(
+        matches!(error(&format!("{}Q{}", &text[..50], &text[51..])), InviteError::Damaged { .. }),
+        "mixed case"
+    );
+    assert!(matches!(
+        error(&format!("{}é{}", &text[..50], &text[51..])),
+        InviteError::Damaged { length: 119, .. }
+    ));
+}
+
+#[test]
+fn other_texts_are_explained() {
+    let v3 = address(3);
+    for (text, expected) in [
+        ("", InviteError::Empty(TextKind::Invite)),
+        (" \"\" \n", InviteError::Empty(TextKind::Invite)),
+        (&"q".repeat(401), InviteError::TooLong(TextKind::Invite, 401)),
+        ("hello", InviteError::NotOne { kind: TextKind::Invite }),
+        ("ormesh", InviteError::NotOne { kind: TextKind::Invite }),
+        ("HidServAuth expyuzz4wqqyqhjn.onion 0123456789abcdefABCDEF # client", InviteError::V2),
+        ("expyuzz4wqqyqhjn.onion", InviteError::V2),
+        ("expyuzz4wqqyqhjn", InviteError::V2),
+        (&v3.to_string(), InviteError::AddressOnly),
+        (&v3.service_id(), InviteError::AddressOnly),
+        (&format!("{}:descriptor:x25519:AAAA", v3.service_id()), InviteError::TorFormat(TextKind::Invite)),
+    ] {
+        assert_eq!(error(text), expected);
+        assert!(!expected.hint().is_empty());
+    }
+}
+
+#[test]
+fn no_error_echoes_the_text() {
+    let text = full().to_text();
+    for end in 0..text.len() {
+        let error = error(&text[..end]);
+        let shown = format!("{error} {error:?} {}", error.hint());
+        assert!(!shown.contains(&text[7..12]), "{shown}");
+    }
+}
+
+#[test]
+fn expiry_is_the_end_of_its_day() {
+    let until = |day| Invite { expires: Some(Day::from_epoch_days(day)), ..plain() }.to_text();
+    assert!(parse(&until(TODAY)).is_ok());
+    assert_eq!(error(&until(TODAY - 1)), InviteError::Expired(Day::from_epoch_days(TODAY - 1)));
+}
+
+#[test]
+fn a_long_port_list_is_left_out() {
+    let with = |list| said(&parse(&Invite { ports: Some(list), ..full() }.to_text()).unwrap()).4;
+    let most = ports(1..=32);
+    assert_eq!(with(most.clone()), Some(most));
+    assert_eq!(with(ports(1..=33)), None);
+    assert_eq!(with(BTreeSet::new()), None);
+}
+
+#[test]
+fn the_largest_invite_fits() {
+    let largest = Invite {
+        label: Some("x".repeat(MAX_LABEL).parse().unwrap()),
+        ports: Some(ports(60_000..60_032)),
+        ..full()
+    };
+    let text = largest.to_text();
+    assert!(text.len() <= MAX_CHARS);
+    assert_eq!(said(&parse(&text).unwrap()), said(&largest));
+}
+
+#[test]
+fn labels_are_short_and_visible() {
+    for good in ["a", "Zoë's attic", &"x".repeat(32), "日本語"] {
+        assert_eq!(good.parse::<Label>().unwrap().as_str(), good);
+    }
+    for bad in ["", " ", " a", "a ", &"x".repeat(33), "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}b"] {
+        assert_eq!(bad.parse::<Label>(), Err(LabelError), "{bad:?}");
+    }
+}
+
+#[test]
+fn content_that_makes_no_sense_is_refused_although_its_checksum_fits() {
+    let head = |version: u8, kind: u8| {
+        let mut bytes = vec![version, kind];
+        bytes.extend(address(7).public_key());
+        if kind == 0 {
+            bytes.extend([9; 32]);
+        }
+        bytes
+    };
+    let read = |bytes: &[u8]| error(&text::encode(TextKind::Invite, bytes));
+    let malformed = |why| InviteError::Malformed(TextKind::Invite, why);
+    let tailed = |tail: &[u8]| read(&[&head(1, 0), tail].concat());
+
+    assert_eq!(read(&head(2, 0)), InviteError::Newer(TextKind::Invite));
+    assert_eq!(read(&head(1, 2)), malformed(Malformed::Kind));
+    assert_eq!(read(&head(1, 9)), malformed(Malformed::Kind));
+    assert_eq!(read(&[]), malformed(Malformed::Short));
+    assert_eq!(read(&[1]), malformed(Malformed::Short));
+    assert_eq!(read(&head(1, 0)[..65]), malformed(Malformed::Short));
+    assert_eq!(read(&head(1, 0)[..33]), malformed(Malformed::Short));
+    assert_eq!(read(&[[1, 0].as_slice(), &[0; 32], &[9; 32]].concat()), malformed(Malformed::ServiceKey));
+    assert_eq!(read(&[&head(1, 1), [0; 32].as_slice()].concat()), InviteError::Newer(TextKind::Invite));
+    assert_eq!(read(&[&head(1, 0)[..34], &[0; 32]].concat()), malformed(Malformed::ClientKey));
+
+    assert_eq!(tailed(&[1]), malformed(Malformed::Short));
+    assert_eq!(tailed(&[1, 2, 0xff]), malformed(Malformed::Short));
+    assert_eq!(tailed(&[1, 1, 0xff]), malformed(Malformed::Expiry));
+    assert_eq!(tailed(&[1, 2, 0xff, 0xff, 1, 2, 0xff, 0xff]), malformed(Malformed::Twice));
+    assert_eq!(tailed(&[2, 0]), malformed(Malformed::Label));
+    assert_eq!(tailed(&[2, 1, 0xff]), malformed(Malformed::Label));
+    assert_eq!(tailed(&[2, 2, b'a', 0x1b]), malformed(Malformed::Label));
+    for bad in [[3, 0].as_slice(), &[3, 1, 22], &[3, 2, 0, 0], &[3, 4, 0, 80, 0, 22], &[3, 4, 0, 22, 0, 22]] {
+        assert_eq!(tailed(bad), malformed(Malformed::Ports));
+    }
+    let many: Vec<u8> =
+        [3, 66].into_iter().chain((1..=33).flat_map(|port: u16| port.to_be_bytes())).collect();
+    assert_eq!(tailed(&many), malformed(Malformed::Ports));
+    assert_eq!(tailed(&[4, 0]), InviteError::Newer(TextKind::Invite));
+    assert_eq!(tailed(&[5, 1, 0, 5, 0]), malformed(Malformed::Twice));
+    assert!(parse(&text::encode(TextKind::Invite, &[&head(1, 0), [5, 1, 0].as_slice()].concat())).is_ok());
+
+    let request = |key: [u8; 32], tail: &[u8]| {
+        let bytes = [[1, 2].as_slice(), &key, tail].concat();
+        JoinRequest::parse(&text::encode(TextKind::Request, &bytes))
+    };
+    let refused = |why| Err(InviteError::Malformed(TextKind::Request, why));
+    assert_eq!(request([0; 32], &[]), refused(Malformed::ClientKey));
+    assert!(request([9; 32], &[1, 0, 3, 0]).is_ok(), "tags that mean nothing in a request are odd");
+    assert_eq!(request([9; 32], &[4, 0]), Err(InviteError::Newer(TextKind::Request)));
+}
+
+#[test]
+fn padding_must_be_zero_and_short() {
+    use bech32::primitives::iter::{ByteIterExt, Fe32IterExt};
+    use bech32::{Bech32m, Fe32, Hrp};
+    let bytes = [&[1, 0], address(7).public_key().as_slice(), &[9; 32]].concat();
+    let values: Vec<Fe32> = bytes.iter().copied().bytes_to_fes().collect();
+    let write = |values: &[Fe32]| -> String {
+        values.iter().copied().with_checksum::<Bech32m>(&Hrp::parse_unchecked("ormesh")).chars().collect()
+    };
+    assert!(parse(&write(&values)).is_ok());
+    // 66 bytes fill 105 values and three bits of the next: the last two bits are padding.
+    let mut dirty = values.clone();
+    *dirty.last_mut().unwrap() += Fe32::P;
+    let padding = InviteError::Malformed(TextKind::Invite, Malformed::Padding);
+    assert_eq!(error(&write(&dirty)), padding);
+    let longer = [values, vec![Fe32::Q]].concat();
+    assert_eq!(error(&write(&longer)), padding);
+}
+
+/// One substitution, swap, drop, insertion or truncation; up to four of them.
+fn damage(dice: &mut Dice, good: &[u8], bad: &mut Vec<u8>) {
+    // bech32's alphabet, and what a slip of the finger adds to it. Quotes and spaces are no damage.
+    const TYPED: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7l1bioQL-.";
+    bad.clear();
+    bad.extend_from_slice(good);
+    for _ in 0..=dice.below(4) {
+        let (at, typed) = (dice.below(bad.len()), TYPED[dice.below(TYPED.len())]);
+        match dice.below(6) {
+            0 => bad[at] = typed,
+            1 if at + 1 < bad.len() => bad.swap(at, at + 1),
+            2 => {
+                let other = dice.below(bad.len());
+                bad.swap(at, other);
+            }
+            3 if bad.len() > 1 => drop(bad.remove(at)),
+            4 => bad.insert(at, typed),
+            5 => bad.truncate(at.max(1)),
+            _ => bad[at] = typed,
+        }
+    }
+}
+
+#[test]
+fn a_million_damages_are_all_noticed() {
+    let noticed = |seed: u64| {
+        let mut dice = Dice(seed);
+        let texts = [plain().to_text(), full().to_text()];
+        let (mut bad, mut changed) = (Vec::new(), 0_u32);
+        for round in 0..500_000 {
+            let good = &texts[round % 2];
+            damage(&mut dice, good.as_bytes(), &mut bad);
+            if bad == good.as_bytes() {
+                continue;
+            }
+            changed += 1;
+            let text = std::str::from_utf8(&bad).unwrap();
+            assert!(parse(text).is_err(), "undetected after {round} rounds of seed {seed}: {text}");
+        }
+        changed
+    };
+    let changed: u32 = std::thread::scope(|scope| {
+        let threads = [11, 13].map(|seed| scope.spawn(move || noticed(seed)));
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(changed > 900_000, "only {changed} texts were damaged");
+}
+
+#[test]
+fn a_million_hostile_tails_do_no_harm() {
+    let mut seeds = vec![Vec::new()];
+    for invite in [plain(), full()] {
+        let mut tail = Vec::new();
+        tail::write(&mut tail, invite.expires, invite.label.as_ref(), invite.ports.as_ref());
+        seeds.push(tail);
+    }
+    let mut dice = Dice(17);
+    let mut taken = 0;
+    for round in 0..1_000_000 {
+        let mut bytes = seeds[round % seeds.len()].clone();
+        for _ in 0..=dice.below(4) {
+            let (at, byte) = (dice.below(bytes.len() + 1), dice.next() as u8);
+            match dice.below(4) {
+                0 if at < bytes.len() => bytes[at] = byte,
+                1 if at < bytes.len() => bytes[at] = byte % 8,
+                2 => bytes.truncate(at),
+                _ => bytes.insert(at, byte % 40),
+            }
+        }
+        let Ok(read) = tail::read(TextKind::Invite, &bytes) else { continue };
+        taken += 1;
+        // What is taken is written back to something that reads the same.
+        let mut again = Vec::new();
+        tail::write(&mut again, read.expires, read.label.as_ref(), read.ports.as_ref());
+        assert_eq!(tail::read(TextKind::Invite, &again), Ok(read));
+    }
+    assert!(taken > 1000, "the inputs are too wild: {taken} were taken");
+}
+
+fn any_invite() -> impl Strategy<Value = (u8, bool, Option<u16>, Option<String>, Option<BTreeSet<u16>>)> {
+    let expires = proptest::option::of(TODAY..);
+    let label = proptest::option::of("[a-zé][ -~]{0,20}[!-~]");
+    let ports = proptest::option::of(proptest::collection::btree_set(1_u16.., 1..=32));
+    (any::<u8>(), any::<bool>(), expires, label, ports)
+}
+
+proptest! {
+    #[test]
+    fn invites_round_trip((seed, private, expires, label, numbers) in any_invite()) {
+        let key = match private {
+            true => InviteKey::Private(ClientKey::from_bytes(&[seed.max(1); 32]).unwrap()),
+            false => InviteKey::Requested,
+        };
+        let invite = Invite {
+            address: address(seed),
+            key,
+            expires: expires.map(Day::from_epoch_days),
+            label: label.map(|label| label.parse().unwrap()),
+            ports: numbers.map(ports),
+        };
+        let text = invite.to_text();
+        prop_assert_eq!(said(&parse(&text).unwrap()), said(&invite));
+        prop_assert_eq!(said(&parse(&text.to_uppercase()).unwrap()), said(&invite));
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,450}", tail in "[ -~]{0,450}") {
+        let _ = parse(&text);
+        let _ = JoinRequest::parse(&text);
+        let _ = parse(&format!("ormesh1{tail}"));
+        let _ = JoinRequest::parse(&format!("ormeshreq1{tail}"));
+    }
+
+    #[test]
+    fn any_payload_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..120), kind in 0_u8..4) {
+        let headed = [&[1, kind], address(7).public_key().as_slice(), &bytes].concat();
+        for payload in [&bytes, &headed] {
+            let _ = Invite::from_payload(payload, today());
+            let _ = JoinRequest::from_payload(payload);
+        }
+    }
+}

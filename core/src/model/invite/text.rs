@@ -1,0 +1,133 @@
+//! The outer layer of an invite's text: what a person may paste, to checked bytes and back. It knows no keys and no fields.
+
+use bech32::primitives::decode::UncheckedHrpstring;
+use bech32::{Bech32m, Hrp};
+use data_encoding::BASE32_NOPAD;
+use zeroize::Zeroizing;
+
+use super::{InviteError, Malformed, TextKind};
+use crate::model::onion::{ADDRESS_LEN, OnionAddress};
+
+/// The longest text that is looked at, in characters; bech32m detects damage up to 1023 (BIP 350).
+pub const MAX_CHARS: usize = 400;
+/// Bytes of the largest payload: head, two keys, expiry, label and ports. Vectors of this capacity never move, so leave no copy behind.
+pub(super) const MAX_BYTES: usize = 2 + 64 + 4 + 2 + super::MAX_LABEL + 2 + 2 * super::MAX_PORTS;
+/// Characters of bech32m's checksum.
+const CHECKSUM: usize = 6;
+
+/// Writes bytes as lower-case bech32m.
+pub(super) fn encode(what: TextKind, bytes: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_CHARS));
+    bech32::encode_lower_to_fmt::<Bech32m, String>(&mut text, human_part(what), bytes)
+        .expect("at most MAX_BYTES bytes are within bech32m's length, and a String takes all");
+    text
+}
+
+/// Reads what a person pasted: length, human part, case, charset, checksum and padding, and nothing of the content.
+pub(super) fn decode(what: TextKind, pasted: &str) -> Result<Zeroizing<Vec<u8>>, InviteError> {
+    let text = strip(what, pasted)?;
+    let other = match what {
+        TextKind::Invite => TextKind::Request,
+        TextKind::Request => TextKind::Invite,
+    };
+    let begins = |kind: TextKind| {
+        let head = kind.human_part();
+        text.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head))
+            && text.as_bytes().get(head.len()) == Some(&b'1')
+    };
+    match () {
+        () if begins(what) => {}
+        () if begins(other) && what == TextKind::Invite => return Err(InviteError::IsRequest),
+        () if begins(other) => return Err(InviteError::IsInvite),
+        () => return Err(foreign(what, &text)),
+    }
+    let damaged =
+        || InviteError::Damaged { kind: what, length: text.chars().count(), least: least(what, &text) };
+    let hrp_string = UncheckedHrpstring::new(&text).map_err(|_| damaged())?;
+    if hrp_string.hrp() != human_part(what) {
+        return Err(damaged());
+    }
+    let checked = hrp_string.validate_and_remove_checksum::<Bech32m>().map_err(|_| damaged())?;
+    to_bytes(checked.fe32_iter().map(|element| element.to_u8()))
+        .ok_or(InviteError::Malformed(what, Malformed::Padding))
+}
+
+/// Whether a character takes no room, or turns the direction of writing: it comes along with copied text and can hide things in it.
+pub(super) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn is_wrapping(c: char) -> bool {
+    // Nearly all characters are letters and digits: ask for those first.
+    !c.is_ascii_alphanumeric() && (c.is_whitespace() || is_invisible(c) || is_quote(c))
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '«' | '»' | '‘'..='‟' | '‹' | '›')
+}
+
+/// Takes away what comes with copying; the result never outgrows its first allocation.
+fn strip(what: TextKind, pasted: &str) -> Result<Zeroizing<String>, InviteError> {
+    let kept = || pasted.chars().filter(|c| !is_wrapping(*c));
+    match kept().count() {
+        0 => return Err(InviteError::Empty(what)),
+        n if n > MAX_CHARS => return Err(InviteError::TooLong(what, n)),
+        _ => {}
+    }
+    let mut text = Zeroizing::new(String::with_capacity(pasted.len()));
+    text.extend(kept());
+    Ok(text)
+}
+
+/// Says what a text is that begins otherwise than ours.
+fn foreign(what: TextKind, text: &str) -> InviteError {
+    let lower = Zeroizing::new(text.to_ascii_lowercase());
+    let id = lower.strip_suffix(".onion").unwrap_or(&lower);
+    let base32 = || {
+        id.bytes().all(|b| BASE32_NOPAD.specification().symbols.as_bytes().contains(&b.to_ascii_uppercase()))
+    };
+    match () {
+        () if lower.starts_with("hidservauth") => InviteError::V2,
+        () if lower.contains("descriptor:x25519:") => InviteError::TorFormat(what),
+        () if id.len() == 16 && base32() => InviteError::V2,
+        () if id.len() == ADDRESS_LEN && id.parse::<OnionAddress>().is_ok() => InviteError::AddressOnly,
+        () => InviteError::NotOne { kind: what },
+    }
+}
+
+fn human_part(what: TextKind) -> Hrp {
+    Hrp::parse_unchecked(what.human_part())
+}
+
+/// Characters of the shortest whole text of this sort; an invite tells by its kind, in the second byte, if the text reaches that far.
+fn least(what: TextKind, text: &str) -> usize {
+    let head = what.human_part().len() + 1;
+    // Bits 8 to 15 lie in the characters 1 to 3 of the data.
+    let values = text.get(head + 1..head + 4).map(|data| {
+        data.chars().map(|c| bech32::Fe32::from_char(c).map_or(0, |element| u32::from(element.to_u8())))
+    });
+    let kind = values.map(|mut five| five.try_fold(0, |bits, value| Some(bits << 5 | value)));
+    let kind = kind.flatten().map(|bits| bits >> 4 & 0xff);
+    let bytes = match what {
+        TextKind::Invite if kind == Some(u32::from(super::KIND_REQUESTED)) => 34,
+        TextKind::Invite => 66,
+        TextKind::Request => 34,
+    };
+    head + usize::div_ceil(bytes * 8, 5) + CHECKSUM
+}
+
+/// Packs five-bit values; `None` where more than four bits are left over, or one of them is set (BIP 173).
+fn to_bytes(values: impl Iterator<Item = u8>) -> Option<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_CHARS));
+    let (mut bits, mut have) = (0_u32, 0);
+    for value in values {
+        bits = bits << 5 | u32::from(value);
+        have += 5;
+        if have >= 8 {
+            have -= 8;
+            bytes.push((bits >> have & 0xff) as u8);
+            bits &= (1 << have) - 1;
+        }
+    }
+    (have < 5 && bits == 0).then_some(bytes)
+}

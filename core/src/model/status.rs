@@ -1,0 +1,204 @@
+//! What people see: the whole state of a host as one value. Made by `plan::derive`, shown by every shell, carried whole over IPC.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{ListenAddr, Port, Target};
+use super::day::Day;
+use super::name::{ClientName, RemoteName};
+use super::onion::OnionAddress;
+use super::problem::Problem;
+
+/// The version of [`Status`] as JSON, its field `version`. It grows when a field changes its meaning or goes.
+pub const VERSION: u32 = 1;
+
+/// A host's whole state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The running agent; none when the configuration alone was read.
+    pub agent: Option<AgentStatus>,
+    /// What is exported, by virtual port.
+    pub exports: Vec<ExportStatus>,
+    /// The clients, by name.
+    pub clients: Vec<ClientStatus>,
+    /// The remotes, by name.
+    pub remotes: Vec<RemoteStatus>,
+    /// Join requests that wait for an invite.
+    pub requests: Vec<RemoteName>,
+    /// What needs a person, worst first.
+    pub problems: Vec<Problem>,
+}
+
+/// The running agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Of ormesh.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// What it is doing.
+    pub state: AgentState,
+    /// The tor that it runs.
+    pub tor: Option<TorStatus>,
+    /// Where its SOCKS server listens; none when it is off or blocked.
+    pub socks: Option<SocketAddr>,
+    /// The file that describes a private Tor network, when it uses one.
+    pub network: Option<PathBuf>,
+    /// The secret store in use.
+    pub secrets: Option<String>,
+}
+
+/// What the agent is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum AgentState {
+    /// It just started; tor is not there yet.
+    Starting,
+    /// tor connects to the network.
+    Connecting {
+        /// 0 to 100.
+        percent: u8,
+        /// What it is doing, in words.
+        doing: String,
+    },
+    /// Services are published and remotes can be reached.
+    Online,
+    /// tor does not run or does not connect.
+    Offline {
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// The user paused it: nothing listens, tor is stopped.
+    Paused,
+}
+
+/// The tor in use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TorStatus {
+    /// As tor says it.
+    pub version: String,
+    /// The binary.
+    pub path: PathBuf,
+    /// Where it was found.
+    pub found: String,
+}
+
+/// One export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportStatus {
+    /// Where connections go.
+    pub target: Target,
+    /// The virtual port.
+    pub port: Port,
+}
+
+/// One client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// Its name.
+    pub name: ClientName,
+    /// The address of its service.
+    pub address: OnionAddress,
+    /// The ports it was limited to.
+    pub ports: Option<Vec<Port>>,
+    /// Its last day.
+    pub expires: Option<Day>,
+    /// None without an agent.
+    pub state: Option<ClientState>,
+    /// Open sessions.
+    pub sessions: u32,
+    /// Bytes from the client and to it, since the agent started.
+    pub bytes: (u64, u64),
+    /// When it last opened or held a session, in seconds since 1970-01-01 UTC.
+    pub last_seen: Option<u64>,
+}
+
+/// How it stands with a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum ClientState {
+    /// It has an invite; its service is not published yet.
+    Invited,
+    /// Its service waits for its turn to be published, or is on its way.
+    Publishing,
+    /// Its service is published; nobody is connected.
+    Reachable,
+    /// It has sessions open.
+    Connected,
+    /// Its last day is over. Its keys are kept: a new day makes it reachable again.
+    Expired,
+    /// Its service cannot be published.
+    Failing {
+        /// Why, in a sentence.
+        why: String,
+    },
+}
+
+/// One remote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoteStatus {
+    /// Its name.
+    pub name: RemoteName,
+    /// The service that it runs for us.
+    pub address: OnionAddress,
+    /// Our last day there, as the invite said.
+    pub expires: Option<Day>,
+    /// None without an agent.
+    pub state: Option<RemoteState>,
+    /// Its imports, by listening address.
+    pub imports: Vec<ImportStatus>,
+}
+
+/// How it stands with a remote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum RemoteState {
+    /// Not tried yet.
+    Unknown,
+    /// The last attempt succeeded.
+    Reachable {
+        /// Its round trip, in milliseconds.
+        round_trip: u64,
+    },
+    /// The last attempt failed.
+    Unreachable {
+        /// Why, in a sentence.
+        why: String,
+    },
+}
+
+/// One import.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportStatus {
+    /// Where it listens.
+    pub listen: ListenAddr,
+    /// The remote's virtual port.
+    pub remote_port: Port,
+    /// None without an agent.
+    pub state: Option<ImportState>,
+    /// Open connections.
+    pub sessions: u32,
+    /// Bytes to the remote and from it, since the agent started.
+    pub bytes: (u64, u64),
+}
+
+/// How it stands with an import.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum ImportState {
+    /// It accepts connections.
+    Listening,
+    /// It cannot listen; it is tried again by itself.
+    Blocked {
+        /// Why, and who holds the address.
+        why: String,
+    },
+    /// It accepts connections, and its remote cannot be reached.
+    Degraded,
+}

@@ -1,0 +1,225 @@
+//! [`Status`] as the YAML that `ormesh status` prints: a fixed shape that people and YAML parsers both read.
+
+use std::fmt::Write as _;
+
+use super::address::Target;
+use super::status::{
+    AgentState, AgentStatus, ClientState, ClientStatus, ImportState, RemoteState, RemoteStatus, Status,
+};
+
+/// Writes a status as YAML 1.2; empty when there is nothing to say.
+pub fn to_yaml(status: &Status) -> String {
+    let mut out = Lines::default();
+    if let Some(agent) = &status.agent {
+        write_agent(&mut out, agent);
+    }
+    if !status.exports.is_empty() || !status.clients.is_empty() {
+        out.line(0, "service:");
+    }
+    if !status.exports.is_empty() {
+        out.line(1, "export:");
+        for export in &status.exports {
+            let plain = match export.target.port() == Some(export.port) {
+                true => export.target.to_string(),
+                false => format!("{} → {}", export.target, export.port),
+            };
+            // A flow sequence opens with a bracket, so an IPv6 target must be quoted.
+            match &export.target {
+                Target::Tcp(..) if !plain.starts_with('[') => out.line(2, &format!("- {plain}")),
+                _ => out.line(2, &format!("- {}", quoted(&plain))),
+            }
+        }
+    }
+    if !status.clients.is_empty() {
+        out.line(1, "clients:");
+        status.clients.iter().for_each(|client| write_client(&mut out, client));
+    }
+    if !status.remotes.is_empty() {
+        out.line(0, "remotes:");
+        status.remotes.iter().for_each(|remote| write_remote(&mut out, remote));
+    }
+    if !status.requests.is_empty() {
+        out.line(0, "requests:");
+        status.requests.iter().for_each(|name| out.line(1, &format!("- {}", word(name.as_str()))));
+    }
+    if !status.problems.is_empty() {
+        out.line(0, "problems:");
+        for problem in &status.problems {
+            out.line(1, &format!("- subject: {}", quoted(&problem.subject)));
+            out.line(1, &format!("  sentence: {}", quoted(&problem.message)));
+            if !problem.hint.is_empty() {
+                out.line(1, &format!("  hint: {}", quoted(&problem.hint)));
+            }
+        }
+    }
+    out.0
+}
+
+fn write_agent(out: &mut Lines, agent: &AgentStatus) {
+    out.line(0, "agent:");
+    out.pair(1, "state", &agent_state(&agent.state));
+    if let AgentState::Connecting { percent, .. } = &agent.state {
+        out.line(1, &format!("bootstrap: {percent}"));
+    }
+    if let Some(tor) = &agent.tor {
+        out.pair(1, "tor", &tor.version);
+        out.pair(1, "tor-path", &tor.path.display().to_string());
+        out.pair(1, "tor-found", &tor.found);
+    }
+    if let Some(network) = &agent.network {
+        out.pair(1, "network", &network.display().to_string());
+    }
+    out.line(1, &format!("uptime: {}", uptime(agent.uptime)));
+    match &agent.socks {
+        Some(addr) => out.pair(1, "socks", &addr.to_string()),
+        None => out.line(1, "socks: off"),
+    }
+    if let Some(secrets) = &agent.secrets {
+        out.pair(1, "secrets", secrets);
+    }
+    out.line(1, &format!("pid: {}", agent.pid));
+    out.pair(1, "version", &agent.version);
+}
+
+fn write_client(out: &mut Lines, client: &ClientStatus) {
+    out.line(2, &format!("- name: {}", word(client.name.as_str())));
+    out.line(2, &format!("  address: {}", client.address));
+    if let Some(ports) = &client.ports {
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        out.line(2, &format!("  ports: [{}]", ports.join(", ")));
+    }
+    if let Some(day) = client.expires {
+        // Quoted: YAML 1.1 parsers read a bare date as a timestamp.
+        out.line(2, &format!("  expires: {}", quoted(&day.to_string())));
+    }
+    if let Some(state) = &client.state {
+        out.pair(3, "state", &client_state(state));
+        if client.sessions > 0 {
+            out.line(3, &format!("sessions: {}", client.sessions));
+        }
+        if let Some(seen) = client.last_seen {
+            out.pair(3, "last-seen", &timestamp(seen));
+        }
+    }
+}
+
+fn write_remote(out: &mut Lines, remote: &RemoteStatus) {
+    out.line(1, &format!("- name: {}", word(remote.name.as_str())));
+    out.line(1, &format!("  address: {}", remote.address));
+    if let Some(day) = remote.expires {
+        out.line(1, &format!("  expires: {}", quoted(&day.to_string())));
+    }
+    if let Some(state) = &remote.state {
+        out.pair(2, "state", &remote_state(state));
+    }
+    if remote.imports.is_empty() {
+        return;
+    }
+    out.line(2, "imports:");
+    // Not indented under its key, which YAML allows: the shape that ormesh has had from its first version.
+    for import in &remote.imports {
+        let listen = import.listen.to_string();
+        let listen = if listen.starts_with(|c: char| c.is_ascii_digit()) { listen } else { quoted(&listen) };
+        out.line(2, &format!("- local-addr: {listen}"));
+        out.line(2, &format!("  remote-port: {}", import.remote_port));
+        if let Some(state) = &import.state {
+            out.pair(3, "state", &import_state(state));
+        }
+        if import.sessions > 0 {
+            out.line(3, &format!("sessions: {}", import.sessions));
+        }
+    }
+}
+
+/// An agent's state in words.
+pub fn agent_state(state: &AgentState) -> String {
+    match state {
+        AgentState::Starting => "starting".into(),
+        AgentState::Connecting { percent, doing } => format!("connecting to Tor, {percent} % ({doing})"),
+        AgentState::Online => "online".into(),
+        AgentState::Offline { why } => format!("offline ({why})"),
+        AgentState::Paused => "paused".into(),
+    }
+}
+
+/// A client's state in words.
+pub fn client_state(state: &ClientState) -> String {
+    match state {
+        ClientState::Invited => "invited".into(),
+        ClientState::Publishing => "publishing".into(),
+        ClientState::Reachable => "reachable".into(),
+        ClientState::Connected => "connected".into(),
+        ClientState::Expired => "expired".into(),
+        ClientState::Failing { why } => format!("failing ({why})"),
+    }
+}
+
+/// A remote's state in words.
+pub fn remote_state(state: &RemoteState) -> String {
+    match state {
+        RemoteState::Unknown => "unknown".into(),
+        RemoteState::Reachable { round_trip } => format!("reachable ({round_trip} ms)"),
+        RemoteState::Unreachable { why } => format!("unreachable ({why})"),
+    }
+}
+
+/// An import's state in words.
+pub fn import_state(state: &ImportState) -> String {
+    match state {
+        ImportState::Listening => "listening".into(),
+        ImportState::Blocked { why } => format!("blocked ({why})"),
+        ImportState::Degraded => "degraded (the remote is unreachable)".into(),
+    }
+}
+
+/// A moment as RFC 3339, in UTC, from seconds since 1970-01-01.
+pub fn timestamp(unix: u64) -> String {
+    let moment = i64::try_from(unix).ok().and_then(|unix| jiff::Timestamp::from_second(unix).ok());
+    moment.map_or_else(|| unix.to_string(), |moment| moment.to_string())
+}
+
+/// `3d 4h`, `2h 5m`, `1m 30s`, `12s`.
+pub fn uptime(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, m) => format!("{m}m {}s", seconds % 60),
+        (0, h, m) => format!("{h}h {m}m"),
+        (d, h, _) => format!("{d}d {h}h"),
+    }
+}
+
+/// A double-quoted scalar. JSON's strings are YAML's (YAML 1.2 §1.3).
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// A name, quoted only where YAML would read it as something else than a string (`null`, `yes`, `on`, `e1`…).
+fn word(name: &str) -> String {
+    const RESERVED: [&str; 11] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
+    match RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
+        true => quoted(name),
+        false => name.to_owned(),
+    }
+}
+
+/// Lines at a depth of two spaces each.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, depth: usize, text: &str) {
+        let _ = writeln!(self.0, "{:width$}{text}", "", width = depth * 2);
+    }
+
+    /// `key: value`, the value plain when it is one harmless word.
+    fn pair(&mut self, depth: usize, key: &str, value: &str) {
+        let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_');
+        let plain =
+            value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && value.chars().all(harmless);
+        match plain {
+            true => self.line(depth, &format!("{key}: {}", word(value))),
+            false => self.line(depth, &format!("{key}: {}", quoted(value))),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Tor's own texts for client authorisation, both ways: for Tor Browser, Orbot, onionpipe and plain tor.
+//!
+//! The formats are those of tor(1), CLIENT AUTHORIZATION, and rend-spec-v3, appendix G: keys are base32 without padding. (The control
+//! port takes base64 instead: [`ClientKey::to_base64`].) No error holds any of the text.
+
+use zeroize::Zeroizing;
+
+use super::keys::{ClientKey, ClientPublicKey, KeyError};
+use super::onion::{OnionAddress, OnionError};
+
+/// The auth type and key type, as both sorts of line name them.
+const DESCRIPTOR: &str = "descriptor:x25519:";
+
+/// Why a text is no line of an `.auth` or `.auth_private` file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TorFormatError {
+    /// Not `<56 characters>:descriptor:x25519:<52 characters>`.
+    #[error("this is no line of an .auth_private file (ADDRESS:descriptor:x25519:KEY)")]
+    NotPrivate,
+    /// Not `descriptor:x25519:<52 characters>`.
+    #[error("this is no line of an .auth file (descriptor:x25519:KEY)")]
+    NotPublic,
+    /// A line of the service's side where the client's is expected.
+    #[error("this is a line of the service's .auth file; a client needs the .auth_private line")]
+    IsPublic,
+    /// A line of the client's side where the service's is expected.
+    #[error("this is a line of the client's .auth_private file; a service needs the .auth line")]
+    IsPrivate,
+    /// Its onion address is none.
+    #[error(transparent)]
+    Address(OnionError),
+    /// Its key is none.
+    #[error(transparent)]
+    Key(KeyError),
+}
+
+/// Whether a text is meant as a line of an `.auth_private` or `.auth` file, rather than as an invite.
+pub fn is_tor_format(text: &str) -> bool {
+    position(text).is_some()
+}
+
+/// Writes the line of an `.auth_private` file, without line end. It holds the private key: show it once, never log it.
+pub fn write_auth_private(address: &OnionAddress, key: &ClientKey) -> Zeroizing<String> {
+    let mut line = Zeroizing::new(String::with_capacity(128));
+    line.push_str(&address.service_id());
+    line.push(':');
+    line.push_str(DESCRIPTOR);
+    line.push_str(&key.to_base32());
+    line
+}
+
+/// Reads a line of an `.auth_private` file; the key alone is [`ClientKey::from_base32`].
+pub fn parse_auth_private(text: &str) -> Result<(OnionAddress, ClientKey), TorFormatError> {
+    let text = text.trim();
+    let at = position(text).ok_or(TorFormatError::NotPrivate)?;
+    let (before, key) = (&text[..at], &text[at + DESCRIPTOR.len()..]);
+    let address = match before.strip_suffix(':') {
+        Some(address) => address.parse().map_err(TorFormatError::Address)?,
+        None if before.is_empty() => return Err(TorFormatError::IsPublic),
+        None => return Err(TorFormatError::NotPrivate),
+    };
+    let key = ClientKey::from_base32(key).map_err(TorFormatError::Key)?;
+    Ok((address, key))
+}
+
+/// Writes the line of an `.auth` file, without line end.
+pub fn write_auth(key: &ClientPublicKey) -> String {
+    format!("{DESCRIPTOR}{key}")
+}
+
+/// Reads a line of an `.auth` file, or the base32 key alone.
+pub fn parse_auth(text: &str) -> Result<ClientPublicKey, TorFormatError> {
+    let text = text.trim();
+    match position(text) {
+        Some(0) => text[DESCRIPTOR.len()..].parse().map_err(TorFormatError::Key),
+        Some(_) => Err(TorFormatError::IsPrivate),
+        None if text.contains(':') => Err(TorFormatError::NotPublic),
+        None => text.parse().map_err(TorFormatError::Key),
+    }
+}
+
+/// Where the two type words begin, in either case.
+fn position(text: &str) -> Option<usize> {
+    text.as_bytes()
+        .windows(DESCRIPTOR.len())
+        .position(|window| window.eq_ignore_ascii_case(DESCRIPTOR.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::keys::ServiceKey;
+
+    fn address() -> OnionAddress {
+        ServiceKey::from_seed(&Zeroizing::new([3; 32])).address()
+    }
+
+    fn key() -> ClientKey {
+        ClientKey::from_bytes(&[9; 32]).unwrap()
+    }
+
+    fn private_error(text: &str) -> TorFormatError {
+        parse_auth_private(text).err().expect("the text was taken")
+    }
+
+    #[test]
+    fn an_auth_private_line_round_trips() {
+        let line = write_auth_private(&address(), &key());
+        let (id, rest) = line.split_once(':').unwrap();
+        assert_eq!(id, address().service_id());
+        assert_eq!(rest, "descriptor:x25519:BEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQ");
+        assert!(is_tor_format(&line));
+        for form in [line.to_string(), format!("  {}\r\n", *line), line.to_uppercase(), line.to_lowercase()] {
+            let (read, read_key) = parse_auth_private(&form).unwrap();
+            assert_eq!(read, address());
+            assert_eq!(read_key.expose(), key().expose());
+        }
+        let with_onion = line.replacen(':', ".onion:", 1);
+        assert_eq!(parse_auth_private(&with_onion).unwrap().0, address());
+    }
+
+    #[test]
+    fn an_auth_line_or_its_key_alone_round_trips() {
+        let public = key().public();
+        let line = write_auth(&public);
+        assert_eq!(parse_auth(&line), Ok(public));
+        assert_eq!(parse_auth(&format!("{line}\n")), Ok(public));
+        assert_eq!(parse_auth(&public.to_string()), Ok(public));
+        assert_eq!(parse_auth(&public.to_string().to_lowercase()), Ok(public));
+    }
+
+    #[test]
+    fn the_wrong_side_is_told_and_damage_refused() {
+        let private = write_auth_private(&address(), &key());
+        let public = write_auth(&key().public());
+        assert_eq!(private_error(&public), TorFormatError::IsPublic);
+        assert_eq!(parse_auth(&private), Err(TorFormatError::IsPrivate));
+        assert_eq!(private_error("ormesh1qqqq"), TorFormatError::NotPrivate);
+        assert_eq!(private_error(&format!("x{public}")), TorFormatError::NotPrivate);
+        assert_eq!(parse_auth("descriptor:ed25519:AAAA"), Err(TorFormatError::NotPublic));
+        assert_eq!(private_error(&private[..private.len() - 1]), TorFormatError::Key(KeyError::Encoding));
+        assert_eq!(private_error(&private[1..]), TorFormatError::Address(OnionError::Length(55)));
+        let zero = format!("{}:{DESCRIPTOR}{}", address().service_id(), "A".repeat(52));
+        assert_eq!(private_error(&zero), TorFormatError::Key(KeyError::Weak));
+        assert_eq!(
+            parse_auth(&format!("{DESCRIPTOR}{}", "A".repeat(52))),
+            Err(TorFormatError::Key(KeyError::Weak))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}", tail in "\\PC{0,80}") {
+            for text in [text.clone(), format!("{text}:descriptor:x25519:{tail}")] {
+                let _ = parse_auth_private(&text);
+                let _ = parse_auth(&text);
+            }
+        }
+    }
+}

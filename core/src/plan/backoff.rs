@@ -1,0 +1,30 @@
+//! When to try again what failed: soon at first, then ever more seldom, never giving up.
+
+use std::time::Duration;
+
+use super::Moment;
+use crate::model::problem::Problem;
+
+const FIRST: Duration = Duration::from_millis(500);
+/// Short enough that a port which became free is taken again within five seconds.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// What failed, how often in a row, and when it may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it may be tried again.
+    pub retry_at: Moment,
+    /// What went wrong the last time.
+    pub problem: Problem,
+}
+
+impl Backoff {
+    /// A further failure, after `previous` if there was one.
+    pub fn after(previous: Option<&Self>, problem: Problem, now: Moment) -> Self {
+        let failures = previous.map_or(0, |backoff| backoff.failures).saturating_add(1);
+        let wait = FIRST.saturating_mul(2u32.saturating_pow(failures - 1)).min(LONGEST);
+        Self { failures, retry_at: now + wait, problem }
+    }
+}

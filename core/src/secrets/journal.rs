@@ -1,0 +1,153 @@
+//! The journal: which secrets are in doubt, written down before anything is written or erased, so that a kill at any point leaves
+//! neither a key without its entry in the configuration for ever, nor an entry without its key.
+//!
+//! - add: [`Journal::begin`], write the secret, write the configuration, [`Journal::settle`];
+//! - delete, rotate, first use: [`Journal::begin`], write the configuration without it, [`Journal::settle`].
+//!
+//! Whatever was interrupted is settled at the next start: what the configuration references is kept, the rest erased. Nothing is ever
+//! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time.
+//! Whoever calls holds the configuration's lock, from `begin` to `settle`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{PrivateDir, SecretId, Secrets, SecretsError};
+use crate::model::store_kind::StoreKind;
+
+/// The journal's name in the state directory.
+pub const FILE: &str = "journal.json";
+/// What a journal that can't be read is renamed to.
+pub const DAMAGED: &str = "journal.json.damaged";
+const VERSION: u32 = 1;
+
+/// The journal of one configuration. It keeps nothing in memory: each call reads the file.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    state_dir: PathBuf,
+}
+
+/// A move of all keys from one store to another that is under way (see [`super::migrate`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Move {
+    pub(super) from: StoreKind,
+    pub(super) to: StoreKind,
+    pub(super) ids: BTreeSet<SecretId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    version: u32,
+    /// Secrets that are about to be written, or erased.
+    in_doubt: BTreeSet<SecretId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    moving: Option<Move>,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self { version: VERSION, in_doubt: BTreeSet::new(), moving: None }
+    }
+}
+
+/// What [`Journal::settle`] did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Referenced by the configuration: no longer in doubt.
+    pub kept: Vec<SecretId>,
+    /// Erased from the store.
+    pub erased: Vec<SecretId>,
+    /// Still to be erased, and why that failed: call again later.
+    pub waiting: Vec<(SecretId, SecretsError)>,
+}
+
+impl Journal {
+    /// The journal in this directory, which is created where it is missing. A journal that can't be read is put aside, with a
+    /// sentence to say so; nothing is erased on its account.
+    pub fn open(state_dir: &Path) -> Result<(Self, Option<String>), SecretsError> {
+        let journal = Self { state_dir: state_dir.to_owned() };
+        let (_, warning) = journal.load()?;
+        Ok((journal, warning))
+    }
+
+    /// Notes secrets before they are written or erased; returns when that would survive a crash.
+    pub fn begin(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
+        let (mut content, _) = self.load()?;
+        let before = content.in_doubt.len();
+        content.in_doubt.extend(ids);
+        if content.in_doubt.len() == before { Ok(()) } else { self.save(&content) }
+    }
+
+    /// The secrets in doubt.
+    pub fn in_doubt(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
+        Ok(self.load()?.0.in_doubt)
+    }
+
+    /// Ends all doubt: keeps what the configuration references, as it is on disk now, and erases the rest. A store that refuses
+    /// leaves its ids in the journal.
+    pub async fn settle(
+        &self,
+        referenced: impl Fn(&SecretId) -> bool,
+        secrets: &Secrets,
+    ) -> Result<Settled, SecretsError> {
+        let (mut content, _) = self.load()?;
+        let mut settled = Settled::default();
+        for id in std::mem::take(&mut content.in_doubt) {
+            if referenced(&id) {
+                settled.kept.push(id);
+                continue;
+            }
+            match secrets.delete(id).await {
+                Ok(()) => settled.erased.push(id),
+                Err(error) => {
+                    content.in_doubt.insert(id);
+                    settled.waiting.push((id, error));
+                }
+            }
+        }
+        if !settled.kept.is_empty() || !settled.erased.is_empty() {
+            self.save(&content)?;
+        }
+        Ok(settled)
+    }
+
+    pub(super) fn moving(&self) -> Result<Option<Move>, SecretsError> {
+        Ok(self.load()?.0.moving)
+    }
+
+    pub(super) fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
+        let (mut content, _) = self.load()?;
+        content.moving = moving;
+        self.save(&content)
+    }
+
+    fn load(&self) -> Result<(Content, Option<String>), SecretsError> {
+        let dir = PrivateDir::open(&self.state_dir)?;
+        let Some(bytes) = dir.read(FILE)? else { return Ok((Content::default(), None)) };
+        match serde_json::from_slice(&bytes) {
+            Ok(content @ Content { version: VERSION, .. }) => Ok((content, None)),
+            _ => {
+                dir.rename(FILE, DAMAGED)?;
+                let shown = self.state_dir.join(DAMAGED);
+                let warning = format!(
+                    "the journal of the secret store could not be read and is now {}; nothing was erased",
+                    shown.display()
+                );
+                tracing::warn!(path = %shown.display(), "put a journal aside that could not be read");
+                Ok((Content::default(), Some(warning)))
+            }
+        }
+    }
+
+    fn save(&self, content: &Content) -> Result<(), SecretsError> {
+        let mut bytes = serde_json::to_vec(content).expect("a journal's fields all have a JSON form");
+        bytes.push(b'\n');
+        PrivateDir::open(&self.state_dir)?.write(FILE, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use super::*;
+use crate::model::keys::{ClientKey, Secret};
+use crate::secrets::memory::MemoryStore;
+
+fn id(number: u8) -> SecretId {
+    SecretId::Client(ClientKey::from_bytes(&[number; 32]).unwrap().public())
+}
+
+fn secret() -> Secret {
+    Secret::new(b"key".to_vec())
+}
+
+fn journal() -> (tempfile::TempDir, Journal) {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, warning) = Journal::open(&dir.path().join("state")).unwrap();
+    assert_eq!(warning, None);
+    (dir, journal)
+}
+
+#[tokio::test]
+async fn an_addition_agrees_wherever_it_is_interrupted() {
+    for steps in 0..=3 {
+        let (_dir, journal) = journal();
+        let store = MemoryStore::new();
+        let secrets = store.secrets(StoreKind::File);
+        let mut config = BTreeSet::new();
+        if steps >= 1 {
+            journal.begin([id(1), id(2)]).unwrap();
+        }
+        if steps >= 2 {
+            secrets.set(id(1), secret()).await.unwrap();
+            secrets.set(id(2), secret()).await.unwrap();
+        }
+        if steps >= 3 {
+            config.extend([id(1), id(2)]);
+        }
+
+        // The next start.
+        let settled = journal.settle(|id| config.contains(id), &secrets).await.unwrap();
+
+        assert_eq!(store.ids(), Vec::from_iter(config.iter().copied()), "after {steps} steps");
+        assert_eq!(settled.kept.len(), config.len());
+        assert_eq!(journal.in_doubt(), Ok(BTreeSet::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_agrees_wherever_it_is_interrupted_and_touches_nothing_else() {
+    for steps in 0..=2 {
+        let (_dir, journal) = journal();
+        let store = MemoryStore::new();
+        let secrets = store.secrets(StoreKind::File);
+        let mut config = BTreeSet::from([id(1)]);
+        for number in [1, 3] {
+            secrets.set(id(number), secret()).await.unwrap();
+        }
+        if steps >= 1 {
+            journal.begin([id(1)]).unwrap();
+        }
+        if steps >= 2 {
+            config.clear();
+        }
+
+        journal.settle(|id| config.contains(id), &secrets).await.unwrap();
+
+        // id(3) is in no configuration, as after an edit by hand: only what is in the journal is ever erased.
+        let expected: Vec<_> =
+            config.iter().copied().chain([id(3)]).collect::<BTreeSet<_>>().into_iter().collect();
+        assert_eq!(store.ids(), expected, "after {steps} steps");
+        assert_eq!(journal.in_doubt(), Ok(BTreeSet::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_locked_store_leaves_its_ids_for_later() {
+    let (_dir, journal) = journal();
+    let store = MemoryStore::new();
+    let secrets = store.secrets(StoreKind::OsKeyring);
+    for number in [1, 2] {
+        secrets.set(id(number), secret()).await.unwrap();
+    }
+    journal.begin([id(1), id(2)]).unwrap();
+
+    store.set_locked(true);
+    let settled = journal.settle(|known| *known == id(2), &secrets).await.unwrap();
+    assert_eq!(settled.kept, [id(2)]);
+    assert!(matches!(settled.waiting.as_slice(), [(waiting, SecretsError::Locked(_))] if *waiting == id(1)));
+    assert_eq!(journal.in_doubt(), Ok(BTreeSet::from([id(1)])));
+
+    store.set_locked(false);
+    let settled = journal.settle(|known| *known == id(2), &secrets).await.unwrap();
+    assert_eq!(settled, Settled { erased: vec![id(1)], ..Settled::default() });
+    assert_eq!(store.ids(), [id(2)]);
+}
+
+#[test]
+fn doubts_add_up_and_outlive_the_process() {
+    let (dir, journal) = journal();
+    journal.begin([id(1)]).unwrap();
+    journal.begin([id(2), id(1)]).unwrap();
+    let (again, warning) = Journal::open(&dir.path().join("state")).unwrap();
+    assert_eq!(warning, None);
+    assert_eq!(again.in_doubt(), Ok(BTreeSet::from([id(1), id(2)])));
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_put_aside_and_erases_nothing() {
+    let whole = {
+        let (dir, journal) = journal();
+        journal.begin([id(1)]).unwrap();
+        std::fs::read_to_string(dir.path().join("state").join(FILE)).unwrap()
+    };
+    for damaged in [&whole[..whole.len() / 2], "", "null", &whole.replace("\"version\":1", "\"version\":2")] {
+        let (dir, journal) = journal();
+        let store = MemoryStore::new();
+        let secrets = store.secrets(StoreKind::File);
+        secrets.set(id(1), secret()).await.unwrap();
+        journal.begin([id(1)]).unwrap();
+        let state = dir.path().join("state");
+        std::fs::write(state.join(FILE), damaged).unwrap();
+
+        let (journal, warning) = Journal::open(&state).unwrap();
+        let settled = journal.settle(|_| false, &secrets).await.unwrap();
+
+        assert!(warning.unwrap().contains(DAMAGED));
+        assert_eq!(settled, Settled::default());
+        assert_eq!(store.ids(), [id(1)]);
+        assert_eq!(std::fs::read_to_string(state.join(DAMAGED)).unwrap(), damaged);
+        assert_eq!(Journal::open(&state).unwrap().1, None, "it is told once");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_journal_that_others_could_have_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, journal) = journal();
+    journal.begin([id(1)]).unwrap();
+    let file = dir.path().join("state").join(FILE);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+    let Err(SecretsError::Unsafe { mend, .. }) = journal.in_doubt() else { panic!("it was taken") };
+    assert_eq!(mend, format!("chmod 0600 {}", file.display()));
+}

@@ -1,0 +1,48 @@
+//! Locks: a file that holds nothing, so that a lock which blocks readers (Windows) blocks nobody. The system frees it with its process.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::model::problem::{Problem, ProblemKind};
+
+/// How long an edit waits for another one; each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Takes a lock; none when another process holds it.
+pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Takes a lock that others hold for moments only.
+pub fn wait(path: &Path) -> Result<Lock, Problem> {
+    let start = Instant::now();
+    loop {
+        match try_lock(path) {
+            Ok(Some(lock)) => return Ok(lock),
+            Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Ok(None) => {
+                return Err(Problem::new(
+                    ProblemKind::Failed,
+                    "another command has been editing the configuration for too long",
+                )
+                .hint(format!("see which process holds {}", path.display())));
+            }
+            Err(error) => {
+                let message = format!("failed to lock {}: {error}", path.display());
+                return Err(Problem::new(ProblemKind::Failed, message));
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Where a host's files are: from the environment, else from the platform's conventions.
+
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE32_NOPAD;
+use directories::ProjectDirs;
+use sha2::{Digest, Sha256};
+
+use crate::model::problem::{Problem, ProblemKind};
+
+/// The longest run directory, in bytes: sockets in it must fit `sun_path` with names of up to 20 bytes.
+const MAX_RUN: usize = 80;
+
+/// The directories and files of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The state directory: private, and it must last.
+    pub state: PathBuf,
+    /// The run directory: private, for sockets; a short path.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    /// From `ORMESH_CONFIG` and `ORMESH_STATE`, else the platform's directories (XDG variables are honoured on Linux).
+    ///
+    /// Errors: a relative path in the environment, or no home directory.
+    pub fn from_env() -> Result<Self, Problem> {
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let (config, state) = (var("ORMESH_CONFIG"), var("ORMESH_STATE"));
+        let (config, state) = match (config, state) {
+            (Some(config), Some(state)) => (config, state),
+            (config, state) => {
+                let dirs = ProjectDirs::from("", "", "ormesh").ok_or_else(|| {
+                    Problem::new(
+                        ProblemKind::Failed,
+                        "there is no home directory to keep the configuration in",
+                    )
+                    .hint("set ORMESH_CONFIG (a file) and ORMESH_STATE (a directory)")
+                })?;
+                let own_state = || dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_path_buf();
+                (
+                    config.unwrap_or_else(|| dirs.config_dir().join("config.toml")),
+                    state.unwrap_or_else(own_state),
+                )
+            }
+        };
+        Self::new(config, state)
+    }
+
+    /// From a configuration file and a state directory.
+    ///
+    /// Errors: a relative path.
+    pub fn new(config: PathBuf, state: PathBuf) -> Result<Self, Problem> {
+        for (name, path) in [("ORMESH_CONFIG", &config), ("ORMESH_STATE", &state)] {
+            if !path.is_absolute() {
+                let message =
+                    format!("{name} must be an absolute path, not {:?}", path.display().to_string());
+                return Err(Problem::new(ProblemKind::Usage, message).hint("give the path from /"));
+            }
+        }
+        let run = run_dir(&state);
+        Ok(Self { config, state, run })
+    }
+
+    /// What the agent's socket, or named pipe, is called.
+    pub fn socket(&self) -> PathBuf {
+        match cfg!(windows) {
+            true => PathBuf::from(format!(r"\\.\pipe\ormesh-{}", short_hash(&self.state))),
+            false => self.run.join("agent.sock"),
+        }
+    }
+
+    /// The file whose lock a running agent holds.
+    pub fn agent_lock(&self) -> PathBuf {
+        self.state.join("agent.lock")
+    }
+
+    /// The file in which a running agent writes its process id.
+    pub fn agent_pid(&self) -> PathBuf {
+        self.state.join("agent.pid")
+    }
+
+    /// The file whose lock an edit holds.
+    pub fn config_lock(&self) -> PathBuf {
+        self.state.join("config.lock")
+    }
+
+    /// tor's own directory.
+    pub fn tor(&self) -> PathBuf {
+        self.state.join("tor")
+    }
+
+    /// The file store's directory.
+    pub fn secrets(&self) -> PathBuf {
+        self.state.join("secrets")
+    }
+}
+
+/// `<state>/run`, or a short private directory for a state directory with a long path.
+fn run_dir(state: &Path) -> PathBuf {
+    let run = state.join("run");
+    match run.as_os_str().len() <= MAX_RUN || cfg!(windows) {
+        true => run,
+        false => super::private::short_dir(&short_hash(state)),
+    }
+}
+
+fn short_hash(path: &Path) -> String {
+    let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    BASE32_NOPAD.encode(&hash[..10]).to_ascii_lowercase()
+}

@@ -1,0 +1,130 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::model::edit::{Edit, apply};
+
+fn store(dir: &std::path::Path) -> ConfigStore {
+    let paths = Paths::new(dir.join("config/config.toml"), dir.join("state")).unwrap();
+    ConfigStore::new(&paths).unwrap()
+}
+
+fn add_export(port: u16) -> Edit {
+    Edit::AddExport { target: port.to_string().parse().unwrap(), port: None, allow_lan: false }
+}
+
+fn ports(config: &Config) -> BTreeSet<u16> {
+    config.exports.keys().map(|port| port.get()).collect()
+}
+
+#[test]
+fn an_absent_file_is_empty_and_an_edit_makes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    assert!(store.load().unwrap().exports.is_empty());
+    let edited = store.edit(|config| apply(config, &add_export(22))).unwrap();
+    assert_eq!(store.load().unwrap(), edited.new);
+    assert_eq!(ports(&edited.new), [22].into());
+}
+
+#[test]
+fn comments_and_order_survive_edits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths.config).unwrap();
+    let text = "# mine\ninstance = \"aaaaaaaaaaaaaaaa\"\n\n[[export]] # web\ntarget = \"127.0.0.1:80\" # nginx\n\n[[export]]\ntarget = \"22\"   # ssh\n";
+    std::fs::write(&store.paths.config, text).unwrap();
+    store.edit(|config| apply(config, &add_export(443))).unwrap();
+    let after = std::fs::read_to_string(&store.paths.config).unwrap();
+    for kept in
+        ["# mine\n", "[[export]] # web\ntarget = \"127.0.0.1:80\" # nginx\n", "target = \"22\"   # ssh\n"]
+    {
+        assert!(after.contains(kept), "{kept:?} went missing from\n{after}");
+    }
+    store.edit(|config| apply(config, &Edit::DeleteExport { port: 443.try_into().unwrap() })).unwrap();
+    store.edit(|config| apply(config, &Edit::DeleteExport { port: 22.try_into().unwrap() })).unwrap();
+    let after = std::fs::read_to_string(&store.paths.config).unwrap();
+    assert!(after.contains("# nginx") && !after.contains("22"), "{after}");
+}
+
+#[test]
+fn a_refused_edit_and_a_bad_file_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let before = std::fs::read(&store.paths.config).unwrap();
+    let refusal = store.edit(|_| Err(failed("no"))).unwrap_err();
+    assert_eq!(refusal.message, "no");
+    assert_eq!(std::fs::read(&store.paths.config).unwrap(), before);
+
+    std::fs::write(&store.paths.config, "[[export]]\ntarget = \"22\"\nprot = 23\n").unwrap();
+    let problem = store.edit(|config| apply(config, &add_export(80))).unwrap_err();
+    assert!(problem.message.contains("line 3, column 1: unknown field `prot`"), "{}", problem.message);
+    assert_eq!(
+        std::fs::read_to_string(&store.paths.config).unwrap(),
+        "[[export]]\ntarget = \"22\"\nprot = 23\n"
+    );
+}
+
+#[test]
+fn parallel_writers_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let store = store(dir.path());
+            std::thread::spawn(move || {
+                for change in 0..5 {
+                    store.edit(|config| apply(config, &add_export(1000 + writer * 5 + change))).unwrap();
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert_eq!(store(dir.path()).load().unwrap().exports.len(), 40);
+}
+
+#[cfg(unix)]
+#[test]
+fn loose_modes_are_refused_with_the_command_that_mends_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let chmod = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(std::fs::metadata(&store.paths.config).unwrap().permissions().mode() & 0o777, 0o600);
+    chmod(&store.paths.config, 0o664);
+    assert_eq!(store.load().unwrap_err().hint, format!("chmod go-w {}", store.paths.config.display()));
+    chmod(&store.paths.config, 0o644);
+    store.edit(|config| apply(config, &add_export(23))).unwrap();
+    assert_eq!(std::fs::metadata(&store.paths.config).unwrap().permissions().mode() & 0o777, 0o644);
+    chmod(&store.paths.state, 0o750);
+    let problem = store.edit(|config| apply(config, &add_export(24))).unwrap_err();
+    assert_eq!(problem.hint, format!("chmod go= {}", store.paths.state.display()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symlink_of_ours_is_followed_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths.config).unwrap();
+    let target = dir.path().join("dotfiles.toml");
+    std::fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &store.paths.config).unwrap();
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    assert!(std::fs::symlink_metadata(&store.paths.config).unwrap().is_symlink());
+    assert!(std::fs::read_to_string(&target).unwrap().contains("127.0.0.1:22"));
+}
+
+#[tokio::test]
+async fn a_change_by_another_hand_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths.config).unwrap();
+    let watch = watch::FileWatch::new(&store.paths.config);
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(20), watch.changed())
+        .await
+        .expect("the change is told");
+}

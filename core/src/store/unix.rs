@@ -1,0 +1,141 @@
+//! Private files on Unix: made with the right mode, and refused with the exact command when another hand loosened them.
+
+use std::fs::{DirBuilder, File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::model::problem::{Problem, ProblemKind};
+
+/// Makes a directory of mode 0700 with its parents, or checks the one that is there: a directory, ours, closed to others.
+pub fn ensure_dir(path: &Path) -> Result<(), Problem> {
+    let failed =
+        |error: io::Error| problem(format!("failed to make the directory {}: {error}", path.display()));
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+        Ok(meta) if !meta.is_dir() => Err(problem(format!("{} is not a directory", path.display()))),
+        Ok(meta) => check_private(path, &meta),
+    }
+}
+
+/// Makes the directory that will hold a file; one that is there may be as it is.
+pub fn ensure_parent(file: &Path) -> Result<(), Problem> {
+    let Some(parent) = file.parent() else { return Ok(()) };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)
+        .map_err(|error| problem(format!("failed to make the directory {}: {error}", parent.display())))
+}
+
+fn check_private(path: &Path, meta: &Metadata) -> Result<(), Problem> {
+    check_owner(path, meta)?;
+    if meta.mode() & 0o077 != 0 {
+        let message = format!("{} is open to other users (mode {:03o})", path.display(), meta.mode() & 0o777);
+        return Err(problem(message).hint(format!("chmod go= {}", path.display())));
+    }
+    Ok(())
+}
+
+fn check_owner(path: &Path, meta: &Metadata) -> Result<(), Problem> {
+    let us = rustix::process::geteuid().as_raw();
+    if meta.uid() == us {
+        return Ok(());
+    }
+    let message = format!("{} belongs to user {}, not to us (user {us})", path.display(), meta.uid());
+    Err(problem(message).hint(format!("chown {us} {}", path.display())))
+}
+
+/// Checks a configuration file, where there is one: others may read it, but not write it. A symlink must be ours or root's.
+pub fn check_config(path: &Path) -> Result<(), Problem> {
+    let failed = |error: io::Error| problem(format!("failed to read {}: {error}", path.display()));
+    let link = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(link) => link,
+    };
+    let meta = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(meta) => meta,
+    };
+    if !meta.is_file() {
+        return Err(problem(format!("{} is not a file", path.display())));
+    }
+    for meta in [&link, &meta] {
+        // Root's files are fine: a system's configuration that its service may only read.
+        if meta.uid() != 0 {
+            check_owner(path, meta)?;
+        }
+    }
+    if meta.mode() & 0o022 != 0 {
+        let message =
+            format!("{} can be written by other users (mode {:03o})", path.display(), meta.mode() & 0o777);
+        return Err(problem(message).hint(format!("chmod go-w {}", path.display())));
+    }
+    Ok(())
+}
+
+/// A short private directory for one whose own path is too long for sockets. [`ensure_dir`] checks its owner.
+pub fn short_dir(hash: &str) -> PathBuf {
+    PathBuf::from(format!("/tmp/ormesh-{}-{hash}", rustix::process::geteuid().as_raw()))
+}
+
+/// Makes a rename in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The mode that a replaced file keeps; private for a new one.
+pub fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).map_or(0o600, |meta| meta.mode() & 0o755)
+}
+
+/// Gives a new file its mode before it takes the old one's place.
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// Whether a directory, or the nearest parent that exists, is on a file system that goes with a container: a tmpfs or its overlay.
+#[cfg(target_os = "linux")]
+pub fn is_ephemeral(path: &Path) -> bool {
+    // linux/magic.h
+    const TMPFS: u64 = 0x0102_1994;
+    const OVERLAYFS: u64 = 0x794c_7630;
+    let existing = path.ancestors().find_map(|path| rustix::fs::statfs(path).ok());
+    existing.is_some_and(|fs| [TMPFS, OVERLAYFS].contains(&(fs.f_type as u64 & 0xffff_ffff)))
+}
+
+/// Containers are Linux's.
+#[cfg(not(target_os = "linux"))]
+pub fn is_ephemeral(_path: &Path) -> bool {
+    false
+}
+
+/// Makes every file that this process creates private, and keeps its memory out of core dumps and other processes' reach.
+pub fn harden_process() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Raises the limit of open files as far as it goes: each connection takes two, and tor wants a thousand for itself.
+pub fn raise_open_files() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // macOS refuses "unlimited" and wants OPEN_MAX (setrlimit(2)).
+    let open_max = rustix::process::Rlimit { current: Some(10_240), maximum: limit.maximum };
+    if rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).is_err() {
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, open_max);
+    }
+}
+
+fn problem(message: String) -> Problem {
+    Problem::new(ProblemKind::Failed, message)
+}

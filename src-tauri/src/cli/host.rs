@@ -1,0 +1,98 @@
+//! The host that the commands act on: asks its agent, or does the same without one, and sorts the answers.
+
+use ormesh_core::agent;
+use ormesh_core::ipc::client::Client;
+use ormesh_core::ipc::{Confidential, Request, Response};
+use ormesh_core::model::config::Config;
+use ormesh_core::model::edit::Edit;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::status::Status;
+use ormesh_core::store::ConfigStore;
+use ormesh_core::store::paths::Paths;
+
+use crate::output;
+
+/// This user's host, as the environment names it.
+pub(crate) struct Host {
+    paths: Paths,
+}
+
+impl Host {
+    /// Finds the host's directories.
+    pub(crate) fn from_env() -> Result<Self, Problem> {
+        Paths::from_env().map(|paths| Self { paths })
+    }
+
+    /// Where its files are.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Its directories, for a verb that keeps them.
+    pub(crate) fn into_paths(self) -> Paths {
+        self.paths
+    }
+
+    /// Asks, with or without an agent.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Problem> {
+        match agent::ask(&self.paths, request).await? {
+            Response::Refused(problem) => Err(problem),
+            response => Ok(response),
+        }
+    }
+
+    /// Makes a change that touches no secret.
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<(), Problem> {
+        self.done(Request::Edit(edit)).await
+    }
+
+    /// Has something done, and says what follows from it.
+    pub(crate) async fn done(&self, request: Request) -> Result<(), Problem> {
+        match self.ask(request).await? {
+            Response::Done { notes } => {
+                output::notes(notes);
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Asks for an invite or a line of key material, and says what follows from it.
+    pub(crate) async fn invite(&self, request: Request) -> Result<Confidential, Problem> {
+        match self.ask(request).await? {
+            Response::Invite { text, notes } => {
+                output::notes(notes);
+                Ok(text)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The whole state.
+    pub(crate) async fn status(&self) -> Result<Status, Problem> {
+        match self.ask(Request::Status).await? {
+            Response::Status(status) => Ok(*status),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The running agent, or that none runs.
+    pub(crate) async fn agent(&self) -> Result<Client, Problem> {
+        self.running().await?.ok_or_else(agent::not_running)
+    }
+
+    /// The running agent, if one runs.
+    pub(crate) async fn running(&self) -> Result<Option<Client>, Problem> {
+        agent::connect(&self.paths).await
+    }
+
+    /// The configuration as it is on disk.
+    pub(crate) fn config(&self) -> Result<Config, Problem> {
+        ConfigStore::new(&self.paths)?.load()
+    }
+}
+
+/// An answer of another sort than the request has.
+pub(crate) fn unexpected() -> Problem {
+    Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
+}

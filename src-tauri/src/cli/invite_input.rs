@@ -1,0 +1,81 @@
+//! Where `remote add` takes an invite from: its argument, standard input, a file, or a prompt that does not show it.
+
+use std::io::{self, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+
+use ormesh_core::ipc::Confidential;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use zeroize::Zeroizing;
+
+/// The most that is read, in bytes: every form of an invite is far shorter.
+const MAX: u64 = 64 * 1024;
+
+/// An invite, or where it is.
+#[derive(clap::Args)]
+pub(crate) struct InviteInput {
+    /// The invite: ormesh1…, or a line of tor's .auth_private form. `-` reads standard input; left out, it is asked for
+    /// without being shown
+    #[arg(value_name = "INVITE", allow_hyphen_values = false)]
+    invite: Option<String>,
+    /// Read the invite from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "invite")]
+    file: Option<PathBuf>,
+}
+
+impl InviteInput {
+    /// What is to be said of an invite that was typed as an argument; none for the other ways.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        let typed = self.invite.as_ref().is_some_and(|invite| invite != "-");
+        typed.then_some(
+            "the invite stays in the shell's history; left out, it is asked for without being shown",
+        )
+    }
+
+    /// Reads it.
+    pub(crate) fn read(self) -> Result<Confidential, Problem> {
+        let text = match (self.invite, self.file) {
+            (Some(dash), None) if dash == "-" => from_reader(io::stdin().lock(), "standard input")?,
+            (Some(text), _) => Zeroizing::new(text),
+            (None, Some(path)) => from_file(&path)?,
+            (None, None) => from_prompt()?,
+        };
+        Ok(Confidential::new(text))
+    }
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<String>, Problem> {
+    let place = path.display().to_string();
+    let file = std::fs::File::open(path).map_err(|error| failed(&place, &error))?;
+    from_reader(file, &place)
+}
+
+fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Problem> {
+    let mut text = Zeroizing::new(String::new());
+    reader.take(MAX).read_to_string(&mut text).map_err(|error| failed(place, &error))?;
+    match text.trim().is_empty() {
+        true => Err(nothing_in(place)),
+        false => Ok(text),
+    }
+}
+
+fn from_prompt() -> Result<Zeroizing<String>, Problem> {
+    if !io::stdin().is_terminal() {
+        return Err(Problem::new(ProblemKind::Usage, "INVITE is missing").hint(
+            "give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE",
+        ));
+    }
+    match rpassword::prompt_password("invite (not shown): ") {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing_in("the terminal")),
+        Err(error) => Err(failed("the terminal", &error)),
+    }
+}
+
+fn nothing_in(place: &str) -> Problem {
+    Problem::new(ProblemKind::Usage, format!("there is no invite in {place}"))
+        .hint("it is the text that `ormesh client add` printed on the other host")
+}
+
+fn failed(place: &str, error: &io::Error) -> Problem {
+    Problem::new(ProblemKind::Failed, format!("failed to read the invite from {place}: {error}"))
+}

@@ -1,0 +1,111 @@
+//! `ormesh agent`: runs it, and steers the one that runs.
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use ormesh_core::agent::{self, RunOptions};
+use ormesh_core::ipc::Request;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use tracing_subscriber::EnvFilter;
+
+use super::systemd_unit::SystemdUnit;
+use crate::host::Host;
+use crate::output::{self, DONE, Outcome};
+
+/// How long an agent that was told to stop may take: it drains its sessions first.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks whether it is gone.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Subcommand)]
+pub(crate) enum Agent {
+    /// Run tor and carry the connections, in the foreground; changes of the configuration apply at once
+    Run(Run),
+    /// End the running agent in order, and wait until it is gone
+    Stop,
+    /// Close all listeners and sessions and stop tor, until `resume` or the agent's end
+    Pause,
+    /// End a pause
+    Resume,
+    /// Print a systemd unit that runs the agent
+    SystemdUnit(SystemdUnit),
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Accept a tor that is too old to be safe, for a private network
+    #[arg(long)]
+    allow_old_tor: bool,
+}
+
+impl Agent {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::Run(options) => options.run().await,
+            Self::Stop => stop(&Host::from_env()?).await,
+            Self::Pause => steer(Request::Pause, "paused").await,
+            Self::Resume => steer(Request::Resume, "resumed").await,
+            Self::SystemdUnit(verb) => verb.run(),
+        }
+    }
+}
+
+impl Run {
+    async fn run(self) -> Outcome {
+        let paths = Host::from_env()?.into_paths();
+        log_to_stderr()?;
+        let options = RunOptions { allow_old_tor: self.allow_old_tor };
+        agent::run(paths, options).await?;
+        DONE
+    }
+}
+
+async fn steer(request: Request, said: &str) -> Outcome {
+    let host = Host::from_env()?;
+    drop(host.agent().await?);
+    host.done(request).await?;
+    output::said(said);
+    DONE
+}
+
+async fn stop(host: &Host) -> Outcome {
+    drop(host.agent().await?);
+    host.done(Request::Stop).await?;
+    let gone = async {
+        while host.running().await.is_ok_and(|agent| agent.is_some()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    match tokio::time::timeout(STOP_DEADLINE, gone).await {
+        Ok(()) => {
+            output::said("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(_) => Err(Problem::new(ProblemKind::Failed, "the agent was told to stop and still runs")
+            .hint("see its log")
+            .into()),
+    }
+}
+
+/// Logs go to standard error; journald puts the time on each line itself, and says so by `JOURNAL_STREAM` (systemd.exec(5)).
+fn log_to_stderr() -> Result<(), Problem> {
+    let filter = match std::env::var("ORMESH_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
+            Problem::new(ProblemKind::Usage, format!("ORMESH_LOG can't be {directives:?}: {error}"))
+                .hint("as in debug, or ormesh_core=trace")
+        })?,
+        _ => EnvFilter::new("info"),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_env_filter(filter);
+    match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => log.without_time().init(),
+        None => log.init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! `ormesh config`: the file, and the settings in it that are no noun of their own.
+
+use clap::{Args, Subcommand};
+use ormesh_core::model::edit::{Edit, Setting};
+use ormesh_core::model::problem::Problem;
+
+use crate::args;
+use crate::host::Host;
+use crate::output::{self, DONE, Outcome};
+
+#[derive(Subcommand)]
+pub(crate) enum Config {
+    /// Print where the configuration is
+    Path,
+    /// Print a setting; without KEY, all of them
+    Get(Get),
+    /// Change a setting
+    #[command(after_help = SETTINGS)]
+    Set(Set),
+    /// Read the configuration and say what is wrong with it, with line and column
+    Check,
+}
+
+const SETTINGS: &str = "\
+Settings:
+  agent.socks-addr    where the agent's SOCKS server listens, as in 127.0.0.1:9250, or off
+  agent.tor-path      the tor binary; empty for the one that is found
+  agent.max-sessions  the most sessions that one client can have open at once
+  agent.secrets       the secret store; `ormesh secrets migrate` changes it";
+
+#[derive(Args)]
+#[command(after_help = SETTINGS)]
+pub(crate) struct Get {
+    /// Which setting, as in agent.socks-addr
+    #[arg(value_parser = args::word)]
+    key: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Set {
+    /// Which setting, as in agent.socks-addr
+    #[arg(value_parser = args::word)]
+    key: String,
+    /// Its new value
+    #[arg(value_parser = args::word, allow_hyphen_values = true)]
+    value: String,
+}
+
+impl Config {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        match self {
+            Self::Path => output::line(&host.paths().config.display().to_string())?,
+            Self::Get(Get { key: Some(key) }) => output::line(&Setting::get(&host.config()?, &key)?)?,
+            Self::Get(Get { key: None }) => {
+                let config = host.config()?;
+                let row = |key: &str| Ok([key.to_owned(), Setting::get(&config, key)?]);
+                let rows: Vec<_> = Setting::KEYS.into_iter().map(row).collect::<Result<_, Problem>>()?;
+                output::table(["KEY", "VALUE"], &rows)?;
+            }
+            Self::Set(Set { key, value }) => {
+                host.edit(Edit::Set(Setting::parse(&key, &value)?)).await?;
+                output::said(format!("set {key}"));
+            }
+            Self::Check => {
+                host.config()?;
+                output::said(format!("{} is in order", host.paths().config.display()));
+            }
+        }
+        DONE
+    }
+}

@@ -1,0 +1,131 @@
+//! `ormesh import`: a remote's ports at local addresses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::{Args, Subcommand, ValueEnum};
+use ormesh_core::model::address::{ListenAddr, Port};
+use ormesh_core::model::config;
+use ormesh_core::model::edit::Edit;
+use ormesh_core::model::name::RemoteName;
+use ormesh_core::model::status::{ImportStatus, Status};
+use ormesh_core::model::status_yaml::import_state;
+use serde::Serialize;
+
+use crate::args;
+use crate::host::Host;
+use crate::output::{self, DONE, Outcome};
+
+#[derive(Subcommand)]
+pub(crate) enum Import {
+    /// Listen at a local address and carry its connections to a remote's port
+    Add(Add),
+    /// List the imports
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Stop listening
+    #[command(visible_alias = "rm")]
+    Delete(Delete),
+}
+
+#[derive(Args)]
+pub(crate) struct Add {
+    /// Which remote
+    #[arg(value_parser = args::remote_name)]
+    remote: RemoteName,
+    /// The port that the remote exports
+    #[arg(value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true)]
+    remote_port: Port,
+    /// Where to listen: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH. Left out, the remote's port on 127.0.0.1
+    #[arg(value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true)]
+    listen: Option<ListenAddr>,
+    /// What to do when the application has sent all it will send: hold until the reply has come, or pass it on, which ends
+    /// the connection
+    #[arg(long, value_enum, default_value_t = HalfClose::Hold)]
+    half_close: HalfClose,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum HalfClose {
+    /// Keep the connection until the reply has come
+    Hold,
+    /// End the connection at once
+    Pass,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[command(allow_missing_positional = true)]
+pub(crate) struct Delete {
+    /// Of which remote; can be left out
+    #[arg(value_parser = args::remote_name)]
+    remote: Option<RemoteName>,
+    /// Where it listens: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH
+    #[arg(value_name = "LISTEN", value_parser = args::listen, required = true, allow_negative_numbers = true)]
+    listen: ListenAddr,
+}
+
+impl Import {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        match self {
+            Self::Add(Add { remote, remote_port, listen, half_close }) => {
+                let listen = listen.unwrap_or_else(|| same_port(remote_port));
+                let half_close = match half_close {
+                    HalfClose::Hold => config::HalfClose::Hold,
+                    HalfClose::Pass => config::HalfClose::Pass,
+                };
+                let open = listen.is_public().then(|| {
+                    format!("everyone who can reach this machine can connect to {listen}, and so to port {remote_port} of {remote}")
+                });
+                let said = format!("imported port {remote_port} of {remote} at {listen}");
+                host.edit(Edit::AddImport { remote, remote_port, listen, half_close }).await?;
+                output::notes(open);
+                output::said(said);
+            }
+            Self::List(List { json }) => list(&host.status().await?, json)?,
+            Self::Delete(Delete { remote, listen }) => {
+                let said = format!("no longer imported: {listen}");
+                host.edit(Edit::DeleteImport { remote, listen }).await?;
+                output::said(said);
+            }
+        }
+        DONE
+    }
+}
+
+fn same_port(port: Port) -> ListenAddr {
+    ListenAddr::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.get()))
+}
+
+/// An import with its remote, as `--json` prints it.
+#[derive(Serialize)]
+struct Row<'a> {
+    remote: &'a RemoteName,
+    #[serde(flatten)]
+    import: &'a ImportStatus,
+}
+
+fn list(status: &Status, json: bool) -> anyhow::Result<()> {
+    let remotes = status.remotes.iter();
+    let rows: Vec<Row<'_>> = remotes
+        .flat_map(|remote| remote.imports.iter().map(|import| Row { remote: &remote.name, import }))
+        .collect();
+    if json {
+        return output::json(&rows);
+    }
+    if rows.is_empty() {
+        output::hint("there are no imports; `ormesh import add REMOTE 22 127.0.0.1:10022` makes one");
+        return Ok(());
+    }
+    let lines = rows.iter().map(|Row { remote, import }| {
+        let state = import.state.as_ref().map(import_state).unwrap_or_default();
+        [import.listen.to_string(), remote.to_string(), import.remote_port.to_string(), state]
+    });
+    Ok(output::table(["LISTEN", "REMOTE", "PORT", "STATE"], &lines.collect::<Vec<_>>())?)
+}

@@ -1,0 +1,116 @@
+//! `ormesh nc`: standard input and output as a remote's byte stream, for `ProxyCommand` and pipes.
+
+use std::io;
+
+use clap::Args;
+use ormesh_core::ipc::Request;
+use ormesh_core::model::address::Port;
+use ormesh_core::model::name::RemoteName;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::args::{self, RemoteRef};
+use crate::host::Host;
+use crate::output::{DONE, Outcome};
+
+/// Bytes moved at once, each way.
+const BUFFER: usize = 64 * 1024;
+
+#[derive(Args)]
+pub(crate) struct Nc {
+    /// Which remote, by its name or its onion address
+    #[arg(value_parser = args::remote_ref)]
+    remote: RemoteRef,
+    /// The port that it exports
+    #[arg(value_parser = args::port, allow_negative_numbers = true)]
+    port: Port,
+}
+
+impl Nc {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        let remote = resolve(&host, self.remote)?;
+        let request = Request::Connect { remote, port: self.port };
+        let connection = host.agent().await?.connect_remote(&request).await?;
+        relay(connection, tokio::io::stdin(), tokio::io::stdout()).await?;
+        DONE
+    }
+}
+
+/// The name of the remote that was meant.
+pub(crate) fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName, Problem> {
+    let address = match remote {
+        RemoteRef::Name(name) => return Ok(name),
+        RemoteRef::Address(address) => address,
+    };
+    let config = host.config()?;
+    let known = config.remotes.iter().find(|(_, remote)| remote.address == address);
+    known.map(|(name, _)| name.clone()).ok_or_else(|| {
+        Problem::new(ProblemKind::Refused, format!("no remote has the address {address}"))
+            .hint("ormesh remote list shows the remotes; only these can be reached")
+    })
+}
+
+/// Carries bytes until the remote has said all. The end of the input is passed on and does not end the connection.
+async fn relay(
+    connection: impl AsyncRead + AsyncWrite,
+    mut input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let (mut from_remote, mut to_remote) = tokio::io::split(connection);
+    let send = async {
+        copy(&mut input, &mut to_remote).await?;
+        to_remote.shutdown().await?;
+        // The remote may still have much to say.
+        std::future::pending::<io::Result<()>>().await
+    };
+    let receive = copy(&mut from_remote, &mut output);
+    tokio::pin!(send, receive);
+    tokio::select! {
+        ended = &mut receive => ended,
+        // The remote no longer listens; what it said before is still to be passed on.
+        _ = &mut send => receive.await,
+    }
+}
+
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return to.flush().await;
+        }
+        to.write_all(&buffer[..count]).await?;
+        to.flush().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_input_waits_for_the_reply() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let remote = tokio::spawn(async move {
+            let mut question = String::new();
+            far.read_to_string(&mut question).await.unwrap();
+            far.write_all(format!("{question}? yes").as_bytes()).await.unwrap();
+        });
+        let mut said = Vec::new();
+        relay(near, &b"are you there"[..], &mut said).await.unwrap();
+        remote.await.unwrap();
+        assert_eq!(said, b"are you there? yes");
+    }
+
+    #[tokio::test]
+    async fn the_remotes_end_does_not_wait_for_the_input() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let (_open, never) = tokio::io::duplex(16);
+        far.write_all(b"bye").await.unwrap();
+        drop(far);
+        let mut said = Vec::new();
+        relay(near, never, &mut said).await.unwrap();
+        assert_eq!(said, b"bye");
+    }
+}

@@ -1,0 +1,117 @@
+//! `ormesh ping`: asks a remote how it is, again and again, as ping(8) does.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use ormesh_core::ipc::{Pong, Request, Response};
+use ormesh_core::model::address::Port;
+use ormesh_core::model::name::RemoteName;
+use ormesh_core::model::problem::Problem;
+
+use crate::args::{self, RemoteRef};
+use crate::host::{self, Host};
+use crate::output::{self, DONE, Outcome};
+
+use super::nc::resolve;
+
+/// Between an answer and the next question: a circuit through Tor is not to be flooded.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(crate) struct Ping {
+    /// Which remote, by its name or its onion address
+    #[arg(value_parser = args::remote_ref)]
+    remote: RemoteRef,
+    /// Ask whether this port can be reached, too
+    #[arg(value_parser = args::port, allow_negative_numbers = true)]
+    port: Option<Port>,
+    /// How often; 0 goes on until it is interrupted
+    #[arg(long, short, value_name = "N", value_parser = args::number, default_value = "4", allow_negative_numbers = true)]
+    count: u32,
+}
+
+/// What became of the attempts so far.
+#[derive(Default)]
+struct Tally {
+    sent: u32,
+    good: u32,
+    last: Option<Problem>,
+}
+
+impl Ping {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        let remote = resolve(&host, self.remote.clone())?;
+        let mut tally = Tally::default();
+        let interrupted = tokio::select! {
+            ended = self.attempts(&host, &remote, &mut tally) => { ended?; false }
+            _ = tokio::signal::ctrl_c() => true,
+        };
+        output::always_said(format!("{remote}: {} of {} answered", tally.good, tally.sent));
+        match tally.last {
+            // 128 and the signal's number, as a shell reports a command that it ended.
+            _ if interrupted => Ok(ExitCode::from(130)),
+            Some(problem) if tally.good == 0 => Err(problem.into()),
+            _ => DONE,
+        }
+    }
+
+    async fn attempts(&self, host: &Host, remote: &RemoteName, tally: &mut Tally) -> anyhow::Result<()> {
+        // One that can't be asked at all is no attempt.
+        drop(host.agent().await?);
+        while self.count == 0 || tally.sent < self.count {
+            if tally.sent > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            tally.sent += 1;
+            match host.ask(Request::Ping { remote: remote.clone(), port: self.port }).await {
+                Ok(Response::Pong(pong)) => {
+                    tally.good += 1;
+                    output::line(&format!("{remote}: seq={} {}", tally.sent, describe(&pong, self.port)))?;
+                }
+                Ok(_) => return Err(host::unexpected().into()),
+                Err(problem) => {
+                    output::line(&format!("{remote}: seq={} {problem}", tally.sent))?;
+                    tally.last = Some(problem);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe(pong: &Pong, port: Option<Port>) -> String {
+    let mut text = format!("connected in {} ms", pong.connect);
+    if let Some(round_trip) = pong.round_trip {
+        text.push_str(&format!(", round trip {round_trip} ms"));
+    }
+    if let Some(port) = port {
+        let state = match pong.ports.iter().find(|(granted, _)| *granted == port) {
+            Some((_, true)) => "open",
+            Some((_, false)) => "granted, but nothing accepts connections there",
+            // Only a host that runs ormesh can tell.
+            None if pong.round_trip.is_some() => "not granted",
+            None => "open",
+        };
+        text.push_str(&format!(", port {port} {state}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
+        let port = Port::new(22);
+        let mut pong =
+            Pong { address, connect: 812, round_trip: Some(340), ports: vec![(port.unwrap(), true)] };
+        assert_eq!(describe(&pong, port), "connected in 812 ms, round trip 340 ms, port 22 open");
+        assert!(describe(&pong, Port::new(80)).ends_with("port 80 not granted"));
+        pong.round_trip = None;
+        assert_eq!(describe(&pong, None), "connected in 812 ms");
+    }
+}

@@ -1,0 +1,80 @@
+//! `ormesh secrets`: the store that holds the keys.
+
+use clap::{Args, Subcommand};
+use ormesh_core::ipc::{Request, Response, SecretsStatus};
+use ormesh_core::model::store_kind::StoreKind;
+
+use crate::args;
+use crate::host::{self, Host};
+use crate::output::{self, DONE, Outcome};
+
+#[derive(Subcommand)]
+pub(crate) enum Secrets {
+    /// Say which store is in use, whether it can be used now, and whether it has what is needed
+    Status(Status),
+    /// Move every key to another store; safe to interrupt
+    Migrate(Migrate),
+    /// Erase what interrupted changes, and clients taken out of the file by hand, left in the store
+    Prune,
+}
+
+#[derive(Args)]
+pub(crate) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Migrate {
+    /// Where to: os-keyring or file
+    #[arg(long, value_name = "STORE", value_parser = args::store_kind)]
+    to: StoreKind,
+}
+
+impl Secrets {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        match self {
+            Self::Status(Status { json }) => match host.ask(Request::SecretsStatus).await? {
+                Response::Secrets(status) => show(&status, json),
+                _ => Err(host::unexpected().into()),
+            },
+            Self::Migrate(Migrate { to }) => {
+                host.done(Request::MigrateSecrets { to }).await?;
+                output::said(format!("the secrets are in {to}"));
+                DONE
+            }
+            Self::Prune => {
+                host.done(Request::PruneSecrets).await?;
+                output::said("pruned");
+                DONE
+            }
+        }
+    }
+}
+
+/// Prints the state; a store that can't be used is a problem too, so that scripts see it in the exit code.
+fn show(status: &SecretsStatus, json: bool) -> Outcome {
+    if json {
+        output::json(status)?;
+    } else {
+        output::print(&to_text(status))?;
+    }
+    status.usable.clone()?;
+    DONE
+}
+
+fn to_text(status: &SecretsStatus) -> String {
+    let store = status.store.map_or("not chosen yet: at the first secret".into(), |kind| kind.to_string());
+    let mut text = format!("store: {store}\n");
+    if !status.place.is_empty() {
+        text.push_str(&format!("place: {}\n", status.place));
+    }
+    let usable = if status.usable.is_ok() { "yes" } else { "no" };
+    text.push_str(&format!("usable: {usable}\nfound: {} of {}\n", status.found, status.needed));
+    if status.in_doubt > 0 {
+        text.push_str(&format!("interrupted changes: {}\n", status.in_doubt));
+    }
+    text
+}

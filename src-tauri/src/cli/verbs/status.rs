@@ -1,0 +1,68 @@
+//! `ormesh status`: the whole state as YAML or JSON, once or as it changes.
+
+use std::io::{self, IsTerminal as _};
+
+use ormesh_core::model::status;
+use ormesh_core::model::status_yaml::to_yaml;
+
+use crate::host::Host;
+use crate::output::{self, DONE, Outcome};
+
+/// Clears the terminal and goes to its top (ECMA-48 ED and CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+#[derive(clap::Args)]
+pub(crate) struct Status {
+    /// Print JSON; with --watch, one document a line
+    #[arg(long)]
+    json: bool,
+    /// Follow the agent: print the state again at each change
+    #[arg(long, short)]
+    watch: bool,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        if self.watch {
+            return self.follow(&host).await;
+        }
+        let status = host.status().await?;
+        match self.json {
+            true => output::json(&status)?,
+            false => output::print(&to_yaml(&status))?,
+        }
+        let nothing = status.agent.is_none()
+            && status.exports.is_empty()
+            && status.clients.is_empty()
+            && status.remotes.is_empty()
+            && status.requests.is_empty();
+        if nothing && io::stderr().is_terminal() {
+            output::hint(
+                "nothing is set up yet; `ormesh export add 22` offers ssh, `ormesh remote add NAME` takes an invite",
+            );
+        }
+        DONE
+    }
+
+    async fn follow(self, host: &Host) -> Outcome {
+        let mut watch = host.agent().await?.watch().await?;
+        let terminal = io::stdout().is_terminal();
+        let mut first = true;
+        loop {
+            let status = watch.next().await?;
+            output::print(&self.document(&status, terminal, first)?)?;
+            first = false;
+        }
+    }
+
+    /// One state of many: redrawn on a terminal, a line of JSON or a document of a YAML stream otherwise.
+    fn document(&self, status: &status::Status, terminal: bool, first: bool) -> anyhow::Result<String> {
+        Ok(match (self.json, terminal, first) {
+            (true, ..) => serde_json::to_string(status)? + "\n",
+            (false, true, _) => format!("{CLEAR}{}", to_yaml(status)),
+            (false, false, true) => to_yaml(status),
+            (false, false, false) => format!("---\n{}", to_yaml(status)),
+        })
+    }
+}

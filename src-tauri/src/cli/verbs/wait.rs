@@ -1,0 +1,196 @@
+//! `ormesh wait`: returns once the host does what it was set up for, so that scripts and units need not poll.
+
+use std::time::Duration;
+
+use clap::Args;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::status::{AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status};
+use ormesh_core::model::status_yaml::{agent_state, client_state, import_state};
+use tokio::time::Instant;
+
+use crate::args;
+use crate::host::Host;
+use crate::output::{DONE, Outcome};
+
+/// Between two looks for an agent that does not run yet.
+const LOOK: Duration = Duration::from_millis(100);
+
+#[derive(Args)]
+pub(crate) struct Wait {
+    /// Give up after so many seconds, with exit code 3; left out, never
+    #[arg(long, value_name = "SECONDS", value_parser = args::number, allow_negative_numbers = true)]
+    timeout: Option<u32>,
+}
+
+impl Wait {
+    pub(crate) async fn run(self) -> Outcome {
+        let host = Host::from_env()?;
+        let mut missing = "no agent runs".to_owned();
+        // A year is never to a command, and fits every clock.
+        let seconds = self.timeout.map_or(365 * 86_400, u64::from);
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        match tokio::time::timeout_at(deadline, until_ready(&host, &mut missing)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                Err(Problem::new(ProblemKind::NotReady, format!("not ready after {seconds} s: {missing}"))
+                    .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
+                    .into())
+            }
+        }
+    }
+}
+
+/// Follows one agent after another until one is ready; keeps in `missing` what it waits for.
+async fn until_ready(host: &Host, missing: &mut String) -> Outcome {
+    loop {
+        let Some(agent) = host.running().await? else {
+            *missing = "no agent runs".into();
+            tokio::time::sleep(LOOK).await;
+            continue;
+        };
+        let mut watch = agent.watch().await?;
+        // An agent that ends may be one that is being restarted.
+        while let Ok(status) = watch.next().await {
+            match self::missing(&status) {
+                Some(sentence) => *missing = sentence,
+                None => return DONE,
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The first thing that is not ready, in a sentence.
+fn missing(status: &Status) -> Option<String> {
+    let state = status.agent.as_ref().map(|agent| &agent.state);
+    match state {
+        Some(AgentState::Online) => {}
+        Some(state) => return Some(format!("the agent is {}", agent_state(state))),
+        None => return Some("no agent runs".into()),
+    }
+    let client = status.clients.iter().filter(|client| is_served(status, client)).find_map(|client| {
+        match &client.state {
+            Some(ClientState::Reachable | ClientState::Connected | ClientState::Expired) => None,
+            Some(state) => Some(format!("client {} is {}", client.name, client_state(state))),
+            None => Some(format!("client {} is unknown to the agent", client.name)),
+        }
+    });
+    client.or_else(|| {
+        status.remotes.iter().find_map(|remote| {
+            let import = remote.imports.iter().find_map(|import| match &import.state {
+                Some(ImportState::Listening | ImportState::Degraded) => None,
+                Some(state) => Some(format!("import {} is {}", import.listen, import_state(state))),
+                None => Some(format!("import {} is unknown to the agent", import.listen)),
+            });
+            let untried = matches!(remote.state, None | Some(RemoteState::Unknown));
+            let tried = (!remote.imports.is_empty() && untried)
+                .then(|| format!("remote {} has not been tried yet", remote.name));
+            import.or(tried)
+        })
+    })
+}
+
+/// Whether the client has a port to reach: without one its service is never published.
+fn is_served(status: &Status, client: &ClientStatus) -> bool {
+    status.exports.iter().any(|export| client.ports.as_ref().is_none_or(|ports| ports.contains(&export.port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ormesh_core::model::status::{AgentStatus, ExportStatus, ImportStatus, RemoteStatus, VERSION};
+
+    type Change = fn(&mut Status);
+
+    fn online() -> Status {
+        let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
+        let agent = AgentStatus {
+            version: String::new(),
+            pid: 1,
+            uptime: 0,
+            state: AgentState::Online,
+            tor: None,
+            socks: None,
+            network: None,
+            secrets: None,
+        };
+        let client = ClientStatus {
+            name: "laptop".parse().unwrap(),
+            address,
+            ports: None,
+            expires: None,
+            state: Some(ClientState::Reachable),
+            sessions: 0,
+            bytes: (0, 0),
+            last_seen: None,
+        };
+        let import = ImportStatus {
+            listen: "127.0.0.1:10022".parse().unwrap(),
+            remote_port: "22".parse().unwrap(),
+            state: Some(ImportState::Listening),
+            sessions: 0,
+            bytes: (0, 0),
+        };
+        let remote = RemoteStatus {
+            name: "website".parse().unwrap(),
+            address,
+            expires: None,
+            state: Some(RemoteState::Reachable { round_trip: 1 }),
+            imports: vec![import],
+        };
+        Status {
+            version: VERSION,
+            agent: Some(agent),
+            exports: vec![ExportStatus { target: "22".parse().unwrap(), port: "22".parse().unwrap() }],
+            clients: vec![client],
+            remotes: vec![remote],
+            requests: vec![],
+            problems: vec![],
+        }
+    }
+
+    #[test]
+    fn a_host_that_does_all_it_should_is_ready() {
+        assert_eq!(missing(&online()), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let cases: [(Change, &str); 5] = [
+            (|s| s.agent = None, "no agent runs"),
+            (|s| s.agent.as_mut().unwrap().state = AgentState::Paused, "the agent is paused"),
+            (|s| s.clients[0].state = Some(ClientState::Publishing), "client laptop is publishing"),
+            (
+                |s| s.remotes[0].imports[0].state = Some(ImportState::Blocked { why: "in use".into() }),
+                "import 127.0.0.1:10022 is blocked (in use)",
+            ),
+            (|s| s.remotes[0].state = Some(RemoteState::Unknown), "remote website has not been tried yet"),
+        ];
+        for (change, sentence) in cases {
+            let mut status = online();
+            change(&mut status);
+            assert_eq!(missing(&status).as_deref(), Some(sentence));
+        }
+    }
+
+    #[test]
+    fn what_can_never_come_is_not_waited_for() {
+        let cases: [Change; 4] = [
+            |s| {
+                s.exports.clear();
+                s.clients[0].state = Some(ClientState::Invited);
+            },
+            |s| s.clients[0].state = Some(ClientState::Expired),
+            |s| s.remotes[0].state = Some(RemoteState::Unreachable { why: "gone".into() }),
+            |s| {
+                s.remotes[0].imports.clear();
+                s.remotes[0].state = Some(RemoteState::Unknown);
+            },
+        ];
+        for change in cases {
+            let mut status = online();
+            change(&mut status);
+            assert_eq!(missing(&status), None);
+        }
+    }
+}

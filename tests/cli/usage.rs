@@ -1,0 +1,240 @@
+//! What can't be understood or is not allowed: a sentence, a hint, an exit code, and nothing is changed.
+
+use std::fs;
+
+use crate::host::{Host, assert_refused};
+
+/// A host with one of everything.
+fn set_up() -> (Host, String) {
+    let (host, other) = (Host::new(), Host::new());
+    other.good(&["export", "add", "22"]);
+    let invite = other.good(&["client", "add", "here"]);
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "my-MacBook"]);
+    host.good(&["remote", "add", "website", invite.trim()]);
+    host.good(&["import", "add", "website", "22", "127.0.0.1:10022"]);
+    (host, invite.trim().to_owned())
+}
+
+fn assert_all_refused(host: &Host, code: i32, lines: &[&[&str]]) {
+    for args in lines {
+        let before = host.kept();
+        assert_refused(&host.ormesh(args), code, &args.join(" "));
+        assert!(host.kept() == before, "{args:?} changed something");
+    }
+}
+
+#[test]
+fn what_is_malformed_is_a_usage_error() {
+    let (host, _) = set_up();
+    let long = "x".repeat(64);
+    assert_all_refused(
+        &host,
+        2,
+        &[
+            &["export", "add", "99999"],
+            &["export", "add", "0"],
+            &["export", "add", "-1"],
+            &["export", "add", "22 "],
+            &["export", "add", ""],
+            &["export", "add"],
+            &["export", "add", "::1:80"],
+            &["export", "add", "169.254.169.254:80"],
+            &["export", "add", "unix:relative"],
+            &["export", "add", "unix:/run/app.sock"],
+            &["export", "add", "22", "0"],
+            &["export", "add", "22", "33", "44"],
+            &["export", "delete", "x"],
+            &["export", "frobnicate"],
+            &["client", "add", ""],
+            &["client", "add", "1a"],
+            &["client", "add", "-a"],
+            &["client", "add", "a b"],
+            &["client", "add", "a\nb"],
+            &["client", "add", "é"],
+            &["client", "add", &long],
+            &["client", "add", "b", "--port", "70000"],
+            &["client", "add", "b", "--expires", "soon"],
+            &["client", "add", "b", "--expires", "2020-01-01"],
+            &["client", "add", "b", "--expires", "2026-02-30"],
+            &["client", "add", "b", "--request", "hello"],
+            &["client", "set", "my-MacBook"],
+            &["client", "set", "my-MacBook", "--port", "none"],
+            &["client", "token", "my-MacBook", "--format", "pem"],
+            &["remote", "add", "1a", "-"],
+            &["remote", "add", "other", "hello"],
+            &["remote", "add", "other", ""],
+            &["remote", "add", "other"],
+            &["remote", "add", "other", "x", "--file", "y"],
+            &["remote", "ssh-config", "website", "--proxy", "socat"],
+            &["import", "add", "website", "22", "example.org:22"],
+            &["import", "add", "website", "22", "::1:22"],
+            &["import", "add", "website", "0"],
+            &["import", "add", "website", "22", "127.0.0.1:10023", "--half-close", "maybe"],
+            &["import", "delete"],
+            &["config", "set", "agent.nonsense", "1"],
+            &["config", "get", "agent.nonsense"],
+            &["config", "set", "agent.socks-addr", "nowhere"],
+            &["config", "set", "agent.tor-path", "tor"],
+            &["config", "set", "agent.max-sessions", "0"],
+            &["config", "set", "agent.secrets", "file"],
+            &["secrets", "migrate", "--to", "paper"],
+            &["secrets", "migrate"],
+            &["wait", "--timeout", "soon"],
+            &["ping", "website", "0"],
+            &["nc", "website"],
+            &["status", "--yaml"],
+            &["completions", "cmd"],
+            &["agent", "systemd-unit", "--user", "--system"],
+            &["exprot"],
+        ],
+    );
+}
+
+#[test]
+fn what_is_against_a_rule_is_refused() {
+    let (host, invite) = set_up();
+    assert_all_refused(
+        &host,
+        4,
+        &[
+            &["export", "add", "127.0.0.1:8080", "22"],
+            &["export", "add", "192.168.1.10:8123"],
+            &["export", "add", "1"],
+            &["export", "delete", "80"],
+            &["export", "delete", "127.0.0.1:80"],
+            &["client", "add", "other", "--port", "80"],
+            &["client", "add", "my-MacBook", "--port", "22"],
+            &["client", "show", "nobody"],
+            &["client", "token", "nobody"],
+            &["client", "rotate", "nobody"],
+            &["client", "delete", "nobody"],
+            &["client", "set", "nobody", "--port", "22"],
+            &["client", "set", "my-MacBook", "--port", "80"],
+            &["remote", "show", "nobody"],
+            &["remote", "delete", "nobody"],
+            &["remote", "export", "nobody"],
+            &["remote", "ssh-config", "nobody"],
+            &["import", "add", "nobody", "22", "127.0.0.1:10023"],
+            &["import", "add", "website", "80", "127.0.0.1:10022"],
+            &["import", "add", "website", "80", "127.0.0.1:9250"],
+            &["import", "delete", "127.0.0.1:1"],
+            &["import", "delete", "nobody", "127.0.0.1:10022"],
+            &["config", "set", "agent.socks-addr", "127.0.0.1:10022"],
+        ],
+    );
+    // A second remote with the same address, and a remote that is there already: by a pipe, so that no note is due.
+    fs::write(host.state().join("invite"), invite).unwrap();
+    for line in ["remote add twice", "remote add website", "remote add new --replace"] {
+        let before = host.kept();
+        assert_refused(&host.shell(&format!("ormesh {line} - < state/invite")), 4, line);
+        assert!(host.kept() == before, "{line} changed something");
+    }
+}
+
+#[test]
+fn what_needs_an_agent_says_so() {
+    let (host, _) = set_up();
+    let address = host.good(&["remote", "show", "website"]);
+    assert_all_refused(
+        &host,
+        3,
+        &[
+            &["agent", "stop"],
+            &["agent", "pause"],
+            &["agent", "resume"],
+            &["status", "--watch"],
+            &["nc", "website", "22"],
+            &["nc", address.trim(), "22"],
+            &["ssh", "website"],
+            &["wait", "--timeout", "0"],
+        ],
+    );
+}
+
+#[test]
+fn a_damaged_invite_is_explained_and_never_quoted() {
+    let (host, other) = (Host::new(), Host::new());
+    other.good(&["export", "add", "22"]);
+    let invite = other.good(&["client", "add", "here"]);
+    let invite = invite.trim();
+    let (cut, mut typo) = (&invite[..invite.len() - 9], invite.to_owned());
+    typo.replace_range(60..61, if &invite[60..61] == "q" { "p" } else { "q" });
+    for bad in [cut, typo.as_str(), "ormesh1", "ormeshreq1qqqq", "expyuzz4wqqyqhjn.onion", "\u{1b}[2J"] {
+        let before = host.kept();
+        fs::create_dir_all(host.state()).unwrap();
+        let file = host.state().join("bad");
+        fs::write(&file, bad).unwrap();
+        let ran = host.ormesh(&["remote", "add", "website", "--file", file.to_str().unwrap()]);
+        assert_refused(&ran, 2, bad);
+        assert!(bad.len() < 20 || !ran.stderr.contains(&bad[8..20]), "{}", ran.stderr);
+        assert!(host.kept() == before);
+    }
+}
+
+#[test]
+fn an_invite_in_a_wrong_place_is_never_quoted() {
+    let host = Host::new();
+    let invite = format!("ormesh1{}", "q".repeat(112));
+    for args in [
+        &["remote", "add", &invite, "website"][..],
+        &["remote", "add", "website", &invite, &invite],
+        &["client", "add", &invite],
+        &["client", "add", "a", "--request", &invite],
+        &["client", "add", "a", "--expires", &invite],
+        &["export", "add", &invite],
+        &["import", "add", "a", &invite, "1"],
+        &["import", "add", "a", "1", &invite],
+        &["config", "get", &invite],
+        &["config", "set", "agent.tor-path", &invite],
+        &["config", "set", &invite, "x"],
+        &["completions", &invite],
+        &["client", "token", "a", "--format", &invite],
+        &["client", "token", "a", &format!("--{invite}")],
+        &[&invite],
+    ] {
+        let ran = host.ormesh(args);
+        assert_refused(&ran, 2, &args.join(" "));
+        assert!(!ran.stderr.contains("qqqqqqqq"), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_configuration_that_does_not_parse_stops_every_change() {
+    for (text, place) in [
+        ("nonsense = 1\n", "line 1"),
+        ("[agent]\nsocks-addr = 9250\n", "line 2"),
+        ("[agent]\nmax-sessions = -1\n", "line 2"),
+        ("version = 99\n", "line 1"),
+        ("[[export]]\ntarget = \"99999\"\n", "line 2"),
+        ("[[export]]\ntarget = \"10.0.0.1:22\"\n", "line 1"),
+        ("[client.1a]\n", "line 1"),
+        ("[remote.web\n", "line 1"),
+    ] {
+        let host = Host::new();
+        fs::write(host.config(), text).unwrap();
+        let before = host.kept();
+        for args in [
+            &["config", "check"][..],
+            &["status"],
+            &["export", "add", "22"],
+            &["client", "add", "a"],
+            &["config", "set", "agent.socks-addr", "off"],
+        ] {
+            let ran = host.ormesh(args);
+            assert_refused(&ran, 2, &format!("{args:?} with {text:?}"));
+            assert!(ran.stderr.contains(place), "{text:?}: {}", ran.stderr);
+        }
+        assert!(host.kept() == before, "{text:?}");
+    }
+}
+
+#[test]
+fn directories_that_are_not_absolute_are_refused() {
+    let host = Host::new();
+    for name in ["ORMESH_CONFIG", "ORMESH_STATE"] {
+        let ran =
+            host.command(crate::host::ORMESH).arg("status").env(name, "relative").output().unwrap().into();
+        assert_refused(&ran, 2, name);
+    }
+}

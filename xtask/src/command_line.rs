@@ -1,0 +1,157 @@
+//! The command line of `cargo xtask`: its words, and how each ends.
+//!
+//! Leaves everything a command does to that command's module.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::setup::{Install, Prepared, Tools};
+use crate::{audit, cross, demo, say, test};
+
+/// The project's own commands. Each gets what it needs by itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays the README's transcript with the real program, on two hosts over a private Tor network
+    Demo(DemoArgs),
+    /// Checks everything: format, clippy, build, tests, docs. Last line: `N passed, N failed`
+    Test(TestArgs),
+    /// Gets the tools that tests and demo need, and says where they are
+    Setup(SetupArgs),
+    /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
+    Cross(InstallArgs),
+    /// Checks licences, advisories and sources of the dependencies, by cargo-deny
+    Audit,
+}
+
+/// The flag that each command with a set-up has.
+#[derive(Args, Clone, Copy)]
+struct InstallArgs {
+    /// Only list what would be installed or unpacked; go on if nothing is missing
+    #[arg(long)]
+    no_install: bool,
+}
+
+impl InstallArgs {
+    fn install(self) -> Install {
+        if self.no_install { Install::ListOnly } else { Install::Yes }
+    }
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Over the public Tor network, which takes longer
+    #[arg(long)]
+    live: bool,
+    /// Stay up before the revocation, and say how to play with it
+    #[arg(long)]
+    keep: bool,
+    /// Build ormesh with optimisations
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args)]
+struct TestArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Stop after the set-up
+    #[arg(long, hide = true)]
+    setup_only: bool,
+    /// Passed on to the test binaries: names to filter by, or flags such as --nocapture
+    #[arg(last = true, value_name = "FILTER")]
+    filter: Vec<String>,
+}
+
+#[derive(Args)]
+struct SetupArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Unpack the tools again, in the versions that Debian has now
+    #[arg(long)]
+    refresh: bool,
+    /// Also install what building the desktop app and testing its window takes
+    #[arg(long)]
+    desktop: bool,
+}
+
+/// Runs the command that the process was given.
+pub(crate) fn run() -> ExitCode {
+    let Some(command) = CommandLine::parse().command else {
+        // Help is what someone wants who types the bare command; clap's own "missing subcommand" is an error.
+        return match CommandLine::command().print_help() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    };
+    match dispatch(command) {
+        Ok(code) => code,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo(args) => {
+            let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            demo::run(&tools, demo::Options { live: args.live, keep: args.keep, release: args.release })
+        }
+        Command::Test(args) => {
+            let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            if args.setup_only {
+                say::note(&format!("tools in {}", tools.bin().display()));
+                return Ok(ExitCode::SUCCESS);
+            }
+            test::run(&tools, &args.filter)
+        }
+        Command::Setup(args) => {
+            if args.refresh && !args.install.no_install {
+                Tools::forget()?;
+            }
+            if args.desktop && !crate::setup::desktop_libraries(args.install.install())? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            if let Prepared::Ready(tools) = Tools::prepare(args.install.install())? {
+                tools.describe()?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Cross(args) => cross::run(args.install()),
+        Command::Audit => audit::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_test_binaries() {
+        let line = CommandLine::parse_from(["cargo xtask", "test", "--", "invite", "--nocapture"]);
+
+        let Some(Command::Test(args)) = line.command else { panic!("expected the test command") };
+        assert_eq!(args.filter, ["invite", "--nocapture"]);
+    }
+}

@@ -1,0 +1,170 @@
+//! `cargo xtask demo`: two hosts on one machine, and the transcript of the README played by the real program.
+//!
+//! This file sets the stage and clears it; what is played is in `play`.
+
+mod backend;
+mod host;
+mod play;
+mod probe;
+mod screen;
+mod timings;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::backend::{Page, Sshd};
+use self::host::Host;
+use self::timings::Timings;
+use crate::setup::Tools;
+use crate::tornet::Tornet;
+use crate::workspace::Workspace;
+use crate::{interrupt, process, procfs, say};
+
+/// What the demo was asked to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// Over the public Tor network rather than a private one.
+    pub(crate) live: bool,
+    /// Stay up before the revocation, to be played with.
+    pub(crate) keep: bool,
+    /// Build ormesh with optimisations.
+    pub(crate) release: bool,
+}
+
+/// Everything that is up while the play runs. Dropping it ends all of it.
+struct Stage {
+    // In the order in which they are ended.
+    laptop: Host,
+    server: Host,
+    sshd: Sshd,
+    page: Page,
+    network: Option<Tornet>,
+    dir: tempfile::TempDir,
+}
+
+/// Plays the demo. Failure: the end of both agents' logs is printed, and nothing is left running either.
+pub(crate) fn run(tools: &Tools, options: Options) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let start = Instant::now();
+    let workspace = Workspace::find()?;
+
+    say::heading("build");
+    let ormesh = build(&workspace, options.release)?;
+
+    let mut timings = Timings::default();
+    let mut stage = Stage::set(&workspace, tools, &ormesh, options, &mut timings)?;
+    let played = play::play(&mut stage, tools, options, &mut timings);
+    if let Err(error) = &played {
+        say::error(error);
+        if !interrupt::asked() {
+            stage.print_logs();
+        }
+    }
+    let cleared = stage.clear();
+    played.map_err(|_| anyhow::anyhow!("the demo failed after {}", say::span(start.elapsed())))?;
+    let ended = cleared?;
+
+    say::heading("timings");
+    timings.print();
+    say::heading("what this has proved");
+    play::print_proof(options);
+    println!("\nleft running: nothing; {ended} processes were started and have ended");
+    say::outcome(true, &format!("demo, {}", say::span(start.elapsed())));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build(workspace: &Workspace, release: bool) -> Result<PathBuf> {
+    let mut builds = vec![vec!["build", "--workspace"]];
+    if release {
+        builds.push(vec!["build", "--release", "--package", "ormesh-app"]);
+    }
+    for arguments in builds {
+        let status = workspace.cargo().args(&arguments).status().context("failed to start: cargo")?;
+        if !status.success() {
+            bail!("failed to build: cargo {}", arguments.join(" "));
+        }
+    }
+    Ok(if release { workspace.released("ormesh") } else { workspace.program("ormesh") })
+}
+
+impl Stage {
+    /// Brings up the network, the two things worth exporting, and two hosts whose agents don't run yet.
+    fn set(
+        workspace: &Workspace,
+        tools: &Tools,
+        ormesh: &Path,
+        options: Options,
+        timings: &mut Timings,
+    ) -> Result<Stage> {
+        say::heading(if options.live {
+            "the public Tor network"
+        } else {
+            "a private Tor network, on loopback"
+        });
+        let network = if options.live {
+            say::note("nothing to bring up");
+            None
+        } else {
+            let start = Instant::now();
+            let network = screen::ticking(|| Tornet::start(workspace, tools))?;
+            timings.add("private Tor network up", start.elapsed());
+            say::outcome(true, &format!("3 authorities and 3 relays, {}", say::span(start.elapsed())));
+            Some(network)
+        };
+
+        // Directly under /tmp, whatever TMPDIR is: paths of Unix sockets must stay under 108 bytes.
+        let dir = tempfile::Builder::new().prefix("ormesh-demo-").tempdir_in("/tmp")?;
+        say::heading("a web server and an sshd, on loopback");
+        let page = Page::serve()?;
+        say::note(&format!("a web page at 127.0.0.1:{}", page.port()));
+        let sshd = Sshd::start(tools, &dir.path().join("sshd"))?;
+        say::note(&format!("sshd at 127.0.0.1:{}, with a host key and a login key of its own", sshd.port()));
+        if sshd.needs_run_dir() {
+            say::note("run as root, sshd wants the directory /run/sshd: it is there now");
+        }
+
+        let torrc = network.as_ref().map(Tornet::client_torrc);
+        let host =
+            |name, colour| Host::new(name, colour, &dir.path().join(name), ormesh, tools, torrc.as_deref());
+        let server = host("server", say::Colour::Green)?;
+        let laptop = host("laptop", say::Colour::Magenta)?;
+        Ok(Stage { laptop, server, sshd, page, network, dir })
+    }
+
+    /// Ends everything, makes sure of it, and gives how many processes there were.
+    fn clear(mut self) -> Result<usize> {
+        let mut started = Vec::new();
+        for id in [self.laptop.agent_id(), self.server.agent_id(), Some(self.sshd.id())].into_iter().flatten()
+        {
+            started.extend(procfs::family(id));
+        }
+        if let Some(network) = &self.network {
+            started.extend(procfs::family(network.id()));
+        }
+        started.extend(self.laptop.ended_ids());
+        started.extend(self.server.ended_ids());
+        started.sort_unstable();
+        started.dedup();
+        self.laptop.end();
+        self.server.end();
+        self.sshd.end();
+        if let Some(network) = self.network.take() {
+            network.end();
+        }
+        self.dir.close().context("failed to remove the demo's directory")?;
+        process::wait_for("all processes to end", Duration::from_secs(20), || {
+            Ok(started.iter().all(|id| !procfs::is_running(*id)).then_some(()))
+        })?;
+        Ok(started.len())
+    }
+
+    fn print_logs(&self) {
+        for host in [&self.server, &self.laptop] {
+            say::heading(&format!("the end of {}'s log", host.name()));
+            println!("{}", host.log_tail(40));
+        }
+    }
+}

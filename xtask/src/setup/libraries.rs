@@ -1,0 +1,106 @@
+//! Libraries and build tools that come from apt by installation, after saying so.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Install;
+use crate::process;
+
+/// A group of packages for one purpose.
+pub(super) struct Group {
+    purpose: &'static str,
+    packages: &'static [Library],
+}
+
+struct Library {
+    package: &'static str,
+    /// A program whose presence is enough, wherever it came from.
+    program: Option<&'static str>,
+}
+
+/// What building everything but the desktop app takes.
+pub(super) const BUILD: Group = Group {
+    purpose: "building ormesh",
+    packages: &[
+        Library { package: "gcc", program: Some("cc") },
+        Library { package: "libc6-dev", program: Some("cc") },
+    ],
+};
+
+/// What building the desktop app and testing its window takes.
+pub(super) const DESKTOP: Group = Group {
+    purpose: "building the desktop app and testing its window",
+    packages: &[
+        Library { package: "pkg-config", program: Some("pkg-config") },
+        Library { package: "libgtk-3-dev", program: None },
+        Library { package: "libwebkit2gtk-4.1-dev", program: None },
+        Library { package: "librsvg2-dev", program: None },
+        Library { package: "webkit2gtk-driver", program: Some("WebKitWebDriver") },
+        Library { package: "xvfb", program: Some("Xvfb") },
+        Library { package: "xauth", program: Some("xauth") },
+        Library { package: "fonts-dejavu-core", program: None },
+    ],
+};
+
+/// Installs what is missing of `group`. False: something is missing, and was listed as asked.
+///
+/// # Errors
+///
+/// When apt fails, or may not be run: the error names the command to run as root.
+pub(super) fn ensure(group: &Group, install: Install) -> Result<bool> {
+    let missing: Vec<_> =
+        group.packages.iter().filter(|library| !is_there(library)).map(|library| library.package).collect();
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    let names = missing.join(" ");
+    if install == Install::ListOnly {
+        println!("would install by apt-get, for {}:\n  {names}", group.purpose);
+        return Ok(false);
+    }
+    let command = format!("apt-get install --no-install-recommends {names}");
+    if process::find("apt-get").is_none() {
+        bail!(
+            "failed to find what {} takes: {names}\nhint: install what your system calls these",
+            group.purpose
+        );
+    }
+    let as_root: &[&str] = match (rustix::process::geteuid().is_root(), process::find("sudo")) {
+        (true, _) => &[],
+        (false, Some(_)) => &["sudo"],
+        (false, None) => {
+            bail!("failed to install: not root, and there is no sudo\nhint: run as root: {command}")
+        }
+    };
+    println!("installing for {}: {names}", group.purpose);
+    apt_get(as_root, &["--quiet", "update"]).with_context(|| format!("failed to run as root: {command}"))?;
+    let mut words = vec!["--quiet", "--yes", "--no-install-recommends", "install"];
+    words.extend(&missing);
+    apt_get(as_root, &words).with_context(|| format!("failed to run as root: {command}"))?;
+    Ok(true)
+}
+
+fn is_there(library: &Library) -> bool {
+    if let Some(program) = library.program {
+        return process::find(program).is_some();
+    }
+    let mut ask = Command::new("dpkg-query");
+    ask.args(["--show", "--showformat=${db:Status-Status}", library.package]);
+    process::output(&mut ask).is_ok_and(|status| status == "installed")
+}
+
+/// Runs apt-get in the open, so that sudo can ask and the reader can see.
+fn apt_get(as_root: &[&str], words: &[&str]) -> Result<()> {
+    let mut all = as_root.to_vec();
+    all.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    all.extend(words);
+    let status = Command::new(all[0])
+        .args(&all[1..])
+        .status()
+        .with_context(|| format!("failed to start: {}", all[0]))?;
+    if !status.success() {
+        bail!("apt-get ended with {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The set-up: what a fresh machine lacks for the other commands, and how it gets it.
+//!
+//! Two kinds, never mixed. *Libraries* are installed by apt, after saying so. *Tools* (daemons and clients such as tor,
+//! sshd and nc) are unpacked from their Debian packages into a cache and never installed: installing them would
+//! start a tor on the public network and an sshd on every address. A second run finds all in place, needs no
+//! network and takes a few milliseconds. Where there is no apt, tools are taken from `PATH`.
+
+mod apt;
+mod cache;
+mod catalogue;
+mod libraries;
+mod toolchain;
+mod unpack;
+mod wrapper;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{process, say};
+
+pub(crate) use self::toolchain::Toolchain;
+
+/// Whether the set-up may change anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// Get what is missing.
+    Yes,
+    /// Only say what is missing.
+    ListOnly,
+}
+
+/// How a set-up ended.
+pub(crate) enum Prepared {
+    /// Everything is there.
+    Ready(Tools),
+    /// Something is missing, and was listed as asked.
+    Listed,
+}
+
+/// The tools of the cache, ready to run.
+pub(crate) struct Tools {
+    bin: PathBuf,
+    cache: PathBuf,
+}
+
+/// The oldest tor that ormesh works with.
+const OLDEST_TOR: [u32; 4] = [0, 4, 9, 11];
+
+impl Tools {
+    /// Gets what is missing, or lists it.
+    ///
+    /// # Errors
+    ///
+    /// When apt fails or may not be run (the error names the command to run), or tor is older than [`OLDEST_TOR`].
+    pub(crate) fn prepare(install: Install) -> Result<Prepared> {
+        let libraries_there = libraries::ensure(&libraries::BUILD, install)?;
+        if process::find("apt-get").is_none() {
+            return Ok(Prepared::Ready(Tools::of_path()?));
+        }
+        let cache = cache::Cache::open()?;
+        if !cache.is_fresh() {
+            match install {
+                Install::ListOnly => {
+                    println!("would unpack into {} (nothing is installed):", cache.dir().display());
+                    println!("  {}", catalogue::PACKAGES.join(" "));
+                    println!("  and those libraries they need that this machine lacks");
+                    return Ok(Prepared::Listed);
+                }
+                Install::Yes => unpack::tools(&cache)?,
+            }
+        }
+        if !libraries_there {
+            return Ok(Prepared::Listed);
+        }
+        Ok(Prepared::Ready(Tools { bin: cache.bin(), cache: cache.base().to_owned() }))
+    }
+
+    /// Makes the next [`Tools::prepare`] unpack everything again.
+    pub(crate) fn forget() -> Result<()> {
+        cache::Cache::open()?.forget()
+    }
+
+    /// Without apt: the tools that `PATH` has, by their own names.
+    fn of_path() -> Result<Tools> {
+        let missing: Vec<_> = catalogue::TOOLS
+            .iter()
+            .filter(|tool| tool.everywhere && process::find(tool.name).is_none())
+            .map(|tool| tool.name)
+            .collect();
+        if !missing.is_empty() {
+            bail!("failed to find tools: {}\nhint: install them and have them in PATH", missing.join(", "));
+        }
+        let tor = process::find("tor").context("tor has just been found")?;
+        check_tor(&tor)?;
+        let bin = tor.parent().context("a program is in a directory")?.to_owned();
+        Ok(Tools { bin, cache: cache::base()? })
+    }
+
+    /// The directory to put first in `PATH`.
+    pub(crate) fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// The program to run for a tool of the catalogue.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        let here = self.bin.join(name);
+        if here.exists() { here } else { process::find(name).unwrap_or(here) }
+    }
+
+    /// The environment by which tests, the demo and `ormesh` find the tools.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut path = vec![self.bin.clone()];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let path = std::env::join_paths(path).unwrap_or_else(|_| self.bin.clone().into());
+        vec![
+            ("ORMESH_CACHE", self.cache.clone().into()),
+            ("ORMESH_TOR", self.path("tor").into()),
+            ("ORMESH_TOR_GENCERT", self.path("tor-gencert").into()),
+            ("PATH", path),
+        ]
+    }
+
+    /// Prints where the tools are and what a shell exports to use them.
+    pub(crate) fn describe(&self) -> Result<()> {
+        let version = process::output(Command::new(self.path("tor")).arg("--version"))?;
+        println!("{}", version.lines().next().unwrap_or_default().trim_end_matches('.'));
+        let mut exports = String::new();
+        for (name, value) in self.environment() {
+            let value = if name == "PATH" {
+                format!("{}:$PATH", self.bin.display())
+            } else {
+                value.display().to_string()
+            };
+            writeln!(exports, "export {name}=\"{value}\"")?;
+        }
+        print!("{exports}");
+        Ok(())
+    }
+}
+
+/// Installs what building the desktop app takes. False: something is missing and was listed.
+pub(crate) fn desktop_libraries(install: Install) -> Result<bool> {
+    libraries::ensure(&libraries::DESKTOP, install)
+}
+
+/// Fails unless `tor` is new enough.
+fn check_tor(tor: &Path) -> Result<()> {
+    let said = process::output(Command::new(tor).arg("--version"))?;
+    let Some(version) = tor_version(&said) else {
+        bail!("failed to read the version of {}: {}", tor.display(), said.trim());
+    };
+    if version < OLDEST_TOR {
+        let dotted = |version: [u32; 4]| version.map(|part| part.to_string()).join(".");
+        bail!(
+            "failed to use {}: it is tor {}, ormesh needs {} or newer\nhint: add Debian's security suite to apt's sources",
+            tor.display(),
+            dotted(version),
+            dotted(OLDEST_TOR)
+        );
+    }
+    say::note(said.lines().next().unwrap_or_default().trim_end_matches('.'));
+    Ok(())
+}
+
+/// The version in `Tor version 0.4.9.11.` or `Tor version 0.4.10.1-alpha (git-…).`
+fn tor_version(said: &str) -> Option<[u32; 4]> {
+    let text = said.lines().find_map(|line| line.strip_prefix("Tor version "))?;
+    let mut parts = text.split(|c: char| !c.is_ascii_digit());
+    let mut next = || parts.next()?.parse().ok();
+    Some([next()?, next()?, next()?, next()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tor_versions_are_read_and_ordered() {
+        assert_eq!(tor_version("Tor version 0.4.9.11.\nmore"), Some([0, 4, 9, 11]));
+        assert_eq!(tor_version("Tor version 0.4.10.1-alpha (git-abc)."), Some([0, 4, 10, 1]));
+        assert_eq!(tor_version("something else"), None);
+        assert!([0, 4, 9, 9] < OLDEST_TOR);
+    }
+}

@@ -1,0 +1,47 @@
+//! Adds up what test binaries say of themselves.
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Tests that passed.
+    pub(super) passed: u64,
+    /// Tests that failed, and stages that failed without naming a test.
+    pub(super) failed: u64,
+}
+
+impl Count {
+    /// Adds a binary's summary, `test result: ok. 3 passed; 0 failed; …`; any other line is none.
+    pub(super) fn read(&mut self, line: &str) {
+        let Some(rest) = line.trim().strip_prefix("test result: ") else { return };
+        let before = |word: &str| -> Option<u64> {
+            let (head, _) = rest.split_once(word)?;
+            head.rsplit([' ', ';']).next()?.parse().ok()
+        };
+        if let (Some(passed), Some(failed)) = (before(" passed;"), before(" failed;")) {
+            self.passed += passed;
+            self.failed += failed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_add_up_and_other_lines_do_not_count() {
+        let mut count = Count::default();
+
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.20s",
+            "said: test result: ok. 5 passed; 5 failed;",
+            "test result: ok.",
+        ] {
+            count.read(line);
+        }
+
+        assert_eq!(count, Count { passed: 13, failed: 2 });
+    }
+}
