@@ -140,8 +140,10 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// What the engine is doing, now and later.
     fn state(&self) -> watch::Receiver<EngineState>;
 
-    /// What it warns of although it works, in a sentence: a wrong clock. None while there is nothing to say.
-    fn trouble(&self) -> watch::Receiver<Option<String>>;
+    /// What it warns of although it works, in a sentence: a wrong clock. None while there is nothing to say, and by default.
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
 
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;
