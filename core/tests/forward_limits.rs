@@ -17,8 +17,8 @@ use ormesh_core::engine::{
 };
 use ormesh_core::forward::dialler::{Dialler, Rekey};
 use ormesh_core::forward::import::{ImportListener, ImportSpec};
-use ormesh_core::forward::relay::HalfClose;
 use ormesh_core::model::address::{ListenAddr, Port};
+use ormesh_core::model::config::HalfClose;
 use ormesh_core::model::keys::{ClientKey, ServiceKey};
 use ormesh_core::model::onion::OnionAddress;
 use tokio::sync::{mpsc, watch};
