@@ -40,6 +40,8 @@ const STAND_BY: Duration = Duration::from_secs(1);
 pub struct RunOptions {
     /// Take a tor that is older than the oldest safe one: for private networks.
     pub allow_old_tor: bool,
+    /// The program that becomes tor when asked (see [`CTor::set_launcher`]).
+    pub launcher: Option<PathBuf>,
 }
 
 /// Runs an agent until it is told to stop: by SIGINT, SIGTERM or [`crate::ipc::Request::Stop`].
@@ -68,7 +70,11 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
         tracing::info!("{note}");
     }
 
-    let engine: Arc<dyn OnionEngine> = CTor::new(tor_settings(&paths)?, finder(&config, &options));
+    let tor = CTor::new(tor_settings(&paths)?, finder(&config, &options));
+    if let Some(launcher) = options.launcher.clone() {
+        tor.set_launcher(launcher);
+    }
+    let engine: Arc<dyn OnionEngine> = tor;
     let listener = Listener::bind(&paths.socket()).map_err(|error| {
         Problem::new(
             ProblemKind::Failed,

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::descriptors::Place;
 use super::import::unix_now;
 use super::listen::ListenError;
 use super::relay::{self, OnNearEnd, Traffic};
@@ -222,7 +223,7 @@ impl Gate {
             tor: room.tor.clone(),
         });
         let each = Arc::clone(&shared);
-        let server = Server::start(bound, move |tor| session(Arc::clone(&each), tor));
+        let server = Server::start(bound, move |tor, place| session(Arc::clone(&each), tor, place));
         Ok(Self { addr, shared, server })
     }
 
@@ -269,7 +270,7 @@ pub(super) async fn open_socket(
     system::open_gate(run_dir, &name).await
 }
 
-async fn session(shared: Arc<Shared>, tor: Stream) {
+async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     if !system::admit(&tor, shared.tor.get()).await {
         debug!(client = %shared.sessions.client, "a connection to a gate did not come from tor");
         return;

@@ -28,6 +28,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 pub use find::{Finder, MINIMUM, Version};
+pub use process::LAUNCH_VERB;
+pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
 
 use self::control::{Batch, Control};
@@ -51,7 +53,10 @@ pub struct CTor {
 struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
+    launcher: Mutex<Option<PathBuf>>,
     state: watch::Sender<EngineState>,
+    /// Whether no tor runs and none is being started.
+    idle: watch::Sender<bool>,
     trouble: watch::Sender<Option<String>>,
     info: Mutex<Option<EngineInfo>>,
     link: Mutex<Option<Link>>,
@@ -75,7 +80,9 @@ impl CTor {
         let shared = Shared {
             settings,
             finder: Mutex::new(finder),
+            launcher: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
+            idle: watch::Sender::new(true),
             trouble: watch::Sender::new(None),
             info: Mutex::default(),
             link: Mutex::default(),
@@ -89,6 +96,12 @@ impl CTor {
     /// Looks elsewhere for tor from the next start on; say `run(true)` again to have it looked for at once when none was found.
     pub fn set_finder(&self, finder: Finder) {
         *lock(&self.shared.finder) = finder;
+    }
+
+    /// Starts tor through this program, which must call [`become_tor`] when asked by [`LAUNCH_VERB`]: then tor dies with us, whatever
+    /// happens. (tor's own ways, the control connection and the owner's process id, were seen to end in a tor that hangs in its exit.)
+    pub fn set_launcher(&self, program: PathBuf) {
+        *lock(&self.shared.launcher) = Some(program);
     }
 
     /// Sends a command to the tor that runs and gives what became of it while that same tor ran.
@@ -165,9 +178,8 @@ impl OnionEngine for CTor {
             tokio::spawn(supervisor::supervise(Arc::clone(&self.shared), self.want.subscribe()));
         }
         if !on {
-            let mut state = self.shared.state.subscribe();
             // The sender lives as long as we do.
-            let _ = state.wait_for(|state| *state == EngineState::Stopped).await;
+            let _ = self.shared.idle.subscribe().wait_for(|is_idle| *is_idle).await;
         }
     }
 

@@ -29,6 +29,9 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 /// Ends in a row by tor's own fault and before it was ready, after which its caches are suspected.
 const SUSPECT_AFTER: u32 = 2;
 
+/// The hint for what nobody need do anything about.
+const AGAIN: &str = "it is started again by itself";
+
 /// What the engine is wanted to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Want {
@@ -68,12 +71,14 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Wan
         let wanted = *want.borrow_and_update();
         if !wanted.on {
             shared.set_state(EngineState::Stopped);
+            shared.idle.send_replace(true);
             backoff = Backoff::default();
             if want.changed().await.is_err() {
                 return;
             }
             continue;
         }
+        shared.idle.send_replace(false);
         let failure = match run_once(&shared, &mut want).await {
             End::Asked => continue,
             End::Failed(failure) => failure,
@@ -143,7 +148,8 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
         },
         () = unwanted(want) => return End::Asked,
     };
-    let mut process = match Process::spawn(&binary, &torrc, &shared.settings) {
+    let launcher = super::lock(&shared.launcher).clone();
+    let mut process = match Process::spawn(&binary, &torrc, &shared.settings, launcher.as_deref()) {
         Ok(process) => process,
         Err(error) => {
             let why = format!("tor could not be started: {error}");
@@ -273,9 +279,17 @@ async fn watch_over(
             other => break other,
         }
     };
-    // Nothing goes to this tor any more, and what it held counts as lost, before anybody hears of another state.
+    // All at once: nothing goes to this tor any more, nobody takes it for ready, and what it held is lost. Why it ended takes a moment.
     shared.set_link(None);
     shared.set_trouble(None);
+    shared.set_state(match end {
+        Tick::Unwanted => EngineState::Stopped,
+        _ => EngineState::Failed {
+            why: "tor has ended".to_owned(),
+            hint: AGAIN.to_owned(),
+            retry_in: Some(Duration::ZERO),
+        },
+    });
     shared.tell(EngineEvent::Lost);
     let ready_for = ready_since.map(|since| since.elapsed());
     match end {
@@ -308,7 +322,7 @@ async fn watch_over(
             drop(events);
             process.stop(false).await;
             let why = "tor did not answer any more and was stopped";
-            End::Failed(Failure { ready_for, ..Failure::new(why, "it is started again by itself") })
+            End::Failed(Failure { ready_for, ..Failure::new(why, AGAIN) })
         }
     }
 }
@@ -321,11 +335,11 @@ async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure
         Some(reason) => format!("tor ended ({status}): {reason}"),
         None => format!("tor ended ({status})"),
     };
-    Failure { own_fault, ..Failure::new(why, "it is started again by itself") }
+    Failure { own_fault, ..Failure::new(why, AGAIN) }
 }
 
 /// Ends a tor with which nothing can be said any more.
 async fn broken(process: Process, error: &ControlError) -> Failure {
     process.stop(false).await;
-    Failure::new(format!("tor was stopped: {error}"), "it is started again by itself")
+    Failure::new(format!("tor was stopped: {error}"), AGAIN)
 }

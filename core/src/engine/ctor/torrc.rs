@@ -93,7 +93,18 @@ pub(super) fn quote(path: &Path) -> Result<String, TorrcError> {
     if !path.is_absolute() {
         return Err(TorrcError::Relative(path.to_owned()));
     }
-    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+    Ok(quote_text(text))
+}
+
+/// A Unix socket to listen on, and its flags. tor unquotes the value and then the path in it: quoted but once, a `#` would start a comment.
+#[cfg(unix)]
+pub(super) fn unix_listener(option: &str, socket: &Path, flags: &str) -> Result<String, TorrcError> {
+    let value = format!("unix:{} {flags}", quote(socket)?);
+    Ok(format!("{option} {}", quote_text(value.trim_end())))
+}
+
+fn quote_text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(all(test, unix))]
@@ -114,8 +125,8 @@ mod tests {
         insta::assert_snapshot!(torrc(&settings(), 4711).unwrap(), @r#"
         DataDirectory "/home/me/.local/state/ormesh/tor"
         CookieAuthFile "/home/me/.local/state/ormesh/tor/control_auth_cookie"
-        ControlPort unix:"/run/user/1000/ormesh/tor-control"
-        SocksPort unix:"/run/user/1000/ormesh/tor-socks" OnionTrafficOnly ExtendedErrors
+        ControlPort "unix:\"/run/user/1000/ormesh/tor-control\""
+        SocksPort "unix:\"/run/user/1000/ormesh/tor-socks\" OnionTrafficOnly ExtendedErrors"
         CookieAuthentication 1
         ClientOnly 1
         Log notice stdout

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::control::Control;
-use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, quote};
+use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
 use crate::engine::stream::Stream;
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
@@ -38,8 +38,8 @@ fn socks_socket(settings: &TorSettings) -> PathBuf {
 /// The configuration lines for tor's listeners.
 pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcError> {
     Ok(vec![
-        format!("ControlPort unix:{}", quote(&control_socket(settings))?),
-        format!("SocksPort unix:{} {SOCKS_FLAGS}", quote(&socks_socket(settings))?),
+        unix_listener("ControlPort", &control_socket(settings), "")?,
+        unix_listener("SocksPort", &socks_socket(settings), SOCKS_FLAGS)?,
     ])
 }
 
@@ -109,6 +109,22 @@ pub(super) fn clean(command: &mut Command) {
 /// Ties a child to us.
 pub(super) fn leash(_child: &Child) -> io::Result<Leash> {
     Ok(Leash)
+}
+
+/// Ties this process to its parent and becomes tor; returns only the reason why it could not. Linux has the tie (prctl(2),
+/// `PR_SET_PDEATHSIG`, which survives execve(2)); elsewhere tor's own watching of its owner must do.
+pub fn become_tor(owner: u32, binary: &Path, arguments: &[std::ffi::OsString]) -> io::Error {
+    use std::os::unix::process::CommandExt as _;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    // It may have died before the tie was there.
+    let parent = rustix::process::getppid().map(Pid::as_raw_nonzero);
+    if parent.is_none_or(|parent| parent.get().cast_unsigned() != owner) {
+        return io::Error::other("the agent has ended");
+    }
+    std::process::Command::new(binary).args(arguments).exec()
 }
 
 /// Asks a process to end (SIGTERM).

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use ormesh_core::agent::{self, RunOptions};
+use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use tracing_subscriber::EnvFilter;
@@ -31,6 +32,17 @@ pub(crate) enum Agent {
     Resume,
     /// Print a systemd unit that runs the agent
     SystemdUnit(SystemdUnit),
+    /// What the agent starts tor by: ties itself to the agent and becomes tor
+    #[command(hide = true)]
+    BecomeTor(BecomeTor),
+}
+
+#[derive(Args)]
+pub(crate) struct BecomeTor {
+    owner: u32,
+    binary: std::path::PathBuf,
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args)]
@@ -48,6 +60,11 @@ impl Agent {
             Self::Pause => steer(Request::Pause, "paused").await,
             Self::Resume => steer(Request::Resume, "resumed").await,
             Self::SystemdUnit(verb) => verb.run(),
+            Self::BecomeTor(BecomeTor { owner, binary, arguments }) => {
+                let error = become_tor(owner, &binary, &arguments);
+                let message = format!("failed to start {}: {error}", binary.display());
+                Err(Problem::new(ProblemKind::Tor, message).into())
+            }
         }
     }
 }
@@ -56,7 +73,9 @@ impl Run {
     async fn run(self) -> Outcome {
         let paths = Host::from_env()?.into_paths();
         log_to_stderr()?;
-        let options = RunOptions { allow_old_tor: self.allow_old_tor };
+        // Not our path: an upgrade may have put another program there.
+        let launcher = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
+        let options = RunOptions { allow_old_tor: self.allow_old_tor, launcher };
         agent::run(paths, options).await?;
         DONE
     }

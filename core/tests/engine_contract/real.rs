@@ -1,0 +1,53 @@
+//! The suite over tor, on a private network; one pair of hosts for all of it, as starting them takes seconds.
+
+use ormesh_core::engine::ctor::CTor;
+use ormesh_core::engine::{EngineState, OnionEngine as _};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::engine_support::{pid_of, settings, state_where, tor_finder};
+use crate::suite::{self, End, Pair};
+
+async fn end() -> End {
+    let network_lines = tornet::shared().torrc_lines().join("\n");
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), Some(network_lines));
+    let engine = CTor::new(settings.clone(), tor_finder());
+    engine.run(true).await;
+    state_where(&*engine, EngineState::is_ready).await;
+    let run_dir = settings.run_dir.clone();
+    let kill = move || {
+        let pid = pid_of(&settings).expect("tor runs");
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    };
+    End { events: engine.events().unwrap(), engine, run_dir, kill: Box::new(kill), _dir: dir }
+}
+
+#[tokio::test]
+async fn the_real_engine_keeps_the_contract() {
+    // It may have to start the network first, which blocks.
+    tokio::task::spawn_blocking(tornet::shared).await.unwrap();
+    let mut pair = Pair { exporter: end().await, importer: end().await };
+    let pair = &mut pair;
+    macro_rules! hold {
+        ($($promise:ident),* $(,)?) => {
+            $(
+                let begun = std::time::Instant::now();
+                suite::$promise(pair).await;
+                println!("{} ({:.1?})", stringify!($promise), begun.elapsed());
+            )*
+        };
+    }
+    hold!(
+        a_service_is_reached_by_its_client,
+        nobody_else_gets_in,
+        other_ports_are_refused,
+        a_closed_gate_is_a_failure,
+        a_replaced_service_keeps_its_sessions,
+        a_withdrawn_service_closes_its_sessions,
+        what_is_not_there_can_be_removed,
+        a_descriptor_is_fetched_ahead,
+        a_killed_exporter_starts_empty,
+        a_killed_importer_starts_empty,
+        off_is_off,
+    );
+}
