@@ -489,7 +489,7 @@ impl Reconciler {
             .about(format!("client {client}"))
             .hint("this must never happen: please report it, with tor's version")
         }));
-        let status = derive::status(View {
+        derive::status(View {
             config: &in_force.config,
             today,
             desired: &desired,
@@ -517,8 +517,7 @@ impl Reconciler {
                 .map(|remote| (remote.address, self.remote_state(&remote.address)))
                 .collect(),
             problems,
-        });
-        status
+        })
     }
 
     fn remote_state(&self, address: &OnionAddress) -> RemoteState {
