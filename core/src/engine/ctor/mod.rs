@@ -197,7 +197,8 @@ impl OnionEngine for CTor {
         const ACTION: &str = "take the service down";
         let link = self.shared.link().ok_or(EngineError::NotRunning)?;
         let status = link.control.get_info("circuit-status").await?;
-        // Circuits first: the client is told of their end, and of the service's it is not.
+        // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
+        // circuit is made in between.
         let mut batch = Batch::default();
         for circuit in commands::circuits_of_service(&status, address) {
             batch.push(&commands::close_circuit(circuit));
