@@ -54,6 +54,7 @@ struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
     launcher: Mutex<Option<PathBuf>>,
+    process: Mutex<Option<u32>>,
     state: watch::Sender<EngineState>,
     /// Whether no tor runs and none is being started.
     idle: watch::Sender<bool>,
@@ -81,6 +82,7 @@ impl CTor {
             settings,
             finder: Mutex::new(finder),
             launcher: Mutex::default(),
+            process: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
             idle: watch::Sender::new(true),
             trouble: watch::Sender::new(None),
@@ -161,6 +163,10 @@ impl OnionEngine for CTor {
 
     fn info(&self) -> Option<EngineInfo> {
         lock(&self.shared.info).clone()
+    }
+
+    fn process(&self) -> Option<u32> {
+        *lock(&self.shared.process)
     }
 
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {
