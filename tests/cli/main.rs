@@ -1,6 +1,7 @@
-//! The command `ormesh` as its user sees it, run as a program with directories of its own. No agent and no tor.
+//! The command `ormesh` as its user sees it, run as a program with directories of its own. No tor.
 #![cfg(unix)]
 
+mod agent;
 mod host;
 mod output;
 mod status;

@@ -184,6 +184,11 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;
 
+    /// The process that connects to the gates, while one runs; none where the engine is no process of its own.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// The facts it tells; there is one reader, so this gives the receiver once.
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>>;
 

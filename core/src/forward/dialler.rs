@@ -43,7 +43,8 @@ pub struct Limits {
     pub cold: Duration,
     /// One attempt on a circuit that was seen to work.
     pub warm: Duration,
-    /// How long after its last use a circuit is taken to be there still: less than `MaxCircuitDirtiness` in our torrc.
+    /// How long after its last use a circuit is taken to be there still. Far less than `MaxCircuitDirtiness` in our torrc: the longer
+    /// ago, the likelier a circuit has died, and first bytes sent over a dead one can't be sent again.
     pub circuit_life: Duration,
     /// How long the application is given for its first bytes once the CONNECT is on its way. Far below a round trip through Tor, so
     /// that it costs nothing where the server speaks first.

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::descriptors::Place;
 use super::import::unix_now;
 use super::listen::ListenError;
 use super::relay::{self, OnNearEnd, Traffic};
@@ -83,7 +84,7 @@ impl TorProcess {
 pub struct ClientSessions {
     address: OnionAddress,
     client: ClientName,
-    cap: u64,
+    cap: AtomicU64,
     open: AtomicU64,
     total: AtomicU64,
     refused: AtomicU64,
@@ -132,7 +133,7 @@ impl ClientSessions {
         Arc::new(Self {
             address,
             client,
-            cap,
+            cap: AtomicU64::new(cap),
             open: AtomicU64::new(0),
             total: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -141,6 +142,11 @@ impl ClientSessions {
             traffic: Arc::default(),
             events,
         })
+    }
+
+    /// Allows another number of sessions from now on; those that are open stay.
+    pub fn set_cap(&self, cap: u64) {
+        self.cap.store(cap, Ordering::Relaxed);
     }
 
     /// The client's service.
@@ -163,7 +169,7 @@ impl ClientSessions {
 
     /// Takes a place, if one is free.
     fn enter(self: &Arc<Self>) -> Option<OpenSession> {
-        let room = |open: u64| (open < self.cap).then_some(open + 1);
+        let room = |open: u64| (open < self.cap.load(Ordering::Relaxed)).then_some(open + 1);
         if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -222,7 +228,7 @@ impl Gate {
             tor: room.tor.clone(),
         });
         let each = Arc::clone(&shared);
-        let server = Server::start(bound, move |tor| session(Arc::clone(&each), tor));
+        let server = Server::start(bound, move |tor, place| session(Arc::clone(&each), tor, place));
         Ok(Self { addr, shared, server })
     }
 
@@ -269,7 +275,7 @@ pub(super) async fn open_socket(
     system::open_gate(run_dir, &name).await
 }
 
-async fn session(shared: Arc<Shared>, tor: Stream) {
+async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     if !system::admit(&tor, shared.tor.get()).await {
         debug!(client = %shared.sessions.client, "a connection to a gate did not come from tor");
         return;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::debug;
 
+use super::descriptors::{self, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
@@ -77,9 +78,10 @@ impl ImportListener {
         let listening = bound.tcp_addr();
         let lanes = Arc::new(Lanes::new(group_name(&spec.listen)));
         let holds = Holds::new(HOLD_LIMIT);
+        descriptors::register(&holds);
         let shared = Arc::new(Shared { spec, dialler, usage: Usage::default(), holds, lanes });
         let sessions = Arc::clone(&shared);
-        let server = Server::start(bound, move |app| session(Arc::clone(&sessions), app));
+        let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
         Ok(Self { shared, server, listening })
     }
 
@@ -127,7 +129,7 @@ fn group_name(listen: &ListenAddr) -> String {
     listen.to_string()
 }
 
-async fn session(shared: Arc<Shared>, mut app: Stream) {
+async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let _open = shared.usage.begin();
     keep_alive(&app);
     let ride = shared.lanes.pick();

@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::descriptors;
 use super::sockets::Abort;
 
 /// Bytes of the shared buffer, hence of one read.
@@ -405,68 +406,78 @@ fn write<W: AsyncWrite + Unpin>(
 #[derive(Debug)]
 pub struct Holds {
     limit: usize,
-    places: Mutex<Places>,
+    /// By when they came, compared with those of other imports.
+    taken: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
-#[derive(Debug, Default)]
-struct Places {
-    next: u64,
-    /// In the order in which they came.
-    taken: BTreeMap<u64, oneshot::Sender<()>>,
-}
+/// Numbers held connections in the order in which they came, over all imports.
+static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
 impl Holds {
     /// With room for `limit` connections.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, places: Mutex::default() })
+        Arc::new(Self { limit, taken: Mutex::default() })
     }
 
     /// How many are held.
     pub fn held(&self) -> usize {
-        self.lock().taken.len()
+        self.taken().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The arrival of the one held longest.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.taken().keys().next().copied()
     }
 
-    fn enter(self: &Arc<Self>) -> Place {
+    /// Ends the one held longest.
+    pub(super) fn oust_oldest(&self) {
+        // Dropping the sender tells it.
+        self.taken().pop_first();
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Held {
         let (sender, ousted) = oneshot::channel();
-        let mut places = self.lock();
-        let number = places.next;
-        places.next += 1;
-        places.taken.insert(number, sender);
-        if places.taken.len() > self.limit {
-            // Dropping the sender tells it.
-            places.taken.pop_first();
+        let arrival = ARRIVALS.fetch_add(1, Ordering::Relaxed);
+        self.taken().insert(arrival, sender);
+        if self.held() > self.limit {
+            self.oust_oldest();
         }
-        Place { holds: Arc::clone(self), number, ousted }
+        Held { holds: Arc::clone(self), arrival, ousted }
     }
 }
 
+/// A held connection's place; given back on drop.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Held {
     holds: Arc<Holds>,
-    number: u64,
+    arrival: u64,
     ousted: oneshot::Receiver<()>,
 }
 
-impl Drop for Place {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.holds.lock().taken.remove(&self.number);
+        self.holds.taken().remove(&self.arrival);
     }
 }
 
 /// One held connection: it ends in time, or when another takes its place.
 struct Hold {
     sleep: Pin<Box<Sleep>>,
-    place: Option<Place>,
+    place: Option<Held>,
 }
 
 impl Hold {
     fn new(deadline: Instant, rule: &OnNearEnd) -> Self {
         let place = match rule {
-            OnNearEnd::Hold(holds) => Some(holds.enter()),
+            OnNearEnd::Hold(holds) => {
+                let place = holds.enter();
+                descriptors::one_more_held();
+                Some(place)
+            }
             OnNearEnd::Pass | OnNearEnd::End => None,
         };
         Self { sleep: Box::pin(sleep_until(deadline)), place }

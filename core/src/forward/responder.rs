@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::descriptors;
 use super::gate::{self, GateRoom, TorProcess};
 use super::listen::ListenError;
 use super::server::Server;
@@ -161,7 +162,7 @@ impl Responder {
             open: AtomicUsize::new(0),
             tor: room.tor.clone(),
         });
-        let server = Server::start(bound, move |tor| session(Arc::clone(&shared), tor));
+        let server = Server::start(bound, move |tor, place| session(Arc::clone(&shared), tor, place));
         Ok(Self { addr, server })
     }
 
@@ -191,7 +192,7 @@ impl Drop for Place<'_> {
     }
 }
 
-async fn session(shared: Arc<Shared>, tor: Stream) {
+async fn session(shared: Arc<Shared>, tor: Stream, _room: descriptors::Place) {
     let Some(_place) = Place::take(&shared.open) else { return };
     if system::admit(&tor, shared.tor.get()).await {
         // Whatever ends it, the connection is closed; there is nobody to tell.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::descriptors::{self, Place};
 use super::listen::Bound;
 use crate::engine::stream::Stream;
 
@@ -36,11 +37,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Runs a task for each connection.
+    /// Runs a task for each connection; the task keeps the place until it ends.
     pub(crate) fn start<A, H, S>(listener: A, handle: H) -> Self
     where
         A: Accept,
-        H: Fn(Stream) -> S + Send + 'static,
+        H: Fn(Stream, Place) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
         let stop = CancellationToken::new();
@@ -82,36 +83,45 @@ impl Drop for Server {
 async fn accept_all<A, H, S>(listener: A, handle: H, sessions: &mut JoinSet<()>, refuse: &CancellationToken)
 where
     A: Accept,
-    H: Fn(Stream) -> S,
+    H: Fn(Stream, Place) -> S,
     S: Future<Output = ()> + Send + 'static,
 {
     enum Tick {
         Refuse,
         Ended(Result<(), tokio::task::JoinError>),
         Accepted(io::Result<Stream>),
+        Room(Place),
     }
     let mut pause = None;
     // A moment, not a time to wait: sessions that end meanwhile must not put it off.
     let mut after = Instant::now();
+    // Accepted, and waiting for room.
+    let mut waiting: Option<Stream> = None;
     loop {
         let tick = tokio::select! {
             biased;
             () = refuse.cancelled() => Tick::Refuse,
             Some(ended) = sessions.join_next() => Tick::Ended(ended),
-            accepted = accept_after(&listener, after) => Tick::Accepted(accepted),
+            place = descriptors::place(), if waiting.is_some() => Tick::Room(place),
+            accepted = accept_after(&listener, after), if waiting.is_none() => Tick::Accepted(accepted),
         };
         match tick {
             Tick::Refuse => return,
             Tick::Ended(ended) => note(ended),
             Tick::Accepted(Ok(stream)) => {
                 pause = None;
-                sessions.spawn(handle(stream));
+                waiting = Some(stream);
             }
             Tick::Accepted(Err(error)) => {
                 let next = pause.map_or(BACKOFF.0, |last: Duration| (last * 2).min(BACKOFF.1));
                 debug!(%error, pause = ?next, "a connection could not be accepted");
                 pause = Some(next);
                 after = Instant::now() + next;
+            }
+            Tick::Room(place) => {
+                if let Some(stream) = waiting.take() {
+                    sessions.spawn(handle(stream, place));
+                }
             }
         }
     }

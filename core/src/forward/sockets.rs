@@ -39,10 +39,27 @@ pub fn keep_alive(stream: &Stream) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     #[cfg(not(windows))]
     let keepalive = keepalive.with_retries(KEEPALIVE_TRIES);
-    let socket = SockRef::from(stream);
-    // A stream without it still works; it only ends later when its peer is lost.
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    // Probes are not sent while bytes wait for an acknowledgement; this limits that case.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket.set_tcp_user_timeout(Some(KEEPALIVE_AFTER + KEEPALIVE_EVERY * KEEPALIVE_TRIES));
+    // A stream without it still works; it only ends later when its peer is lost. (TCP_USER_TIMEOUT would also cover bytes that nobody
+    // acknowledges, but Linux ends connections by it whose reader merely stalls: tcp(7), "zero window".)
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+#[cfg(all(test, not(windows)))]
+mod tests {
+    use super::*;
+    use crate::forward::testing::tcp_pair;
+
+    #[tokio::test]
+    async fn a_half_open_connection_ends_within_two_minutes() {
+        let (stream, _peer) = tcp_pair().await;
+        let stream = Stream::Tcp(stream);
+
+        keep_alive(&stream);
+
+        let Stream::Tcp(stream) = &stream else { panic!("it was TCP") };
+        let socket = SockRef::from(stream);
+        assert!(socket.keepalive().unwrap());
+        let probes = socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+        assert!(socket.tcp_keepalive_time().unwrap() + probes <= Duration::from_secs(120));
+    }
 }

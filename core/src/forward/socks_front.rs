@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::descriptors::{self, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
@@ -95,15 +96,12 @@ impl SocksFront {
     ) -> Result<Self, ListenError> {
         let bound = listen::open(&ListenAddr::Tcp(addr)).await?;
         let addr = bound.tcp_addr().unwrap_or(addr);
-        let shared = Arc::new(Shared {
-            remotes,
-            dialler,
-            usage: Usage::default(),
-            holds: Holds::new(HOLD_LIMIT),
-            lanes: Mutex::default(),
-        });
+        let holds = Holds::new(HOLD_LIMIT);
+        descriptors::register(&holds);
+        let shared =
+            Arc::new(Shared { remotes, dialler, usage: Usage::default(), holds, lanes: Mutex::default() });
         let sessions = Arc::clone(&shared);
-        let server = Server::start(bound, move |app| session(Arc::clone(&sessions), app));
+        let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
         Ok(Self { shared, server, addr })
     }
 
@@ -160,7 +158,7 @@ impl Reply {
     }
 }
 
-async fn session(shared: Arc<Shared>, mut app: Stream) {
+async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let _open = shared.usage.begin();
     keep_alive(&app);
     // Boxed, so that what it takes to connect is given back once connected.

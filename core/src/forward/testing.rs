@@ -118,6 +118,9 @@ impl OnionEngine for Script {
     fn state(&self) -> watch::Receiver<EngineState> {
         self.state.subscribe()
     }
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
     fn info(&self) -> Option<EngineInfo> {
         None
     }

@@ -94,6 +94,11 @@ pub(super) async fn connect_unix(path: &Path) -> io::Result<Stream> {
     UnixStream::connect(path).await.map(Stream::Unix)
 }
 
+/// How many descriptors this process may have open; `None` where there is no limit.
+pub(super) fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// What to do about a port below 1024.
 pub(super) fn low_port_hint(port: u16) -> String {
     if cfg!(target_os = "macos") {

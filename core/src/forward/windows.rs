@@ -44,6 +44,11 @@ pub(super) async fn connect_unix(_path: &Path) -> io::Result<Stream> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
 }
 
+/// Sockets are limited by memory alone.
+pub(super) fn descriptor_limit() -> Option<u64> {
+    None
+}
+
 /// What to do about a port that the system keeps for itself.
 pub(super) fn low_port_hint(_port: u16) -> String {
     "choose another port: Windows keeps some for itself (`netsh interface ipv4 show excludedportrange tcp`)"

@@ -72,7 +72,7 @@ fn write_agent(out: &mut Lines, agent: &AgentStatus) {
     out.line(1, &format!("uptime: {}", uptime(agent.uptime)));
     match &agent.socks {
         Some(addr) => out.pair(1, "socks", &addr.to_string()),
-        None => out.line(1, "socks: off"),
+        None => out.pair(1, "socks", "off"),
     }
     if let Some(secrets) = &agent.secrets {
         out.pair(1, "secrets", secrets);

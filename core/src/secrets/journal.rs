@@ -93,22 +93,22 @@ impl Journal {
         referenced: impl Fn(&SecretId) -> bool,
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
-        let (mut content, _) = self.load()?;
+        let (content, _) = self.load()?;
         let mut settled = Settled::default();
-        for id in std::mem::take(&mut content.in_doubt) {
+        for id in content.in_doubt {
             if referenced(&id) {
                 settled.kept.push(id);
                 continue;
             }
             match secrets.delete(id).await {
                 Ok(()) => settled.erased.push(id),
-                Err(error) => {
-                    content.in_doubt.insert(id);
-                    settled.waiting.push((id, error));
-                }
+                Err(error) => settled.waiting.push((id, error)),
             }
         }
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
+            // Read again: a deletion may have noted more while the store was slow.
+            let (mut content, _) = self.load()?;
+            content.in_doubt.retain(|id| !settled.kept.contains(id) && !settled.erased.contains(id));
             self.save(&content)?;
         }
         Ok(settled)

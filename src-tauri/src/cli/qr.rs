@@ -5,13 +5,20 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use zeroize::Zeroizing;
 
-/// Draws a text, dark on light with its quiet zone, whatever the terminal's colours.
-pub(crate) fn draw(text: &str) -> Result<Zeroizing<String>, Problem> {
+/// White on black (ECMA-48 SGR), and back.
+const ON: &str = "\x1b[40;97m";
+const OFF: &str = "\x1b[0m";
+
+/// Draws a text with its quiet zone. On a terminal it sets the colours, since a scanner may not read light on dark.
+pub(crate) fn draw(text: &str, terminal: bool) -> Result<Zeroizing<String>, Problem> {
     let code = QrCode::with_error_correction_level(compact(text).as_bytes(), EcLevel::L)
         .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to draw the QR code: {error}")))?;
-    // Half-blocks are drawn in the foreground colour, which most terminals have light on dark: so light modules are the blocks.
+    // Half-blocks have the foreground colour, which is light here and by most terminals' default: so the light modules are the blocks.
     let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    Ok(Zeroizing::new(drawing))
+    let drawing = Zeroizing::new(drawing);
+    let lines =
+        drawing.lines().map(|line| if terminal { format!("{ON}{line}{OFF}") } else { line.to_owned() });
+    Ok(Zeroizing::new(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// Upper case where it means the same: bech32 allows it (BIP 173), and a QR code's alphanumeric mode takes a third less room.
@@ -26,7 +33,7 @@ mod tests {
 
     #[test]
     fn an_invite_fits_half_a_screen() {
-        let drawing = draw(&format!("ormesh1{}", "q".repeat(112))).unwrap();
+        let drawing = draw(&format!("ormesh1{}", "q".repeat(112)), false).unwrap();
         // 119 alphanumeric characters are a code of version 5 (37 modules) and four modules of quiet zone around it.
         assert_eq!(drawing.lines().count(), 23);
         assert!(drawing.lines().all(|line| line.chars().count() == 45));

@@ -28,6 +28,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 pub use find::{Finder, MINIMUM, Version};
+pub use process::LAUNCH_VERB;
+pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
 
 use self::control::{Batch, Control};
@@ -51,6 +53,8 @@ pub struct CTor {
 struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
+    launcher: Mutex<Option<PathBuf>>,
+    process: Mutex<Option<u32>>,
     state: watch::Sender<EngineState>,
     /// Whether no tor runs and none is being started.
     idle: watch::Sender<bool>,
@@ -77,6 +81,8 @@ impl CTor {
         let shared = Shared {
             settings,
             finder: Mutex::new(finder),
+            launcher: Mutex::default(),
+            process: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
             idle: watch::Sender::new(true),
             trouble: watch::Sender::new(None),
@@ -92,6 +98,12 @@ impl CTor {
     /// Looks elsewhere for tor from the next start on; say `run(true)` again to have it looked for at once when none was found.
     pub fn set_finder(&self, finder: Finder) {
         *lock(&self.shared.finder) = finder;
+    }
+
+    /// Starts tor through this program, which must call [`become_tor`] when asked by [`LAUNCH_VERB`]: then tor dies with us, whatever
+    /// happens. (tor's own ways, the control connection and the owner's process id, were seen to end in a tor that hangs in its exit.)
+    pub fn set_launcher(&self, program: PathBuf) {
+        *lock(&self.shared.launcher) = Some(program);
     }
 
     /// Sends a command to the tor that runs and gives what became of it while that same tor ran.
@@ -151,6 +163,10 @@ impl OnionEngine for CTor {
 
     fn info(&self) -> Option<EngineInfo> {
         lock(&self.shared.info).clone()
+    }
+
+    fn process(&self) -> Option<u32> {
+        *lock(&self.shared.process)
     }
 
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {

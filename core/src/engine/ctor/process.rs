@@ -41,6 +41,9 @@ const REPLACEABLE: [&str; 9] = [
     "unverified-microdesc-consensus",
 ];
 
+/// What the program is asked that becomes tor: followed by our process id, tor's binary and its arguments. See [`super::become_tor`].
+pub const LAUNCH_VERB: [&str; 2] = ["agent", "become-tor"];
+
 /// A tor that runs. Killed when dropped.
 pub(super) struct Process {
     child: Child,
@@ -51,8 +54,21 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts tor with this configuration file, in the run directory: gates are named relative to it.
-    pub(super) fn spawn(binary: &Path, torrc: &Path, settings: &TorSettings) -> io::Result<Self> {
-        let mut command = Command::new(binary);
+    /// `launcher` is our own program, whose hidden verb becomes tor after it has tied itself to us; without one tor is started directly.
+    pub(super) fn spawn(
+        binary: &Path,
+        torrc: &Path,
+        settings: &TorSettings,
+        launcher: Option<&Path>,
+    ) -> io::Result<Self> {
+        let mut command = match launcher {
+            Some(launcher) => {
+                let mut command = Command::new(launcher);
+                command.args(LAUNCH_VERB).arg(std::process::id().to_string()).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
         command.arg("--defaults-torrc").arg(system::defaults_torrc(settings)?).arg("-f").arg(torrc);
         command.current_dir(&settings.run_dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -64,6 +80,11 @@ impl Process {
         readers.extend(child.stdout.take().map(|out| tokio::spawn(read_log(out, log.clone()))));
         readers.extend(child.stderr.take().map(|err| tokio::spawn(read_log(err, log.clone()))));
         Ok(Self { child, log, readers, _leash: leash })
+    }
+
+    /// Its process id, until it has been reaped.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Waits until it has ended. Cancel-safe.

@@ -148,13 +148,15 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
         },
         () = unwanted(want) => return End::Asked,
     };
-    let mut process = match Process::spawn(&binary, &torrc, &shared.settings) {
+    let launcher = super::lock(&shared.launcher).clone();
+    let mut process = match Process::spawn(&binary, &torrc, &shared.settings, launcher.as_deref()) {
         Ok(process) => process,
         Err(error) => {
             let why = format!("tor could not be started: {error}");
             return End::Failed(Failure::new(why, "see whether the file may be executed"));
         }
     };
+    *super::lock(&shared.process) = process.id();
     shared.set_state(EngineState::Starting);
     let connected = tokio::select! {
         connected = tokio::time::timeout(START_DEADLINE, connect(&shared.settings)) => {

@@ -111,6 +111,22 @@ pub(super) fn leash(_child: &Child) -> io::Result<Leash> {
     Ok(Leash)
 }
 
+/// Ties this process to its parent and becomes tor; returns only the reason why it could not. Linux has the tie (prctl(2),
+/// `PR_SET_PDEATHSIG`, which survives execve(2)); elsewhere tor's own watching of its owner must do.
+pub fn become_tor(owner: u32, binary: &Path, arguments: &[std::ffi::OsString]) -> io::Error {
+    use std::os::unix::process::CommandExt as _;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    // It may have died before the tie was there.
+    let parent = rustix::process::getppid().map(Pid::as_raw_nonzero);
+    if parent.is_none_or(|parent| parent.get().cast_unsigned() != owner) {
+        return io::Error::other("the agent has ended");
+    }
+    std::process::Command::new(binary).args(arguments).exec()
+}
+
 /// Asks a process to end (SIGTERM).
 pub(super) fn terminate(child: &mut Child) {
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));

@@ -130,3 +130,12 @@ pub(super) fn terminate(child: &mut Child) {
 pub(super) fn is_own_fault(status: ExitStatus) -> bool {
     !status.success()
 }
+
+/// Not needed here: a Job Object ends tor with us.
+pub fn become_tor(
+    _owner: u32,
+    _binary: &std::path::Path,
+    _arguments: &[std::ffi::OsString],
+) -> std::io::Error {
+    std::io::ErrorKind::Unsupported.into()
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use ormesh_core::agent::{self, RunOptions};
+use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use tracing_subscriber::EnvFilter;
@@ -31,6 +32,17 @@ pub(crate) enum Agent {
     Resume,
     /// Print a systemd unit that runs the agent
     SystemdUnit(SystemdUnit),
+    /// What the agent starts tor by: ties itself to the agent and becomes tor
+    #[command(hide = true)]
+    BecomeTor(BecomeTor),
+}
+
+#[derive(Args)]
+pub(crate) struct BecomeTor {
+    owner: u32,
+    binary: std::path::PathBuf,
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args)]
@@ -48,6 +60,11 @@ impl Agent {
             Self::Pause => steer(Request::Pause, "paused").await,
             Self::Resume => steer(Request::Resume, "resumed").await,
             Self::SystemdUnit(verb) => verb.run(),
+            Self::BecomeTor(BecomeTor { owner, binary, arguments }) => {
+                let error = become_tor(owner, &binary, &arguments);
+                let message = format!("failed to start {}: {error}", binary.display());
+                Err(Problem::new(ProblemKind::Tor, message).into())
+            }
         }
     }
 }
@@ -56,7 +73,9 @@ impl Run {
     async fn run(self) -> Outcome {
         let paths = Host::from_env()?.into_paths();
         log_to_stderr()?;
-        let options = RunOptions { allow_old_tor: self.allow_old_tor };
+        // Not our path: an upgrade may have put another program there.
+        let launcher = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
+        let options = RunOptions { allow_old_tor: self.allow_old_tor, launcher };
         agent::run(paths, options).await?;
         DONE
     }
@@ -72,6 +91,14 @@ async fn steer(request: Request, said: &str) -> Outcome {
 
 async fn stop(host: &Host) -> Outcome {
     drop(host.agent().await?);
+    if let Some(command) = host.status().await?.agent.and_then(|agent| service_command(agent.pid)) {
+        return Err(Problem::new(
+            ProblemKind::Refused,
+            "the agent is run by systemd, which would start it again",
+        )
+        .hint(command)
+        .into());
+    }
     host.done(Request::Stop).await?;
     let gone = async {
         while host.running().await.is_ok_and(|agent| agent.is_some()) {
@@ -86,6 +113,21 @@ async fn stop(host: &Host) -> Outcome {
         Err(_) => Err(Problem::new(ProblemKind::Failed, "the agent was told to stop and still runs")
             .hint("see its log")
             .into()),
+    }
+}
+
+/// How to stop an agent that is our unit's. A control group is readable by all, and absent where there is no systemd.
+fn service_command(pid: u32) -> Option<&'static str> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    stop_command(&groups)
+}
+
+/// Reads /proc/PID/cgroup (cgroups(7)): the last part of a path is the unit's name.
+fn stop_command(groups: &str) -> Option<&'static str> {
+    let ours = groups.lines().find(|line| line.ends_with("/ormesh.service"))?;
+    match ours.contains("/user@") {
+        true => Some("systemctl --user stop ormesh"),
+        false => Some("systemctl stop ormesh"),
     }
 }
 
@@ -108,4 +150,28 @@ fn log_to_stderr() -> Result<(), Problem> {
         None => log.init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_unit_is_systemds_to_stop() {
+        for (groups, command) in [
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/ormesh.service\n",
+                Some("systemctl --user stop ormesh"),
+            ),
+            ("0::/system.slice/ormesh.service\n", Some("systemctl stop ormesh")),
+            ("0::/user.slice/user-1000.slice/session-3.scope\n", None),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-ormesh@autostart.service\n",
+                None,
+            ),
+            ("0::/\n", None),
+        ] {
+            assert_eq!(stop_command(groups), command, "{groups}");
+        }
+    }
 }

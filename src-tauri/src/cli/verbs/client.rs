@@ -185,7 +185,7 @@ impl Client {
 fn print_invite(invite: &Confidential, qr: &Qr) -> anyhow::Result<()> {
     output::line(invite.expose())?;
     if qr.qr {
-        output::always_said(qr::draw(invite.expose())?.as_str());
+        output::always_said(qr::draw(invite.expose(), io::stderr().is_terminal())?.as_str());
     }
     Ok(())
 }

@@ -29,23 +29,23 @@ pub(crate) struct Nc {
 impl Nc {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
-        let remote = resolve(&host, self.remote)?;
-        let request = Request::Connect { remote, port: self.port };
-        let connection = host.agent().await?.connect_remote(&request).await?;
+        let agent = host.agent().await?;
+        let request = Request::Connect { remote: resolve(&host, self.remote).await?, port: self.port };
+        let connection = agent.connect_remote(&request).await?;
         relay(connection, tokio::io::stdin(), tokio::io::stdout()).await?;
         DONE
     }
 }
 
-/// The name of the remote that was meant.
-pub(crate) fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName, Problem> {
+/// The name of the remote that was meant, as the agent knows it: the file may have been spoilt since it was read.
+pub(crate) async fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName, Problem> {
     let address = match remote {
         RemoteRef::Name(name) => return Ok(name),
         RemoteRef::Address(address) => address,
     };
-    let config = host.config()?;
-    let known = config.remotes.iter().find(|(_, remote)| remote.address == address);
-    known.map(|(name, _)| name.clone()).ok_or_else(|| {
+    let remotes = host.status().await?.remotes;
+    let known = remotes.into_iter().find(|remote| remote.address == address);
+    known.map(|remote| remote.name).ok_or_else(|| {
         Problem::new(ProblemKind::Refused, format!("no remote has the address {address}"))
             .hint("ormesh remote list shows the remotes; only these can be reached")
     })

@@ -42,7 +42,9 @@ struct Tally {
 impl Ping {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
-        let remote = resolve(&host, self.remote.clone())?;
+        // One that can't be asked at all is no attempt.
+        drop(host.agent().await?);
+        let remote = resolve(&host, self.remote.clone()).await?;
         let mut tally = Tally::default();
         let interrupted = tokio::select! {
             ended = self.attempts(&host, &remote, &mut tally) => { ended?; false }
@@ -58,8 +60,6 @@ impl Ping {
     }
 
     async fn attempts(&self, host: &Host, remote: &RemoteName, tally: &mut Tally) -> anyhow::Result<()> {
-        // One that can't be asked at all is no attempt.
-        drop(host.agent().await?);
         while self.count == 0 || tally.sent < self.count {
             if tally.sent > 0 {
                 tokio::time::sleep(PAUSE).await;
@@ -73,12 +73,21 @@ impl Ping {
                 Ok(_) => return Err(host::unexpected().into()),
                 Err(problem) => {
                     output::line(&format!("{remote}: seq={} {problem}", tally.sent))?;
+                    let known = known(host, remote).await?;
                     tally.last = Some(problem);
+                    if !known {
+                        return Ok(());
+                    }
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether there is such a remote: one that isn't there is asked once.
+async fn known(host: &Host, remote: &RemoteName) -> Result<bool, Problem> {
+    Ok(host.status().await?.remotes.iter().any(|known| known.name == *remote))
 }
 
 fn describe(pong: &Pong, port: Option<Port>) -> String {

@@ -1,0 +1,202 @@
+//! Commands with an agent that runs and finds no tor: they go to it, and what they say is what it does.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::host::{Host, ORMESH, assert_refused};
+
+/// Long enough for the slowest machine; nothing waits for it when all is well.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running agent, stopped at the end.
+struct Agent<'a> {
+    host: &'a Host,
+    child: Child,
+}
+
+impl<'a> Agent<'a> {
+    /// Starts one and waits until it answers. Its SOCKS server is off, so that tests can run side by side.
+    fn start(host: &'a Host) -> Self {
+        host.good(&["config", "set", "agent.socks-addr", "off"]);
+        let child = host
+            .command(ORMESH)
+            .args(["agent", "run"])
+            .env("ORMESH_TOR", "/nonexistent/tor")
+            // Where no other tor is to be found.
+            .env("PATH", "/nonexistent")
+            .spawn()
+            .unwrap();
+        let agent = Self { host, child };
+        until("the agent answers", || status(host)["agent"].is_object());
+        agent
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        self.host.ormesh(&["agent", "stop"]);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status(host: &Host) -> Value {
+    serde_json::from_str(&host.good(&["status", "--json"])).unwrap()
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// An address of this machine where nothing listens.
+fn free_address() -> String {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
+}
+
+/// A host with a remote, made by another host.
+fn with_remote() -> Host {
+    let (host, exporter) = (Host::new(), Host::new());
+    let invite = exporter.good(&["client", "add", "a"]);
+    host.good(&["remote", "add", "web", invite.trim()]);
+    host
+}
+
+#[test]
+fn status_gains_the_agent_and_its_problems() {
+    let host = Host::new();
+    let agent = Agent::start(&host);
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "laptop"]);
+    let yaml: Value = serde_saphyr::from_str(&host.good(&["status"])).unwrap();
+    assert_eq!(yaml["agent"]["pid"], agent.child.id());
+    assert_eq!(yaml["agent"]["socks"], "off");
+    assert_eq!(yaml["service"]["export"][0], "127.0.0.1:22");
+    assert_eq!(yaml["service"]["clients"][0]["state"], "invited");
+    let problem = &yaml["problems"][0];
+    assert_eq!(problem["subject"], "tor");
+    assert!(problem["sentence"].is_string() && problem["hint"].is_string());
+}
+
+#[test]
+fn an_import_listens_when_the_command_is_done() {
+    let host = with_remote();
+    let _agent = Agent::start(&host);
+    let address = free_address();
+    host.good(&["import", "add", "web", "22", &address]);
+    assert!(TcpStream::connect(&address).is_ok());
+    host.good(&["import", "delete", &address]);
+    assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn a_blocked_import_is_added_and_says_so() {
+    let host = with_remote();
+    let _agent = Agent::start(&host);
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let ran = host.ormesh(&["import", "add", "web", "22", &address]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("note: ") && ran.stderr.contains(&address), "{}", ran.stderr);
+    assert_eq!(status(&host)["remotes"][0]["imports"][0]["state"]["is"], "blocked");
+}
+
+#[test]
+fn a_pause_closes_listeners_until_resumed() {
+    let host = with_remote();
+    let _agent = Agent::start(&host);
+    let address = free_address();
+    host.good(&["import", "add", "web", "22", &address]);
+    host.good(&["agent", "pause"]);
+    assert_eq!(status(&host)["agent"]["state"]["is"], "paused");
+    assert!(TcpStream::connect(&address).is_err());
+    host.good(&["agent", "resume"]);
+    assert!(TcpStream::connect(&address).is_ok());
+}
+
+#[test]
+fn a_watch_gives_the_state_now_and_at_each_change() {
+    let host = Host::new();
+    let _agent = Agent::start(&host);
+    let mut watch =
+        host.command(ORMESH).args(["status", "--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut exports = || {
+        let status: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        status["exports"].as_array().unwrap().len()
+    };
+    assert_eq!(exports(), 0);
+    host.good(&["export", "add", "22"]);
+    until("the change is shown", || exports() == 1);
+    host.good(&["agent", "stop"]);
+    assert_eq!(watch.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn what_is_refused_without_an_agent_is_refused_with_one() {
+    let host = Host::new();
+    let _agent = Agent::start(&host);
+    for (args, code) in [
+        (&["export", "add", "1"][..], 4),
+        (&["client", "delete", "nobody"], 4),
+        (&["remote", "show", "nobody"], 4),
+        (&["import", "add", "nobody", "22", "127.0.0.1:1"], 4),
+        (&["nc", "nobody", "22"], 4),
+        (&["ssh", "nobody"], 4),
+    ] {
+        let before = host.kept();
+        assert_refused(&host.ormesh(args), code, &args.join(" "));
+        assert!(host.kept() == before, "{args:?} changed something");
+    }
+    let ran = host.ormesh(&["ping", "nobody"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (4, 1), "{ran:?}");
+}
+
+#[test]
+fn waiting_ends_with_what_is_missing() {
+    let host = Host::new();
+    let _agent = Agent::start(&host);
+    let ran = host.ormesh(&["wait", "--timeout", "1"]);
+    assert_refused(&ran, 3, "wait");
+    assert!(ran.stderr.contains("tor"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bad_edit_of_the_file_is_shown_and_stops_changes() {
+    let host = Host::new();
+    host.good(&["export", "add", "22"]);
+    let _agent = Agent::start(&host);
+    let good = std::fs::read_to_string(host.config()).unwrap();
+    std::fs::write(host.config(), "nonsense = 1\n").unwrap();
+    until("the problem is shown", || host.good(&["status"]).contains("line 1"));
+    assert_eq!(status(&host)["exports"].as_array().unwrap().len(), 1);
+    assert_refused(&host.ormesh(&["export", "add", "80"]), 2, "an edit of a spoilt file");
+    std::fs::write(host.config(), good).unwrap();
+    until("the file is read again", || !host.good(&["status"]).contains("line 1"));
+    host.good(&["export", "add", "80"]);
+}
+
+#[test]
+fn a_second_agent_names_the_first() {
+    let host = Host::new();
+    let agent = Agent::start(&host);
+    let ran = host.ormesh(&["agent", "run"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains(&agent.child.id().to_string()), "{}", ran.stderr);
+}
+
+#[test]
+fn stopping_waits_until_it_is_gone() {
+    let host = Host::new();
+    let mut agent = Agent::start(&host);
+    host.good(&["agent", "stop"]);
+    assert_eq!(status(&host)["agent"], Value::Null);
+    assert!(agent.child.wait().unwrap().success());
+}
