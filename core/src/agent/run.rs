@@ -65,7 +65,6 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let commands = Commands::new(store.clone(), Arc::clone(&vault));
     environment::apply(&store, &commands).await?;
     let config = store.load()?;
-    commands.settle().await;
     if let Some(note) = secrets_note(&config) {
         tracing::info!("{note}");
     }
@@ -90,6 +89,10 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
     let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
     let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
+    let settling = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.commands.keep_settling().await }
+    });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
     let asked = tokio::spawn(async move {
@@ -105,6 +108,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     // From here on nothing is accepted, then nothing is open, then nothing runs.
     following.abort();
     erasing.abort();
+    settling.abort();
     reconciler.executor.refuse();
     let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     tokio::select! {
