@@ -77,6 +77,7 @@ pub(super) struct Inputs {
     pub(super) paused: watch::Receiver<bool>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) engine_state: watch::Receiver<EngineState>,
+    pub(super) engine_trouble: watch::Receiver<Option<String>>,
     pub(super) engine_events: mpsc::UnboundedReceiver<EngineEvent>,
     pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
     pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
@@ -122,7 +123,8 @@ enum Wake {
     Fetched(Fetched),
     Forgotten(Forgotten),
     Checked(OnionAddress, Checked),
-    Health,
+    /// Nothing to act on, but the status says something else.
+    Told,
     StatusAsked(oneshot::Sender<Status>),
     Timer,
 }
@@ -182,7 +184,7 @@ impl Reconciler {
                 Wake::StatusAsked(asked) => {
                     let _ = asked.send(self.status());
                 }
-                Wake::Health | Wake::Timer => {}
+                Wake::Told | Wake::Timer => {}
             }
         }
     }
@@ -274,12 +276,13 @@ impl Reconciler {
             Ok(()) = inputs.paused.changed() => Wake::Paused,
             Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
             Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
+            Ok(()) = inputs.engine_trouble.changed() => Wake::Told,
             Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
             Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
             Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
             Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
             Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
-            Ok(()) = inputs.health.changed() => Wake::Health,
+            Ok(()) = inputs.health.changed() => Wake::Told,
             () = timer => Wake::Timer,
         }
     }
@@ -479,6 +482,8 @@ impl Reconciler {
         let engine = self.inputs.engine_state.borrow().clone();
         let mut problems: Vec<Problem> = in_force.problem.into_iter().collect();
         problems.extend(engine_problem(&engine, paused));
+        let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
+        problems.extend(trouble.map(|trouble| Problem::new(ProblemKind::Tor, trouble).about("tor")));
         problems.extend(self.vault.trouble());
         problems.extend(self.condemned.iter().map(|address| {
             let client = self.client_name(address);
@@ -489,7 +494,7 @@ impl Reconciler {
             .about(format!("client {client}"))
             .hint("this must never happen: please report it, with tor's version")
         }));
-        let status = derive::status(View {
+        derive::status(View {
             config: &in_force.config,
             today,
             desired: &desired,
@@ -517,8 +522,7 @@ impl Reconciler {
                 .map(|remote| (remote.address, self.remote_state(&remote.address)))
                 .collect(),
             problems,
-        });
-        status
+        })
     }
 
     fn remote_state(&self, address: &OnionAddress) -> RemoteState {

@@ -2,7 +2,7 @@
 //! holds up nobody but the caller. It knows no particular store.
 //!
 //! The thread can't be joined, since it may never return; it ends by itself once the last [`Secrets`] is gone and its call is over.
-//! While one call hangs, others are refused at once; after [`Patience::replace_after`] the thread is left behind and another tried,
+//! While one call hangs, others are refused at once; after `Patience::replace_after` the thread is left behind and another tried,
 //! a few times at most.
 
 use std::path::Path;
