@@ -1,6 +1,6 @@
 //! Connections as applications make them, through imports and the SOCKS front.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -96,6 +96,15 @@ pub(crate) fn talk(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
     Ok(reply)
+}
+
+/// The first line of a server that speaks first.
+pub(crate) fn first_line(addr: SocketAddr) -> io::Result<String> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
 }
 
 /// Why a SOCKS server did not connect.
