@@ -343,7 +343,10 @@ impl Gate {
                 tokio::net::UnixStream::connect(self.run_dir.join(path)).await.map(Stream::Unix)
             }
             #[cfg(not(unix))]
-            GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+            GateAddr::Unix(path) => {
+                let shown = self.run_dir.join(path).display().to_string();
+                Err(std::io::Error::new(std::io::ErrorKind::Unsupported, shown))
+            }
             GateAddr::Tcp(port) => {
                 tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp)
             }
