@@ -171,7 +171,8 @@ impl Reconciler {
                 Wake::StatusAsked(asked) => {
                     let _ = asked.send(self.status());
                 }
-                Wake::Told | Wake::Timer => {}
+                Wake::Told => self.try_unreachable(),
+                Wake::Timer => {}
             }
         }
     }
@@ -352,6 +353,17 @@ impl Reconciler {
         let plain = config.remotes.values().any(|remote| remote.address == address && remote.plain_tor);
         let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
         self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
+    }
+
+    /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
+    fn try_unreachable(&mut self) {
+        let config = Arc::clone(&self.inputs.config.borrow().config);
+        for address in self.observed.keys.keys().copied().collect::<Vec<_>>() {
+            let unreachable = self.dialler.health(&address).is_reachable() == Some(false);
+            if unreachable && !self.warmers.is_busy(&address) {
+                self.warm(&config, address);
+            }
+        }
     }
 
     fn take_event(&mut self, event: EngineEvent) {
