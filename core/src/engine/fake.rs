@@ -334,29 +334,6 @@ impl FakeAttempt {
     }
 }
 
-<<<<<<< HEAD
-struct Gate {
-    addr: GateAddr,
-    run_dir: PathBuf,
-}
-
-impl Gate {
-    async fn connect(&self) -> std::io::Result<Stream> {
-        match &self.addr {
-            #[cfg(unix)]
-            GateAddr::Unix(path) => {
-                tokio::net::UnixStream::connect(self.run_dir.join(path)).await.map(Stream::Unix)
-            }
-            #[cfg(not(unix))]
-            GateAddr::Unix(path) => {
-                let shown = self.run_dir.join(path).display().to_string();
-                Err(std::io::Error::new(std::io::ErrorKind::Unsupported, shown))
-            }
-            GateAddr::Tcp(port) => {
-                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp)
-            }
-        }
-=======
 /// Connects to a gate, whose path is complete.
 async fn connect(gate: &GateAddr) -> std::io::Result<Stream> {
     match gate {
@@ -365,7 +342,6 @@ async fn connect(gate: &GateAddr) -> std::io::Result<Stream> {
         #[cfg(not(unix))]
         GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
         GateAddr::Tcp(port) => tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp),
->>>>>>> engine
     }
 }
 
