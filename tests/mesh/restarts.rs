@@ -21,7 +21,10 @@ fn the_importers_agent_and_tor_come_back() {
         let begun = Instant::now();
         // The listener accepts, and what waits for tor is connected in the end: it has sent nothing that could be lost.
         assert_eq!(first_line(mail_at).unwrap(), GREETING);
-        figure("a connection made right after the importer's tor was killed", format!("{:?}", begun.elapsed()));
+        figure(
+            "a connection made right after the importer's tor was killed",
+            format!("{:?}", begun.elapsed()),
+        );
         assert!(session.turn().is_err(), "a session cannot outlive tor");
     }
 
