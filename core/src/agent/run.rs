@@ -57,6 +57,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
     let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
 
+    let paths = environment::writable(&paths)?;
     let store = ConfigStore::new(&paths)?;
     private::ensure_parent(&paths.config)?;
     // Watched before it is read, so that no change falls in between.
