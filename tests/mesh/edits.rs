@@ -77,7 +77,7 @@ fn a_client_s_ports_change_under_traffic() {
     traffic.end();
     assert_eq!(first.accepted(), 1, "the open session is the first one still");
     assert_eq!(second.accepted(), PORT_CHANGES);
-    assert!(is_reachable("client")(&server.status()));
+    server.wait_until("the service is published again", is_reachable("client"));
 }
 
 /// What the random edits have made so far.

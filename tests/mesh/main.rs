@@ -8,11 +8,14 @@ mod support;
 
 mod addresses;
 mod commands;
+mod containers;
 mod edits;
 mod exactly_once;
 mod expiry;
 mod grants;
 mod invites;
+mod pause;
+mod plain_tor;
 mod protocols;
 mod restarts;
 mod revocation;

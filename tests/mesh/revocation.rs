@@ -11,8 +11,8 @@ use tornet::client::{Client, ClientAuth, Options};
 use tornet::{Tools, shared};
 
 use crate::support::{
-    Host, ORMESH, PATIENCE, Random, connected, echo, ended, figure, hosts, is_connected, is_reachable,
-    open_echo, room, try_echo, until,
+    Host, ORMESH, PATIENCE, Random, connected, echo, ended, figure, hosts, is_connected, is_kept_out,
+    is_reachable, open_echo, room, try_echo, until,
 };
 
 const SESSIONS: usize = 50;
@@ -123,7 +123,7 @@ fn it_needs_no_secret_store() {
     assert_eq!(deleted.code, 0, "{deleted:?}");
     assert!(ended(session.stream(), PATIENCE));
     until("the session ends at the server", || echo.open() == 0);
-    assert!(try_echo(import).is_err());
+    assert!(is_kept_out(import));
 
     server.kill_agent();
     server.start();
@@ -139,7 +139,7 @@ fn it_needs_no_secret_store() {
     until("the revoked client's key is erased", || {
         fs::read_dir(server.secrets()).unwrap().count() < keys_before
     });
-    assert!(try_echo(import).is_err());
+    assert!(is_kept_out(import));
     assert_eq!(echo.accepted(), 1);
 }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::{PATIENCE, until_some};
 
+/// How long an answer is waited for that must not come; one that came would take a tenth of a second.
+const KEPT_OUT: Duration = Duration::from_secs(5);
+
 /// A connection to an echo server that is open and proven to work.
 #[derive(Debug)]
 pub(crate) struct Echo {
@@ -68,6 +71,14 @@ pub(crate) fn echoed(addr: SocketAddr) -> bool {
 /// Tries again until an echo server answers.
 pub(crate) fn reaches(addr: SocketAddr) -> Echo {
     until_some(&format!("an echo through {addr}"), || try_echo(addr).ok())
+}
+
+/// Whether an echo server gives no answer for as long as many round trips take. Who is kept out may wait a minute for the end.
+pub(crate) fn is_kept_out(addr: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(addr) else { return true };
+    let _ = stream.set_read_timeout(Some(KEPT_OUT));
+    let _ = stream.write_all(b"let me in\n");
+    !matches!(stream.read(&mut [0]), Ok(1))
 }
 
 /// Whether a connection has ended, at once or after what was still to be heard. One that is silent for long has not.

@@ -17,7 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use connections::{
-    Echo, SocksError, echoed, ended, first_line, open_echo, reaches, refusal, socks_dial, talk, try_echo,
+    Echo, SocksError, echoed, ended, first_line, is_kept_out, open_echo, reaches, refusal, socks_dial, talk,
+    try_echo,
 };
 pub(crate) use host::{Host, ORMESH, Ran, connected, is_connected, is_online, is_reachable, remote_state};
 pub(crate) use ports::{free_address, free_port};
