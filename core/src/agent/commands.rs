@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::vault::{Changing, Vault};
@@ -30,7 +32,12 @@ use crate::store::paths::Paths;
 pub(super) struct Commands {
     store: ConfigStore,
     vault: Arc<Vault>,
+    /// Told when something could not be erased yet.
+    unsettled: Notify,
 }
+
+/// The first and the longest pause before a secret store that could not be written is tried again.
+const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 /// What a change of keys leaves to be said.
 type Notes = Vec<String>;
@@ -39,12 +46,12 @@ impl Commands {
     /// For a command with no agent.
     pub(super) fn local(paths: &Paths) -> Result<Self, Problem> {
         let store = ConfigStore::new(paths)?;
-        Ok(Self { vault: Arc::new(Vault::new(paths)), store })
+        Ok(Self::new(store, Arc::new(Vault::new(paths))))
     }
 
     /// For the agent, which shares its vault.
     pub(super) fn new(store: ConfigStore, vault: Arc<Vault>) -> Self {
-        Self { store, vault }
+        Self { store, vault, unsettled: Notify::new() }
     }
 
     /// Carries out a request, or refuses it and leaves everything as it was.
@@ -326,6 +333,20 @@ impl Commands {
         }
     }
 
+    /// Settles what an earlier agent or command has left, and from then on what could not be settled at once, until it is done.
+    ///
+    /// Never returns.
+    pub(super) async fn keep_settling(&self) {
+        loop {
+            let mut pause = SETTLE_AGAIN.0;
+            while !self.settle().await.is_empty() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(SETTLE_AGAIN.1);
+            }
+            self.unsettled.notified().await;
+        }
+    }
+
     async fn settle_holding(&self, changing: &Changing) -> Notes {
         let settled = match self.store.load() {
             Ok(config) => self.vault.settle(changing, &config).await,
@@ -334,6 +355,7 @@ impl Commands {
         match settled {
             Ok(()) => Vec::new(),
             Err(problem) => {
+                self.unsettled.notify_one();
                 vec![format!("old keys will be erased once the secret store can be written ({problem})")]
             }
         }

@@ -57,6 +57,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
     let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
 
+    let paths = environment::writable(&paths)?;
     let store = ConfigStore::new(&paths)?;
     private::ensure_parent(&paths.config)?;
     // Watched before it is read, so that no change falls in between.
@@ -65,7 +66,6 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let commands = Commands::new(store.clone(), Arc::clone(&vault));
     environment::apply(&store, &commands).await?;
     let config = store.load()?;
-    commands.settle().await;
     if let Some(note) = secrets_note(&config) {
         tracing::info!("{note}");
     }
@@ -91,6 +91,10 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
     let choosing = tokio::spawn(follow_tor_path(tor, server.in_force.subscribe(), options));
     let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
+    let settling = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.commands.keep_settling().await }
+    });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
     let asked = tokio::spawn(async move {
@@ -107,6 +111,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     following.abort();
     choosing.abort();
     erasing.abort();
+    settling.abort();
     reconciler.executor.refuse();
     let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     tokio::select! {
