@@ -93,7 +93,7 @@ impl Commands {
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
                 let changing = self.vault.change().await?;
-                self.vault.settle(&changing, &self.store.load()?).await?;
+                self.vault.settle(&changing, &self.store).await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
             }
             Request::Watch
@@ -360,10 +360,7 @@ impl Commands {
     }
 
     async fn settle_holding(&self, changing: &Changing) -> Notes {
-        let settled = match self.store.load() {
-            Ok(config) => self.vault.settle(changing, &config).await,
-            Err(problem) => Err(problem),
-        };
+        let settled = self.vault.settle(changing, &self.store).await;
         match settled {
             Ok(()) => Vec::new(),
             Err(problem) => {

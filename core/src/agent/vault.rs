@@ -20,7 +20,7 @@ use crate::secrets::{SecretId, Secrets, SecretsError, choose};
 use crate::store::history::History;
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
-use crate::store::private;
+use crate::store::{ConfigStore, private};
 
 /// How long a keyring may take when a person may have to unlock it first.
 const PROMPT: Duration = Duration::from_secs(60);
@@ -223,7 +223,8 @@ impl Vault {
     }
 
     /// Erases what is in doubt and not needed by the configuration; an error when some could not be erased yet.
-    pub(super) async fn settle(&self, _changing: &Changing, config: &Config) -> Result<(), Problem> {
+    pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
+        let config = &store.load()?;
         let journal = self.journal()?;
         if migrate::unfinished(&journal)? {
             let current = self.current(config)?;
@@ -238,7 +239,9 @@ impl Vault {
             // The very first change failed before a store was written down; its secrets went to the one that would be chosen.
             None => self.choose(config).await?.0,
         };
-        let settled = journal.settle(|id| self.needs(config, id), &self.secrets(config, kind)).await?;
+        // A file that was spoilt meanwhile tells nothing: then everything is kept.
+        let superfluous = |id: &SecretId| store.load().is_ok_and(|config| !self.needs(&config, id));
+        let settled = journal.settle(|id| !superfluous(id), &self.secrets(config, kind)).await?;
         match settled.waiting.first() {
             Some((_, error)) => Ok(self.noted(Err(error.clone()))?),
             None => Ok(()),
