@@ -145,9 +145,8 @@ impl Commands {
 
         let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let notes = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
-        let config = self.store.load()?;
-        self.invite(&config, &name, &client, InviteFormat::Ormesh, notes).await
+        let (_, notes) = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+        Ok(new_invite(&client, own, notes))
     }
 
     async fn rotate_client(
@@ -166,10 +165,9 @@ impl Commands {
         let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
         let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
-        let notes = self.write_keys(&changing, &config, secrets, old_ids, edit).await?;
-        let config = self.store.load()?;
+        let (config, notes) = self.write_keys(&changing, &config, secrets, old_ids, edit).await?;
         let client = edit::find(&config.clients, "client", &name)?;
-        self.invite(&config, &name, client, InviteFormat::Ormesh, notes).await
+        Ok(new_invite(client, own, notes))
     }
 
     /// Revocation's first step: needs no secret store. The caller settles once the client is out.
@@ -185,8 +183,11 @@ impl Commands {
     fn delete(&self, ids: &[SecretId], edit: &Edit) -> Result<(), Problem> {
         self.vault.begin(ids)?;
         self.store.edit(|config| edit::apply(config, edit))?;
-        // Another command may have settled in between, when the configuration still referred to them.
-        self.vault.begin(ids)
+        // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
+        if let Err(problem) = self.vault.begin(ids) {
+            tracing::warn!(%problem, "failed to note keys to be erased");
+        }
+        Ok(())
     }
 
     /// A client has shown that it holds its key: from now on its private half is not kept here.
@@ -239,7 +240,9 @@ impl Commands {
         let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
         edit::apply(&config, &edit)?;
         let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
-        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit).await
+        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit)
+            .await
+            .map(|(_, notes)| notes)
     }
 
     fn read_invite(
@@ -296,7 +299,7 @@ impl Commands {
         Ok(self.settle().await)
     }
 
-    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous.
+    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous. Gives the new configuration.
     async fn write_keys(
         &self,
         changing: &Changing,
@@ -304,7 +307,7 @@ impl Commands {
         secrets: Vec<(SecretId, Secret)>,
         old: Vec<SecretId>,
         edit: Edit,
-    ) -> Result<Notes, Problem> {
+    ) -> Result<(Config, Notes), Problem> {
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
         self.vault.begin(&ids)?;
@@ -322,9 +325,9 @@ impl Commands {
         };
         let written = written.await;
         let unsettled = self.settle_holding(changing).await;
-        written?;
+        let edited = written?;
         notes.extend(unsettled);
-        Ok(notes)
+        Ok((edited.new, notes))
     }
 
     /// Erases what the configuration no longer refers to. That it could not be done yet is a note, never a failure.
@@ -424,6 +427,12 @@ impl Commands {
             || self.store.edit(|config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).map(|_| ());
         self.vault.migrate(&changing, &config, to, flip).await
     }
+}
+
+/// The invite of keys that were made just now: nothing is read again, which could fail after all was done.
+fn new_invite(client: &Client, own: Option<ClientKey>, notes: Notes) -> Response {
+    let key = own.map_or(InviteKey::Requested, InviteKey::Private);
+    Response::Invite { text: Confidential::new(invite_text(client, key)), notes }
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {
