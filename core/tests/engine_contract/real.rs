@@ -10,6 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::engine_support::{pid_of, settings, state_where, tor_finder};
 use crate::suite::{self, End, Pair};
 
+/// Its name, and what it does to a file.
+type Damage = (&'static str, fn(&Path));
+
 async fn end() -> End {
     let network_lines = tornet::shared().torrc_lines().join("\n");
     let dir = tempfile::tempdir().unwrap();
@@ -63,7 +66,7 @@ async fn damaged_caches_and_state_heal() {
     let engine = CTor::new(settings.clone(), tor_finder());
     engine.run(true).await;
     state_where(&*engine, EngineState::is_ready).await;
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [Damage; 4] = [
         ("truncated", |file| {
             let length = fs::metadata(file).unwrap().len();
             fs::OpenOptions::new().write(true).open(file).unwrap().set_len(length / 2).unwrap();
