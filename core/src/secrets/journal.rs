@@ -6,7 +6,8 @@
 //!
 //! Whatever was interrupted is settled at the next start: what the configuration references is kept, the rest erased. Nothing is ever
 //! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time.
-//! Whoever calls holds the configuration's lock, from `begin` to `settle`.
+//! Each change of the file is made under a lock of its own, held for that long only: a revocation never waits for a keyring that another
+//! command waits for.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{PrivateDir, SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
+use crate::store::lock;
 
 /// The journal's name in the state directory.
 pub const FILE: &str = "journal.json";
 /// What a journal that can't be read is renamed to.
 pub const DAMAGED: &str = "journal.json.damaged";
+/// The file whose lock a change of the journal holds.
+const LOCK: &str = "journal.lock";
 const VERSION: u32 = 1;
 
 /// The journal of one configuration. It keeps nothing in memory: each call reads the file.
@@ -75,10 +79,11 @@ impl Journal {
 
     /// Notes secrets before they are written or erased; returns when that would survive a crash.
     pub fn begin(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
-        let (mut content, _) = self.load()?;
-        let before = content.in_doubt.len();
-        content.in_doubt.extend(ids);
-        if content.in_doubt.len() == before { Ok(()) } else { self.save(&content) }
+        self.change(|content| {
+            let before = content.in_doubt.len();
+            content.in_doubt.extend(ids);
+            content.in_doubt.len() != before
+        })
     }
 
     /// The secrets in doubt.
@@ -93,9 +98,8 @@ impl Journal {
         referenced: impl Fn(&SecretId) -> bool,
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
-        let (content, _) = self.load()?;
         let mut settled = Settled::default();
-        for id in content.in_doubt {
+        for id in self.in_doubt()? {
             if referenced(&id) {
                 settled.kept.push(id);
                 continue;
@@ -106,10 +110,11 @@ impl Journal {
             }
         }
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
-            // Read again: a deletion may have noted more while the store was slow.
-            let (mut content, _) = self.load()?;
-            content.in_doubt.retain(|id| !settled.kept.contains(id) && !settled.erased.contains(id));
-            self.save(&content)?;
+            // Others may have noted more while the store was at work.
+            self.change(|content| {
+                content.in_doubt.retain(|id| !settled.kept.contains(id) && !settled.erased.contains(id));
+                true
+            })?;
         }
         Ok(settled)
     }
@@ -119,9 +124,18 @@ impl Journal {
     }
 
     pub(super) fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
+        self.change(|content| {
+            content.moving = moving;
+            true
+        })
+    }
+
+    /// Changes the file under its lock; `change` says whether there is anything to write.
+    fn change(&self, change: impl FnOnce(&mut Content) -> bool) -> Result<(), SecretsError> {
+        let _lock = lock::wait(&self.state_dir.join(LOCK))
+            .map_err(|problem| SecretsError::Failed(problem.to_string()))?;
         let (mut content, _) = self.load()?;
-        content.moving = moving;
-        self.save(&content)
+        if change(&mut content) { self.save(&content) } else { Ok(()) }
     }
 
     fn load(&self) -> Result<(Content, Option<String>), SecretsError> {
