@@ -48,8 +48,8 @@ fn what_makes_no_sense_is_refused_whole() {
         ("ORMESH_EXPORTS", "22;x", "ORMESH_EXPORTS"),
         ("ORMESH_EXPORTS", "22;80 90 100", "80 90 100"),
         ("ORMESH_EXPORTS", "22;70000", "70000"),
-        ("ORMESH_CLIENTS", "desktop;1st", "1st"),
-        ("ORMESH_CLIENTS", "a b", "a b"),
+        ("ORMESH_CLIENTS", "desktop;1st", "starts with a letter"),
+        ("ORMESH_CLIENTS", "a b", "letters, digits"),
     ] {
         let good =
             if name == "ORMESH_EXPORTS" { ("ORMESH_CLIENTS", "ok") } else { ("ORMESH_EXPORTS", "443") };

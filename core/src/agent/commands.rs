@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::vault::{Changing, Vault};
@@ -32,12 +31,10 @@ use crate::store::paths::Paths;
 pub(super) struct Commands {
     store: ConfigStore,
     vault: Arc<Vault>,
-    /// Told when something could not be erased yet.
-    unsettled: Notify,
 }
 
-/// The first and the longest pause before a secret store that could not be written is tried again.
-const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// The first and the longest pause before a secret store in trouble is tried again: it may ask a person each time.
+const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 
 /// What a change of keys leaves to be said.
 type Notes = Vec<String>;
@@ -51,7 +48,7 @@ impl Commands {
 
     /// For the agent, which shares its vault.
     pub(super) fn new(store: ConfigStore, vault: Arc<Vault>) -> Self {
-        Self { store, vault, unsettled: Notify::new() }
+        Self { store, vault }
     }
 
     /// Carries out a request, or refuses it and leaves everything as it was.
@@ -96,7 +93,7 @@ impl Commands {
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
                 let changing = self.vault.change().await?;
-                self.vault.settle(&changing, &self.store.load()?).await?;
+                self.vault.settle(&changing, &self.store).await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
             }
             Request::Watch
@@ -115,6 +112,8 @@ impl Commands {
         expires: Option<Day>,
         request: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
+        // From the first look on, so that of many who add the same name at once one makes the keys, and all print its invite.
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         if let Some(client) = config.clients.get(&name) {
             let other_key = match request {
@@ -146,7 +145,7 @@ impl Commands {
 
         let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let notes = self.write_keys(&config, secrets, Vec::new(), edit).await?;
+        let notes = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
         let config = self.store.load()?;
         self.invite(&config, &name, &client, InviteFormat::Ormesh, notes).await
     }
@@ -156,6 +155,7 @@ impl Commands {
         name: ClientName,
         request: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
         let service = fresh::service_key()?;
@@ -166,7 +166,7 @@ impl Commands {
         let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
         let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
-        let notes = self.write_keys(&config, secrets, old_ids, edit).await?;
+        let notes = self.write_keys(&changing, &config, secrets, old_ids, edit).await?;
         let config = self.store.load()?;
         let client = edit::find(&config.clients, "client", &name)?;
         self.invite(&config, &name, client, InviteFormat::Ormesh, notes).await
@@ -201,6 +201,7 @@ impl Commands {
     }
 
     async fn request_remote(&self, name: RemoteName) -> Result<Response, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let key = match config.requests.get(&name) {
             Some(key) => *key,
@@ -208,7 +209,7 @@ impl Commands {
                 let key = fresh::client_key()?;
                 let edit = Edit::AddRequest { name: name.clone(), key: key.public() };
                 let secrets = vec![(SecretId::Client(key.public()), key.to_secret())];
-                self.write_keys(&config, secrets, Vec::new(), edit).await?;
+                self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
                 key.public()
             }
         };
@@ -222,6 +223,7 @@ impl Commands {
         invite: &Confidential,
         replace: bool,
     ) -> Result<Notes, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let text = invite.expose();
         let (remote, key) = match tor_format::is_tor_format(text) {
@@ -237,7 +239,7 @@ impl Commands {
         let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
         edit::apply(&config, &edit)?;
         let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
-        self.write_keys(&config, secrets, old.into_iter().chain(pending).collect(), edit).await
+        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit).await
     }
 
     fn read_invite(
@@ -297,12 +299,12 @@ impl Commands {
     /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous.
     async fn write_keys(
         &self,
+        changing: &Changing,
         config: &Config,
         secrets: Vec<(SecretId, Secret)>,
         old: Vec<SecretId>,
         edit: Edit,
     ) -> Result<Notes, Problem> {
-        let changing = self.vault.change().await?;
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
         self.vault.begin(&ids)?;
@@ -319,7 +321,7 @@ impl Commands {
             })
         };
         let written = written.await;
-        let unsettled = self.settle_holding(&changing).await;
+        let unsettled = self.settle_holding(changing).await;
         written?;
         notes.extend(unsettled);
         Ok(notes)
@@ -333,29 +335,35 @@ impl Commands {
         }
     }
 
-    /// Settles what an earlier agent or command has left, and from then on what could not be settled at once, until it is done.
+    /// Settles what an earlier agent or command has left, and from then on tries a secret store that is in trouble until it works and
+    /// all is settled.
     ///
     /// Never returns.
     pub(super) async fn keep_settling(&self) {
         loop {
             let mut pause = SETTLE_AGAIN.0;
-            while !self.settle().await.is_empty() {
+            while !self.settle().await.is_empty() || self.is_in_trouble().await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(SETTLE_AGAIN.1);
             }
-            self.unsettled.notified().await;
+            self.vault.in_trouble().await;
+            tokio::time::sleep(SETTLE_AGAIN.0).await;
+        }
+    }
+
+    async fn is_in_trouble(&self) -> bool {
+        match self.store.load() {
+            Ok(config) => self.vault.is_in_trouble(&config).await,
+            // Nothing can be done before the file is mended.
+            Err(_) => true,
         }
     }
 
     async fn settle_holding(&self, changing: &Changing) -> Notes {
-        let settled = match self.store.load() {
-            Ok(config) => self.vault.settle(changing, &config).await,
-            Err(problem) => Err(problem),
-        };
+        let settled = self.vault.settle(changing, &self.store).await;
         match settled {
             Ok(()) => Vec::new(),
             Err(problem) => {
-                self.unsettled.notify_one();
                 vec![format!("old keys will be erased once the secret store can be written ({problem})")]
             }
         }

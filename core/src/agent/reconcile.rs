@@ -298,6 +298,11 @@ impl Reconciler {
     }
 
     fn fail(&mut self, subject: Subject, problem: Problem) {
+        let problem = match &subject {
+            Subject::Service(address) => problem.about(format!("client {}", self.client_name(address))),
+            Subject::Key(address) => problem.about(format!("remote {}", self.remote_name(address))),
+            Subject::Listener(_) | Subject::Socks => problem,
+        };
         let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
         if backoff.failures == 1 {
             tracing::warn!(about = %backoff.problem.subject, "{}", backoff.problem.message);
@@ -418,6 +423,12 @@ impl Reconciler {
 
     fn now(&self) -> Moment {
         self.about.started.elapsed()
+    }
+
+    fn remote_name(&self, address: &OnionAddress) -> String {
+        let config = &self.inputs.config.borrow().config;
+        let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
+        remote.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
     }
 
     pub(super) fn client_name(&self, address: &OnionAddress) -> String {

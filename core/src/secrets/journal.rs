@@ -91,8 +91,10 @@ impl Journal {
         Ok(self.load()?.0.in_doubt)
     }
 
-    /// Ends all doubt: keeps what the configuration references, as it is on disk now, and erases the rest. A store that refuses
-    /// leaves its ids in the journal.
+    /// Ends all doubt: keeps what the configuration references, and erases the rest. A store that refuses leaves its ids in the journal.
+    ///
+    /// `referenced` answers for the configuration as it is on disk at that moment. It is asked again before an id is let go: a deletion
+    /// that came in between must find its id still noted.
     pub async fn settle(
         &self,
         referenced: impl Fn(&SecretId) -> bool,
@@ -112,7 +114,10 @@ impl Journal {
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
             // Others may have noted more while the store was at work.
             self.change(|content| {
-                content.in_doubt.retain(|id| !settled.kept.contains(id) && !settled.erased.contains(id));
+                let over = |id: &SecretId| {
+                    settled.erased.contains(id) || settled.kept.contains(id) && referenced(id)
+                };
+                content.in_doubt.retain(|id| !over(id));
                 true
             })?;
         }
