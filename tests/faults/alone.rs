@@ -29,6 +29,12 @@ pub(crate) fn start_with(host: &mut Host, environment: &[(&str, &str)]) {
     host.start_with(&[&[("ORMESH_TOR_NETWORK", network.as_str())], environment].concat());
 }
 
+/// The process of a host's tor, once it answers: before, it might be one that is only asked for its version.
+pub(crate) fn tor(host: &Host) -> u32 {
+    until("tor answers", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    host.tor_pid()
+}
+
 /// Runs `ormesh agent run`, which must end by itself.
 pub(crate) fn run_agent(host: &Host, environment: &[(&str, &str)]) -> Ran {
     let mut command = host.command(ORMESH);

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use serde_json::Value;
 
-use crate::alone::{alone, problems, start, wait_for_problem, with_remote};
+use crate::alone::{alone, problems, start, tor, wait_for_problem, with_remote};
 use crate::support::until;
 
 fn import(host: &crate::support::Host, listen: SocketAddr) -> Value {
@@ -32,7 +32,7 @@ fn a_taken_socks_address_is_one_problem_and_no_more() {
     assert_eq!(problems(&host).len(), 1);
     assert_eq!(host.json_status()["agent"]["socks"], Value::Null);
     assert!(TcpStream::connect(listen).is_ok());
-    host.tor_pid();
+    tor(&host);
     host.good(&["export", "add", "22"]);
 
     drop(holder);

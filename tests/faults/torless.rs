@@ -11,9 +11,16 @@ use crate::support::{Host, until};
 /// Writes a program that stands for tor.
 fn fake(host: &Host, name: &str, script: &str) -> PathBuf {
     let path = host.home().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
+}
+
+/// Starts the agent with this for `ORMESH_TOR`, and no other tor that it could find.
+fn start_with_tor(host: &mut Host, tor: &str) {
+    let empty = host.home().join("empty");
+    fs::create_dir_all(&empty).unwrap();
+    start_with(host, &[("ORMESH_TOR", tor), ("PATH", empty.to_str().unwrap())]);
 }
 
 const IS_NEW: &str = "[ \"$1\" = --version ] && echo 'Tor version 0.4.9.11.' && exit 0";
@@ -36,11 +43,11 @@ fn broken_tors(host: &Host) -> Vec<(PathBuf, &'static str)> {
 fn a_tor_that_can_not_run_is_said_in_words_and_holds_up_nothing() {
     let mut host = with_remote();
     let import = host.import("web", 22);
-    start_with(&mut host, &[("ORMESH_TOR", "/nonexistent/tor")]);
+    start_with_tor(&mut host, "/nonexistent/tor");
     wait_for_problem(&host, "/nonexistent/tor");
     host.stop();
     for (tor, sentence) in broken_tors(&host) {
-        start_with(&mut host, &[("ORMESH_TOR", tor.to_str().unwrap())]);
+        start_with_tor(&mut host, tor.to_str().unwrap());
 
         let problem = wait_for_problem(&host, sentence);
 
@@ -63,7 +70,7 @@ fn another_tor_is_taken_as_soon_as_it_is_named() {
     let real = tornet::Tools::find().unwrap().tor;
     let old = fake(&host, "old", "echo 'Tor version 0.4.8.9.'");
     host.good(&["config", "set", "agent.tor-path", old.to_str().unwrap()]);
-    start_with(&mut host, &[("ORMESH_TOR", "")]);
+    start_with_tor(&mut host, "");
     wait_for_problem(&host, "0.4.8.9");
 
     host.good(&["config", "set", "agent.tor-path", real.to_str().unwrap()]);
@@ -85,7 +92,7 @@ fn a_tor_that_keeps_ending_is_started_again_and_again() {
         real = real.display()
     );
     let flaky = fake(&host, "flaky", &script);
-    start_with(&mut host, &[("ORMESH_TOR", flaky.to_str().unwrap())]);
+    start_with_tor(&mut host, flaky.to_str().unwrap());
     until("the fourth runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
     assert_eq!(fs::read_to_string(&count).unwrap().lines().count(), 4);
 }
