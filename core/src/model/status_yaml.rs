@@ -189,9 +189,24 @@ pub fn uptime(seconds: u64) -> String {
     }
 }
 
-/// A double-quoted scalar. JSON's strings are YAML's (YAML 1.2 §1.3).
+/// A double-quoted scalar. JSON's strings are YAML's (YAML 1.2 §1.3), but for characters that YAML lets nobody write plainly (§5.1), some
+/// of which terminals obey; line separators and marks of direction are escaped with them.
 fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+    let mut quoted = String::with_capacity(text.len() + 2);
+    for c in serde_json::to_string(text).unwrap_or_default().chars() {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted
 }
 
 /// A name, quoted only where YAML would read it as something else than a string (`null`, `yes`, `on`, `e1`…).
@@ -223,3 +238,6 @@ impl Lines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
