@@ -26,6 +26,8 @@ impl<'a> Agent<'a> {
             .command(ORMESH)
             .args(["agent", "run"])
             .env("ORMESH_TOR", "/nonexistent/tor")
+            // Where no other tor is to be found.
+            .env("PATH", "/nonexistent")
             .spawn()
             .unwrap();
         let agent = Self { host, child };

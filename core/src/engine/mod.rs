@@ -3,17 +3,18 @@
 //! An engine keeps *nothing* across a restart: whoever drives it hears of the loss by [`EngineEvent::Lost`] and says again what it wants.
 
 pub mod ctor;
+pub mod fake;
 pub mod stream;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use crate::model::address::Port;
+use crate::model::address::{MAX_SOCKET_PATH, Port};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 use stream::Stream;
@@ -101,6 +102,40 @@ pub struct ServiceSpec {
     pub ports: BTreeMap<Port, GateAddr>,
 }
 
+impl ServiceSpec {
+    /// Sees that it can be published with this key by an engine with this run directory. The same for every engine.
+    pub fn check(&self, key: &ServiceKey, run_dir: &Path) -> Result<(), EngineError> {
+        if key.address() != self.address {
+            return Err(EngineError::WrongKey(self.address));
+        }
+        if self.ports.is_empty() {
+            return Err(EngineError::BadService("it has no port".to_owned()));
+        }
+        for gate in self.ports.values() {
+            if let GateAddr::Unix(path) = gate
+                && let Some(fault) = gate_fault(path, run_dir)
+            {
+                return Err(EngineError::BadService(format!("its gate {path:?} {fault}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why tor could not take a path for a gate, or not reach it. It takes no quoting there, splits at spaces and commas, and answers an
+/// over-long path with success.
+fn gate_fault(path: &Path, run_dir: &Path) -> Option<&'static str> {
+    let Some(name) = path.to_str() else { return Some("is not UTF-8") };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        return Some("holds other characters than letters, digits, - _ . and /");
+    }
+    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Some("is not within the run directory");
+    }
+    (run_dir.as_os_str().len() + 1 + name.len() > MAX_SOCKET_PATH).then_some("is too long for a Unix socket")
+}
+
 /// Why an engine could not do what it was told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -130,8 +165,9 @@ pub enum EngineError {
 
 /// Runs onion services and reaches those of others.
 ///
-/// Contract (the suite in `engine/contract.rs` holds the fake and the real one to it):
-/// - before [`EngineState::Ready`] every command but the run switch answers [`EngineError::NotRunning`] or waits within its own deadline;
+/// Contract (the suite in `core/tests/engine_contract` holds the fake and the real one to it):
+/// - while tor does not run, commands answer [`EngineError::NotRunning`]; they work before [`EngineState::Ready`], dials don't;
+/// - when `Lost` is told the state is another than `Ready` already;
 /// - `publish` of an address that is up answers `Refused`; `withdraw` and `remove_client_key` of what is not there are fine;
 /// - a published service can be reached by its one client only;
 /// - after `Lost` nothing is published and no key is held.
@@ -148,6 +184,11 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;
 
+    /// The process that connects to the gates, while one runs; none where the engine is no process of its own.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// The facts it tells; there is one reader, so this gives the receiver once.
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>>;
 
@@ -161,6 +202,9 @@ pub trait OnionEngine: Send + Sync + 'static {
     async fn replace(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError>;
 
     /// Closes the circuits of a service's clients, then takes the service down.
+    ///
+    /// Our end of each session is closed when it returns. Relays take up to half a minute to pass that on (measured), so whoever wants
+    /// the clients to be told at once closes the gates' sockets before.
     async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError>;
 
     /// Hands over the key with which a remote's descriptor is read.

@@ -1,6 +1,6 @@
 //! Invites and join requests: the texts that hosts hand each other, parsed strictly and written one way only.
 //!
-//! A text is bech32m (BIP 350) over `version, kind, 32 bytes for each key, tail`: [`text`] has the outer layer, [`tail`] the fields
+//! A text is bech32m (BIP 350) over `version, kind, 32 bytes for each key, tail`: `text` has the outer layer, `tail` the fields
 //! at the end. Whether a name or an address is known already is for others to say. No error holds any of the text.
 
 mod tail;

@@ -1,3 +1,5 @@
+//! The planner as a pure function: what it wants done, in which order, and what it never publishes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The configuration file: edits, comments, locks, modes, links.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -82,7 +82,9 @@ pub(crate) fn always_said(text: impl fmt::Display) {
 
 /// Says a problem: one sentence, and one line on what to do.
 pub(crate) fn problem(problem: &Problem) {
-    let sentence = match problem.message.contains(&problem.subject) {
+    // `remote website` is said by a sentence that names website.
+    let name = problem.subject.split(' ').next_back().unwrap_or_default();
+    let sentence = match problem.message.contains(name) {
         true => problem.message.clone(),
         false => format!("{}: {}", problem.subject, problem.message),
     };

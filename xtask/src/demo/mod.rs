@@ -64,7 +64,10 @@ pub(crate) fn run(tools: &Tools, options: Options) -> Result<ExitCode> {
         }
     }
     let cleared = stage.clear();
-    played.map_err(|_| anyhow::anyhow!("the demo failed after {}", say::span(start.elapsed())))?;
+    if played.is_err() {
+        // Why is above the logs; the last line says only that it failed.
+        bail!("the demo ended early, after {}", say::span(start.elapsed()));
+    }
     let ended = cleared?;
 
     say::heading("timings");

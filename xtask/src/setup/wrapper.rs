@@ -33,15 +33,25 @@ fn head(name: &str) -> String {
     format!("#!/bin/sh\n# {name} from its Debian package, unpacked by `cargo xtask`.\n{SET}")
 }
 
-/// By way of the loader rather than `LD_LIBRARY_PATH`, which every program in the session would inherit.
+/// By way of the loader rather than `LD_LIBRARY_PATH`, which every program in the session would inherit. What the caller
+/// chooses goes before the cache's: dbus-run-session refuses an option given twice.
 fn dbus_session(tool: &Tool, dir: &str, root: &str) -> String {
     let program = quoted(&format!("{root}/{}", tool.program));
-    let daemon = quoted(&format!("{dir}/bin/dbus-daemon"));
-    let config = quoted(&format!("{root}/usr/share/dbus-1/session.conf"));
+    let daemon = quoted(&format!("--dbus-daemon={dir}/bin/dbus-daemon"));
+    let config = quoted(&format!("--config-file={root}/usr/share/dbus-1/session.conf"));
     let (loader, libraries) = (loader(), quoted(&library_path(root)));
     head(tool.name)
         + &format!(
-            "exec {loader} --library-path {libraries} {program} --dbus-daemon={daemon} --config-file={config} \"$@\"\n"
+            "daemon={daemon}\n\
+             config={config}\n\
+             for word in \"$@\"; do\n\
+             \x20 case $word in\n\
+             \x20   --) break ;;\n\
+             \x20   --dbus-daemon*) daemon= ;;\n\
+             \x20   --config-file*) config= ;;\n\
+             \x20 esac\n\
+             done\n\
+             exec {loader} --library-path {libraries} {program} ${{daemon:+\"$daemon\"}} ${{config:+\"$config\"}} \"$@\"\n"
         )
 }
 

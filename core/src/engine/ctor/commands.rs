@@ -3,12 +3,11 @@
 //! Invariants: a service has `V3Auth` and one client, and never `Detach`; SETCONF, RESETCONF, SIGNAL RELOAD and NEWNYM, which drop
 //! client keys, do not exist here.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::engine::{EngineError, GateAddr, ServiceSpec};
-use crate::model::address::MAX_SOCKET_PATH;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 
@@ -25,16 +24,12 @@ pub(super) fn add_onion(
     key: &ServiceKey,
     run_dir: &Path,
 ) -> Result<Zeroizing<String>, EngineError> {
-    if key.address() != service.address {
-        return Err(EngineError::WrongKey(service.address));
-    }
-    if service.ports.is_empty() {
-        return Err(EngineError::BadService("it has no port".to_owned()));
-    }
+    service.check(key, run_dir)?;
     let mut ports = String::new();
     for (port, gate) in &service.ports {
         let target = match gate {
-            GateAddr::Unix(path) => format!("unix:{}", gate_name(path, run_dir)?),
+            // Plain ASCII, as was checked.
+            GateAddr::Unix(path) => format!("unix:{}", path.display()),
             GateAddr::Tcp(number) => format!("127.0.0.1:{number}"),
         };
         ports.push_str(&format!(" Port={},{target}", port.get()));
@@ -51,25 +46,6 @@ pub(super) fn add_onion(
     // Without it tor would publish the service for everyone.
     assert!(command.contains(" Flags=V3Auth,") && command.contains(" ClientAuthV3="));
     Ok(command)
-}
-
-/// A path that tor takes for a target and resolves within its working directory.
-fn gate_name<'a>(path: &'a Path, run_dir: &Path) -> Result<&'a str, EngineError> {
-    let bad = |why: &str| EngineError::BadService(format!("its gate {path:?} {why}"));
-    let name = path.to_str().ok_or_else(|| bad("is not UTF-8"))?;
-    // tor takes no quoting here, and splits at spaces and commas.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_plain) {
-        return Err(bad("holds other characters than letters, digits, - _ . and /"));
-    }
-    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(bad("is not within the run directory"));
-    }
-    if run_dir.as_os_str().len() + 1 + name.len() > MAX_SOCKET_PATH {
-        // tor would answer 250 and fail at each connection.
-        return Err(bad("is too long for a Unix socket"));
-    }
-    Ok(name)
 }
 
 /// `DEL_ONION` (control-spec §3.28).

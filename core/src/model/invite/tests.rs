@@ -1,3 +1,5 @@
+//! Invites and requests: what is written reads the same, and nothing mistyped, cut or hostile is taken.
+
 use proptest::prelude::*;
 
 use super::*;

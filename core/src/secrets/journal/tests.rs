@@ -1,3 +1,5 @@
+//! The journal through every interruption.
+
 use super::*;
 use crate::model::keys::{ClientKey, Secret};
 use crate::secrets::memory::MemoryStore;

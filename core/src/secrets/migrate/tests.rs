@@ -1,3 +1,5 @@
+//! Moves between stores, interrupted at each step.
+
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! The worker before stores that hang, panic, fail and recover.
+
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

@@ -24,7 +24,7 @@ pub(crate) enum Export {
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// Where connections go: a port of this host, [ADDRESS:]PORT or unix:PATH
+    /// Where connections go: a port of this host, ADDRESS:PORT or unix:PATH
     #[arg(value_parser = args::target, allow_negative_numbers = true)]
     target: Target,
     /// The port under which clients reach it, if it is another

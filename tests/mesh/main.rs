@@ -1,0 +1,23 @@
+//! Hosts that meet over a private Tor network: the real command, the real agent and real tors, as their users have them.
+//!
+//! Each test has hosts of its own (`support`); the network is shared. Faults that are injected on purpose are left to
+//! `tests/faults`.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+mod addresses;
+mod commands;
+mod containers;
+mod edits;
+mod exactly_once;
+mod expiry;
+mod grants;
+mod invites;
+mod pause;
+mod plain_tor;
+mod protocols;
+mod restarts;
+mod revocation;
+mod strangers;
+mod transcript;
