@@ -18,6 +18,7 @@ use super::store_kind::StoreKind;
 /// One change. Keys in it are public ones; the private halves are in the secret store before a change that names them is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "edit")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Edit {
     /// `export add`.
     AddExport {
@@ -45,8 +46,10 @@ pub enum Edit {
         /// Which.
         name: ClientName,
         /// The ports granted from now on; all when the inner one is none. Unchanged when the outer one is none.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         ports: Option<Option<BTreeSet<Port>>>,
         /// The last day; never expires when the inner one is none. Unchanged when the outer one is none.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         expires: Option<Option<Day>>,
     },
     /// `client rotate`: new keys and so a new address; ports and expiry stay.
@@ -113,9 +116,15 @@ pub enum Edit {
     Set(Setting),
 }
 
+/// Reads a field that is there, null included, as a change: serde alone takes null for a field that was left out.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 /// A setting and its new value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "key", content = "value")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Setting {
     /// `agent.socks-addr`.
     SocksAddr(Option<std::net::SocketAddr>),
@@ -361,6 +370,25 @@ fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Pr
         None => Ok(()),
         Some(port) => {
             Err(refused(format!("port {port} is not exported")).hint(format!("ormesh export add {port}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cleared_stays_apart_from_what_is_left_alone_when_an_edit_crosses() {
+        let name: ClientName = "a".parse().unwrap();
+        for ports in [None, Some(None), Some(Some(BTreeSet::new()))] {
+            for expires in [None, Some(None), Some(Some(Day::from_epoch_days(20_000)))] {
+                let edit = Edit::SetClient { name: name.clone(), ports: ports.clone(), expires };
+
+                let text = serde_json::to_string(&edit).unwrap();
+
+                assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), edit, "{text}");
+            }
         }
     }
 }
