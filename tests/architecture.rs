@@ -236,6 +236,33 @@ fn nothing_is_unsafe() {
     }
 }
 
+/// Files that read what strangers write, or rooms of them.
+const PARSERS: [&str; 8] = [
+    "model/mod.rs",
+    "ipc/frame.rs",
+    "engine/ctor/control.rs",
+    "engine/ctor/events.rs",
+    "engine/ctor/socks.rs",
+    "engine/ctor/auth.rs",
+    "forward/responder.rs",
+    "forward/socks_front.rs",
+];
+
+#[test]
+fn parsers_can_not_index_or_unwrap() {
+    let broken = PARSERS.iter().map(|path| {
+        let path = root().join("core/src").join(path);
+        let text = fs::read_to_string(&path).unwrap();
+        let denied = ["indexing_slicing", "string_slice", "unwrap_used"].iter().all(|lint| {
+            text.lines().any(|line| {
+                line.starts_with("#![cfg_attr(not(test), deny(") && line.contains(&format!("clippy::{lint}"))
+            })
+        });
+        (path, (!denied).then(|| "clippy is not told so".to_owned()).into_iter().collect())
+    });
+    assert_none("a parser denies indexing, slicing and unwrap", broken);
+}
+
 #[test]
 fn every_rule_is_seen_when_it_is_broken() {
     for (of, text, broken) in [

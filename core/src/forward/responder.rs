@@ -10,6 +10,9 @@
 //! Fields that are not known are ignored; a question that is not known is answered with `error`. Both ends take the other for hostile:
 //! lines, their number and the time they take are bounded. Using it does not count as a client's first connection.
 
+// It reads what another host writes: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

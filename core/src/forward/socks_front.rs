@@ -2,6 +2,9 @@
 //!
 //! CONNECT without authentication is all it knows. It resolves nothing but what its table holds.
 
+// It reads what any local program writes: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;

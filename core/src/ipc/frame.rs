@@ -1,5 +1,8 @@
 //! Frames: a length of four bytes, big-endian, and that many bytes of JSON.
 
+// It reads what anyone with the socket may write: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::io;
 
 use serde::Serialize;
@@ -17,7 +20,9 @@ pub async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message
     let mut bytes = Zeroizing::new(vec![0; 4]);
     serde_json::to_writer(&mut *bytes, message).map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    if let Some(head) = bytes.first_chunk_mut() {
+        *head = length.to_be_bytes();
+    }
     stream.write_all(&bytes).await?;
     stream.flush().await
 }

@@ -71,7 +71,8 @@ impl OnionAddress {
 fn checksum(key: &[u8; 32]) -> [u8; 2] {
     let hash =
         Sha3_256::new().chain_update(b".onion checksum").chain_update(key).chain_update([VERSION]).finalize();
-    [hash[0], hash[1]]
+    let [first, second, ..]: [u8; 32] = hash.into();
+    [first, second]
 }
 
 impl FromStr for OnionAddress {
@@ -90,7 +91,7 @@ impl FromStr for OnionAddress {
         let bytes: [u8; 35] = bytes.try_into().map_err(|_| OnionError::Alphabet)?;
         let (key, rest) = bytes.split_first_chunk::<32>().ok_or(OnionError::Alphabet)?;
         match rest {
-            [a, b, _] if [*a, *b] != checksum(key) && rest[2] == VERSION => Err(OnionError::Checksum),
+            [a, b, VERSION] if [*a, *b] != checksum(key) => Err(OnionError::Checksum),
             [_, _, VERSION] => Self::from_public_key(*key),
             [_, _, version] => Err(OnionError::Version(*version)),
             _ => Err(OnionError::Alphabet),

@@ -52,8 +52,7 @@ pub fn write_auth_private(address: &OnionAddress, key: &ClientKey) -> Zeroizing<
 /// Reads a line of an `.auth_private` file; the key alone is [`ClientKey::from_base32`].
 pub fn parse_auth_private(text: &str) -> Result<(OnionAddress, ClientKey), TorFormatError> {
     let text = text.trim();
-    let at = position(text).ok_or(TorFormatError::NotPrivate)?;
-    let (before, key) = (&text[..at], &text[at + DESCRIPTOR.len()..]);
+    let (before, key) = split(text).ok_or(TorFormatError::NotPrivate)?;
     let address = match before.strip_suffix(':') {
         Some(address) => address.parse().map_err(TorFormatError::Address)?,
         None if before.is_empty() => return Err(TorFormatError::IsPublic),
@@ -71,15 +70,20 @@ pub fn write_auth(key: &ClientPublicKey) -> String {
 /// Reads a line of an `.auth` file, or the base32 key alone.
 pub fn parse_auth(text: &str) -> Result<ClientPublicKey, TorFormatError> {
     let text = text.trim();
-    match position(text) {
-        Some(0) => text[DESCRIPTOR.len()..].parse().map_err(TorFormatError::Key),
+    match split(text) {
+        Some(("", key)) => key.parse().map_err(TorFormatError::Key),
         Some(_) => Err(TorFormatError::IsPrivate),
         None if text.contains(':') => Err(TorFormatError::NotPublic),
         None => text.parse().map_err(TorFormatError::Key),
     }
 }
 
-/// Where the two type words begin, in either case.
+/// What is before the two type words, in either case, and what is after them.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let at = position(text)?;
+    Some((text.get(..at)?, text.get(at + DESCRIPTOR.len()..)?))
+}
+
 fn position(text: &str) -> Option<usize> {
     text.as_bytes()
         .windows(DESCRIPTOR.len())

@@ -1,5 +1,8 @@
 //! SAFECOOKIE authentication, both ways (control-spec §3.24): tor proves that it knows the cookie before anything else is said to it.
 
+// It reads what tor says: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::path::Path;
 
 use data_encoding::HEXUPPER;

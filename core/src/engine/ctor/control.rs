@@ -3,6 +3,9 @@
 //! What the commands say is left to `commands`, what the events mean to `events`. Invariant: a byte that does not parse, an answer
 //! nobody asked for, or an event nobody subscribed to ends the connection; the supervisor then starts tor anew.
 
+// It reads what tor says, or whatever has taken its place: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

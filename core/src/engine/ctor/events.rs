@@ -2,6 +2,9 @@
 //!
 //! Whatever comes, reading it ends in a value or in nothing: other events and damaged ones are passed over.
 
+// It reads what tor says: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

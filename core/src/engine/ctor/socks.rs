@@ -3,6 +3,9 @@
 //! [`Handshake`] is pure and takes any split of the reply; it never asks for a byte that may be the service's. Deadlines, retries and
 //! the choice of user names are left to the dialler in `forward`.
 
+// It reads what tor says, or whatever has taken its place: a slip must be an error, never a panic.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
+
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -50,11 +50,11 @@ pub(super) fn write(
 pub(super) fn read(what: TextKind, mut bytes: &[u8]) -> Result<Tail, InviteError> {
     let malformed = |why| InviteError::Malformed(what, why);
     let mut tail = Tail::default();
-    let mut seen = [false; 256];
+    let mut seen = BTreeSet::new();
     while let [tag, rest @ ..] = bytes {
         let (length, rest) = rest.split_first().ok_or(malformed(Malformed::Short))?;
         let (value, rest) = rest.split_at_checked((*length).into()).ok_or(malformed(Malformed::Short))?;
-        if std::mem::replace(&mut seen[usize::from(*tag)], true) {
+        if !seen.insert(*tag) {
             return Err(malformed(Malformed::Twice));
         }
         // A request expires never and names no ports: those two tags are unknown there, and odd.
