@@ -224,7 +224,6 @@ impl Commands {
         invite: &Confidential,
         replace: bool,
     ) -> Result<Notes, Problem> {
-        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let text = invite.expose();
         let (remote, key) = match tor_format::is_tor_format(text) {
@@ -235,6 +234,8 @@ impl Commands {
             }
             false => self.read_invite(&config, &name, text)?,
         };
+        let changing = self.vault.change().await?;
+        let config = self.store.load()?;
         let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
         let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
         let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
