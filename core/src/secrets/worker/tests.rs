@@ -72,7 +72,7 @@ impl Drop for Gated {
 }
 
 const SHORT: Duration = Duration::from_millis(50);
-/// Longer than any test: a call that answers within it did not wait for the store.
+/// Longer than any test: the time of a person.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn gated(patience: Patience) -> (Gate, MemoryStore, Secrets) {
@@ -121,7 +121,7 @@ async fn a_store_that_hangs_holds_up_nobody_and_is_used_again_when_it_answers() 
     let timed_out = secrets.with_deadline(SHORT).set(id(1), secret("one")).await;
     assert_eq!(timed_out, Err(SecretsError::TimedOut(SHORT)));
     let at_once = secrets.with_deadline(LONG).get(id(1)).await;
-    assert_eq!(at_once.err(), Some(SecretsError::TimedOut(LONG)));
+    assert_eq!(at_once.err(), Some(SecretsError::TimedOut(DEADLINE)));
 
     gate.set_shut(false);
     assert_eq!(answer_once_back(&secrets).await, Ok(()));
@@ -146,7 +146,7 @@ async fn a_runtime_of_one_thread_runs_on_while_the_store_waits_for_a_person() {
 async fn what_waits_behind_a_call_is_dropped_when_its_caller_gives_up() {
     let (gate, store, secrets) = gated(PATIENCE);
     gate.set_shut(true);
-    let (patient, hasty) = (secrets.with_deadline(LONG), secrets.with_deadline(SHORT));
+    let (patient, hasty) = (secrets.with_deadline(DEADLINE), secrets.with_deadline(SHORT));
     let first = patient.set(id(1), secret("one"));
     let second = async {
         let answer = hasty.set(id(2), secret("two")).await;
@@ -176,7 +176,7 @@ async fn a_thread_that_hangs_for_long_is_replaced_a_few_times_only() {
         assert_eq!(secrets.probe().await, Err(SecretsError::TimedOut(SHORT)));
         assert_eq!(made.load(SeqCst), threads);
     }
-    assert_eq!(secrets.with_deadline(LONG).probe().await, Err(SecretsError::TimedOut(LONG)));
+    assert_eq!(secrets.with_deadline(LONG).probe().await, Err(SecretsError::TimedOut(DEADLINE)));
     assert_eq!(made.load(SeqCst), 3, "no fourth thread while three hang");
 
     // One that was left behind comes back and ends: there is room for another.
