@@ -162,8 +162,7 @@ fn a_damaged_invite_is_explained_and_never_quoted() {
     typo.replace_range(60..61, if &invite[60..61] == "q" { "p" } else { "q" });
     for bad in [cut, typo.as_str(), "ormesh1", "ormeshreq1qqqq", "expyuzz4wqqyqhjn.onion", "\u{1b}[2J"] {
         let before = host.kept();
-        fs::create_dir_all(host.state()).unwrap();
-        let file = host.state().join("bad");
+        let file = other.state().join("bad");
         fs::write(&file, bad).unwrap();
         let ran = host.ormesh(&["remote", "add", "website", "--file", file.to_str().unwrap()]);
         assert_refused(&ran, 2, bad);

@@ -224,7 +224,27 @@ impl Commands {
         invite: &Confidential,
         replace: bool,
     ) -> Result<Notes, Problem> {
+        // A mistyped invite is refused at once, whoever is changing keys meanwhile.
+        self.new_remote(&self.store.load()?, &name, invite, replace)?;
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
+        let (edit, key) = self.new_remote(&config, &name, invite, replace)?;
+        let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
+        let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
+        let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
+        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit)
+            .await
+            .map(|(_, notes)| notes)
+    }
+
+    /// The edit that adds a remote, and the key that its invite carries; or why it can't be added.
+    fn new_remote(
+        &self,
+        config: &Config,
+        name: &RemoteName,
+        invite: &Confidential,
+        replace: bool,
+    ) -> Result<(Edit, Option<ClientKey>), Problem> {
         let text = invite.expose();
         let (remote, key) = match tor_format::is_tor_format(text) {
             true => {
@@ -232,18 +252,11 @@ impl Commands {
                     .map_err(|error| bad_invite(error.to_string(), ""))?;
                 (remote(address, key.public(), true), Some(key))
             }
-            false => self.read_invite(&config, &name, text)?,
+            false => self.read_invite(config, name, text)?,
         };
-        let changing = self.vault.change().await?;
-        let config = self.store.load()?;
-        let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
-        let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
-        let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
-        edit::apply(&config, &edit)?;
-        let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
-        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit)
-            .await
-            .map(|(_, notes)| notes)
+        let edit = Edit::AddRemote { name: name.clone(), remote, replace };
+        edit::apply(config, &edit)?;
+        Ok((edit, key))
     }
 
     fn read_invite(
