@@ -7,7 +7,13 @@ use crate::alone::{alone, refused, run_agent, socket, start, tor, with_remote};
 use crate::support::{Host, ORMESH, Ran, Signal, is_running, send, until, until_some};
 
 /// A further agent of a host, killed at the end.
-struct Further(Child);
+pub(crate) struct Further(Child);
+
+impl From<Child> for Further {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
 
 impl Further {
     fn start(host: &Host, prepare: impl FnOnce(&mut Command)) -> Self {

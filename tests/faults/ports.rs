@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use serde_json::Value;
 
 use crate::alone::{alone, problems, start, tor, wait_for_problem, with_remote};
-use crate::support::until;
+use crate::lifecycle::Further;
+use crate::support::{ORMESH, until};
 
 fn import(host: &crate::support::Host, listen: SocketAddr) -> Value {
     let status = host.json_status();
@@ -74,4 +75,39 @@ fn a_port_lost_to_another_host_of_ours_is_named_too() {
     );
     one.stop();
     until("it is taken over", || other.json_status()["agent"]["socks"] == one.socks().to_string());
+}
+
+#[test]
+fn a_low_port_without_the_right_is_blocked_with_what_gives_it() {
+    let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first_free.trim().parse::<u16>().unwrap() < 80 || !rustix::process::geteuid().is_root() {
+        println!("not root, or anyone may listen on low ports here: nobody can be made to lack the right");
+        return;
+    }
+    let host = with_remote();
+    host.good(&["import", "add", "web", "22", "127.0.0.1:79"]);
+    let other = host.import("web", 80);
+    let program = host.home().join("ormesh");
+    std::fs::copy(ORMESH, &program).unwrap();
+    // The whole host is given to a user who has no right of root's.
+    let given = host.command("chown").args(["-R", "65534:65534"]).arg(host.home()).status().unwrap();
+    assert!(given.success());
+    let ormesh = |args: &[&str]| {
+        let mut command = host.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(args);
+        command.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc")).env_remove("ORMESH_LOG");
+        command
+    };
+    let log = std::fs::File::create(host.home().join("agent.log")).unwrap();
+    let _agent = Further::from(ormesh(&["agent", "run"]).stderr(log).spawn().unwrap());
+    let status =
+        || ormesh(&["status"]).output().map(|output| String::from_utf8(output.stdout).unwrap()).unwrap();
+
+    until("it is blocked", || {
+        status().contains("blocked (127.0.0.1:79 may not be listened on by this user)")
+    });
+
+    assert!(status().contains("setcap cap_net_bind_service=+ep"), "{}", status());
+    assert!(TcpStream::connect(other).is_ok());
+    assert!(ormesh(&["agent", "stop"]).status().unwrap().success());
 }
