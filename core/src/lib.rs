@@ -3,6 +3,8 @@
 //! The rooms, each of which imports only those above it: [`model`] → [`plan`] → [`store`] → [`secrets`] → [`engine`] → [`forward`] → [`ipc`] → [`agent`].
 
 pub mod agent;
+#[cfg(test)]
+mod bindings;
 pub mod engine;
 pub mod forward;
 pub mod ipc;

@@ -212,6 +212,7 @@ pub enum Response {
 
 /// A remote's answer to a ping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Pong {
     /// Its address.
     pub address: OnionAddress,
@@ -225,6 +226,7 @@ pub struct Pong {
 
 /// How the secret store is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SecretsStatus {
     /// The store in use; none before the first secret.
     pub store: Option<StoreKind>,

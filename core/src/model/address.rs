@@ -40,6 +40,7 @@ pub enum AddressError {
 /// A TCP port or an onion service's virtual port: 1 to 65535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "u16")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "number"))]
 pub struct Port(NonZeroU16);
 
 impl Port {
@@ -97,6 +98,7 @@ pub enum Host {
 /// Where an export's connections go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub enum Target {
     /// A TCP address; a port alone means 127.0.0.1.
     Tcp(Host, Port),
@@ -136,6 +138,7 @@ pub fn is_forbidden_target(ip: IpAddr) -> bool {
 /// Where an import listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub enum ListenAddr {
     /// A TCP address; a port alone means 127.0.0.1.
     Tcp(SocketAddr),

@@ -21,6 +21,7 @@ pub enum DayError {
 /// A UTC day, as days since 1970-01-01; it ends at the following midnight. The last one is 2149-06-06.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Day(u16);
 
 const EPOCH: Date = date(1970, 1, 1);

@@ -18,6 +18,7 @@ use super::store_kind::StoreKind;
 /// One change. Keys in it are public ones; the private halves are in the secret store before a change that names them is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "edit")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Edit {
     /// `export add`.
     AddExport {
@@ -116,6 +117,7 @@ pub enum Edit {
 /// A setting and its new value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "key", content = "value")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Setting {
     /// `agent.socks-addr`.
     SocksAddr(Option<std::net::SocketAddr>),

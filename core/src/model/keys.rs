@@ -135,6 +135,7 @@ impl ClientKey {
 /// The public half of a [`ClientKey`]: what an exporter's service is restricted to. Text form: base32, as `ClientAuthV3=` takes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct ClientPublicKey([u8; 32]);
 
 impl ClientPublicKey {

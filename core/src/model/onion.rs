@@ -38,6 +38,7 @@ pub enum OnionError {
 /// A v3 onion address (rend-spec-v3 §6), held as its ed25519 public key; every value is a valid one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct OnionAddress([u8; 32]);
 
 impl OnionAddress {

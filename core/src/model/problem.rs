@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The sort of a problem; it decides the command's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ProblemKind {
     /// Anything that has no kind of its own. Exit code 1.
     Failed,
@@ -38,6 +39,7 @@ impl ProblemKind {
 
 /// One problem: what it is about, a sentence, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Problem {
     /// Its sort.
     pub kind: ProblemKind,

@@ -16,6 +16,7 @@ pub const VERSION: u32 = 1;
 
 /// A host's whole state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Status {
     /// [`VERSION`].
     pub version: u32,
@@ -35,6 +36,7 @@ pub struct Status {
 
 /// The running agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct AgentStatus {
     /// Of ormesh.
     pub version: String,
@@ -57,6 +59,7 @@ pub struct AgentStatus {
 /// What the agent is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum AgentState {
     /// It just started; tor is not there yet.
     Starting,
@@ -80,6 +83,7 @@ pub enum AgentState {
 
 /// The tor in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TorStatus {
     /// As tor says it.
     pub version: String,
@@ -91,6 +95,7 @@ pub struct TorStatus {
 
 /// One export.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ExportStatus {
     /// Where connections go.
     pub target: Target,
@@ -100,6 +105,7 @@ pub struct ExportStatus {
 
 /// One client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ClientStatus {
     /// Its name.
     pub name: ClientName,
@@ -122,6 +128,7 @@ pub struct ClientStatus {
 /// How it stands with a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ClientState {
     /// It has an invite; its service is not published yet.
     Invited,
@@ -142,6 +149,7 @@ pub enum ClientState {
 
 /// One remote.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RemoteStatus {
     /// Its name.
     pub name: RemoteName,
@@ -158,6 +166,7 @@ pub struct RemoteStatus {
 /// How it stands with a remote.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum RemoteState {
     /// Not tried yet.
     Unknown,
@@ -175,6 +184,7 @@ pub enum RemoteState {
 
 /// One import.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ImportStatus {
     /// Where it listens.
     pub listen: ListenAddr,
@@ -191,6 +201,7 @@ pub struct ImportStatus {
 /// How it stands with an import.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ImportState {
     /// It accepts connections.
     Listening,

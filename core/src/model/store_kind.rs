@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Which store keeps the secrets: chosen at first use, written to the configuration, never changed by the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum StoreKind {
     /// The system's: Keychain, Credential Manager, Secret Service.
     OsKeyring,

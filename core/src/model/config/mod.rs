@@ -102,6 +102,7 @@ pub struct Export {
 
 /// One client: an onion service of its own, restricted to its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Client {
     /// The address of its service.
     pub address: OnionAddress,
@@ -117,6 +118,7 @@ pub struct Client {
 
 /// One host that we import from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Remote {
     /// The service that it runs for us.
     pub address: OnionAddress,
@@ -134,6 +136,7 @@ pub struct Remote {
 
 /// One imported port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Import {
     /// The remote's virtual port.
     pub remote_port: Port,
@@ -144,6 +147,7 @@ pub struct Import {
 /// What an import does when the application has said all it will say (a FIN). A Tor stream ends both ways at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum HalfClose {
     /// Keep it until the reply has come: for protocols in which the client closes first.
     #[default]

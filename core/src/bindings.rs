@@ -1,0 +1,81 @@
+//! The window's types: writes what crosses to the desktop's web view as TypeScript, and fails when the file there is not what this code says.
+//! Nothing of it is in a build that ships.
+
+use std::path::Path;
+
+use ts_rs::{Config, TS};
+
+use crate::ipc::{Pong, SecretsStatus};
+use crate::model::address::{ListenAddr, Port, Target};
+use crate::model::config::{Client, HalfClose, Import, Remote};
+use crate::model::day::Day;
+use crate::model::edit::{Edit, Setting};
+use crate::model::keys::ClientPublicKey;
+use crate::model::name::{ClientName, RemoteName};
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::{
+    AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
+    RemoteStatus, Status, TorStatus,
+};
+use crate::model::store_kind::StoreKind;
+
+const HEAD: &str = "// Generated from ormesh-core's types. Don't edit: `ORMESH_BINDINGS=write cargo test -p ormesh-core bindings`\n";
+
+macro_rules! declarations {
+    ($cfg:expr, $($ty:ty),+ $(,)?) => {
+        [$(format!("export {}\n", <$ty as TS>::decl($cfg))),+].concat()
+    };
+}
+
+#[test]
+fn the_windows_types_are_those_of_the_core() {
+    // Every number that crosses is a count, a time or a port, far below 2^53.
+    let cfg = Config::new().with_large_int("number");
+    let types = declarations!(
+        &cfg,
+        Port,
+        Target,
+        ListenAddr,
+        Day,
+        OnionAddress,
+        ClientPublicKey,
+        ClientName,
+        RemoteName,
+        ProblemKind,
+        Problem,
+        StoreKind,
+        Status,
+        AgentStatus,
+        AgentState,
+        TorStatus,
+        ExportStatus,
+        ClientStatus,
+        ClientState,
+        RemoteStatus,
+        RemoteState,
+        ImportStatus,
+        ImportState,
+        HalfClose,
+        Import,
+        Client,
+        Remote,
+        Setting,
+        Edit,
+        Pong,
+        SecretsStatus,
+    );
+    let wanted = format!("{HEAD}\n{types}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/src/lib/bindings/index.ts");
+
+    if std::env::var_os("ORMESH_BINDINGS").is_some_and(|how| how == "write") {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+
+    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(
+        found == wanted,
+        "{} is stale: ORMESH_BINDINGS=write cargo test -p ormesh-core bindings",
+        path.display()
+    );
+}

@@ -1,0 +1,428 @@
+// Generated from ormesh-core's types. Don't edit: `ORMESH_BINDINGS=write cargo test -p ormesh-core bindings`
+
+export type Port = number;
+export type Target = string;
+export type ListenAddr = string;
+export type Day = string;
+export type OnionAddress = string;
+export type ClientPublicKey = string;
+export type ClientName = string;
+export type RemoteName = string;
+export type ProblemKind = "failed" | "usage" | "not-ready" | "refused" | "secrets" | "tor";
+export type Problem = { 
+/**
+ * Its sort.
+ */
+kind: ProblemKind, 
+/**
+ * What it is about: `client my-MacBook`, `import 127.0.0.1:10022`, `tor`, `config`; empty where the sentence says it all.
+ */
+subject: string, 
+/**
+ * One sentence saying what could not be done and why; no capital at its start, no full stop.
+ */
+message: string, 
+/**
+ * One line saying what to do; may be empty.
+ */
+hint: string, };
+export type StoreKind = "os-keyring" | "file";
+export type Status = { 
+/**
+ * [`VERSION`].
+ */
+version: number, 
+/**
+ * The running agent; none when the configuration alone was read.
+ */
+agent: AgentStatus | null, 
+/**
+ * What is exported, by virtual port.
+ */
+exports: Array<ExportStatus>, 
+/**
+ * The clients, by name.
+ */
+clients: Array<ClientStatus>, 
+/**
+ * The remotes, by name.
+ */
+remotes: Array<RemoteStatus>, 
+/**
+ * Join requests that wait for an invite.
+ */
+requests: Array<RemoteName>, 
+/**
+ * What needs a person, worst first.
+ */
+problems: Array<Problem>, };
+export type AgentStatus = { 
+/**
+ * Of ormesh.
+ */
+version: string, 
+/**
+ * Its process id.
+ */
+pid: number, 
+/**
+ * Seconds since it started.
+ */
+uptime: number, 
+/**
+ * What it is doing.
+ */
+state: AgentState, 
+/**
+ * The tor that it runs.
+ */
+tor: TorStatus | null, 
+/**
+ * Where its SOCKS server listens; none when it is off or blocked.
+ */
+socks: string | null, 
+/**
+ * The file that describes a private Tor network, when it uses one.
+ */
+network: string | null, 
+/**
+ * The secret store in use.
+ */
+secrets: string | null, };
+export type AgentState = { "is": "starting" } | { "is": "connecting", 
+/**
+ * 0 to 100.
+ */
+percent: number, 
+/**
+ * What it is doing, in words.
+ */
+doing: string, } | { "is": "online" } | { "is": "offline", 
+/**
+ * Why, in a sentence.
+ */
+why: string, } | { "is": "paused" };
+export type TorStatus = { 
+/**
+ * As tor says it.
+ */
+version: string, 
+/**
+ * The binary.
+ */
+path: string, 
+/**
+ * Where it was found.
+ */
+found: string, };
+export type ExportStatus = { 
+/**
+ * Where connections go.
+ */
+target: Target, 
+/**
+ * The virtual port.
+ */
+port: Port, };
+export type ClientStatus = { 
+/**
+ * Its name.
+ */
+name: ClientName, 
+/**
+ * The address of its service.
+ */
+address: OnionAddress, 
+/**
+ * The ports it was limited to.
+ */
+ports: Array<Port> | null, 
+/**
+ * Its last day.
+ */
+expires: Day | null, 
+/**
+ * None without an agent.
+ */
+state: ClientState | null, 
+/**
+ * Open sessions.
+ */
+sessions: number, 
+/**
+ * Bytes from the client and to it, since the agent started.
+ */
+bytes: [number, number], 
+/**
+ * When it last opened or held a session, in seconds since 1970-01-01 UTC.
+ */
+last_seen: number | null, };
+export type ClientState = { "is": "invited" } | { "is": "publishing" } | { "is": "reachable" } | { "is": "connected" } | { "is": "expired" } | { "is": "failing", 
+/**
+ * Why, in a sentence.
+ */
+why: string, };
+export type RemoteStatus = { 
+/**
+ * Its name.
+ */
+name: RemoteName, 
+/**
+ * The service that it runs for us.
+ */
+address: OnionAddress, 
+/**
+ * Our last day there, as the invite said.
+ */
+expires: Day | null, 
+/**
+ * None without an agent.
+ */
+state: RemoteState | null, 
+/**
+ * Its imports, by listening address.
+ */
+imports: Array<ImportStatus>, };
+export type RemoteState = { "is": "unknown" } | { "is": "reachable", 
+/**
+ * Its round trip, in milliseconds.
+ */
+round_trip: number, } | { "is": "unreachable", 
+/**
+ * Why, in a sentence.
+ */
+why: string, };
+export type ImportStatus = { 
+/**
+ * Where it listens.
+ */
+listen: ListenAddr, 
+/**
+ * The remote's virtual port.
+ */
+remote_port: Port, 
+/**
+ * None without an agent.
+ */
+state: ImportState | null, 
+/**
+ * Open connections.
+ */
+sessions: number, 
+/**
+ * Bytes to the remote and from it, since the agent started.
+ */
+bytes: [number, number], };
+export type ImportState = { "is": "listening" } | { "is": "blocked", 
+/**
+ * Why, and who holds the address.
+ */
+why: string, } | { "is": "degraded" };
+export type HalfClose = "hold" | "pass";
+export type Import = { 
+/**
+ * The remote's virtual port.
+ */
+remote_port: Port, 
+/**
+ * What becomes of an application's half-close.
+ */
+half_close: HalfClose, };
+export type Client = { 
+/**
+ * The address of its service.
+ */
+address: OnionAddress, 
+/**
+ * The client's public key.
+ */
+key: ClientPublicKey, 
+/**
+ * The virtual ports that it may reach; all that are exported when none.
+ */
+ports: Array<Port> | null, 
+/**
+ * The last day of its access.
+ */
+expires: Day | null, 
+/**
+ * Whether the client made the key itself (`client add --request`), so that no private half was ever here.
+ */
+requested: boolean, };
+export type Remote = { 
+/**
+ * The service that it runs for us.
+ */
+address: OnionAddress, 
+/**
+ * The public half of our key for it.
+ */
+key: ClientPublicKey, 
+/**
+ * The last day of our access, as the invite said.
+ */
+expires: Day | null, 
+/**
+ * The ports that the invite named; they are a help, not a limit.
+ */
+ports: Array<Port>, 
+/**
+ * Whether its other end is known to be some other program than ormesh, so that nothing but an import's bytes is ever sent to it.
+ */
+plain_tor: boolean, 
+/**
+ * Where we listen → what it leads to.
+ */
+imports: { [key in ListenAddr]?: Import }, };
+export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number };
+export type Edit = { "edit": "add-export", 
+/**
+ * Where the connections go.
+ */
+target: Target, 
+/**
+ * The virtual port; that of the target when none.
+ */
+port: Port | null, 
+/**
+ * Whether the target may be another host.
+ */
+allow_lan: boolean, } | { "edit": "delete-export", 
+/**
+ * The virtual port.
+ */
+port: Port, } | { "edit": "add-client", 
+/**
+ * What it is called.
+ */
+name: ClientName, 
+/**
+ * Its keys, ports and expiry.
+ */
+client: Client, } | { "edit": "set-client", 
+/**
+ * Which.
+ */
+name: ClientName, 
+/**
+ * The ports granted from now on; all when the inner one is none. Unchanged when the outer one is none.
+ */
+ports: Array<Port> | null | null, 
+/**
+ * The last day; never expires when the inner one is none. Unchanged when the outer one is none.
+ */
+expires: Day | null | null, } | { "edit": "rotate-client", 
+/**
+ * Which.
+ */
+name: ClientName, 
+/**
+ * The new service.
+ */
+address: OnionAddress, 
+/**
+ * The new client key.
+ */
+key: ClientPublicKey, 
+/**
+ * Whether the client made that key itself.
+ */
+requested: boolean, } | { "edit": "delete-client", 
+/**
+ * Which.
+ */
+name: ClientName, } | { "edit": "add-remote", 
+/**
+ * What it is called.
+ */
+name: RemoteName, 
+/**
+ * Its address, our public key for it, expiry and ports. Its imports are ignored when it replaces another.
+ */
+remote: Remote, 
+/**
+ * Whether it takes the place of one of the same name, whose imports it inherits.
+ */
+replace: boolean, } | { "edit": "delete-remote", 
+/**
+ * Which.
+ */
+name: RemoteName, } | { "edit": "add-request", 
+/**
+ * What the remote will be called.
+ */
+name: RemoteName, 
+/**
+ * The public half of the key made for it.
+ */
+key: ClientPublicKey, } | { "edit": "delete-request", 
+/**
+ * Which.
+ */
+name: RemoteName, } | { "edit": "add-import", 
+/**
+ * Of which remote.
+ */
+remote: RemoteName, 
+/**
+ * Its virtual port.
+ */
+remote_port: Port, 
+/**
+ * Where to listen.
+ */
+listen: ListenAddr, 
+/**
+ * What becomes of a half-close.
+ */
+half_close: HalfClose, } | { "edit": "delete-import", 
+/**
+ * Of which remote; of any when none.
+ */
+remote: RemoteName | null, 
+/**
+ * Which listening address.
+ */
+listen: ListenAddr, } | { "edit": "set" } & Setting;
+export type Pong = { 
+/**
+ * Its address.
+ */
+address: OnionAddress, 
+/**
+ * Time until the connection stood, in milliseconds.
+ */
+connect: number, 
+/**
+ * Round trip through that connection, in milliseconds; none where the host does not run ormesh.
+ */
+round_trip: number | null, 
+/**
+ * The ports granted and whether each accepts connections there, as the host says.
+ */
+ports: Array<[Port, boolean]>, };
+export type SecretsStatus = { 
+/**
+ * The store in use; none before the first secret.
+ */
+store: StoreKind | null, 
+/**
+ * Whether it can be read and written now.
+ */
+usable: { Ok : null } | { Err : Problem }, 
+/**
+ * How many secrets the configuration needs, and how many of these the store has.
+ */
+needed: number, 
+/**
+ * See `needed`.
+ */
+found: number, 
+/**
+ * Secrets whose change was interrupted and will be settled.
+ */
+in_doubt: number, 
+/**
+ * Where they lie, in words: a directory, or the keyring's entry names.
+ */
+place: string, };
