@@ -31,7 +31,7 @@ export interface Invite {
   secret?: boolean;
 }
 
-/** What can be checked while it is typed; the core's own parsers do it, `client-name` and `remote-name` also against those in use. */
+/** What can be checked while it is typed, by the core's own parsers; `client-name` and `remote-name` also refuse one that is in use. */
 export type Checkable =
   | 'client-name'
   | 'remote-name'

@@ -1,0 +1,99 @@
+// Every state of the window on a page of its own: `gallery.html?state=mesh`; without a state, the list of them.
+
+import { mount } from 'svelte';
+
+import App from '../App.svelte';
+import '../styles.css';
+import { mock, type Mock } from './mock';
+import { NOW, states, type Shown } from './states';
+
+declare global {
+  interface Window {
+    /** For the tests: the names of the states, and the shell of the one that is shown. */
+    gallery: { names: string[]; backend?: Mock; ready?: Promise<void> };
+  }
+}
+
+window.gallery = { names: states.map((state) => state.name) };
+const target = document.getElementById('app')!;
+const name = new URLSearchParams(location.search).get('state');
+const state = states.find((one) => one.name === name);
+
+if (state) {
+  const backend = mock(state.given);
+  window.gallery.backend = backend;
+  mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, clock: () => NOW } });
+  if (state.moving) move(backend, state);
+  window.gallery.ready = press(state.press ?? []);
+} else {
+  const list = document.createElement('main');
+  list.append(
+    ...states.map((one) => {
+      const link = document.createElement('a');
+      link.href = `?state=${one.name}`;
+      link.textContent = one.name;
+      const line = document.createElement('p');
+      line.append(link);
+      return line;
+    }),
+  );
+  target.append(list);
+}
+
+/** Counters that grow, as while somebody works. */
+function move(backend: Mock, state: Shown) {
+  let turn = 0;
+  setInterval(() => {
+    turn += 1;
+    const { status } = state.given.view;
+    if (!status) return;
+    const more = Math.round(40_000 * (1 + Math.sin(turn / 2)) * (1 + Math.sin(turn / 5)));
+    const [client] = status.clients;
+    if (client) client.bytes = [client.bytes[0] + more / 8, client.bytes[1] + more];
+    const one = status.remotes[0]?.imports[1];
+    if (one) one.bytes = [one.bytes[0] + more / 4, one.bytes[1] + more * 2];
+    backend.push({ ...state.given.view, status: { ...status } });
+  }, 1500);
+}
+
+/** Clicks and types as the state wants it: what a person would do, by the names that they see. */
+async function press(steps: string[]) {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const until = async <T>(what: string, find: () => T | null | undefined): Promise<T> => {
+    const deadline = performance.now() + 5000;
+    for (;;) {
+      const found = find();
+      if (found) return found;
+      if (performance.now() > deadline) throw new Error(`the gallery does not find ${what}`);
+      await frame();
+    }
+  };
+  const scope = () => document.querySelector('dialog[open]') ?? document.body;
+  for (const step of steps) {
+    if (step.startsWith('radio:')) {
+      const value = step.slice(6);
+      const radios = () => [...scope().querySelectorAll<HTMLInputElement>('input[type=radio]')];
+      (await until(step, () => radios().find((one) => one.value === value || one.parentElement?.textContent?.trim().startsWith(value)))).click();
+    } else if (step.startsWith('type:')) {
+      const [label, text] = step.slice(5).split('=', 2) as [string, string];
+      const input = await until(step, () => {
+        const found = [...scope().querySelectorAll('label')].find((one) => one.textContent?.trim() === label);
+        return found && (document.getElementById(found.htmlFor) as HTMLInputElement | null);
+      });
+      input.value = text;
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+      await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
+    } else if (step === 'summary') {
+      (await until(step, () => scope().querySelector('summary'))).click();
+    } else {
+      const button = await until(step, () =>
+        [...scope().querySelectorAll('button')].find(
+          (one) => !one.disabled && (one.getAttribute('aria-label') ?? one.textContent?.replace(/\s+/g, ' ').trim()) === step,
+        ),
+      );
+      button.click();
+    }
+    await frame();
+    await frame();
+  }
+}

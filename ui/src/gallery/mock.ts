@@ -1,0 +1,171 @@
+// A shell that is none: it answers from values, with the core's rules in miniature. For the gallery and its tests only.
+
+import type { AgentView, Backend, Checkable, Checked, Invite, Layer, Settings } from '../lib/backend';
+import type { Pong, Problem, SecretsStatus } from '../lib/bindings';
+
+export interface Call {
+  command: string;
+  args: unknown[];
+}
+
+export interface Mock extends Backend {
+  calls: Call[];
+  push(view: AgentView): void;
+}
+
+export const INVITE_TEXT =
+  'ormesh1qyqgs3cqk9yr8zu6m7k0l4p2f5w3x8v9d7nj6h4sgt0aejcm2lurcy5z8q7k3w9x0pvdfn6m4jh2stg8l7aeuc5r9yqz3xk8w0vpdf7nj6h4s2mtg5eacl9ry';
+export const REQUEST_TEXT = 'ormeshreq1qypz9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2t';
+
+const bad = (message: string, hint = ''): never => {
+  const problem: Problem = { kind: 'usage', subject: '', message, hint };
+  throw problem;
+};
+
+/** As the core's parsers, roughly. */
+export function check(what: Checkable, text: string): Checked {
+  const ok = (detail: string | null = null): Checked => ({ ok: true, detail });
+  switch (what) {
+    case 'client-name':
+    case 'remote-name':
+      if (!/^[a-zA-Z]/.test(text)) bad(`a name starts with a letter, not with '${text[0]}'`);
+      if (!/^[a-zA-Z0-9_-]+$/.test(text)) bad("a name holds letters, digits, '-' and '_' only");
+      if (text === 'taken') bad(`there is a ${what.split('-')[0]} taken already`);
+      return ok();
+    case 'port':
+      if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 65535) bad(`a port is a number from 1 to 65535, not "${text}"`);
+      return ok();
+    case 'target':
+    case 'listen':
+      if (text.startsWith('unix:/')) return ok();
+      if (!/^(.+:)?\d{1,5}$/.test(text)) bad(`"${text}" is not [ADDRESS:]PORT or unix:PATH`);
+      return ok(text.includes(':') ? null : `127.0.0.1:${text}`);
+    case 'expiry':
+      if (!/^(\d+[dw]|\d{4}-\d\d-\d\d)$/.test(text)) bad(`"${text}" is neither a time from now (as in 30d, 12w) nor a day (as in 2026-12-31)`);
+      return ok('ends on 2026-12-31');
+    case 'invite':
+      if (!text.startsWith('ormesh1')) bad('this is not an invite', 'an invite starts with ormesh1');
+      if (text.length < 119) bad(`the invite is mistyped or cut (${text.length} of 119 characters)`, 'copy it again, whole');
+      return ok('for ports 22 and 8123, no expiry');
+    case 'request':
+      if (!text.startsWith('ormeshreq1')) bad('this is not a join request', 'a request starts with ormeshreq1');
+      return ok();
+  }
+}
+
+/** Something that looks like a QR code, with its quiet zone. */
+export function qr(): string {
+  const size = 45;
+  let seed = 7;
+  let path = '';
+  const finder = (x: number, y: number) => [[0, 0], [size - 7, 0], [0, size - 7]].some(([fx, fy]) => x >= fx! - 1 && x < fx! + 8 && y >= fy! - 1 && y < fy! + 8);
+  for (let y = 0; y < size; y += 1)
+    for (let x = 0; x < size; x += 1) {
+      seed = (seed * 1103515245 + 12345) % 2147483648;
+      if (!finder(x, y) && seed > 1073741824) path += `M${x + 4} ${y + 4}h1v1h-1z`;
+    }
+  for (const [x, y] of [[0, 0], [size - 7, 0], [0, size - 7]] as const)
+    path += `M${x + 4} ${y + 4}h7v7h-7zm1 1v5h5v-5zm1 1h3v3h-3z`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size + 8} ${size + 8}" shape-rendering="crispEdges"><rect width="100%" height="100%" fill="#fff"/><path fill-rule="evenodd" d="${path}"/></svg>`;
+}
+
+export interface Given {
+  view: AgentView;
+  settings?: Partial<Settings>;
+  secrets?: Partial<SecretsStatus>;
+  layers?: Layer[];
+  pong?: Pong;
+  /** Commands that are refused, by name. */
+  refuse?: Partial<Record<keyof Backend, Problem>>;
+  /** Commands that never end. */
+  hang?: (keyof Backend)[];
+}
+
+export function mock(given: Given): Mock {
+  let view = given.view;
+  const watchers = new Set<(view: AgentView) => void>();
+  const calls: Call[] = [];
+  const push = (next: AgentView) => {
+    view = next;
+    watchers.forEach((watcher) => watcher(next));
+  };
+  const command =
+    <A extends unknown[], R>(name: keyof Backend, answer: (...args: A) => R) =>
+    async (...args: A): Promise<R> => {
+      calls.push({ command: name, args });
+      if (given.hang?.includes(name)) await new Promise(() => {});
+      const refused = given.refuse?.[name];
+      if (refused) throw refused;
+      return answer(...args);
+    };
+  const invite = (secret: boolean): Invite => ({ text: INVITE_TEXT, qr_svg: qr(), notes: [], secret });
+  const change = (status: Partial<NonNullable<AgentView['status']>>) => view.status && push({ ...view, status: { ...view.status, ...status } });
+  return {
+    calls,
+    push,
+    state: command('state', () => view),
+    onState: async (watcher) => {
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
+    },
+    edit: command('edit', (edit) => {
+      const { status } = view;
+      if (status && edit.edit === 'add-export') {
+        const port = edit.port ?? Number(edit.target.split(':').at(-1));
+        const target = /^\d+$/.test(edit.target) ? `127.0.0.1:${edit.target}` : edit.target;
+        change({ exports: [...status.exports, { target, port }] });
+      }
+      return [];
+    }),
+    clientAdd: command('clientAdd', (client) => invite(client.request === null)),
+    clientToken: command('clientToken', () => invite(true)),
+    clientRotate: command('clientRotate', () => invite(true)),
+    clientDelete: command('clientDelete', (name) => [`${name} was revoked`]),
+    remoteAdd: command('remoteAdd', () => []),
+    remoteRequest: command('remoteRequest', () => REQUEST_TEXT),
+    remoteDelete: command('remoteDelete', () => []),
+    check: async (what, text) => check(what, text),
+    ping: command(
+      'ping',
+      () =>
+        given.pong ?? {
+          address: 'x'.repeat(56) + '.onion',
+          connect: 812,
+          round_trip: 344,
+          ports: [
+            [22, true],
+            [8123, true],
+            [5432, false],
+          ] as [number, boolean][],
+        },
+    ),
+    pause: command('pause', () => undefined),
+    resume: command('resume', () => undefined),
+    agentStart: command('agentStart', () => undefined),
+    copySecret: command('copySecret', () => undefined),
+    copy: command('copy', () => undefined),
+    openImport: command('openImport', () => undefined),
+    settings: command('settings', () => ({
+      socks_addr: '127.0.0.1:9250',
+      secrets: 'os-keyring' as const,
+      tor_path: '',
+      start_at_login: true,
+      version: '0.1.0',
+      ...given.settings,
+    })),
+    setSetting: command('setSetting', () => undefined),
+    setStartAtLogin: command('setStartAtLogin', () => undefined),
+    secretsStatus: command('secretsStatus', () => ({
+      store: 'os-keyring' as const,
+      usable: { Ok: null },
+      needed: 7,
+      found: 7,
+      in_doubt: 0,
+      place: 'entries ormesh/k7w2m4c6d5e3f2a7 of the login keyring',
+      ...given.secrets,
+    })),
+    secretsMigrate: command('secretsMigrate', () => []),
+    diagnose: command('diagnose', () => given.layers ?? []),
+    quit: command('quit', () => undefined),
+  };
+}

@@ -1,0 +1,52 @@
+// What the window can be asked to open over its page, and what was typed there so far.
+
+import type { Invite } from './backend';
+import type { ClientStatus } from './bindings';
+
+export type Ask =
+  | { kind: 'export' }
+  | { kind: 'client' }
+  | { kind: 'access'; client: ClientStatus }
+  | { kind: 'invite'; name: string; invite: Invite; secret: boolean }
+  /** `replace`: an invite for a remote that is there · `answer`: the invite that answers a request made here. */
+  | { kind: 'remote'; replace?: string; answer?: string }
+  | { kind: 'import'; remote: string }
+  | { kind: 'confirm'; confirm: Confirmation };
+
+/** A question before something that can't be undone by a click. */
+export interface Confirmation {
+  title: string;
+  /** What will break, one sentence each. */
+  breaks: string[];
+  /** What goes on as it is. */
+  keeps?: string;
+  /** The button: a verb and its object. */
+  verb: string;
+  /** Whether it takes something away. */
+  danger?: boolean;
+  run: () => Promise<void>;
+}
+
+/** What was typed into dialogs that were closed before they were done. */
+export interface Drafts {
+  export: { where: 'here' | 'lan' | 'unix'; port: string; host: string; path: string; as: string };
+  client: { how: 'request' | 'invite'; name: string; request: string; ports: number[] | null; lasts: Lasts; expires: string };
+  remote: { how: 'request' | 'invite'; name: string; request: string; invite: string };
+  import: { port: string; listen: string };
+}
+
+export type Lasts = 'never' | '1d' | '7d' | '30d' | '90d' | 'other';
+
+export const blank = {
+  export: (): Drafts['export'] => ({ where: 'here', port: '', host: '', path: '', as: '' }),
+  client: (): Drafts['client'] => ({ how: 'request', name: '', request: '', ports: null, lasts: 'never', expires: '' }),
+  remote: (): Drafts['remote'] => ({ how: 'request', name: '', request: '', invite: '' }),
+  import: (): Drafts['import'] => ({ port: '', listen: '' }),
+};
+
+export const drafts = (): Drafts => ({
+  export: blank.export(),
+  client: blank.client(),
+  remote: blank.remote(),
+  import: blank.import(),
+});

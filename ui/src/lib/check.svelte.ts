@@ -1,0 +1,42 @@
+// A field that is checked while it is typed: one check at a time, a little after the last key, and only the latest answer counts.
+
+import { asProblem, type Backend, type Checkable } from './backend';
+import type { Problem } from './bindings';
+
+/** How long after a key the check is made, in milliseconds. */
+const PAUSE = 220;
+
+export class Check {
+  /** `empty`: nothing to check · `typing`: not checked yet. */
+  is = $state<'empty' | 'typing' | 'good' | 'bad'>('empty');
+  detail = $state<string | null>(null);
+  problem = $state<Problem | null>(null);
+  #turn = 0;
+
+  /** Checks what was typed; to be called from an effect on the text. Returns what drops the answer. */
+  follow(backend: Pick<Backend, 'check'>, what: Checkable, text: string): () => void {
+    const turn = ++this.#turn;
+    if (text.trim() === '') {
+      this.is = 'empty';
+      this.detail = null;
+      this.problem = null;
+      return () => {};
+    }
+    this.is = 'typing';
+    const timer = setTimeout(async () => {
+      try {
+        const { detail } = await backend.check(what, text.trim());
+        if (turn !== this.#turn) return;
+        this.is = 'good';
+        this.detail = detail;
+        this.problem = null;
+      } catch (error) {
+        if (turn !== this.#turn) return;
+        this.is = 'bad';
+        this.detail = null;
+        this.problem = asProblem(error);
+      }
+    }, PAUSE);
+    return () => clearTimeout(timer);
+  }
+}

@@ -1,0 +1,210 @@
+// States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
+
+import type { AgentView, Layer } from './backend';
+import type { ClientStatus, ImportStatus, Problem, RemoteStatus } from './bindings';
+
+/** How a state is meant; never told by colour alone, each has its icon. */
+export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
+
+export interface Said {
+  tone: Tone;
+  icon: 'connected' | 'ready' | 'busy' | 'waiting' | 'bad' | 'off' | 'paused' | 'expired';
+  /** A word or two. */
+  word: string;
+  /** A sentence more, or nothing. */
+  more: string;
+}
+
+/** The header's state line. */
+export interface Headline extends Said {
+  /** 0 to 100 while it connects. */
+  percent: number | null;
+}
+
+export function headline(view: AgentView): Headline {
+  const say = (tone: Tone, icon: Said['icon'], word: string, more = '', percent: number | null = null): Headline => ({
+    tone,
+    icon,
+    word,
+    more,
+    percent,
+  });
+  switch (view.agent) {
+    case 'none':
+      return say('bad', 'off', 'Stopped', 'Nothing is shared or reached until the agent runs.');
+    case 'other-version':
+      return say('bad', 'bad', 'Needs a restart', 'An agent of another version is running.');
+    case 'starting':
+      return say('busy', 'busy', 'Starting', 'The agent is starting.', 0);
+    case 'running': {
+      const state = view.status?.agent?.state;
+      switch (state?.is) {
+        case undefined:
+        case 'starting':
+          return say('busy', 'busy', 'Starting', 'The agent is starting tor.', 0);
+        case 'connecting':
+          return say('busy', 'busy', 'Connecting', sentence(state.doing), state.percent);
+        case 'online':
+          return say('good', 'connected', 'Online', 'Connected through Tor');
+        case 'offline':
+          return say('bad', 'off', 'Offline', sentence(state.why));
+        case 'paused':
+          return say('quiet', 'paused', 'Paused', 'Nothing listens and tor is stopped.');
+      }
+    }
+  }
+}
+
+export function clientSaid(client: ClientStatus, now: number): Said {
+  const seen = client.last_seen === null ? '' : `last seen ${ago(client.last_seen, now)}`;
+  switch (client.state?.is) {
+    case undefined:
+      return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
+    case 'invited':
+      return { tone: 'busy', icon: 'waiting', word: 'Invited', more: 'has not connected yet' };
+    case 'publishing':
+      return { tone: 'busy', icon: 'busy', word: 'Publishing', more: 'its service is on its way to the network' };
+    case 'reachable':
+      return { tone: 'good', icon: 'ready', word: 'Reachable', more: seen || 'not connected now' };
+    case 'connected':
+      return { tone: 'good', icon: 'connected', word: 'Connected', more: count(client.sessions, 'session') };
+    case 'expired':
+      return { tone: 'quiet', icon: 'expired', word: 'Expired', more: 'a new last day lets it in again' };
+    case 'failing':
+      return { tone: 'bad', icon: 'bad', word: 'Failing', more: sentence(client.state.why) };
+  }
+}
+
+export function remoteSaid(remote: RemoteStatus): Said {
+  switch (remote.state?.is) {
+    case undefined:
+      return { tone: 'quiet', icon: 'off', word: 'Not running', more: '' };
+    case 'unknown':
+      return { tone: 'quiet', icon: 'ready', word: 'Not tried yet', more: '' };
+    case 'reachable':
+      return { tone: 'good', icon: 'connected', word: 'Reachable', more: `${millis(remote.state.round_trip)} round trip` };
+    case 'unreachable':
+      return { tone: 'bad', icon: 'bad', word: 'Unreachable', more: sentence(remote.state.why) };
+  }
+}
+
+export function importSaid(of: ImportStatus): Said {
+  switch (of.state?.is) {
+    case undefined:
+      return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
+    case 'listening':
+      return of.sessions > 0
+        ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
+        : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
+    case 'blocked':
+      return { tone: 'bad', icon: 'bad', word: 'Blocked', more: sentence(of.state.why) };
+    case 'degraded':
+      return { tone: 'bad', icon: 'waiting', word: 'Waiting', more: 'It listens, and its remote cannot be reached.' };
+  }
+}
+
+/** The layers of `doctor`: which part of the way they belong to, and what they are called. */
+const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = {
+  tor: ['Here', 'The tor program'],
+  clock: ['Here', 'The clock'],
+  network: ['Here', 'The network'],
+  bootstrap: ['Tor', 'Joining Tor'],
+  descriptor: ['Tor', 'Publishing the address'],
+  introduction: ['Tor', 'Meeting points'],
+  rendezvous: ['Tor', 'The way across'],
+  key: ['There', 'The key'],
+  port: ['There', 'The port'],
+};
+
+/** A layer's name, and the part of the way that it is on; an unknown one shows as it is called. */
+export function layerName(layer: Layer): { place: 'Here' | 'Tor' | 'There'; name: string } {
+  const [place, name] = LAYERS[layer.layer] ?? ['Here', sentence(layer.layer).replace(/\.$/, '')];
+  return { place, name };
+}
+
+/** A problem's message as a sentence: a capital at its start, a full stop at its end. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === '') return '';
+  const start = /^[a-z]+(?:[\s,;:.']|$)/.test(trimmed) && !/^(tor|ormesh|unix)\b/.test(trimmed);
+  const capital = start ? trimmed[0]!.toUpperCase() + trimmed.slice(1) : trimmed;
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** What a problem is about and what it says, one line for a screen reader. */
+export function spoken(problem: Problem): string {
+  return problem.subject ? `${problem.subject}: ${sentence(problem.message)}` : sentence(problem.message);
+}
+
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** `just now`, `5 min ago`, `3 h ago`, `2 days ago`, then the date. */
+export function ago(then: number, now: number): string {
+  const seconds = Math.max(0, now - then);
+  if (seconds < 60) return 'just now';
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  if (seconds < 14 * 86_400) return `${count(Math.floor(seconds / 86_400), 'day')} ago`;
+  return `on ${new Date(then * 1000).toISOString().slice(0, 10)}`;
+}
+
+export function uptime(seconds: number): string {
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 2 * 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return count(Math.floor(seconds / 86_400), 'day');
+}
+
+/** Decimal units, as disks and networks have them. */
+export function bytes(number: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  let value = number;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function millis(number: number): string {
+  return number >= 10_000 ? `${Math.round(number / 1000)} s` : number >= 1000 ? `${(number / 1000).toFixed(1)} s` : `${number} ms`;
+}
+
+/** `abcdefgh…wxyz.onion`, for where the whole is a click away. */
+export function short(address: string): string {
+  return address.length > 24 ? `${address.slice(0, 8)}…${address.slice(-10)}` : address;
+}
+
+/** What usually answers at a port: a help for people, nothing depends on it. */
+export function service(port: number): string | null {
+  const known: Record<number, string> = {
+    22: 'SSH', 25: 'mail (SMTP)', 53: 'DNS', 80: 'web', 143: 'mail (IMAP)', 443: 'web (TLS)', 445: 'files (SMB)', 465: 'mail (SMTPS)',
+    548: 'files (AFP)', 587: 'mail (submission)', 631: 'printing', 993: 'mail (IMAPS)', 1883: 'MQTT', 3000: 'web app', 3306: 'MySQL',
+    3389: 'remote desktop', 5000: 'web app', 5432: 'PostgreSQL', 5900: 'screen (VNC)', 6379: 'Redis', 8000: 'web app', 8080: 'web app',
+    8096: 'Jellyfin', 8123: 'Home Assistant', 8384: 'Syncthing', 8443: 'web (TLS)', 8888: 'web app', 9000: 'web app', 9090: 'web app',
+    25565: 'Minecraft', 32400: 'Plex',
+  };
+  return known[port] ?? null;
+}
+
+/** Whether a browser is the likely way to use an import. */
+export function isWeb(port: number): boolean {
+  return [80, 443, 3000, 5000, 8000, 8080, 8096, 8123, 8384, 8443, 8888, 9000, 9090, 32400].includes(port);
+}
+
+/** A free-looking local port to suggest for a remote's: privileged ones move up by 10000. */
+export function suggestListen(port: number, taken: string[]): string {
+  let local = port < 1024 ? port + 10_000 : port;
+  while (taken.some((listen) => listen.endsWith(`:${local}`)) && local < 65_535) local += 1;
+  return `127.0.0.1:${local}`;
+}
+
+/** The day that an expiry checked by the core means, seen from now: `30d`, `12w` or a day; as core's `Day::parse_expiry`. */
+export function expiryDay(text: string, now: number): string {
+  const span = /^(\d+)([dw])$/.exec(text);
+  if (!span) return text;
+  const days = Number(span[1]) * (span[2] === 'w' ? 7 : 1);
+  return new Date((now + days * 86_400) * 1000).toISOString().slice(0, 10);
+}
