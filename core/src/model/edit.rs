@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
 use super::config::text::{check_export, check_listen, parse_socks};
@@ -46,8 +46,10 @@ pub enum Edit {
         /// Which.
         name: ClientName,
         /// The ports granted from now on; all when the inner one is none. Unchanged when the outer one is none.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         ports: Option<Option<BTreeSet<Port>>>,
         /// The last day; never expires when the inner one is none. Unchanged when the outer one is none.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         expires: Option<Option<Day>>,
     },
     /// `client rotate`: new keys and so a new address; ports and expiry stay.
@@ -112,6 +114,11 @@ pub enum Edit {
     },
     /// `config set`.
     Set(Setting),
+}
+
+/// Reads a field that is there: JSON's null is the inner none, and a field left out the outer one.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A setting and its new value.
