@@ -1,0 +1,319 @@
+// All that is tested of the window: its types, its build, every state of the gallery in both themes, and walks through it by keyboard.
+// The last line is `N passed, N failed`; the exit code is 1 when something failed.
+
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { ROOT, browser, run, serve } from './stage.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+let passed = 0;
+let failed = 0;
+
+/**
+ * One test: it passes unless it throws.
+ * @param {string} name
+ * @param {() => unknown} body
+ */
+async function test(name, body) {
+  try {
+    await body();
+    passed += 1;
+    if (process.env['VERBOSE']) console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n      ${String(error instanceof Error ? error.message : error).replace(/\n/g, '\n      ')}`);
+  }
+}
+
+/**
+ * @param {string} tool
+ * @param {string[]} args
+ */
+function succeeds(tool, args) {
+  const { status, stdout, stderr } = run(tool, args);
+  assert.equal(status, 0, stdout + stderr);
+}
+
+await test('svelte-check finds nothing', () => succeeds('svelte-check/bin/svelte-check', ['--tsconfig', './tsconfig.json', '--fail-on-warnings']));
+await test('tsc finds nothing in the tests', () => succeeds('typescript/bin/tsc', ['--noEmit', '-p', 'tests/tsconfig.json']));
+await test('the window builds', () => succeeds('vite/bin/vite.js', ['build', '--logLevel', 'error']));
+await test('the gallery builds', () => succeeds('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']));
+
+await test('what is built is small, self-contained, and has nothing inline', () => {
+  const html = readFileSync(join(ROOT, 'dist/index.html'), 'utf8');
+  assert.doesNotMatch(html, /<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=/);
+  assert.doesNotMatch(html, /https?:/);
+  const files = readdirSync(join(ROOT, 'dist/assets'));
+  let size = gzipSync(html).length;
+  for (const file of files) {
+    const text = readFileSync(join(ROOT, 'dist/assets', file), 'utf8');
+    size += gzipSync(text).length;
+    assert.doesNotMatch(text, /gallery|ormeshreq1q/, `${file} holds something of the gallery`);
+    if (file.endsWith('.css')) assert.doesNotMatch(text, /url\(|@import/, `${file} loads something`);
+    // Markup that Svelte clones must not carry style attributes: the CSP would drop them.
+    if (file.endsWith('.js')) assert.doesNotMatch(text, /<[a-z]+[^>`"]* style=/, `${file} has a style attribute in its markup`);
+  }
+  console.log(`      ${(size / 1000).toFixed(1)} kB gzipped`);
+  assert.ok(size < 80_000, `${size} bytes gzipped`);
+});
+
+const chrome = await browser();
+const gallery = await serve('dist-gallery');
+const real = await serve('dist');
+
+/**
+ * A page that fails the test on anything it complains of: errors, and what the CSP stopped.
+ * @param {import('playwright-core').BrowserContextOptions} options
+ * @param {(page: import('playwright-core').Page, complaints: string[]) => Promise<void>} body
+ */
+async function withPage(options, body) {
+  const context = await chrome.newContext({ viewport: { width: 1000, height: 720 }, reducedMotion: 'reduce', ...options });
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  try {
+    await body(page, complaints);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/**
+ * @param {import('playwright-core').Page} page
+ * @param {string} name
+ */
+async function show(page, name) {
+  await page.goto(`${gallery.url}/gallery.html?state=${name}`);
+  await page.evaluate(() => window.gallery.ready);
+}
+
+/** @param {import('playwright-core').Page} page */
+const overflow = (page) =>
+  page.evaluate(() => {
+    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    const dialog = document.querySelector('dialog[open]');
+    return Math.max(wide, dialog ? dialog.scrollWidth - dialog.clientWidth : 0);
+  });
+
+/** @type {string[]} */
+let names = [];
+await withPage({}, async (page) => {
+  await page.goto(`${gallery.url}/gallery.html`);
+  names = await page.evaluate(() => window.gallery.names);
+});
+await test('the gallery shows many states', () => assert.ok(names.length > 30, `${names.length} states`));
+
+for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+  for (const name of names) {
+    await test(`${name}, ${colorScheme}: axe finds nothing, nothing is blocked`, () =>
+      withPage({ colorScheme }, async (page) => {
+        await show(page, name);
+        // By evaluation, which the CSP does not see: axe is the test's, not the page's.
+        await page.evaluate(axe);
+        const { violations, checked } = await page.evaluate(async () => {
+          // @ts-expect-error: axe was put there the line before.
+          const results = await window.axe.run(document, { resultTypes: ['violations'], rules: { region: { enabled: true } } });
+          return {
+            checked: results.passes.length,
+            violations: results.violations.map((/** @type {any} */ one) => `${one.id}: ${one.nodes.map((/** @type {any} */ node) => `${node.html} ${node.any[0]?.message ?? ''}`).join(' | ')}`),
+          };
+        });
+        assert.ok(checked > 5, 'axe looked at nothing');
+        assert.deepEqual(violations, []);
+      }));
+  }
+}
+
+for (const width of [320, 3840]) {
+  // Where it is wide, nothing is pressed together: the pages alone will do.
+  for (const name of names.filter((one) => width === 320 || ['mesh', 'welcome', 'settings', 'doctor-bad'].includes(one))) {
+    await test(`${name}: no sideways scrolling at ${width} px`, () =>
+      withPage({ viewport: { width, height: 640 } }, async (page) => {
+        await show(page, name);
+        assert.equal(await overflow(page), 0);
+      }));
+  }
+}
+
+await test('more contrast and forced colours keep every button told apart', () =>
+  withPage({ contrast: 'more', forcedColors: 'active' }, async (page) => {
+    await show(page, 'mesh');
+    const borders = await page.$$eval('.button:not(.plain)', (buttons) => buttons.map((button) => getComputedStyle(button).borderTopWidth));
+    assert.ok(borders.length > 3);
+    assert.ok(borders.every((width) => parseFloat(width) >= 1));
+  }));
+
+await test('motion stops where it is not wanted', () =>
+  withPage({ reducedMotion: 'reduce' }, async (page) => {
+    await show(page, 'connecting');
+    const endless = await page.evaluate(() => document.getAnimations().filter((one) => one.effect?.getTiming().iterations === Infinity).length);
+    assert.equal(endless, 0);
+  }));
+
+await test('the keyboard alone shares a port, with the focus kept in the dialog and given back', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    const active = () => page.evaluate(() => document.activeElement?.textContent?.trim() ?? '');
+    for (let turn = 0; turn < 20 && (await active()) !== 'Add export'; turn += 1) await page.keyboard.press('Tab');
+    assert.equal(await active(), 'Add export');
+    const ring = await page.evaluate(() => getComputedStyle(/** @type {Element} */ (document.activeElement)).boxShadow);
+    assert.notEqual(ring, 'none', 'the focused button has a ring');
+
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Share a port' }).waitFor();
+    assert.equal(await page.evaluate(() => /** @type {HTMLInputElement} */ (document.activeElement).labels?.[0]?.textContent), 'Port');
+
+    await page.keyboard.type('70000x');
+    await page.getByText('is not [ADDRESS:]PORT').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Share', exact: true }).isDisabled(), true);
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('8080');
+    await page.locator('dialog .mark').first().waitFor();
+
+    // The focus stays in the dialog (or with the browser itself), however often one tabs.
+    for (let turn = 0; turn < 15; turn += 1) {
+      await page.keyboard.press('Tab');
+      const inside = await page.evaluate(() => document.activeElement === document.body || document.activeElement?.closest('dialog') !== null);
+      assert.ok(inside, 'the focus left the dialog');
+    }
+
+    // Closed half way, what was typed is still there.
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.equal(await active(), 'Add export');
+    await page.keyboard.press('Enter');
+    await page.locator('dialog .mark').first().waitFor();
+    assert.equal(await page.getByLabel('Port', { exact: true }).inputValue(), '8080');
+
+    await page.keyboard.press('Enter');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    await page.getByText('127.0.0.1:8080').waitFor();
+    const edits = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'edit'));
+    assert.deepEqual(edits, [{ command: 'edit', args: [{ edit: 'add-export', target: '8080', port: null, allow_lan: false }] }]);
+  }));
+
+await test('nothing typed is lost when the agent dies', () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-client-invite');
+    await page.getByLabel('Name').fill('anna-laptop');
+    await page.evaluate(() => window.gallery.backend?.push({ agent: 'none', status: null, problem: null }));
+    await page.locator('header h1', { hasText: 'Stopped' }).waitFor({ state: 'attached' });
+    assert.equal(await page.getByLabel('Name').inputValue(), 'anna-laptop');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Start the agent' }).click();
+    const starts = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'agentStart').length);
+    assert.equal(starts, 1);
+  }));
+
+await test('the first minute: share a port, answer a request, show the invite', () =>
+  withPage({}, async (page) => {
+    await show(page, 'welcome');
+    await page.getByRole('button', { name: 'Share a port' }).click();
+    await page.getByLabel('Port', { exact: true }).fill('8080');
+    await page.getByRole('button', { name: 'Share', exact: true }).click();
+    await page.getByRole('dialog', { name: 'Let somebody in' }).waitFor();
+    await page.getByLabel('Their request').fill('ormeshreq1qypz9x8gf2tvdw0');
+    await page.getByLabel('Name').fill('anna-laptop');
+    await page.getByRole('button', { name: 'Let in' }).click();
+    await page.getByRole('dialog', { name: 'Invite for anna-laptop' }).waitFor();
+    await page.getByText('It holds no secret.').waitFor();
+    await page.getByRole('button', { name: 'Copy', exact: true }).click();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.map((call) => call.command).filter((one) => /copy|clientAdd/i.test(one)));
+    assert.deepEqual(calls, ['clientAdd', 'copy'], 'what holds no secret goes to the clipboard as any text does');
+  }));
+
+await test('an invite with a key is copied as a secret and says when the clipboard is cleared', () =>
+  withPage({}, async (page) => {
+    await show(page, 'invite-secret');
+    await page.getByText('Cleared from the clipboard in').waitFor();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.map((call) => call.command).filter((one) => /copy/i.test(one)));
+    assert.deepEqual(calls, ['copySecret']);
+  }));
+
+await test('revoking asks first, from the harmless button, and says what will break', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh-open');
+    await page.getByRole('button', { name: 'Revoke' }).first().click();
+    await page.getByText('its 2 open sessions end').waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), 'Cancel');
+    assert.equal(await page.evaluate(() => window.gallery.backend?.calls.some((call) => call.command === 'clientDelete')), false);
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await page.getByText('anna-laptop was revoked').waitFor();
+    assert.equal(await page.locator('dialog').count(), 0);
+  }));
+
+await test('a locked keyring has its button, and asking anew is what it does', () =>
+  withPage({}, async (page) => {
+    await show(page, 'locked');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
+  }));
+
+await test('status updates move nothing', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    const places = () => page.$$eval('main .button, main li, main h3', (all) => all.map((one) => Object.values(one.getBoundingClientRect().toJSON()).map(Math.round).join()));
+    const before = await places();
+    await page.waitForFunction(() => document.querySelectorAll('.spark:not(.still)').length > 0, undefined, { timeout: 15_000 });
+    assert.deepEqual(await places(), before);
+  }));
+
+await test('the real window speaks the contract: commands, arguments and the state event', () =>
+  withPage({ permissions: [] }, async (page) => {
+    // Tauri's side of the IPC as the web view sees it (@tauri-apps/api 2: core.ts and event.ts).
+    await page.addInitScript(() => {
+      /** @type {any[]} */
+      const calls = [];
+      /** @type {Map<number, (value: any) => void>} */
+      const callbacks = new Map();
+      const status = { version: 1, agent: null, exports: [], clients: [], remotes: [], requests: [], problems: [] };
+      Object.assign(window, {
+        calls,
+        /** @param {any} payload */
+        emit: (payload) => callbacks.forEach((callback) => callback({ event: 'state', id: 1, payload })),
+        __TAURI_EVENT_PLUGIN_INTERNALS__: { unregisterListener() {} },
+        __TAURI_INTERNALS__: {
+          /** @param {(value: any) => void} callback */
+          transformCallback(callback) {
+            callbacks.set(callbacks.size + 1, callback);
+            return callbacks.size;
+          },
+          /** @param {string} command @param {any} args */
+          async invoke(command, args) {
+            calls.push([command, args]);
+            if (command === 'state') return { agent: 'running', status, problem: null };
+            if (command === 'check') return { ok: true, detail: null };
+            if (command === 'edit') throw { kind: 'refused', subject: '', message: 'port 22 is exported already', hint: 'choose another port' };
+            return 1;
+          },
+        },
+      });
+    });
+    await page.goto(real.url);
+    await page.getByRole('button', { name: 'Share a port' }).click();
+    await page.getByLabel('Port', { exact: true }).fill('22');
+    await page.getByRole('button', { name: 'Share', exact: true }).click();
+    await page.getByText('Port 22 is exported already.').waitFor();
+    const calls = await page.evaluate(() => /** @type {any} */ (window).calls);
+    const named = (/** @type {string} */ name) => calls.filter((/** @type {any} */ call) => call[0] === name).map((/** @type {any} */ call) => call[1]);
+    assert.equal(named('plugin:event|listen')[0].event, 'state');
+    assert.deepEqual(named('check')[0], { what: 'target', text: '22' });
+    assert.deepEqual(named('edit')[0], { edit: { edit: 'add-export', target: '22', port: null, allow_lan: false } });
+    await page.evaluate(() => /** @type {any} */ (window).emit({ agent: 'other-version', status: null, problem: null }));
+    await page.getByText('Needs a restart').waitFor();
+  }));
+
+await chrome.close();
+gallery.close();
+real.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
