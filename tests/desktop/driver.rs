@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Long enough for the slowest machine; nothing waits for it when all is well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How often a wait looks again: each look costs a process or a request.
+const LOOK: Duration = Duration::from_millis(30);
+
 /// The key under which an element is named (WebDriver §11).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -34,7 +37,10 @@ impl Session {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
             Some(exchange(stream, "POST", "/session", &wanted))
         });
-        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}")).to_owned();
+        let id = answer["value"]["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {answer}"))
+            .to_owned();
         Self { port, id }
     }
 
@@ -53,17 +59,38 @@ impl Session {
         until(&format!("no {xpath}"), || (!self.all(xpath).iter().any(Element::is_shown)).then_some(()));
     }
 
-    /// Clicks the button with this text or label, as soon as it can be clicked.
+    /// Clicks the button with this text or label, as soon as it can be clicked: that of the open dialog if there is one.
     pub(crate) fn press(&self, name: &str) {
-        let button = format!(
-            "//button[not(@disabled)][normalize-space()='{name}' or @aria-label='{name}' or starts-with(normalize-space(), '{name}')]"
+        let button = format!("//button[not(@disabled)][normalize-space()='{name}' or @aria-label='{name}']");
+        self.click(&format!("the button {name}"), &[format!("//dialog[@open]{button}"), button]);
+    }
+
+    /// Chooses the option with this title.
+    pub(crate) fn choose(&self, title: &str) {
+        self.click(title, &[format!("//label[.//strong[normalize-space()='{title}']]")]);
+    }
+
+    /// Opens what is folded up under this name: a list entry, or what more there is in a section.
+    pub(crate) fn open(&self, name: &str) {
+        let folded = format!(
+            "//*[self::details[not(@open)]//*[normalize-space()='{name}'] or self::section[@aria-label='{name}']//details[not(@open)]]//summary"
         );
-        until(&format!("a button {name} that can be clicked"), || self.find(&button).click());
+        self.click(name, &[folded]);
+    }
+
+    /// Clicks the first that is there, once it lets itself be clicked.
+    fn click(&self, what: &str, xpaths: &[String]) {
+        until(&format!("{what} can be clicked"), || {
+            let mut all = xpaths.iter().flat_map(|xpath| self.all(xpath));
+            all.find(Element::is_shown)?.click()
+        });
     }
 
     /// Types into the field with this label.
     pub(crate) fn fill(&self, label: &str, text: &str) {
-        let field = format!("//*[self::input or self::textarea][@id=//label[starts-with(normalize-space(), '{label}')]/@for or ancestor::label[starts-with(normalize-space(), '{label}')] or @aria-label='{label}']");
+        let field = format!(
+            "//*[self::input or self::textarea][@id=//label[starts-with(normalize-space(), '{label}')]/@for or ancestor::label[starts-with(normalize-space(), '{label}')] or @aria-label='{label}']"
+        );
         self.find(&field).type_text(text);
     }
 
@@ -81,7 +108,8 @@ impl Session {
 
     fn all(&self, xpath: &str) -> Vec<Element<'_>> {
         let found = self.ask("POST", "elements", &json!({ "using": "xpath", "value": xpath })).unwrap();
-        let ids = found.as_array().unwrap().iter().map(|element| element[ELEMENT].as_str().unwrap().to_owned());
+        let ids =
+            found.as_array().unwrap().iter().map(|element| element[ELEMENT].as_str().unwrap().to_owned());
         ids.map(|id| Element { session: self, id }).collect()
     }
 
@@ -99,7 +127,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         // The driver is ended next, whatever came of it.
         if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-            let _ = std::panic::catch_unwind(|| exchange(stream, "DELETE", &format!("/session/{}", self.id), &Value::Null));
+            let _ = std::panic::catch_unwind(|| {
+                exchange(stream, "DELETE", &format!("/session/{}", self.id), &Value::Null)
+            });
         }
     }
 }
@@ -107,7 +137,10 @@ impl Drop for Session {
 impl Element<'_> {
     /// Its text, as a person sees it. An element that the page has replaced has none.
     pub(crate) fn text(&self) -> String {
-        self.ask("GET", "text", &Value::Null).ok().and_then(|text| Some(text.as_str()?.to_owned())).unwrap_or_default()
+        self.ask("GET", "text", &Value::Null)
+            .ok()
+            .and_then(|text| Some(text.as_str()?.to_owned()))
+            .unwrap_or_default()
     }
 
     /// An attribute's or property's value.
@@ -140,7 +173,7 @@ pub(crate) fn until<T>(what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
             return value;
         }
         assert!(start.elapsed() < DEADLINE, "never: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -169,6 +202,7 @@ fn exchange(mut stream: TcpStream, method: &str, path: &str, body: &Value) -> Va
 fn whole_body(answer: &[u8]) -> Option<&[u8]> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
     answer.get(end..end + length)
 }

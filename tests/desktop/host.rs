@@ -62,9 +62,19 @@ impl Host {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Its home directory.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// The whole state, as the command sees it.
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.ormesh(&["status", "--json"])).unwrap()
+    }
+
+    /// The process of the agent that runs.
+    pub(crate) fn agent_pid(&self) -> Option<u32> {
+        self.status()["agent"]["pid"].as_u64()?.try_into().ok()
     }
 
     /// Starts an agent that is not the app's.
@@ -98,7 +108,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // There may be none.
-        let _ = self.command(ORMESH).args(["agent", "stop"]).stderr(Stdio::null()).stdout(Stdio::null()).status();
+        let _ =
+            self.command(ORMESH).args(["agent", "stop"]).stderr(Stdio::null()).stdout(Stdio::null()).status();
     }
 }
 
@@ -114,6 +125,16 @@ impl Running {
     /// Waits until it has ended by itself, and says whether it was content.
     pub(crate) fn ended(&mut self) -> bool {
         until("it ends", || self.0.try_wait().unwrap()).success()
+    }
+
+    /// Whether it has a window: the web view is a process of its own.
+    pub(crate) fn has_web_view(&self) -> bool {
+        let children =
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id())).unwrap_or_default();
+        let mut names = children
+            .split_whitespace()
+            .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+        names.any(|name| name.starts_with("WebKitWebProces"))
     }
 
     /// Kills it, as a crash would.
@@ -143,6 +164,17 @@ impl Drop for Running {
 pub(crate) struct Window {
     session: Session,
     _driver: Running,
+}
+
+/// A test that failed leaves a picture of its window, in the directory that `ORMESH_PICTURES` names.
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let (true, Some(directory)) = (std::thread::panicking(), std::env::var_os("ORMESH_PICTURES")) {
+            let test = std::thread::current().name().unwrap_or("window").replace("::", "-");
+            // The failure itself is what counts.
+            let _ = std::fs::write(Path::new(&directory).join(format!("{test}.png")), self.session.picture());
+        }
+    }
 }
 
 impl std::ops::Deref for Window {

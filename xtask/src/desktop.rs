@@ -51,7 +51,10 @@ pub(crate) fn build_window(workspace: &Workspace) -> Result<()> {
     }
     let installed = ui.join("node_modules/.package-lock.json");
     if !is_newer(&installed, &[ui.join("package-lock.json")])? {
-        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&ui), "get the window's packages")?;
+        run(
+            Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&ui),
+            "get the window's packages",
+        )?;
     }
     let sources = ["src", "index.html", "vite.config.ts", "package-lock.json"].map(|part| ui.join(part));
     if is_newer(&ui.join("dist/index.html"), &sources)? {

@@ -36,7 +36,8 @@ pub(crate) fn layers(view: &View, answers: &[Answer]) -> Vec<Layer> {
     match online(view) {
         Some((status, _)) => layers.extend([descriptor(&status.clients), rendezvous(answers), port(answers)]),
         None => layers.extend(
-            ["descriptor", "rendezvous", "port"].map(|layer| untried(layer, "not tried, since there is no connection to Tor")),
+            ["descriptor", "rendezvous", "port"]
+                .map(|layer| untried(layer, "not tried, since there is no connection to Tor")),
         ),
     }
     layers
@@ -50,7 +51,9 @@ fn online(view: &View) -> Option<(&Status, &AgentStatus)> {
 
 fn agent_layer(view: &View) -> Layer {
     match (view.agent, &view.problem) {
-        (AgentPresence::Running, _) => good("agent", if view.ours { "runs, started by this app" } else { "runs by itself" }),
+        (AgentPresence::Running, _) => {
+            good("agent", if view.ours { "runs, started by this app" } else { "runs by itself" })
+        }
         (AgentPresence::Starting, _) => untried("agent", "it is starting"),
         (_, Some(problem)) => bad("agent", &problem.message, &problem.hint),
         (_, None) => bad("agent", "it does not run", "start it"),
@@ -60,7 +63,9 @@ fn agent_layer(view: &View) -> Layer {
 fn tor(agent: Option<&AgentStatus>) -> Layer {
     match agent.map(|agent| (&agent.tor, &agent.state)) {
         Some((Some(tor), _)) => good("tor", &format!("tor {} at {}", tor.version, tor.path.display())),
-        Some((None, AgentState::Offline { why })) => bad("tor", why, "install tor, or give its path in the settings"),
+        Some((None, AgentState::Offline { why })) => {
+            bad("tor", why, "install tor, or give its path in the settings")
+        }
         Some((None, _)) => untried("tor", "it was not started"),
         None => untried("tor", "not tried, since the agent does not run"),
     }
@@ -69,10 +74,14 @@ fn tor(agent: Option<&AgentStatus>) -> Layer {
 fn bootstrap(agent: Option<&AgentStatus>) -> Layer {
     match agent.map(|agent| &agent.state) {
         Some(AgentState::Online) => good("bootstrap", "connected to the Tor network"),
-        Some(AgentState::Connecting { percent, doing }) => untried("bootstrap", &format!("{percent} %: {doing}")),
-        Some(AgentState::Offline { why }) => {
-            bad("bootstrap", why, "check this computer's network and clock; where Tor is blocked, it needs a bridge")
+        Some(AgentState::Connecting { percent, doing }) => {
+            untried("bootstrap", &format!("{percent} %: {doing}"))
         }
+        Some(AgentState::Offline { why }) => bad(
+            "bootstrap",
+            why,
+            "check this computer's network and clock; where Tor is blocked, it needs a bridge",
+        ),
         Some(AgentState::Paused) => untried("bootstrap", "paused"),
         Some(AgentState::Starting) | None => untried("bootstrap", "not tried, since tor does not run"),
     }
@@ -86,19 +95,25 @@ fn descriptor(clients: &[ClientStatus]) -> Layer {
     if let Some((client, why)) = failing {
         return bad("descriptor", &format!("the service of {} is not published: {why}", client.name), "");
     }
-    let published = |client: &&ClientStatus| matches!(client.state, Some(ClientState::Reachable | ClientState::Connected));
+    let published = |client: &&ClientStatus| {
+        matches!(client.state, Some(ClientState::Reachable | ClientState::Connected))
+    };
     let expected = |client: &&ClientStatus| client.state != Some(ClientState::Expired);
     match (clients.iter().filter(published).count(), clients.iter().filter(expected).count()) {
         (_, 0) => untried("descriptor", "this host has no clients"),
         (some, all) if some == all => good("descriptor", &format!("published for {all} of {all} clients")),
-        (some, all) => untried("descriptor", &format!("published for {some} of {all} clients, the rest is on its way")),
+        (some, all) => {
+            untried("descriptor", &format!("published for {some} of {all} clients, the rest is on its way"))
+        }
     }
 }
 
 fn rendezvous(answers: &[Answer]) -> Layer {
     if let Some((name, problem)) = first_failure(answers) {
         return match problem.kind {
-            ProblemKind::Refused => bad("rendezvous", &format!("{name} refused: {}", problem.message), &problem.hint),
+            ProblemKind::Refused => {
+                bad("rendezvous", &format!("{name} refused: {}", problem.message), &problem.hint)
+            }
             _ => bad("rendezvous", &format!("{name} can't be reached: {}", problem.message), &problem.hint),
         };
     }
@@ -118,7 +133,8 @@ fn port(answers: &[Answer]) -> Layer {
         let sentence = format!("nothing accepts connections behind port {port} of {name}");
         return bad("port", &sentence, "start the program there that serves it");
     }
-    let known: usize = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|pong| pong.ports.len()).sum();
+    let known: usize =
+        answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|pong| pong.ports.len()).sum();
     match known {
         0 => untried("port", "no remote told of its ports"),
         _ => good("port", "every port that is exported to us is open"),

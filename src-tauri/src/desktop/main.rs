@@ -50,6 +50,8 @@ fn start() -> Result<(), Problem> {
     let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
         return Ok(());
     };
+    // Before there is an agent to end.
+    let ending = tauri::async_runtime::block_on(async { signals::listen() });
     let host = tauri::async_runtime::block_on(async { Host::follow(paths) });
     let app = tauri::Builder::default()
         .manage(host)
@@ -59,6 +61,7 @@ fn start() -> Result<(), Problem> {
         .on_menu_event(|app, event| tray::keeper::chosen(app, event.id().as_ref()))
         .setup(move |app| {
             set_up(app, single, hidden);
+            end_at(app.handle().clone(), ending);
             Ok(())
         })
         .build(tauri::generate_context!())
@@ -89,10 +92,13 @@ fn set_up(app: &App, single: Single, hidden: bool) {
             window::show(&again);
         }
     });
-    let ending = app.clone();
+}
+
+/// Ends the app when the system wishes it.
+fn end_at(app: AppHandle, wished: impl Future<Output = ()> + Send + 'static) {
     tauri::async_runtime::spawn(async move {
-        signals::end().await;
-        commands::end(ending).await;
+        wished.await;
+        commands::end(app).await;
     });
 }
 
@@ -112,7 +118,10 @@ fn tell_the_window(app: AppHandle) {
 fn on_click(app: AppHandle) {
     use tray_icon::{MouseButton, MouseButtonState, TrayIconEvent};
     TrayIconEvent::set_event_handler(Some(move |event| {
-        if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } = event {
+        if let TrayIconEvent::Click {
+            button: MouseButton::Left, button_state: MouseButtonState::Up, ..
+        } = event
+        {
             tray::keeper::clicked(&app);
         }
     }));
@@ -132,5 +141,10 @@ fn hidden() -> Result<bool, Problem> {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("ORMESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_env_filter(filter)
+        .init();
 }

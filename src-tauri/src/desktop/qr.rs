@@ -25,7 +25,11 @@ mod tests {
         let drawing = svg(&format!("ormesh1{}", "q".repeat(112))).unwrap();
 
         let drawing = drawing.expose();
-        assert!(drawing.starts_with("<?xml") && drawing.contains("<svg") && drawing.trim_end().ends_with("</svg>"));
+        assert!(
+            drawing.starts_with("<?xml")
+                && drawing.contains("<svg")
+                && drawing.trim_end().ends_with("</svg>")
+        );
         assert!(!drawing.to_lowercase().contains("ormesh"));
     }
 }

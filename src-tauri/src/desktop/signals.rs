@@ -1,25 +1,30 @@
 //! The system's wish that the app end: SIGTERM, Ctrl-C, the end of the session.
 
-/// Waits for it.
+/// Listens from now on; what it gives waits for the wish. To be called in a runtime.
 #[cfg(unix)]
-pub(crate) async fn end() {
+pub(crate) fn listen() -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = signals else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        _ = hup.recv() => {}
+    let listening = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
+        .map(|kind| signal(kind).ok());
+    async move {
+        let [Some(mut term), Some(mut int), Some(mut hup)] = listening else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            _ = hup.recv() => {}
+        }
     }
 }
 
-/// Waits for it.
+/// Listens from now on; what it gives waits for the wish.
 #[cfg(windows)]
-pub(crate) async fn end() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+pub(crate) fn listen() -> impl Future<Output = ()> + Send {
+    async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }

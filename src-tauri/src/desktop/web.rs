@@ -50,7 +50,9 @@ mod tests {
     use super::*;
 
     fn of(listen: &str, port: u16) -> Option<String> {
-        let json = format!(r#"{{"listen":"{listen}","remote_port":{port},"state":null,"sessions":0,"bytes":[0,0]}}"#);
+        let json = format!(
+            r#"{{"listen":"{listen}","remote_port":{port},"state":null,"sessions":0,"bytes":[0,0]}}"#
+        );
         address(&serde_json::from_str(&json).unwrap())
     }
 

@@ -22,13 +22,18 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
         .title("ormesh")
         .inner_size(960.0, 720.0)
         .min_inner_size(380.0, 480.0)
-        // Nothing that was shown stays in a cache or a store of the web view.
-        .incognito(true)
+        // Nothing that was shown stays in a cache or a store of the web view. A driven window has no such mode.
+        .incognito(!is_driven())
         .general_autofill_enabled(false)
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
     Ok(())
+}
+
+/// Whether a test drives the window, as Tauri itself finds out.
+fn is_driven() -> bool {
+    std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some()
 }
 
 /// The address that Tauri serves the window's own files from: `tauri://localhost`, on Windows `http://tauri.localhost`.
@@ -49,7 +54,13 @@ mod tests {
         let ours = |url: &str| is_ours(&url.parse().unwrap());
 
         assert!(ours("tauri://localhost/index.html"));
-        for other in ["https://example.com/", "http://localhost/", "file:///etc/passwd", "data:text/html,x", "tauri://other/"] {
+        for other in [
+            "https://example.com/",
+            "http://localhost/",
+            "file:///etc/passwd",
+            "data:text/html,x",
+            "tauri://other/",
+        ] {
             assert!(!ours(other), "{other}");
         }
     }

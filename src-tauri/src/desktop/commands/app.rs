@@ -80,7 +80,8 @@ pub(super) async fn quit(app: AppHandle) -> Result<(), Problem> {
 /// Opens an import in the browser. The address is made here from the import's own: no text of the window reaches the system.
 pub(crate) fn open_address(host: &Host, listen: &ListenAddr) -> Result<(), Problem> {
     let view = host.view();
-    let mut imports = view.status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
+    let mut imports =
+        view.status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
     let import = imports.find(|import| import.listen == *listen);
     let address = import.and_then(web::address).ok_or_else(|| {
         Problem::new(ProblemKind::Refused, format!("there is no web page to open at {listen}"))

@@ -67,7 +67,8 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         }
         Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
         Checkable::Listen => {
-            let listen: ListenAddr = parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
+            let listen: ListenAddr =
+                parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
             Ok(Some(match listen.is_public() {
                 true => format!("{listen}, open to everyone who can reach this machine"),
                 false => listen.to_string(),
@@ -112,7 +113,10 @@ mod tests {
         let check = |what, text| detail(what, text, None);
 
         assert_eq!(check(Checkable::Target, "22"), Ok(Some("127.0.0.1:22".into())));
-        assert_eq!(check(Checkable::Target, "192.168.1.10:8123"), Ok(Some("192.168.1.10:8123, another host".into())));
+        assert_eq!(
+            check(Checkable::Target, "192.168.1.10:8123"),
+            Ok(Some("192.168.1.10:8123, another host".into()))
+        );
         assert!(check(Checkable::Target, "169.254.169.254:80").is_err());
         assert_eq!(check(Checkable::Listen, "10022"), Ok(Some("127.0.0.1:10022".into())));
         assert!(check(Checkable::Listen, "0.0.0.0:25").unwrap().unwrap().contains("open to everyone"));

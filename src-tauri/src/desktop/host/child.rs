@@ -93,7 +93,8 @@ fn open_log(paths: &Paths) -> Result<File, Problem> {
     // There is none at the first start.
     let _ = std::fs::rename(&path, path.with_extension("log.old"));
     OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
-        Problem::new(ProblemKind::Failed, format!("failed to write {}: {error}", path.display())).about("agent")
+        Problem::new(ProblemKind::Failed, format!("failed to write {}: {error}", path.display()))
+            .about("agent")
     })
 }
 

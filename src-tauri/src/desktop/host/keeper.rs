@@ -59,7 +59,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(paths: Paths, told: watch::Sender<View>, orders: mpsc::UnboundedReceiver<Order>) -> Self {
+    pub(super) fn new(
+        paths: Paths,
+        told: watch::Sender<View>,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Self {
         Self {
             paths,
             told,

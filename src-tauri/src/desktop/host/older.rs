@@ -38,9 +38,12 @@ pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
     let start = Instant::now();
     while is_held(paths) {
         if start.elapsed() >= DEADLINE {
-            return Err(Problem::new(ProblemKind::Failed, format!("the other agent (process {pid}) does not end"))
-                .about("agent")
-                .hint("end it by hand, then try again"));
+            return Err(Problem::new(
+                ProblemKind::Failed,
+                format!("the other agent (process {pid}) does not end"),
+            )
+            .about("agent")
+            .hint("end it by hand, then try again"));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -126,9 +126,10 @@ async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
     }
 }
 
-/// Left click: the window.
+/// Left click: the window. Not on the tray's own thread, which the main thread may be waiting for.
 pub(crate) fn clicked(app: &AppHandle) {
-    window::show(app);
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move { window::show(&app) });
 }
 
 fn same(app: &AppHandle, tray: &Tray) -> bool {

@@ -101,7 +101,9 @@ fn state(view: &View) -> (Icon, String) {
         },
         (AgentPresence::Running, Some(agent)) => match &agent.state {
             AgentState::Starting => (Icon::Connecting, "Starting".into()),
-            AgentState::Connecting { percent, .. } => (Icon::Connecting, format!("Connecting to Tor, {percent} %")),
+            AgentState::Connecting { percent, .. } => {
+                (Icon::Connecting, format!("Connecting to Tor, {percent} %"))
+            }
             AgentState::Online => match view.status.as_ref().is_some_and(needs_a_person) {
                 true => (Icon::Attention, "Online, with a problem".into()),
                 false => (Icon::Online, "Online".into()),
@@ -118,7 +120,8 @@ fn needs_a_person(status: &Status) -> bool {
 
 /// One item for each import that can be used.
 fn imports(status: &Status) -> Vec<Item> {
-    let each = status.remotes.iter().flat_map(|remote| remote.imports.iter().map(move |import| (remote, import)));
+    let each =
+        status.remotes.iter().flat_map(|remote| remote.imports.iter().map(move |import| (remote, import)));
     each.map(|(remote, import)| item(remote, import)).collect()
 }
 
@@ -127,7 +130,9 @@ fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
     match (&import.state, web::address(import)) {
         (Some(ImportState::Blocked { .. }), _) => Item::Label(format!("{name}: blocked")),
         (None, _) => Item::Label(format!("{name}: {}", import.listen)),
-        (Some(_), Some(_)) => Item::Act(format!("Open {name} in the browser"), Action::OpenImport(import.listen.clone())),
+        (Some(_), Some(_)) => {
+            Item::Act(format!("Open {name} in the browser"), Action::OpenImport(import.listen.clone()))
+        }
         (Some(_), None) => Item::Act(
             format!("Copy the address of {name} ({})", import.listen),
             Action::CopyAddress(import.listen.clone()),
@@ -142,7 +147,9 @@ fn steer(view: &View) -> Option<Item> {
         (AgentPresence::Starting, _) | (AgentPresence::Running, None) => None,
         (AgentPresence::None, _) => Some(Item::Act("Start".into(), Action::StartAgent)),
         (AgentPresence::OtherVersion, _) => Some(Item::Act("Restart the agent".into(), Action::StartAgent)),
-        (AgentPresence::Running, Some(AgentState::Paused)) => Some(Item::Act("Resume".into(), Action::Resume)),
+        (AgentPresence::Running, Some(AgentState::Paused)) => {
+            Some(Item::Act("Resume".into(), Action::Resume))
+        }
         (AgentPresence::Running, Some(_)) => Some(Item::Act("Pause".into(), Action::Pause)),
     }
 }
@@ -215,7 +222,10 @@ mod tests {
                 Item::Label("Online".into()),
                 Item::Separator,
                 Item::Act("Copy the address of website 22 (127.0.0.1:10022)".into(), copy),
-                Item::Act("Open website 80 in the browser".into(), Action::OpenImport(listen("127.0.0.1:10080"))),
+                Item::Act(
+                    "Open website 80 in the browser".into(),
+                    Action::OpenImport(listen("127.0.0.1:10080"))
+                ),
                 Item::Label("website 8000: blocked".into()),
                 Item::Separator,
                 Item::Act("Pause".into(), Action::Pause),
@@ -249,7 +259,10 @@ mod tests {
 
         assert_eq!(tray.icon, Icon::Attention);
         let Item::Label(said) = &tray.items[1] else { panic!("the problem comes after the state") };
-        assert_eq!((said.chars().count(), said.starts_with("line xxx"), said.ends_with('…')), (60, true, true));
+        assert_eq!(
+            (said.chars().count(), said.starts_with("line xxx"), said.ends_with('…')),
+            (60, true, true)
+        );
     }
 
     #[test]
@@ -260,10 +273,12 @@ mod tests {
         let other = View { agent: AgentPresence::OtherVersion, ..none.clone() };
         let joined = View { ours: false, ..online.clone() };
 
-        let action = |view: &View| steer(view).map(|item| match item {
-            Item::Act(_, action) => action,
-            item => panic!("not an action: {item:?}"),
-        });
+        let action = |view: &View| {
+            steer(view).map(|item| match item {
+                Item::Act(_, action) => action,
+                item => panic!("not an action: {item:?}"),
+            })
+        };
         assert_eq!(action(&online), Some(Action::Pause));
         assert_eq!(action(&paused), Some(Action::Resume));
         assert_eq!(action(&none), Some(Action::StartAgent));
@@ -275,7 +290,9 @@ mod tests {
 
     #[test]
     fn an_action_survives_the_menu() {
-        for action in [Action::Quit, Action::StartAtLogin(true), Action::OpenImport(listen("unix:/run/a b.sock"))] {
+        for action in
+            [Action::Quit, Action::StartAtLogin(true), Action::OpenImport(listen("unix:/run/a b.sock"))]
+        {
             let id = serde_json::to_string(&action).unwrap();
             assert_eq!(serde_json::from_str::<Action>(&id).unwrap(), action);
         }

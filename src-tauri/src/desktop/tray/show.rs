@@ -107,11 +107,73 @@ fn escaped(text: &str) -> String {
 }
 
 fn pixels(icon: Icon) -> Result<tray_icon::Icon, TrayError> {
-    let image: Image<'static> = match icon {
-        Icon::Online => tauri::include_image!("icons/icon.png"),
-        Icon::Connecting => tauri::include_image!("icons/icon.png"),
-        Icon::Attention => tauri::include_image!("icons/icon.png"),
-        Icon::Off => tauri::include_image!("icons/icon.png"),
+    let image = drawing(icon);
+    let (width, height) = (image.width(), image.height());
+    // macOS takes the shape alone, and colours it itself.
+    let pixels = match cfg!(target_os = "macos") {
+        true => image.rgba().to_vec(),
+        false => outlined(image.rgba(), width as usize),
     };
-    Ok(tray_icon::Icon::from_rgba(image.rgba().to_vec(), image.width(), image.height())?)
+    Ok(tray_icon::Icon::from_rgba(pixels, width, height)?)
+}
+
+fn drawing(icon: Icon) -> Image<'static> {
+    match icon {
+        Icon::Online => tauri::include_image!("icons/tray/online-light@2x.png"),
+        Icon::Connecting => tauri::include_image!("icons/tray/connecting-light@2x.png"),
+        Icon::Attention => tauri::include_image!("icons/tray/offline-light@2x.png"),
+        Icon::Off => tauri::include_image!("icons/tray/paused-light@2x.png"),
+    }
+}
+
+/// The light shape (RGBA, `width` pixels a row) on a thin dark edge: no system says whether its panel is dark.
+fn outlined(rgba: &[u8], width: usize) -> Vec<u8> {
+    /// The dark ink of `icons/tray`.
+    const EDGE: [u8; 3] = [0x2a, 0x24, 0x38];
+    const REACH: usize = 2;
+    let alpha = |x: usize, y: usize| rgba.get((y * width + x) * 4 + 3).copied().unwrap_or_default();
+    let height = rgba.len() / 4 / width.max(1);
+    let mut out = Vec::with_capacity(rgba.len());
+    for (at, pixel) in rgba.chunks_exact(4).enumerate() {
+        let (x, y) = (at % width, at / width);
+        let near_y = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
+        let near =
+            near_y.flat_map(|y| (x.saturating_sub(REACH)..(x + REACH + 1).min(width)).map(move |x| (x, y)));
+        let edge = near.map(|(x, y)| alpha(x, y)).max().unwrap_or_default();
+        let ink = pixel[3];
+        let mixed = |channel: usize| {
+            let (light, dark, over) = (u32::from(pixel[channel]), u32::from(EDGE[channel]), u32::from(ink));
+            u8::try_from((light * over + dark * (255 - over)) / 255).unwrap_or(u8::MAX)
+        };
+        out.extend([mixed(0), mixed(1), mixed(2), edge.max(ink)]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_light_shape_gets_a_dark_edge() {
+        // One light pixel in the middle of nine by nine.
+        let mut rgba = vec![0; 9 * 9 * 4];
+        rgba[(4 * 9 + 4) * 4..][..4].copy_from_slice(&[255; 4]);
+
+        let out = outlined(&rgba, 9);
+
+        let pixel = |x: usize, y: usize| &out[(y * 9 + x) * 4..][..4];
+        assert_eq!(pixel(4, 4), [255; 4]);
+        assert_eq!(pixel(6, 2), [0x2a, 0x24, 0x38, 255]);
+        assert_eq!(pixel(7, 4)[3], 0);
+    }
+
+    #[test]
+    fn each_drawing_is_square_and_not_empty() {
+        for icon in [Icon::Online, Icon::Connecting, Icon::Attention, Icon::Off] {
+            let image = drawing(icon);
+            assert_eq!(image.width(), image.height());
+            assert!(image.rgba().chunks_exact(4).any(|pixel| pixel[3] == 255));
+        }
+    }
 }
