@@ -2,8 +2,22 @@
 //!
 //! Each test has hosts of its own (`support`); the network is shared. Faults that are injected on purpose are left to
 //! `tests/faults`.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod support;
 
-mod first_connection;
+mod addresses;
+mod commands;
+mod containers;
+mod edits;
+mod exactly_once;
+mod expiry;
+mod grants;
+mod invites;
+mod pause;
+mod plain_tor;
+mod protocols;
+mod restarts;
+mod revocation;
+mod strangers;
+mod transcript;

@@ -10,9 +10,9 @@ const OUT = join(ROOT, '../icons');
 
 /** The mark, as in `src/lib/parts/Mark.svelte`: two layers of an onion with a host on the outer one, round a core. */
 const mark = `
-  <path d="M48.2 14.4A24 24 0 1 0 55 38" stroke-width="5" fill="none" stroke="currentColor" stroke-linecap="round"/>
+  <path d="M48.2 14.3A24 24 0 1 0 55.8 35.1" stroke-width="5" fill="none" stroke="currentColor" stroke-linecap="round"/>
   <path d="M22.3 41.7A13.5 13.5 0 1 0 20 26" stroke-width="5" fill="none" stroke="currentColor" stroke-linecap="round"/>
-  <circle cx="53" cy="23.5" r="6" fill="currentColor"/>
+  <circle cx="54.6" cy="23.8" r="5.6" fill="currentColor"/>
   <circle cx="32" cy="32" r="5.5" fill="currentColor"/>`;
 
 /** @param {number} size below 64 the ground fills the whole, so that the mark stays as large as it can be */
@@ -27,9 +27,9 @@ const app = (size) => {
     <g color="#ffffff" transform="translate(${move} ${move}) scale(${scale})">${mark}</g></svg>`;
 };
 
-/** The tray's: told apart by shape, since it has one colour. The hole in the ring is where the host sits while all is well. */
+/** The tray's: told apart by shape, since it has one colour. Only where all is well does the mark's host sit in its ring. */
 const trays = {
-  online: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3"/><circle cx="16" cy="16" r="5.2" fill="currentColor"/>`,
+  online: `<path d="M22.2 6.4A11.4 11.4 0 1 0 27.4 16.6" fill="none" stroke="currentColor" stroke-width="3" stroke-linecap="round"/><circle cx="26.3" cy="10.6" r="3.4" fill="currentColor"/><circle cx="16" cy="16" r="5" fill="currentColor"/>`,
   connecting: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3" stroke-dasharray="7.6 3.92" stroke-linecap="butt"/><circle cx="16" cy="16" r="3" fill="currentColor"/>`,
   offline: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3"/><path d="M8.3 23.7 23.7 8.3" stroke="currentColor" stroke-width="3"/>`,
   paused: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3"/><path d="M13 11v10M19 11v10" stroke="currentColor" stroke-width="3"/>`,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -32,6 +33,9 @@ pub(super) struct Commands {
     vault: Arc<Vault>,
 }
 
+/// The first and the longest pause before a secret store in trouble is tried again: it may ask a person each time.
+const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
+
 /// What a change of keys leaves to be said.
 type Notes = Vec<String>;
 
@@ -39,7 +43,7 @@ impl Commands {
     /// For a command with no agent.
     pub(super) fn local(paths: &Paths) -> Result<Self, Problem> {
         let store = ConfigStore::new(paths)?;
-        Ok(Self { vault: Arc::new(Vault::new(paths)), store })
+        Ok(Self::new(store, Arc::new(Vault::new(paths))))
     }
 
     /// For the agent, which shares its vault.
@@ -89,7 +93,7 @@ impl Commands {
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
                 let changing = self.vault.change().await?;
-                self.vault.settle(&changing, &self.store.load()?).await?;
+                self.vault.settle(&changing, &self.store).await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
             }
             Request::Watch
@@ -108,6 +112,8 @@ impl Commands {
         expires: Option<Day>,
         request: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
+        // From the first look on, so that of many who add the same name at once one makes the keys, and all print its invite.
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         if let Some(client) = config.clients.get(&name) {
             let other_key = match request {
@@ -139,9 +145,8 @@ impl Commands {
 
         let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let notes = self.write_keys(&config, secrets, Vec::new(), edit).await?;
-        let config = self.store.load()?;
-        self.invite(&config, &name, &client, InviteFormat::Ormesh, notes).await
+        let (_, notes) = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+        Ok(new_invite(&client, own, notes))
     }
 
     async fn rotate_client(
@@ -149,6 +154,7 @@ impl Commands {
         name: ClientName,
         request: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
         let service = fresh::service_key()?;
@@ -159,10 +165,9 @@ impl Commands {
         let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
         let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
-        let notes = self.write_keys(&config, secrets, old_ids, edit).await?;
-        let config = self.store.load()?;
+        let (config, notes) = self.write_keys(&changing, &config, secrets, old_ids, edit).await?;
         let client = edit::find(&config.clients, "client", &name)?;
-        self.invite(&config, &name, client, InviteFormat::Ormesh, notes).await
+        Ok(new_invite(client, own, notes))
     }
 
     /// Revocation's first step: needs no secret store. The caller settles once the client is out.
@@ -178,8 +183,11 @@ impl Commands {
     fn delete(&self, ids: &[SecretId], edit: &Edit) -> Result<(), Problem> {
         self.vault.begin(ids)?;
         self.store.edit(|config| edit::apply(config, edit))?;
-        // Another command may have settled in between, when the configuration still referred to them.
-        self.vault.begin(ids)
+        // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
+        if let Err(problem) = self.vault.begin(ids) {
+            tracing::warn!(%problem, "failed to note keys to be erased");
+        }
+        Ok(())
     }
 
     /// A client has shown that it holds its key: from now on its private half is not kept here.
@@ -194,6 +202,7 @@ impl Commands {
     }
 
     async fn request_remote(&self, name: RemoteName) -> Result<Response, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let key = match config.requests.get(&name) {
             Some(key) => *key,
@@ -201,7 +210,7 @@ impl Commands {
                 let key = fresh::client_key()?;
                 let edit = Edit::AddRequest { name: name.clone(), key: key.public() };
                 let secrets = vec![(SecretId::Client(key.public()), key.to_secret())];
-                self.write_keys(&config, secrets, Vec::new(), edit).await?;
+                self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
                 key.public()
             }
         };
@@ -215,6 +224,7 @@ impl Commands {
         invite: &Confidential,
         replace: bool,
     ) -> Result<Notes, Problem> {
+        let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let text = invite.expose();
         let (remote, key) = match tor_format::is_tor_format(text) {
@@ -230,7 +240,9 @@ impl Commands {
         let edit = Edit::AddRemote { name, remote: remote.clone(), replace };
         edit::apply(&config, &edit)?;
         let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
-        self.write_keys(&config, secrets, old.into_iter().chain(pending).collect(), edit).await
+        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit)
+            .await
+            .map(|(_, notes)| notes)
     }
 
     fn read_invite(
@@ -287,15 +299,15 @@ impl Commands {
         Ok(self.settle().await)
     }
 
-    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous.
+    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous. Gives the new configuration.
     async fn write_keys(
         &self,
+        changing: &Changing,
         config: &Config,
         secrets: Vec<(SecretId, Secret)>,
         old: Vec<SecretId>,
         edit: Edit,
-    ) -> Result<Notes, Problem> {
-        let changing = self.vault.change().await?;
+    ) -> Result<(Config, Notes), Problem> {
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
         self.vault.begin(&ids)?;
@@ -312,10 +324,10 @@ impl Commands {
             })
         };
         let written = written.await;
-        let unsettled = self.settle_holding(&changing).await;
-        written?;
+        let unsettled = self.settle_holding(changing).await;
+        let edited = written?;
         notes.extend(unsettled);
-        Ok(notes)
+        Ok((edited.new, notes))
     }
 
     /// Erases what the configuration no longer refers to. That it could not be done yet is a note, never a failure.
@@ -326,11 +338,32 @@ impl Commands {
         }
     }
 
+    /// Settles what an earlier agent or command has left, and from then on tries a secret store that is in trouble until it works and
+    /// all is settled.
+    ///
+    /// Never returns.
+    pub(super) async fn keep_settling(&self) {
+        loop {
+            let mut pause = SETTLE_AGAIN.0;
+            while !self.settle().await.is_empty() || self.is_in_trouble().await {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(SETTLE_AGAIN.1);
+            }
+            self.vault.in_trouble().await;
+            tokio::time::sleep(SETTLE_AGAIN.0).await;
+        }
+    }
+
+    async fn is_in_trouble(&self) -> bool {
+        match self.store.load() {
+            Ok(config) => self.vault.is_in_trouble(&config).await,
+            // Nothing can be done before the file is mended.
+            Err(_) => true,
+        }
+    }
+
     async fn settle_holding(&self, changing: &Changing) -> Notes {
-        let settled = match self.store.load() {
-            Ok(config) => self.vault.settle(changing, &config).await,
-            Err(problem) => Err(problem),
-        };
+        let settled = self.vault.settle(changing, &self.store).await;
         match settled {
             Ok(()) => Vec::new(),
             Err(problem) => {
@@ -394,6 +427,12 @@ impl Commands {
             || self.store.edit(|config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).map(|_| ());
         self.vault.migrate(&changing, &config, to, flip).await
     }
+}
+
+/// The invite of keys that were made just now: nothing is read again, which could fail after all was done.
+fn new_invite(client: &Client, own: Option<ClientKey>, notes: Notes) -> Response {
+    let key = own.map_or(InviteKey::Requested, InviteKey::Private);
+    Response::Invite { text: Confidential::new(invite_text(client, key)), notes }
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {

@@ -3,9 +3,11 @@
 use super::commands::Commands;
 use crate::ipc::Request;
 use crate::model::address::{Port, Target};
+use crate::model::config::Config;
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
 use crate::model::problem::{Problem, ProblemKind};
+use crate::store::paths::Paths;
 use crate::store::{ConfigStore, private};
 
 /// The requests that a value of `ORMESH_EXPORTS` stands for: `TARGET [PORT]`, separated by semicolons.
@@ -48,6 +50,33 @@ fn clients(text: &str) -> Result<Vec<ClientName>, Problem> {
 
 fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split(';').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// Where an agent keeps its configuration when the environment adds to one that it can't write, as containers mount it: in the state
+/// directory, made anew from the given one at each start, with the clients that the environment has added before.
+pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
+    let asked = ["ORMESH_EXPORTS", "ORMESH_CLIENTS"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if !asked || private::can_create_in(given.config.parent()) {
+        return Ok(given.clone());
+    }
+    let own = Paths { config: given.state.join("config.toml"), ..given.clone() };
+    tracing::info!(config = %own.config.display(), "the configuration is read-only; what the environment adds is kept beside the state");
+    let base = ConfigStore::new(given)?.load()?;
+    ConfigStore::new(&own)?.edit(|before| Ok(joined(&base, before)))?;
+    Ok(own)
+}
+
+/// The given configuration with the instance, the store and the further clients of our own.
+fn joined(given: &Config, own: &Config) -> Config {
+    let mut config = given.clone();
+    config.instance = own.instance.clone();
+    config.agent.secrets = own.agent.secrets.or(given.agent.secrets);
+    for (name, client) in &own.clients {
+        config.clients.entry(name.clone()).or_insert_with(|| client.clone());
+    }
+    config
 }
 
 /// Applies both variables. The invites are read by `ormesh client token NAME`.

@@ -114,7 +114,12 @@ impl Executor {
     pub(super) fn configure(&mut self, config: &Config) {
         let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
         self.remotes.send_replace(Arc::new(table));
+        // Where gates are loopback ports, they let in nobody but this process.
+        self.room.tor.set(self.engine.process());
         for client in config.clients.values() {
+            if let Some(sessions) = self.sessions.get(&client.address) {
+                sessions.set_cap(config.agent.max_sessions.into());
+            }
             if let Some(grants) = self.grants.get(&client.address) {
                 grants.send_replace(Arc::new(grants_of(config, &client.address)));
             }

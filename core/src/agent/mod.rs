@@ -5,8 +5,10 @@ mod environment;
 mod execute;
 mod fresh;
 mod reconcile;
+mod report;
 mod run;
 mod serve;
+mod stranger;
 mod vault;
 mod warm;
 

@@ -10,27 +10,24 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::execute::{Executor, Fetched, Outcome};
 use super::fresh;
+use super::stranger::Checked;
 use super::vault::Vault;
 use super::warm::Warmers;
-use crate::engine::{DialError, EngineEvent, EngineState, OnionEngine};
+use crate::engine::{EngineEvent, EngineState, OnionEngine};
 use crate::forward::dialler::{Dialler, Rekey};
 use crate::forward::gate::GateEvent;
 use crate::forward::warm::Peer;
-use crate::model::address::Port;
 use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
-use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
+use crate::model::problem::Problem;
+use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::derive::{self, View};
 use crate::plan::{Desired, Moment, Observed, Published, Step, Subject, plan};
 
 /// Status goes to those who watch at most this often, since traffic changes it all the time.
 const TICK: Duration = Duration::from_secs(1);
 /// With days that matter the date is looked at this often: the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
-/// How often our own service is tried before the check gives up on finding its descriptor.
-const CHECK_TRIES: u32 = 6;
 
 /// The configuration in force and its generation, which grows with each change.
 #[derive(Debug, Clone)]
@@ -77,6 +74,7 @@ pub(super) struct Inputs {
     pub(super) paused: watch::Receiver<bool>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) engine_state: watch::Receiver<EngineState>,
+    pub(super) engine_trouble: watch::Receiver<Option<String>>,
     pub(super) engine_events: mpsc::UnboundedReceiver<EngineEvent>,
     pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
     pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
@@ -84,16 +82,6 @@ pub(super) struct Inputs {
     pub(super) health: watch::Receiver<u64>,
     pub(super) status_asked: mpsc::UnboundedReceiver<oneshot::Sender<Status>>,
     pub(super) checked: mpsc::UnboundedReceiver<(OnionAddress, Checked)>,
-}
-
-/// What a dial of our own service without its key gave.
-pub(super) enum Checked {
-    /// Refused, as it must be.
-    Closed,
-    /// It let us in.
-    Open,
-    /// Nothing was learnt.
-    Unknown,
 }
 
 /// What the loop tells.
@@ -122,7 +110,8 @@ enum Wake {
     Fetched(Fetched),
     Forgotten(Forgotten),
     Checked(OnionAddress, Checked),
-    Health,
+    /// Nothing to act on, but the status says something else.
+    Told,
     StatusAsked(oneshot::Sender<Status>),
     Timer,
 }
@@ -182,7 +171,8 @@ impl Reconciler {
                 Wake::StatusAsked(asked) => {
                     let _ = asked.send(self.status());
                 }
-                Wake::Health | Wake::Timer => {}
+                Wake::Told => self.try_unreachable(),
+                Wake::Timer => {}
             }
         }
     }
@@ -274,12 +264,13 @@ impl Reconciler {
             Ok(()) = inputs.paused.changed() => Wake::Paused,
             Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
             Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
+            Ok(()) = inputs.engine_trouble.changed() => Wake::Told,
             Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
             Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
             Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
             Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
             Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
-            Ok(()) = inputs.health.changed() => Wake::Health,
+            Ok(()) = inputs.health.changed() => Wake::Told,
             () = timer => Wake::Timer,
         }
     }
@@ -307,6 +298,11 @@ impl Reconciler {
     }
 
     fn fail(&mut self, subject: Subject, problem: Problem) {
+        let problem = match &subject {
+            Subject::Service(address) => problem.about(format!("client {}", self.client_name(address))),
+            Subject::Key(address) => problem.about(format!("remote {}", self.remote_name(address))),
+            Subject::Listener(_) | Subject::Socks => problem,
+        };
         let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
         if backoff.failures == 1 {
             tracing::warn!(about = %backoff.problem.subject, "{}", backoff.problem.message);
@@ -364,6 +360,17 @@ impl Reconciler {
         self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
     }
 
+    /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
+    fn try_unreachable(&mut self) {
+        let config = Arc::clone(&self.inputs.config.borrow().config);
+        for address in self.observed.keys.keys().copied().collect::<Vec<_>>() {
+            let unreachable = self.dialler.health(&address).is_reachable() == Some(false);
+            if unreachable && !self.warmers.is_busy(&address) {
+                self.warm(&config, address);
+            }
+        }
+    }
+
     fn take_event(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::Lost => {
@@ -408,48 +415,6 @@ impl Reconciler {
         }
     }
 
-    /// tor fails open: a service without client authorisation is public. So each is dialled once without its key, which must fail.
-    fn check_closed(&self, address: OnionAddress) {
-        // A host that imports from itself holds the key, so the dial would tell nothing.
-        if self.observed.keys.contains_key(&address) {
-            return;
-        }
-        let (engine, checked) = (Arc::clone(&self.engine), self.outputs.checked.clone());
-        tokio::spawn(async move {
-            let mut verdict = Checked::Unknown;
-            for attempt in 1..=CHECK_TRIES {
-                let isolation = format!("check-{attempt}");
-                let reply = async { engine.dial(&address, Port::RESPONDER, &isolation).await?.reply().await };
-                match tokio::time::timeout(Duration::from_secs(30), reply).await {
-                    Ok(Err(DialError::KeyMissing | DialError::KeyRefused)) => {
-                        verdict = Checked::Closed;
-                        break;
-                    }
-                    Ok(Ok(_) | Err(DialError::PortNotExported(_))) => {
-                        verdict = Checked::Open;
-                        break;
-                    }
-                    // Not found yet, most likely.
-                    _ => tokio::time::sleep(Duration::from_secs(5) * attempt).await,
-                }
-            }
-            let _ = checked.send((address, verdict));
-        });
-    }
-
-    fn take_check(&mut self, address: OnionAddress, checked: Checked) {
-        match checked {
-            Checked::Closed => tracing::debug!(%address, "closed to strangers"),
-            Checked::Unknown => tracing::debug!(%address, "could not be checked"),
-            // Ours could have become a remote of ours meanwhile.
-            Checked::Open if self.observed.keys.contains_key(&address) => {}
-            Checked::Open => {
-                tracing::error!(%address, "the service let a stranger in; it is taken down");
-                self.condemned.insert(address);
-            }
-        }
-    }
-
     /// The engine is started off the loop: switching it waits for an end that may be under way.
     fn start_engine(&self) {
         let engine = Arc::clone(&self.engine);
@@ -460,7 +425,13 @@ impl Reconciler {
         self.about.started.elapsed()
     }
 
-    fn client_name(&self, address: &OnionAddress) -> String {
+    fn remote_name(&self, address: &OnionAddress) -> String {
+        let config = &self.inputs.config.borrow().config;
+        let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
+        remote.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
+    }
+
+    pub(super) fn client_name(&self, address: &OnionAddress) -> String {
         let config = &self.inputs.config.borrow().config;
         let client = config.clients.iter().find(|(_, client)| client.address == *address);
         client.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
@@ -469,70 +440,6 @@ impl Reconciler {
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
         let live = self.executor.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
         live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
-    }
-
-    fn status(&self) -> Status {
-        let in_force = self.inputs.config.borrow().clone();
-        let paused = *self.inputs.paused.borrow();
-        let today = fresh::today();
-        let desired = Desired::from_config(&in_force.config, today, paused);
-        let engine = self.inputs.engine_state.borrow().clone();
-        let mut problems: Vec<Problem> = in_force.problem.into_iter().collect();
-        problems.extend(engine_problem(&engine, paused));
-        problems.extend(self.vault.trouble());
-        problems.extend(self.condemned.iter().map(|address| {
-            let client = self.client_name(address);
-            Problem::new(
-                ProblemKind::Tor,
-                format!("the service of {client} let a stranger in and was taken down"),
-            )
-            .about(format!("client {client}"))
-            .hint("this must never happen: please report it, with tor's version")
-        }));
-        derive::status(View {
-            config: &in_force.config,
-            today,
-            desired: &desired,
-            observed: &self.observed,
-            agent: AgentStatus {
-                version: env!("CARGO_PKG_VERSION").into(),
-                pid: std::process::id(),
-                uptime: self.about.started.elapsed().as_secs(),
-                state: agent_state(&engine, paused),
-                tor: self.engine.info().map(|info| TorStatus {
-                    version: info.version,
-                    path: info.path,
-                    found: info.found,
-                }),
-                socks: self.observed.socks,
-                network: self.about.network.clone(),
-                secrets: in_force.config.agent.secrets.map(|kind| kind.to_string()),
-            },
-            clients: self.executor.client_traffic(),
-            imports: self.executor.import_traffic(),
-            remotes: in_force
-                .config
-                .remotes
-                .values()
-                .map(|remote| (remote.address, self.remote_state(&remote.address)))
-                .collect(),
-            problems,
-        })
-    }
-
-    fn remote_state(&self, address: &OnionAddress) -> RemoteState {
-        let health = self.dialler.health(address);
-        match health.is_reachable() {
-            None => RemoteState::Unknown,
-            Some(true) => {
-                let round_trip = health.success.map_or(0, |success| success.round_trip.as_millis());
-                RemoteState::Reachable { round_trip: u64::try_from(round_trip).unwrap_or(u64::MAX) }
-            }
-            Some(false) => {
-                let why = health.trouble().map(ToString::to_string).unwrap_or_default();
-                RemoteState::Unreachable { why }
-            }
-        }
     }
 
     /// For the shutdown, when the loop is over.
@@ -544,30 +451,5 @@ impl Reconciler {
             let outcome = self.executor.execute(&config, step).await;
             self.take_outcome(&config, step, outcome);
         }
-    }
-}
-
-fn agent_state(engine: &EngineState, paused: bool) -> AgentState {
-    match engine {
-        _ if paused => AgentState::Paused,
-        EngineState::Stopped | EngineState::Starting => AgentState::Starting,
-        EngineState::Bootstrapping { percent, doing, .. } => {
-            AgentState::Connecting { percent: *percent, doing: doing.clone() }
-        }
-        EngineState::Ready => AgentState::Online,
-        EngineState::Failed { why, .. } => AgentState::Offline { why: why.clone() },
-    }
-}
-
-fn engine_problem(engine: &EngineState, paused: bool) -> Option<Problem> {
-    match engine {
-        _ if paused => None,
-        EngineState::Failed { why, hint, .. } => {
-            Some(Problem::new(ProblemKind::Tor, why.clone()).about("tor").hint(hint.clone()))
-        }
-        EngineState::Bootstrapping { trouble: Some(trouble), .. } => {
-            Some(Problem::new(ProblemKind::Tor, trouble.clone()).about("tor"))
-        }
-        _ => None,
     }
 }

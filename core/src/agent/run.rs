@@ -13,8 +13,8 @@ use super::reconcile::{About, Applied, AskAgain, InForce, Inputs, Outputs, Recon
 use super::serve::Server;
 use super::vault::Vault;
 use super::{environment, warm};
-use crate::engine::OnionEngine;
 use crate::engine::ctor::{CTor, Finder, TorSettings};
+use crate::engine::{EngineState, OnionEngine};
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::GateRoom;
 use crate::ipc::transport::Listener;
@@ -57,6 +57,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
     let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
 
+    let paths = environment::writable(&paths)?;
     let store = ConfigStore::new(&paths)?;
     private::ensure_parent(&paths.config)?;
     // Watched before it is read, so that no change falls in between.
@@ -65,7 +66,6 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let commands = Commands::new(store.clone(), Arc::clone(&vault));
     environment::apply(&store, &commands).await?;
     let config = store.load()?;
-    commands.settle().await;
     if let Some(note) = secrets_note(&config) {
         tracing::info!("{note}");
     }
@@ -74,7 +74,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     if let Some(launcher) = options.launcher.clone() {
         tor.set_launcher(launcher);
     }
-    let engine: Arc<dyn OnionEngine> = tor;
+    let engine: Arc<dyn OnionEngine> = Arc::clone(&tor) as _;
     let listener = Listener::bind(&paths.socket()).map_err(|error| {
         Problem::new(
             ProblemKind::Failed,
@@ -89,7 +89,12 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let server = Arc::new(server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
     let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
+    let choosing = tokio::spawn(follow_tor_path(tor, server.in_force.subscribe(), options));
     let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
+    let settling = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.commands.keep_settling().await }
+    });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
     let asked = tokio::spawn(async move {
@@ -104,7 +109,9 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
 
     // From here on nothing is accepted, then nothing is open, then nothing runs.
     following.abort();
+    choosing.abort();
     erasing.abort();
+    settling.abort();
     reconciler.executor.refuse();
     let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     tokio::select! {
@@ -229,6 +236,7 @@ fn wire(
         paused: paused.subscribe(),
         stop: stop.subscribe(),
         engine_state: engine.state(),
+        engine_trouble: engine.trouble(),
         engine_events,
         gate_events,
         fetched,
@@ -269,6 +277,25 @@ async fn follow_file(watch: FileWatch, server: Arc<Server>) {
         watch.changed().await;
         while tokio::time::timeout(SETTLE, watch.changed()).await.is_ok() {}
         server.reload();
+    }
+}
+
+/// Runs another tor when the configuration names another one.
+async fn follow_tor_path(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>, options: RunOptions) {
+    let mut path = in_force.borrow_and_update().config.agent.tor_path.clone();
+    while in_force.changed().await.is_ok() {
+        let config = Arc::clone(&in_force.borrow_and_update().config);
+        if config.agent.tor_path == path {
+            continue;
+        }
+        path.clone_from(&config.agent.tor_path);
+        tracing::info!("another tor was configured");
+        tor.set_finder(finder(&config, &options));
+        let runs = *tor.state().borrow() != EngineState::Stopped;
+        if runs {
+            tor.run(false).await;
+            tor.run(true).await;
+        }
     }
 }
 

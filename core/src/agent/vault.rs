@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::execute::Executor;
 use crate::ipc::SecretsStatus;
@@ -18,10 +20,12 @@ use crate::secrets::{SecretId, Secrets, SecretsError, choose};
 use crate::store::history::History;
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
-use crate::store::private;
+use crate::store::{ConfigStore, private};
 
 /// How long a keyring may take when a person may have to unlock it first.
 const PROMPT: Duration = Duration::from_secs(60);
+/// How long a store's answer holds for other keys, too, when it is trouble. Shorter than the time after which the loop tries again.
+const QUIET: Duration = Duration::from_secs(3);
 /// How long one change of keys waits for another one, which may be waiting for a person.
 const CHANGE: Duration = Duration::from_secs(65);
 const CHANGE_LOOK: Duration = Duration::from_millis(5);
@@ -37,7 +41,8 @@ pub(super) struct Vault {
     paths: Paths,
     history: Mutex<History>,
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
-    trouble: Mutex<Option<Problem>>,
+    /// What the store answered last, when that was trouble, and when.
+    trouble: watch::Sender<Option<(SecretsError, Instant)>>,
     changing: std::sync::Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -47,7 +52,7 @@ impl Vault {
             paths: paths.clone(),
             history: Mutex::new(History::open(&paths.state)),
             open: Mutex::default(),
-            trouble: Mutex::default(),
+            trouble: watch::Sender::new(None),
             changing: Default::default(),
         }
     }
@@ -149,8 +154,15 @@ impl Vault {
         Ok(self.noted(secrets.get(id).await)?)
     }
 
-    /// Reads a secret for the loop, which tries again by itself.
+    /// Reads a secret for the loop, which tries again by itself. A store that was in trouble a moment ago is not asked again for the next
+    /// key: with a display, each time would be a prompt.
     pub(super) async fn read(&self, config: &Config, id: SecretId) -> Result<Secret, SecretsError> {
+        let trouble = self.trouble.borrow().clone();
+        if let Some((error, since)) = trouble
+            && since.elapsed() < QUIET
+        {
+            return Err(error);
+        }
         let result = match self.current(config) {
             Ok(secrets) => secrets.get(id).await,
             Err(error) => Err(error),
@@ -160,16 +172,36 @@ impl Vault {
 
     /// Remembers whether the store works, for `status`.
     fn noted<T>(&self, result: Result<T, SecretsError>) -> Result<T, SecretsError> {
-        *lock_of(&self.trouble) = match &result {
+        self.trouble.send_replace(match &result {
             Ok(_) | Err(SecretsError::NoEntry(_)) => None,
-            Err(error) => Some(Problem::from(error.clone())),
-        };
+            Err(error) => Some((error.clone(), Instant::now())),
+        });
         result
     }
 
     /// What is wrong with the store, as it was found last.
     pub(super) fn trouble(&self) -> Option<Problem> {
-        lock_of(&self.trouble).clone()
+        let trouble = self.trouble.borrow();
+        trouble.as_ref().map(|(error, _)| Problem::from(error.clone()).about("secrets"))
+    }
+
+    /// Waits until the store is found to be in trouble.
+    pub(super) async fn in_trouble(&self) {
+        // The sender is ours.
+        let _ = self.trouble.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Tries a store that was found to be in trouble. One that works is left alone.
+    pub(super) async fn is_in_trouble(&self, config: &Config) -> bool {
+        if self.trouble.borrow().is_none() {
+            return false;
+        }
+        let probed = match self.current(config) {
+            Ok(secrets) => secrets.probe().await,
+            // What could not be chosen is chosen again by the next command that needs it.
+            Err(_) => Ok(()),
+        };
+        self.noted(probed).is_err()
     }
 
     /// Whether a configuration needs a secret.
@@ -191,7 +223,8 @@ impl Vault {
     }
 
     /// Erases what is in doubt and not needed by the configuration; an error when some could not be erased yet.
-    pub(super) async fn settle(&self, _changing: &Changing, config: &Config) -> Result<(), Problem> {
+    pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
+        let config = &store.load()?;
         let journal = self.journal()?;
         if migrate::unfinished(&journal)? {
             let current = self.current(config)?;
@@ -206,9 +239,11 @@ impl Vault {
             // The very first change failed before a store was written down; its secrets went to the one that would be chosen.
             None => self.choose(config).await?.0,
         };
-        let settled = journal.settle(|id| self.needs(config, id), &self.secrets(config, kind)).await?;
+        // A file that was spoilt meanwhile tells nothing: then everything is kept.
+        let superfluous = |id: &SecretId| store.load().is_ok_and(|config| !self.needs(&config, id));
+        let settled = journal.settle(|id| !superfluous(id), &self.secrets(config, kind)).await?;
         match settled.waiting.first() {
-            Some((_, error)) => Err(Problem::from(error.clone())),
+            Some((_, error)) => Ok(self.noted(Err(error.clone()))?),
             None => Ok(()),
         }
     }

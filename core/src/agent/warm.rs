@@ -45,6 +45,11 @@ impl Warmers {
         }
     }
 
+    /// Whether a remote is being warmed now.
+    pub(super) fn is_busy(&self, remote: &OnionAddress) -> bool {
+        self.0.get(remote).is_some_and(|task| !task.is_finished())
+    }
+
     /// Gives a remote up.
     pub(super) fn stop(&mut self, remote: &OnionAddress) {
         if let Some(task) = self.0.remove(remote) {

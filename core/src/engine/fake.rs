@@ -308,7 +308,7 @@ impl AwaitReply for FakeAttempt {
             return Err(error.clone());
         }
         let (gate, up) = self.find_gate()?;
-        let mut gate = gate.connect().await.map_err(|_| DialError::Failed)?;
+        let mut gate = connect(&gate).await.map_err(|_| DialError::Failed)?;
         gate.write_all(&self.early).await.map_err(|_| DialError::Failed)?;
         let (near, far) = tokio::io::duplex(PIPE);
         tokio::spawn(carry(far, gate, up, self.alive));
@@ -318,7 +318,7 @@ impl AwaitReply for FakeAttempt {
 
 impl FakeAttempt {
     /// The refusals come in the order in which tor finds out.
-    fn find_gate(&self) -> Result<(Gate, watch::Receiver<()>), DialError> {
+    fn find_gate(&self) -> Result<(GateAddr, watch::Receiver<()>), DialError> {
         let services = lock(&self.network.services);
         let service = services.get(&self.address).ok_or(DialError::NotPublished)?;
         let key = self.key.ok_or(DialError::KeyMissing)?;
@@ -326,28 +326,22 @@ impl FakeAttempt {
             return Err(DialError::KeyRefused);
         }
         let gate = service.spec.ports.get(&self.port).ok_or(DialError::PortNotExported(self.port))?;
-        Ok((Gate { addr: gate.clone(), run_dir: service.run_dir.clone() }, service.up.subscribe()))
+        let gate = match gate {
+            GateAddr::Unix(path) => GateAddr::Unix(service.run_dir.join(path)),
+            GateAddr::Tcp(port) => GateAddr::Tcp(*port),
+        };
+        Ok((gate, service.up.subscribe()))
     }
 }
 
-struct Gate {
-    addr: GateAddr,
-    run_dir: PathBuf,
-}
-
-impl Gate {
-    async fn connect(&self) -> std::io::Result<Stream> {
-        match &self.addr {
-            #[cfg(unix)]
-            GateAddr::Unix(path) => {
-                tokio::net::UnixStream::connect(self.run_dir.join(path)).await.map(Stream::Unix)
-            }
-            #[cfg(not(unix))]
-            GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
-            GateAddr::Tcp(port) => {
-                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp)
-            }
-        }
+/// Connects to a gate, whose path is complete.
+async fn connect(gate: &GateAddr) -> std::io::Result<Stream> {
+    match gate {
+        #[cfg(unix)]
+        GateAddr::Unix(path) => tokio::net::UnixStream::connect(path).await.map(Stream::Unix),
+        #[cfg(not(unix))]
+        GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+        GateAddr::Tcp(port) => tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp),
     }
 }
 

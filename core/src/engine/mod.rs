@@ -184,6 +184,11 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;
 
+    /// The process that connects to the gates, while one runs; none where the engine is no process of its own.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// The facts it tells; there is one reader, so this gives the receiver once.
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>>;
 
@@ -197,6 +202,9 @@ pub trait OnionEngine: Send + Sync + 'static {
     async fn replace(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError>;
 
     /// Closes the circuits of a service's clients, then takes the service down.
+    ///
+    /// Our end of each session is closed when it returns. Relays take up to half a minute to pass that on (measured), so whoever wants
+    /// the clients to be told at once closes the gates' sockets before.
     async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError>;
 
     /// Hands over the key with which a remote's descriptor is read.

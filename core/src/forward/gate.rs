@@ -84,7 +84,7 @@ impl TorProcess {
 pub struct ClientSessions {
     address: OnionAddress,
     client: ClientName,
-    cap: u64,
+    cap: AtomicU64,
     open: AtomicU64,
     total: AtomicU64,
     refused: AtomicU64,
@@ -133,7 +133,7 @@ impl ClientSessions {
         Arc::new(Self {
             address,
             client,
-            cap,
+            cap: AtomicU64::new(cap),
             open: AtomicU64::new(0),
             total: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -142,6 +142,11 @@ impl ClientSessions {
             traffic: Arc::default(),
             events,
         })
+    }
+
+    /// Allows another number of sessions from now on; those that are open stay.
+    pub fn set_cap(&self, cap: u64) {
+        self.cap.store(cap, Ordering::Relaxed);
     }
 
     /// The client's service.
@@ -164,7 +169,7 @@ impl ClientSessions {
 
     /// Takes a place, if one is free.
     fn enter(self: &Arc<Self>) -> Option<OpenSession> {
-        let room = |open: u64| (open < self.cap).then_some(open + 1);
+        let room = |open: u64| (open < self.cap.load(Ordering::Relaxed)).then_some(open + 1);
         if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;

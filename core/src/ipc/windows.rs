@@ -4,9 +4,7 @@ use std::io;
 use std::path::Path;
 
 use interprocess::os::windows::named_pipe::pipe_mode;
-use interprocess::os::windows::named_pipe::tokio::{
-    DuplexPipeStream, PipeListener, PipeListenerOptionsExt as _,
-};
+use interprocess::os::windows::named_pipe::tokio::{DuplexPipeStream, PipeListener};
 use interprocess::os::windows::named_pipe::{PipeListenerOptions, PipeMode};
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
 use super::config::text::{check_export, check_listen, parse_socks};
@@ -116,9 +116,9 @@ pub enum Edit {
     Set(Setting),
 }
 
-/// Reads a field that is there: JSON's null is the inner none, and a field left out the outer one.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// Reads a field that is there, null included, as a change: serde alone takes null for a field that was left out.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// A setting and its new value.
@@ -370,6 +370,25 @@ fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Pr
         None => Ok(()),
         Some(port) => {
             Err(refused(format!("port {port} is not exported")).hint(format!("ormesh export add {port}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cleared_stays_apart_from_what_is_left_alone_when_an_edit_crosses() {
+        let name: ClientName = "a".parse().unwrap();
+        for ports in [None, Some(None), Some(Some(BTreeSet::new()))] {
+            for expires in [None, Some(None), Some(Some(Day::from_epoch_days(20_000)))] {
+                let edit = Edit::SetClient { name: name.clone(), ports: ports.clone(), expires };
+
+                let text = serde_json::to_string(&edit).unwrap();
+
+                assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), edit, "{text}");
+            }
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::Moment;
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, ProblemKind};
 
 const FIRST: Duration = Duration::from_millis(500);
 /// Short enough that a port which became free is taken again within five seconds.
 const LONGEST: Duration = Duration::from_secs(4);
+/// For a secret store, which may ask a person each time that it is tried.
+const FIRST_OF_SECRETS: Duration = Duration::from_secs(4);
+const LONGEST_OF_SECRETS: Duration = Duration::from_secs(60);
 
 /// What failed, how often in a row, and when it may be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +27,11 @@ impl Backoff {
     /// A further failure, after `previous` if there was one.
     pub fn after(previous: Option<&Self>, problem: Problem, now: Moment) -> Self {
         let failures = previous.map_or(0, |backoff| backoff.failures).saturating_add(1);
-        let wait = FIRST.saturating_mul(2u32.saturating_pow(failures - 1)).min(LONGEST);
+        let (first, longest) = match problem.kind {
+            ProblemKind::Secrets => (FIRST_OF_SECRETS, LONGEST_OF_SECRETS),
+            _ => (FIRST, LONGEST),
+        };
+        let wait = first.saturating_mul(2u32.saturating_pow(failures - 1)).min(longest);
         Self { failures, retry_at: now + wait, problem }
     }
 }

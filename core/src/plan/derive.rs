@@ -79,8 +79,10 @@ pub fn status(view: View<'_>) -> Status {
             import.state = Some(import_state(&view, &import.listen, unreachable));
         }
     }
-    status.problems = view.problems;
-    status.problems.extend(view.observed.failures.values().map(|backoff| backoff.problem.clone()));
+    // What keeps many Steps from being done (a locked store) is one problem, and said once.
+    let failures = view.observed.failures.values().map(|backoff| &backoff.problem);
+    let said = |failure: &&Problem| !view.problems.iter().any(|problem| problem.message == failure.message);
+    status.problems = view.problems.iter().chain(failures.filter(said)).cloned().collect();
     status.agent = Some(view.agent);
     status
 }

@@ -6,7 +6,8 @@
 //!
 //! Whatever was interrupted is settled at the next start: what the configuration references is kept, the rest erased. Nothing is ever
 //! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time.
-//! Whoever calls holds the configuration's lock, from `begin` to `settle`.
+//! Each change of the file is made under a lock of its own, held for that long only: a revocation never waits for a keyring that another
+//! command waits for.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{PrivateDir, SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
+use crate::store::lock;
 
 /// The journal's name in the state directory.
 pub const FILE: &str = "journal.json";
 /// What a journal that can't be read is renamed to.
 pub const DAMAGED: &str = "journal.json.damaged";
+/// The file whose lock a change of the journal holds.
+const LOCK: &str = "journal.lock";
 const VERSION: u32 = 1;
 
 /// The journal of one configuration. It keeps nothing in memory: each call reads the file.
@@ -75,10 +79,11 @@ impl Journal {
 
     /// Notes secrets before they are written or erased; returns when that would survive a crash.
     pub fn begin(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
-        let (mut content, _) = self.load()?;
-        let before = content.in_doubt.len();
-        content.in_doubt.extend(ids);
-        if content.in_doubt.len() == before { Ok(()) } else { self.save(&content) }
+        self.change(|content| {
+            let before = content.in_doubt.len();
+            content.in_doubt.extend(ids);
+            content.in_doubt.len() != before
+        })
     }
 
     /// The secrets in doubt.
@@ -86,16 +91,17 @@ impl Journal {
         Ok(self.load()?.0.in_doubt)
     }
 
-    /// Ends all doubt: keeps what the configuration references, as it is on disk now, and erases the rest. A store that refuses
-    /// leaves its ids in the journal.
+    /// Ends all doubt: keeps what the configuration references, and erases the rest. A store that refuses leaves its ids in the journal.
+    ///
+    /// `referenced` answers for the configuration as it is on disk at that moment. It is asked again before an id is let go: a deletion
+    /// that came in between must find its id still noted.
     pub async fn settle(
         &self,
         referenced: impl Fn(&SecretId) -> bool,
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
-        let (content, _) = self.load()?;
         let mut settled = Settled::default();
-        for id in content.in_doubt {
+        for id in self.in_doubt()? {
             if referenced(&id) {
                 settled.kept.push(id);
                 continue;
@@ -106,10 +112,14 @@ impl Journal {
             }
         }
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
-            // Read again: a deletion may have noted more while the store was slow.
-            let (mut content, _) = self.load()?;
-            content.in_doubt.retain(|id| !settled.kept.contains(id) && !settled.erased.contains(id));
-            self.save(&content)?;
+            // Others may have noted more while the store was at work.
+            self.change(|content| {
+                let over = |id: &SecretId| {
+                    settled.erased.contains(id) || settled.kept.contains(id) && referenced(id)
+                };
+                content.in_doubt.retain(|id| !over(id));
+                true
+            })?;
         }
         Ok(settled)
     }
@@ -119,9 +129,18 @@ impl Journal {
     }
 
     pub(super) fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
+        self.change(|content| {
+            content.moving = moving;
+            true
+        })
+    }
+
+    /// Changes the file under its lock; `change` says whether there is anything to write.
+    fn change(&self, change: impl FnOnce(&mut Content) -> bool) -> Result<(), SecretsError> {
+        let _lock = lock::wait(&self.state_dir.join(LOCK))
+            .map_err(|problem| SecretsError::Failed(problem.to_string()))?;
         let (mut content, _) = self.load()?;
-        content.moving = moving;
-        self.save(&content)
+        if change(&mut content) { self.save(&content) } else { Ok(()) }
     }
 
     fn load(&self) -> Result<(Content, Option<String>), SecretsError> {

@@ -111,6 +111,10 @@ pub trait SecretStore: Send {
     fn set(&mut self, id: &SecretId, secret: &Secret) -> Result<(), SecretsError>;
     /// Erases a secret; fine where there is none, an error where the store can't tell.
     fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError>;
+    /// Makes sure that the store answers at all, without anything that could have it ask a person.
+    fn reach(&mut self) -> Result<(), SecretsError> {
+        Ok(())
+    }
     /// Writes, reads and erases a value of no meaning, to see whether the store works.
     fn probe(&mut self) -> Result<(), SecretsError>;
 }

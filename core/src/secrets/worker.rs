@@ -20,7 +20,8 @@ use crate::model::store_kind::StoreKind;
 
 /// How long a store may take. The slowest honest answer of a keyring was measured at 0.6 s.
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// How long where a person may be asked to unlock the store: in a command that a person has just typed.
+/// How long where a person may be asked to unlock the store: in a command that a person has just typed. A store that does not answer
+/// at all is given up after [`DEADLINE`] all the same.
 pub const PROMPT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// When to give up on the thread itself.
@@ -64,6 +65,7 @@ enum Op {
     Get(SecretId),
     Set(SecretId, Secret),
     Delete(SecretId),
+    Reach,
     Probe,
 }
 
@@ -132,12 +134,20 @@ impl Secrets {
     }
 
     async fn call(&self, op: Op) -> Answer {
+        if self.deadline > DEADLINE {
+            // The time is for a person to answer, not for a store that is dead.
+            self.ask(Op::Reach, DEADLINE).await?;
+        }
+        self.ask(op, self.deadline).await
+    }
+
+    async fn ask(&self, op: Op, deadline: Duration) -> Answer {
         let (reply, mut answer) = oneshot::channel();
-        let generation = self.shared.submit(Job { op, reply }, self.deadline)?;
-        match tokio::time::timeout(self.deadline, &mut answer).await {
+        let generation = self.shared.submit(Job { op, reply }, deadline)?;
+        match tokio::time::timeout(deadline, &mut answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_gone)) => Err(SecretsError::Failed("its thread ended unexpectedly".into())),
-            Err(_elapsed) => self.shared.give_up(generation, &mut answer, self.deadline),
+            Err(_elapsed) => self.shared.give_up(generation, &mut answer, deadline),
         }
     }
 }
@@ -236,6 +246,7 @@ fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
         Op::Get(id) => store.get(&id).map(Some),
         Op::Set(id, secret) => store.set(&id, &secret).map(|()| None),
         Op::Delete(id) => store.delete(&id).map(|()| None),
+        Op::Reach => store.reach().map(|()| None),
         Op::Probe => store.probe().map(|()| None),
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::private;
 
-/// Writes `bytes` to a new file beside `path`, syncs it, renames it over `path` and syncs the directory.
+/// Writes `bytes` to a new file beside `path`, syncs it, renames it over `path` and syncs the directory. One caller at a time.
 ///
 /// A symlink is followed and its target replaced. The mode of an old file is kept, less others' right to write; a new one is 0600.
+/// On an error the file is as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = match std::fs::canonicalize(path) {
         Ok(target) => target,
@@ -15,10 +16,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let dir = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir)?;
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    // Always the same name, so that what a killed writer left is replaced and not one file more each time.
+    let name = format!(".{name}.new");
+    match std::fs::remove_file(dir.join(&name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(dir)?;
     file.write_all(bytes)?;
     private::set_mode(file.as_file(), private::mode_of(&target))?;
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
-    private::sync_dir(dir)
+    if let Err(error) = private::sync_dir(dir) {
+        // The new content is there for everyone to see, so to call it a failure would be wrong; a crash soon might still undo it.
+        tracing::warn!(directory = %dir.display(), %error, "failed to sync a directory");
+    }
+    Ok(())
 }

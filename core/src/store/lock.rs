@@ -35,7 +35,7 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
             Ok(None) => {
                 return Err(Problem::new(
                     ProblemKind::Failed,
-                    "another command has been editing the configuration for too long",
+                    "another command has been making a change for too long",
                 )
                 .hint(format!("see which process holds {}", path.display())));
             }

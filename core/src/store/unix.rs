@@ -100,6 +100,13 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
+/// Whether files can be made in a directory; one that is missing can be made first.
+pub fn can_create_in(dir: Option<&Path>) -> bool {
+    let Some(dir) = dir else { return false };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.is_ok() && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
+}
+
 /// Whether a directory, or the nearest parent that exists, is on a file system that goes with a container: a tmpfs or its overlay.
 #[cfg(target_os = "linux")]
 pub fn is_ephemeral(path: &Path) -> bool {

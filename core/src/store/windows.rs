@@ -43,6 +43,13 @@ pub fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether files can be made in a directory; one that is missing can be made first.
+pub fn can_create_in(dir: Option<&Path>) -> bool {
+    let Some(dir) = dir else { return false };
+    std::fs::create_dir_all(dir).is_ok()
+        && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
+}
+
 /// Containers are Linux's.
 pub fn is_ephemeral(_path: &Path) -> bool {
     false

@@ -1,11 +1,17 @@
 //! The suite over tor, on a private network; one pair of hosts for all of it, as starting them takes seconds.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use ormesh_core::engine::ctor::CTor;
 use ormesh_core::engine::{EngineState, OnionEngine as _};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engine_support::{pid_of, settings, state_where, tor_finder};
 use crate::suite::{self, End, Pair};
+
+/// Its name, and what it does to a file.
+type Damage = (&'static str, fn(&Path));
 
 async fn end() -> End {
     let network_lines = tornet::shared().torrc_lines().join("\n");
@@ -50,4 +56,43 @@ async fn the_real_engine_keeps_the_contract() {
         a_killed_importer_starts_empty,
         off_is_off,
     );
+}
+
+#[tokio::test]
+async fn damaged_caches_and_state_heal() {
+    let network = tokio::task::spawn_blocking(tornet::shared).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), Some(network.torrc_lines().join("\n")));
+    let engine = CTor::new(settings.clone(), tor_finder());
+    engine.run(true).await;
+    state_where(&*engine, EngineState::is_ready).await;
+    let damages: [Damage; 4] = [
+        ("truncated", |file| {
+            let length = fs::metadata(file).unwrap().len();
+            fs::OpenOptions::new().write(true).open(file).unwrap().set_len(length / 2).unwrap();
+        }),
+        ("overwritten", |file| fs::write(file, [0xff; 10_000]).unwrap()),
+        ("deleted", |file| fs::remove_file(file).unwrap()),
+        ("a directory", |file| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        }),
+    ];
+    for (how, damage) in damages {
+        engine.run(false).await;
+        let files = fs::read_dir(&settings.data_dir).unwrap().map(|entry| entry.unwrap().path());
+        let cache = |file: &PathBuf| {
+            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+            file.is_file() && (name == "state" || name.starts_with("cached-")) && !name.ends_with(".broken")
+        };
+        let caches: Vec<_> = files.filter(cache).collect();
+        assert!(caches.len() >= 3, "{how}: {caches:?}");
+        caches.iter().for_each(|file| damage(file));
+
+        let begun = std::time::Instant::now();
+        engine.run(true).await;
+        state_where(&*engine, EngineState::is_ready).await;
+        println!("{how}: ready after {:.1?}", begun.elapsed());
+    }
+    engine.run(false).await;
 }

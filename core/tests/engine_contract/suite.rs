@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::engine_support::{GENEROUS, events_until, key_pair, state_where};
+use crate::engine_support::{GENEROUS, events_until, key_pair, state_where, wait_for};
 
 /// One attempt; a dial towards a host that ended can hang for minutes.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -46,10 +46,11 @@ struct Exported {
     spec: ServiceSpec,
 }
 
-/// Gives back what it gets, and counts who came.
+/// Gives back what it gets, and counts who came and who is there.
 struct Gate {
     name: String,
     accepted: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -57,19 +58,22 @@ impl Gate {
     fn open(end: &End, name: &str) -> Self {
         let listener = UnixListener::bind(end.run_dir.join(name)).unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&accepted);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (count, count_ended) = (Arc::clone(&accepted), Arc::clone(&ended));
         let task = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
+                let count_ended = Arc::clone(&count_ended);
                 tokio::spawn(async move {
                     let (mut reader, mut writer) = stream.split();
                     // It ends with the connection, either way.
                     let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                    count_ended.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { name: name.to_owned(), accepted, task }
+        Self { name: name.to_owned(), accepted, ended, task }
     }
 }
 
@@ -260,7 +264,10 @@ pub(crate) async fn a_withdrawn_service_closes_its_sessions(pair: &mut Pair) {
 
     pair.exporter.engine.withdraw(&address).await.unwrap();
 
-    ends(&mut open).await;
+    // At the exporter's end; the client hears of it when the relays come to it.
+    let gate = &service.gate;
+    let open_ones = || gate.accepted.load(Ordering::SeqCst) - gate.ended.load(Ordering::SeqCst);
+    wait_for("the session to end", || open_ones() == 0).await;
     echoes(&mut untouched, b"still there").await;
     let again = attempt(&pair.importer, &address, port(80), b"").await;
     assert!(

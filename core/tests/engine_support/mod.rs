@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use zeroize::Zeroizing;
 
 /// For anything that must happen; a loaded machine with a private network takes its time.
-pub(crate) const GENEROUS: Duration = Duration::from_secs(120);
+pub(crate) const GENEROUS: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Looks in `ORMESH_TOR` and `PATH`. Without tor the engine fails, and so does the test.

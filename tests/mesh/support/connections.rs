@@ -1,10 +1,13 @@
 //! Connections as applications make them, through imports and the SOCKS front.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::{PATIENCE, until_some};
+
+/// How long an answer is waited for that must not come; one that came would take a tenth of a second.
+const KEPT_OUT: Duration = Duration::from_secs(5);
 
 /// A connection to an echo server that is open and proven to work.
 #[derive(Debug)]
@@ -70,6 +73,14 @@ pub(crate) fn reaches(addr: SocketAddr) -> Echo {
     until_some(&format!("an echo through {addr}"), || try_echo(addr).ok())
 }
 
+/// Whether an echo server gives no answer for as long as many round trips take. Who is kept out may wait a minute for the end.
+pub(crate) fn is_kept_out(addr: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(addr) else { return true };
+    let _ = stream.set_read_timeout(Some(KEPT_OUT));
+    let _ = stream.write_all(b"let me in\n");
+    !matches!(stream.read(&mut [0]), Ok(1))
+}
+
 /// Whether a connection has ended, at once or after what was still to be heard. One that is silent for long has not.
 pub(crate) fn ended(stream: &TcpStream, patience: Duration) -> bool {
     let _ = stream.set_read_timeout(Some(patience));
@@ -96,6 +107,15 @@ pub(crate) fn talk(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
     Ok(reply)
+}
+
+/// The first line of a server that speaks first.
+pub(crate) fn first_line(addr: SocketAddr) -> io::Result<String> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
 }
 
 /// Why a SOCKS server did not connect.

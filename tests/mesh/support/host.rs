@@ -205,8 +205,7 @@ impl Host {
     /// Waits until the agent has ended by itself.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().expect("an agent was started");
-        let status = until_some("the agent ends", || agent.try_wait().unwrap());
-        status
+        until_some("the agent ends", || agent.try_wait().unwrap())
     }
 
     /// Makes a client here and gives its invite.

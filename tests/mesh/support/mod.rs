@@ -11,18 +11,21 @@ mod ports;
 mod processes;
 mod room;
 mod servers;
+mod sshd;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use connections::{
-    Echo, SocksError, echoed, ended, open_echo, reaches, refusal, socks_dial, talk, try_echo,
+    Echo, SocksError, echoed, ended, first_line, is_kept_out, open_echo, reaches, refusal, socks_dial, talk,
+    try_echo,
 };
 pub(crate) use host::{Host, ORMESH, Ran, connected, is_connected, is_online, is_reachable, remote_state};
 pub(crate) use ports::{free_address, free_port};
 pub(crate) use processes::{Signal, children, cpu_time, is_running, resident_kib, send};
 pub(crate) use room::{hosts, room};
-pub(crate) use servers::{Server, banner, big_reply, echo, http, serve, unix_echo};
+pub(crate) use servers::{Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo};
+pub(crate) use sshd::Sshd;
 
 /// Long enough for the slowest machine; nothing waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -52,6 +55,20 @@ pub(crate) fn until_some<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T
         }
         assert!(Instant::now() < deadline, "not in time: {what}");
         thread::sleep(LOOK);
+    }
+}
+
+/// Numbers that look random and are the same in each run (xorshift64). The seed must not be 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap()
     }
 }
 

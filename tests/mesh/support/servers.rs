@@ -1,11 +1,12 @@
 //! Servers to put behind exports: threads of the test process, on loopback. They serve until the process ends.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// A running server.
@@ -92,15 +93,50 @@ pub(crate) fn banner(greeting: &'static str) -> Server {
     })
 }
 
-/// Reads a request up to its end (the client closes its side), then answers by so many bytes and closes.
+/// Reads one line, then answers by so many bytes and closes.
 pub(crate) fn big_reply(bytes: usize) -> Server {
     serve(move |mut stream| {
-        let mut request = Vec::new();
-        if stream.read_to_end(&mut request).is_ok() && !request.is_empty() {
+        let mut request = String::new();
+        let heard = BufReader::new(&stream).read_line(&mut request);
+        if heard.is_ok_and(|heard| heard > 0) {
             let _ = stream.write_all(&vec![b'x'; bytes]);
-            let _ = stream.shutdown(Shutdown::Write);
         }
     })
+}
+
+/// Counts each line by its text, then waits for `answer` to be set, and says `done`.
+pub(crate) fn counter(answer: Arc<AtomicBool>) -> (Server, Counts) {
+    let counts = Counts::default();
+    let counted = counts.clone();
+    let server = serve(move |mut stream| {
+        let mut request = String::new();
+        let heard = BufReader::new(&stream).read_line(&mut request);
+        if heard.is_ok_and(|heard| heard > 0) {
+            *counted.0.lock().unwrap().entry(request.trim().to_owned()).or_default() += 1;
+            while !answer.load(Ordering::SeqCst) {
+                thread::sleep(super::LOOK);
+            }
+            let _ = stream.write_all(b"done\n");
+        }
+    });
+    (server, counts)
+}
+
+/// How often each request has arrived.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Counts {
+    /// How often this one has.
+    pub(crate) fn of(&self, request: &str) -> usize {
+        self.0.lock().unwrap().get(request).copied().unwrap_or_default()
+    }
+
+    /// Those that have arrived more than once.
+    pub(crate) fn repeated(&self) -> Vec<String> {
+        let counts = self.0.lock().unwrap();
+        counts.iter().filter(|(_, count)| **count > 1).map(|(request, _)| request.clone()).collect()
+    }
 }
 
 /// Answers every request by one page, and closes.

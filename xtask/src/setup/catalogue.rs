@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// Every tool. An unpacked one is preferred to one that the machine has: its version is known.
-pub(super) const TOOLS: [Tool; 13] = [
+pub(super) const TOOLS: [Tool; 14] = [
     tool("tor", "usr/bin/tor", Kind::Plain, true),
     tool("tor-gencert", "usr/bin/tor-gencert", Kind::Plain, true),
     tool("sshd", "usr/sbin/sshd", Kind::Sshd, true),
@@ -38,6 +38,7 @@ pub(super) const TOOLS: [Tool; 13] = [
     tool("dbus-run-session", "usr/bin/dbus-run-session", Kind::DbusSession, false),
     tool("gnome-keyring-daemon", "usr/bin/gnome-keyring-daemon", Kind::Plain, false),
     tool("secret-tool", "usr/bin/secret-tool", Kind::Plain, false),
+    tool("strace", "usr/bin/strace", Kind::Plain, false),
 ];
 
 const fn tool(name: &'static str, program: &'static str, kind: Kind, everywhere: bool) -> Tool {
@@ -45,7 +46,7 @@ const fn tool(name: &'static str, program: &'static str, kind: Kind, everywhere:
 }
 
 /// The packages that hold the tools: always unpacked, whatever the machine has.
-pub(super) const PACKAGES: [&str; 11] = [
+pub(super) const PACKAGES: [&str; 12] = [
     "tor",
     "openssh-server",
     "openssh-sftp-server",
@@ -56,13 +57,14 @@ pub(super) const PACKAGES: [&str; 11] = [
     "dbus-session-bus-common",
     "gnome-keyring",
     "libsecret-tools",
+    "strace",
     // Shows sshd a user of its own where /etc/passwd has none.
     "libnss-wrapper",
 ];
 
 /// What apt is asked to resolve: the packages above, but for gnome-keyring only the libraries its daemon links.
 /// Its other dependencies are a password prompt and with it GTK, ten times the size of everything else.
-pub(super) const RESOLVED: [&str; 14] = [
+pub(super) const RESOLVED: [&str; 15] = [
     "tor",
     "openssh-server",
     "openssh-client",
@@ -71,6 +73,7 @@ pub(super) const RESOLVED: [&str; 14] = [
     "dbus-daemon",
     "dbus-session-bus-common",
     "libsecret-tools",
+    "strace",
     "libnss-wrapper",
     "libgck-1-0",
     "libgcr-base-3-1",

@@ -54,6 +54,7 @@ struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
     launcher: Mutex<Option<PathBuf>>,
+    process: Mutex<Option<u32>>,
     state: watch::Sender<EngineState>,
     /// Whether no tor runs and none is being started.
     idle: watch::Sender<bool>,
@@ -81,6 +82,7 @@ impl CTor {
             settings,
             finder: Mutex::new(finder),
             launcher: Mutex::default(),
+            process: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
             idle: watch::Sender::new(true),
             trouble: watch::Sender::new(None),
@@ -163,6 +165,10 @@ impl OnionEngine for CTor {
         lock(&self.shared.info).clone()
     }
 
+    fn process(&self) -> Option<u32> {
+        *lock(&self.shared.process)
+    }
+
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {
         lock(&self.receiver).take()
     }
@@ -197,7 +203,8 @@ impl OnionEngine for CTor {
         const ACTION: &str = "take the service down";
         let link = self.shared.link().ok_or(EngineError::NotRunning)?;
         let status = link.control.get_info("circuit-status").await?;
-        // Circuits first: the client is told of their end, and of the service's it is not.
+        // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
+        // circuit is made in between.
         let mut batch = Batch::default();
         for circuit in commands::circuits_of_service(&status, address) {
             batch.push(&commands::close_circuit(circuit));

@@ -82,6 +82,11 @@ impl Process {
         Ok(Self { child, log, readers, _leash: leash })
     }
 
+    /// Its process id, until it has been reaped.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits until it has ended. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await

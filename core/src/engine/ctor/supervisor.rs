@@ -156,6 +156,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
             return End::Failed(Failure::new(why, "see whether the file may be executed"));
         }
     };
+    *super::lock(&shared.process) = process.id();
     shared.set_state(EngineState::Starting);
     let connected = tokio::select! {
         connected = tokio::time::timeout(START_DEADLINE, connect(&shared.settings)) => {

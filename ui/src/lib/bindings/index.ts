@@ -307,11 +307,11 @@ name: ClientName,
 /**
  * The ports granted from now on; all when the inner one is none. Unchanged when the outer one is none.
  */
-ports: Array<Port> | null | null, 
+ports?: Array<Port> | null | null, 
 /**
  * The last day; never expires when the inner one is none. Unchanged when the outer one is none.
  */
-expires: Day | null | null, } | { "edit": "rotate-client", 
+expires?: Day | null | null, } | { "edit": "rotate-client", 
 /**
  * Which.
  */

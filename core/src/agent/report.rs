@@ -1,0 +1,104 @@
+//! Reports: puts together, from what the loop knows, the status that shells are told.
+
+use super::fresh;
+use super::reconcile::Reconciler;
+use crate::engine::EngineState;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
+use crate::plan::Desired;
+use crate::plan::derive::{self, View};
+
+impl Reconciler {
+    /// The whole state, as it is now.
+    pub(super) fn status(&self) -> Status {
+        let in_force = self.inputs.config.borrow().clone();
+        let paused = *self.inputs.paused.borrow();
+        let today = fresh::today();
+        let desired = Desired::from_config(&in_force.config, today, paused);
+        let engine = self.inputs.engine_state.borrow().clone();
+        let mut problems: Vec<Problem> = in_force.problem.into_iter().collect();
+        problems.extend(engine_problem(&engine, paused));
+        let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
+        problems.extend(trouble.map(|trouble| Problem::new(ProblemKind::Tor, trouble).about("tor")));
+        problems.extend(self.vault.trouble());
+        problems.extend(self.condemned.iter().map(|address| {
+            let client = self.client_name(address);
+            Problem::new(
+                ProblemKind::Tor,
+                format!("the service of {client} let a stranger in and was taken down"),
+            )
+            .about(format!("client {client}"))
+            .hint("this must never happen: please report it, with tor's version")
+        }));
+        derive::status(View {
+            config: &in_force.config,
+            today,
+            desired: &desired,
+            observed: &self.observed,
+            agent: AgentStatus {
+                version: env!("CARGO_PKG_VERSION").into(),
+                pid: std::process::id(),
+                uptime: self.about.started.elapsed().as_secs(),
+                state: agent_state(&engine, paused),
+                tor: self.engine.info().map(|info| TorStatus {
+                    version: info.version,
+                    path: info.path,
+                    found: info.found,
+                }),
+                socks: self.observed.socks,
+                network: self.about.network.clone(),
+                secrets: in_force.config.agent.secrets.map(|kind| kind.to_string()),
+            },
+            clients: self.executor.client_traffic(),
+            imports: self.executor.import_traffic(),
+            remotes: in_force
+                .config
+                .remotes
+                .values()
+                .map(|remote| (remote.address, self.remote_state(&remote.address)))
+                .collect(),
+            problems,
+        })
+    }
+
+    fn remote_state(&self, address: &OnionAddress) -> RemoteState {
+        let health = self.dialler.health(address);
+        match health.is_reachable() {
+            None => RemoteState::Unknown,
+            Some(true) => {
+                let round_trip = health.success.map_or(0, |success| success.round_trip.as_millis());
+                RemoteState::Reachable { round_trip: u64::try_from(round_trip).unwrap_or(u64::MAX) }
+            }
+            Some(false) => {
+                let why = health.trouble().map(ToString::to_string).unwrap_or_default();
+                RemoteState::Unreachable { why }
+            }
+        }
+    }
+}
+
+fn agent_state(engine: &EngineState, paused: bool) -> AgentState {
+    match engine {
+        _ if paused => AgentState::Paused,
+        EngineState::Stopped | EngineState::Starting => AgentState::Starting,
+        EngineState::Bootstrapping { percent, doing, .. } => {
+            AgentState::Connecting { percent: *percent, doing: doing.clone() }
+        }
+        EngineState::Ready => AgentState::Online,
+        EngineState::Failed { why, .. } => AgentState::Offline { why: why.clone() },
+    }
+}
+
+fn engine_problem(engine: &EngineState, paused: bool) -> Option<Problem> {
+    match engine {
+        _ if paused => None,
+        EngineState::Failed { why, hint, .. } => {
+            Some(Problem::new(ProblemKind::Tor, why.clone()).about("tor").hint(hint.clone()))
+        }
+        EngineState::Bootstrapping { trouble: Some(trouble), .. } => {
+            Some(Problem::new(ProblemKind::Tor, trouble.clone()).about("tor"))
+        }
+        _ => None,
+    }
+}

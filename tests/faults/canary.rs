@@ -1,0 +1,153 @@
+//! Canary keys: the private keys of a whole life together, sought in everything that is logged, shown, kept or told to other programs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use data_encoding::{BASE32_NOPAD, BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+
+use crate::alone::files;
+use crate::support::{Host, ORMESH, children, echo, hosts, is_reachable, reaches};
+
+/// A private key in one of its forms.
+struct Needle {
+    what: String,
+    bytes: Vec<u8>,
+}
+
+/// A private key, in the forms that it could be written in.
+fn forms(name: &str, key: &[u8]) -> Vec<Needle> {
+    let base32 = BASE32_NOPAD.encode(key);
+    let texts = [
+        base32.to_ascii_lowercase(),
+        base32,
+        // The last characters of a padded text depend on what follows.
+        BASE64.encode(key).trim_end_matches('=').to_owned(),
+        BASE64_NOPAD.encode(key),
+        BASE64URL_NOPAD.encode(key),
+        HEXLOWER.encode(key),
+        HEXUPPER.encode(key),
+        // As `{:?}` prints bytes.
+        format!("{:?}", &key[..8]).trim_matches(['[', ']']).to_owned(),
+    ];
+    let needle = |bytes: Vec<u8>| Needle { what: name.to_owned(), bytes };
+    texts.into_iter().map(|text| needle(text.into_bytes())).chain([needle(key.to_vec())]).collect()
+}
+
+/// The keys in a host's store.
+fn needles(host: &Host) -> Vec<Needle> {
+    let stored = files(&host.secrets());
+    assert!(!stored.is_empty());
+    stored
+        .into_iter()
+        .flat_map(|(path, line)| {
+            let key = BASE64.decode(line.trim_ascii()).unwrap();
+            assert!(key.len() >= 32, "{}: no key", path.display());
+            // Of an expanded key the first half is the secret scalar.
+            forms(&path.file_name().unwrap().to_string_lossy(), &key[..32])
+        })
+        .collect()
+}
+
+fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|part| part == needle)
+}
+
+/// Everything that a host shows or leaves, but its store: files, what its processes were started with, what its commands print.
+fn haystacks(host: &Host) -> Vec<(String, Vec<u8>)> {
+    let outside = |path: &PathBuf| !path.starts_with(host.secrets());
+    let mut all: Vec<_> = files(host.home())
+        .into_iter()
+        .filter(|(path, _)| outside(path))
+        .map(|(path, bytes)| (path.display().to_string(), bytes))
+        .collect();
+    let agent = host.agent_pid();
+    for pid in children(agent).into_iter().chain([agent]) {
+        for file in ["cmdline", "environ", "comm"] {
+            let path = format!("/proc/{pid}/{file}");
+            // An agent that can't be looked into tells nobody anything.
+            all.extend(fs::read(&path).ok().map(|bytes| (path, bytes)));
+        }
+    }
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["client", "list"],
+        &["remote", "list"],
+        &["secrets", "status", "--json"],
+        &["client", "show", "laptop"],
+        &["remote", "show", "server"],
+        &["config", "check"],
+        &["export", "add", "ormesh1qqqq"],
+        &["remote", "add", "x", "-"],
+    ] {
+        let ran =
+            host.command(ORMESH).args(args).env("ORMESH_LOG", "trace").stdin(Stdio::null()).output().unwrap();
+        all.push((format!("{args:?}"), [ran.stdout, ran.stderr].concat()));
+    }
+    all
+}
+
+#[test]
+fn no_private_key_is_found_outside_the_store() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let echo = echo();
+    server.export(echo.addr, 80);
+    let trace = [("ORMESH_LOG", "trace")];
+    server.start_with(&trace);
+    laptop.start_with(&trace);
+    let invite = server.invite("laptop", &[]);
+    let mut keys = needles(&server);
+    keys.push(Needle { what: "the invite".into(), bytes: invite.clone().into_bytes() });
+    laptop.add_remote("server", &invite);
+    keys.extend(needles(&laptop));
+    // An invite that is spoilt in its last character: what is said of it must not repeat it.
+    let spoilt = format!("{}{}", &invite[..invite.len() - 1], if invite.ends_with('q') { 'p' } else { 'q' });
+    let refusal = laptop.ormesh_reading(&["remote", "add", "other", "-"], &spoilt);
+    assert_eq!(refusal.code, 2, "{refusal:?}");
+    let import = laptop.import("server", 80);
+    server.wait_until("the service is published", is_reachable("laptop"));
+    drop(reaches(import));
+    laptop.kill_tor();
+    drop(reaches(import));
+    // More of a life: another client, rotated and revoked while all runs.
+    server.invite("phone", &[]);
+    keys.extend(needles(&server));
+    server.good(&["client", "rotate", "phone"]);
+    keys.extend(needles(&server));
+    server.good(&["client", "delete", "phone"]);
+
+    for host in [&server, &laptop] {
+        let found: Vec<_> = haystacks(host)
+            .iter()
+            .chain([&("the refusal".to_owned(), refusal.stderr.clone().into_bytes())])
+            .flat_map(|(place, bytes)| {
+                keys.iter()
+                    .filter(|key| holds(bytes, &key.bytes))
+                    .map(move |key| format!("{} in {place}", key.what))
+            })
+            .collect();
+        assert!(found.is_empty(), "{found:#?}");
+    }
+    assert!(server.log().contains("TRACE") || server.log().contains("DEBUG"), "nothing was logged");
+    // What is sought would be found: the store and the invite have it.
+    let first = &keys[0];
+    assert!(keys.iter().any(|key| {
+        key.what == first.what
+            && files(&server.secrets())
+                .iter()
+                .chain(&files(&laptop.secrets()))
+                .any(|(_, bytes)| holds(bytes, &key.bytes))
+    }));
+}
+
+#[test]
+fn the_agent_can_not_be_looked_into() {
+    let mut host = crate::alone::alone();
+    crate::alone::start(&mut host);
+    let status = fs::read_to_string(format!("/proc/{}/status", host.agent_pid())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", host.agent_pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
+    assert!(status.contains("CoreDumping:\t0"));
+}

@@ -1,0 +1,179 @@
+//! The agent's socket before strangers, garbage, floods and other versions: refused before anything is parsed, and its owner is served.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+use std::thread;
+
+use crate::alone::{alone, refused, socket, start};
+use crate::support::{Host, ORMESH, PATIENCE, until};
+
+fn connect(host: &Host) -> UnixStream {
+    let stream = UnixStream::connect(socket(host)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn frame(json: &str) -> Vec<u8> {
+    [&u32::try_from(json.len()).unwrap().to_be_bytes(), json.as_bytes()].concat()
+}
+
+/// What is said by the agent until it ends the connection. That it resets one is an end, too.
+fn rest(mut stream: UnixStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    match stream.read_to_end(&mut heard) {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
+            panic!("the connection stays open: {error}")
+        }
+        _ => heard,
+    }
+}
+
+const HELLO: &str = r#"{"protocol":1,"version":"0.1.0"}"#;
+
+#[test]
+fn garbage_and_oversized_frames_end_their_connection_alone() {
+    let mut host = alone();
+    start(&mut host);
+    let greeted = frame(HELLO);
+    let oversized = u32::MAX.to_be_bytes().to_vec();
+    let unknown = [greeted.clone(), frame(r#"{"format-disk":{}}"#)].concat();
+    let deep = frame(&("[".repeat(100_000) + &"]".repeat(100_000)));
+    let secret = [greeted.clone(), frame(r#"{"edit":"SECRET-CANARY"}"#)].concat();
+    for bytes in [
+        oversized.clone(),
+        [greeted.clone(), oversized].concat(),
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+        vec![0; 100_000],
+        vec![0xff; 100_000],
+        deep.clone(),
+        [greeted.clone(), deep].concat(),
+        unknown,
+        secret,
+    ] {
+        let mut stream = connect(&host);
+        // It may be refused before all of it is written.
+        let _ = stream.write_all(&bytes);
+        let heard = rest(stream);
+        assert!(heard.is_empty() || heard.ends_with(b"}"), "{heard:?}");
+        assert!(!heard.windows(8).any(|part| part == b"Response"), "{heard:?}");
+        assert_eq!(host.status().agent.map(|agent| agent.pid), Some(host.agent_pid()));
+    }
+    assert!(!host.log().contains("SECRET-CANARY") && !host.log().contains("panicked"), "{}", host.log_tail());
+}
+
+#[test]
+fn a_length_alone_claims_no_memory() {
+    let mut host = alone();
+    start(&mut host);
+    let before = crate::support::resident_kib(host.agent_pid());
+    let claims: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = connect(&host);
+            stream.write_all(&(256_u32 * 1024).to_be_bytes()).unwrap();
+            stream.write_all(b"{").unwrap();
+            stream
+        })
+        .collect();
+    host.status();
+    let grown = crate::support::resident_kib(host.agent_pid()).saturating_sub(before);
+    drop(claims);
+    // All the claims together would be 50 MiB.
+    assert!(grown < 20 * 1024, "grew by {grown} KiB");
+}
+
+#[test]
+fn a_thousand_idle_connections_keep_nobody_out_and_do_not_stay() {
+    let mut host = alone();
+    start(&mut host);
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", host.agent_pid())).unwrap().count();
+    let before = descriptors();
+    let idle: Vec<_> = (0..1000).map(|_| connect(&host)).collect();
+    until("all were accepted", || descriptors() >= before + 1000);
+
+    assert!(host.status().agent.is_some());
+    host.good(&["export", "add", "22"]);
+
+    until("the idle ones were dropped", || descriptors() <= before + 5);
+    for stream in idle {
+        assert_eq!(rest(stream), b"");
+    }
+}
+
+#[test]
+fn a_command_of_another_version_is_told_ours_and_gets_no_further() {
+    let mut host = alone();
+    start(&mut host);
+    let mut stream = connect(&host);
+    stream.write_all(&frame(r#"{"protocol":2,"version":"9.9.9"}"#)).unwrap();
+    let _ = stream.write_all(&frame(r#""stop""#));
+    let heard = rest(stream);
+    let hello = String::from_utf8_lossy(&heard[4..]).into_owned();
+    assert!(hello.contains("\"protocol\":1") && hello.matches('{').count() == 1, "{hello}");
+    assert!(host.status().agent.is_some(), "it was stopped");
+}
+
+#[test]
+fn an_agent_of_another_version_is_named_with_what_to_do() {
+    let host = alone();
+    let run = socket(&host).parent().unwrap().to_owned();
+    fs::create_dir_all(&run).unwrap();
+    let listener = UnixListener::bind(socket(&host)).unwrap();
+    for (said, words) in [
+        (frame(r#"{"protocol":2,"version":"9.9.9"}"#), "9.9.9"),
+        (frame(r#"{"motd":"hello"}"#), "agent"),
+        (vec![0xff; 64], "agent"),
+        (Vec::new(), "agent"),
+    ] {
+        let before = fs::read(host.config()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(&said).unwrap();
+                let _ = stream.read(&mut [0; 1000]);
+            });
+            let (sentence, hint) = refused(&host.ormesh(&["export", "add", "22"]), 3);
+            assert!(sentence.contains(words) && !hint.is_empty(), "{sentence}\n{hint}");
+            if words == "9.9.9" {
+                assert!(hint.contains("agent stop") || hint.contains("restart"), "{hint}");
+            }
+        });
+        assert_eq!(fs::read(host.config()).unwrap(), before, "it went past the agent");
+    }
+}
+
+#[test]
+fn another_user_is_refused_even_where_the_directories_stand_open() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nobody else's program can be run");
+        return;
+    }
+    let mut host = alone();
+    start(&mut host);
+    let program = host.home().join("ormesh");
+    fs::copy(ORMESH, &program).unwrap();
+    let state = host.state();
+    let ask = || {
+        let mut command = host.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        command.args(["agent", "stop"]).env_remove("ORMESH_LOG").stdin(Stdio::null()).output().unwrap()
+    };
+    let open = |mode| {
+        for path in [host.home(), &state, socket(&host).parent().unwrap(), &socket(&host), &program] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    fs::set_permissions(host.home(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!ask().status.success(), "the directories let it in");
+
+    open(0o777);
+    let ran = ask();
+
+    assert!(!ran.status.success(), "{ran:?}");
+    until("it was noticed", || host.log().contains("refused a connection from another user"));
+    open(0o700);
+    assert!(host.status().agent.is_some(), "it was stopped by a stranger");
+}

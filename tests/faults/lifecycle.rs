@@ -1,0 +1,198 @@
+//! One agent for one directory, from its start to its end, however either comes about.
+
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::alone::{alone, refused, run_agent, socket, start, with_remote};
+use crate::support::{Host, ORMESH, Ran, Signal, is_running, send, until, until_some};
+
+/// A further agent of a host, killed at the end.
+struct Further(Child);
+
+impl Further {
+    fn start(host: &Host, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = host.command(ORMESH);
+        command.args(["agent", "run"]).env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        prepare(&mut command);
+        Self(command.spawn().unwrap())
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        until_some("a further agent ends", || self.0.try_wait().unwrap())
+    }
+}
+
+impl Drop for Further {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn agent_of(host: &Host) -> Option<u32> {
+    host.status().agent.map(|agent| agent.pid)
+}
+
+#[test]
+fn a_second_agent_is_refused_and_disturbs_nothing() {
+    let mut host = alone();
+    start(&mut host);
+    let tor = host.tor_pid();
+
+    let ran = run_agent(&host, &[]);
+
+    assert!(ran.stderr.contains(&format!("process {}", host.agent_pid())), "{}", ran.stderr);
+    refused(&ran, 1);
+    assert_eq!(agent_of(&host), Some(host.agent_pid()));
+    assert_eq!(host.tor_pid(), tor);
+}
+
+#[test]
+fn of_many_started_at_once_one_runs() {
+    let host = alone();
+    let mut agents: Vec<_> = (0..6).map(|_| Further::start(&host, |_| {})).collect();
+
+    until("all but one have ended", || {
+        agents.iter_mut().filter_map(|agent| agent.0.try_wait().unwrap()).count() == 5
+    });
+
+    let mut winner = None;
+    for mut agent in agents {
+        match agent.0.try_wait().unwrap() {
+            Some(status) => assert_eq!(status.code(), Some(1)),
+            None => winner = Some(agent),
+        }
+    }
+    let mut winner = winner.unwrap();
+    until("the winner answers", || agent_of(&host) == Some(winner.0.id()));
+    host.good(&["agent", "stop"]);
+    assert!(winner.ended().success());
+}
+
+#[test]
+fn hosts_run_side_by_side() {
+    let (mut one, mut other) = (alone(), alone());
+    start(&mut one);
+    start(&mut other);
+    one.good(&["export", "add", "22"]);
+    one.stop();
+    assert!(other.status().agent.is_some() && other.status().exports.is_empty());
+}
+
+#[test]
+fn after_a_kill_the_next_agent_starts_over_what_was_left() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    for _ in 0..3 {
+        start(&mut host);
+        let tor = host.tor_pid();
+        host.kill_agent();
+        assert!(!is_running(tor));
+        assert!(socket(&host).exists() && host.state().join("agent.pid").exists(), "nothing was left");
+        assert!(host.status().agent.is_none());
+    }
+    start(&mut host);
+    assert!(TcpStream::connect(import).is_ok());
+    host.tor_pid();
+    host.stop();
+}
+
+#[test]
+fn a_restart_does_not_wait_for_the_tor_of_the_killed() {
+    let mut host = alone();
+    start(&mut host);
+    let (agent, tor) = (host.agent_pid(), host.tor_pid());
+    send(agent, Signal::KILL);
+    host.ended();
+    start(&mut host);
+    until("the old tor is gone", || !is_running(tor));
+    let new = host.tor_pid();
+    until("the new tor answers", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    assert_eq!(host.tor_pid(), new, "the new one was disturbed");
+}
+
+#[test]
+fn under_systemd_a_second_agent_stands_by_and_takes_over() {
+    let mut host = alone();
+    start(&mut host);
+    let mut waiting = Further::start(&host, |command| {
+        command.env("INVOCATION_ID", "x");
+    });
+    let mut given_up = Further::start(&host, |command| {
+        command.env("INVOCATION_ID", "x").env("ORMESH_LOG", "info").stderr(Stdio::piped());
+    });
+    let said = {
+        use std::io::{BufRead as _, BufReader};
+        let mut line = String::new();
+        BufReader::new(given_up.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        line
+    };
+    assert!(said.contains("standing by") && said.contains(&host.agent_pid().to_string()), "{said}");
+    send(given_up.0.id(), Signal::TERM);
+    assert!(given_up.ended().success());
+
+    send(host.agent_pid(), Signal::TERM);
+    assert!(host.ended().success());
+    until("the other took over", || agent_of(&host) == Some(waiting.0.id()));
+    send(waiting.0.id(), Signal::TERM);
+    assert!(waiting.ended().success());
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut host = with_remote();
+        let import = host.import("web", 22);
+        start(&mut host);
+        let tor = host.tor_pid();
+        assert!(TcpStream::connect(import).is_ok() && TcpStream::connect(host.socks()).is_ok());
+
+        send(host.agent_pid(), signal);
+
+        assert!(host.ended().success(), "{signal:?}");
+        assert!(!is_running(tor));
+        assert!(TcpStream::connect(import).is_err() && TcpStream::connect(host.socks()).is_err());
+        assert!(!socket(&host).exists() && !host.state().join("agent.pid").exists());
+        assert!(host.log().contains("the agent has ended"));
+        // The lock is free.
+        start(&mut host);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_what_sessions_hold_up() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    start(&mut host);
+    let _held: Vec<_> = (0..3).map(|_| TcpStream::connect(import).unwrap()).collect();
+    until("the sessions are open", || host.json_status()["remotes"][0]["imports"][0]["sessions"] == 3);
+    let tor = host.tor_pid();
+
+    send(host.agent_pid(), Signal::TERM);
+    until("the first one is heard", || host.log().contains("asked to end by a signal"));
+    send(host.agent_pid(), Signal::INT);
+
+    assert!(host.ended().success());
+    assert!(!is_running(tor));
+}
+
+#[test]
+fn stopping_leaves_no_socket_behind() {
+    let mut host = with_remote();
+    host.import("web", 22);
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "laptop"]);
+    start(&mut host);
+    let tor = host.tor_pid();
+    host.stop();
+    assert!(!is_running(tor));
+    let left: Vec<_> = std::fs::read_dir(host.state().join("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| !name.to_string_lossy().starts_with("tor-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let ran: Ran = host.ormesh(&["agent", "stop"]);
+    refused(&ran, 3);
+}

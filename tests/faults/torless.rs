@@ -1,0 +1,91 @@
+//! A tor that is missing, too old, no tor at all, or ends at once: said in words, and everything else goes on.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use crate::alone::{start_with, wait_for_no_problem, wait_for_problem, with_remote};
+use crate::support::{Host, until};
+
+/// Writes a program that stands for tor.
+fn fake(host: &Host, name: &str, script: &str) -> PathBuf {
+    let path = host.home().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+const IS_NEW: &str = "[ \"$1\" = --version ] && echo 'Tor version 0.4.9.11.' && exit 0";
+
+/// What stands for tor, and what must be said of it.
+fn broken_tors(host: &Host) -> Vec<(PathBuf, &'static str)> {
+    let plain = host.home().join("plain");
+    fs::write(&plain, "no program").unwrap();
+    vec![
+        (fake(host, "old", "echo 'Tor version 0.4.8.9.'"), "0.4.8.9, and 0.4.9.11 is the oldest"),
+        (fake(host, "other", "echo hello"), "not tor"),
+        (fake(host, "ends", &format!("{IS_NEW}\necho 'Nov 22 [err] I give up' >&2; exit 1")), "I give up"),
+        (fake(host, "silent", &format!("{IS_NEW}\nexit 3")), "tor ended (exit status: 3)"),
+        (host.home().join("missing"), "could not be run"),
+        (plain, "could not be run"),
+    ]
+}
+
+#[test]
+fn a_tor_that_can_not_run_is_said_in_words_and_holds_up_nothing() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    start_with(&mut host, &[("ORMESH_TOR", "/nonexistent/tor")]);
+    wait_for_problem(&host, "/nonexistent/tor");
+    host.stop();
+    for (tor, sentence) in broken_tors(&host) {
+        start_with(&mut host, &[("ORMESH_TOR", tor.to_str().unwrap())]);
+
+        let problem = wait_for_problem(&host, sentence);
+
+        assert_eq!(problem["subject"], "tor");
+        assert!(problem["hint"].as_str().unwrap().len() > 10, "{problem}");
+        let state = &host.json_status()["agent"]["state"];
+        assert_eq!(state["is"], "offline", "{state}");
+        assert!(TcpStream::connect(import).is_ok(), "{sentence}");
+        host.good(&["export", "add", "22"]);
+        host.good(&["export", "delete", "22"]);
+        let ran = host.ormesh(&["wait", "--timeout", "0"]);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        host.stop();
+    }
+}
+
+#[test]
+fn another_tor_is_taken_as_soon_as_it_is_named() {
+    let mut host = with_remote();
+    let real = tornet::Tools::find().unwrap().tor;
+    let old = fake(&host, "old", "echo 'Tor version 0.4.8.9.'");
+    host.good(&["config", "set", "agent.tor-path", old.to_str().unwrap()]);
+    start_with(&mut host, &[("ORMESH_TOR", "")]);
+    wait_for_problem(&host, "0.4.8.9");
+
+    host.good(&["config", "set", "agent.tor-path", real.to_str().unwrap()]);
+
+    wait_for_no_problem(&host, "0.4.8.9");
+    until("tor runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    assert_eq!(host.json_status()["agent"]["tor"]["path"], real.display().to_string());
+}
+
+#[test]
+fn a_tor_that_keeps_ending_is_started_again_and_again() {
+    let mut host = with_remote();
+    let count = host.home().join("count");
+    let real = tornet::Tools::find().unwrap().tor;
+    // The first three ends are its own fault; then it is the real one.
+    let script = format!(
+        "{IS_NEW}\necho x >> {count}\n[ $(wc -l < {count}) -le 3 ] && exit 1\nexec {real} \"$@\"",
+        count = count.display(),
+        real = real.display()
+    );
+    let flaky = fake(&host, "flaky", &script);
+    start_with(&mut host, &[("ORMESH_TOR", flaky.to_str().unwrap())]);
+    until("the fourth runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    assert_eq!(fs::read_to_string(&count).unwrap().lines().count(), 4);
+}

@@ -1,0 +1,193 @@
+//! Edits while traffic flows: they apply at once, and what they are not about goes on undisturbed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Echo, Host, Random, connected, echo, figure, free_address, hosts, is_reachable, open_echo, reaches,
+    try_echo, until,
+};
+
+const EDITS: usize = 100;
+const PORT_CHANGES: usize = 8;
+
+#[test]
+fn a_hundred_random_edits_leave_a_session_alone() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let echo = echo();
+    let import = connected(&mut server, &mut laptop, echo.addr, 80);
+    server.good(&["client", "set", "client", "--port", "80"]);
+    let traffic = Traffic::start(open_echo(import));
+
+    let mut random = Random(0x7465_7374_2e31);
+    let mut world = World::default();
+    let mut times = Vec::new();
+    for number in 0..EDITS {
+        let begun = Instant::now();
+        world.edit(&server, &laptop, &mut random, number, import);
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    figure("an edit with its effect: median", format!("{:?}", times[EDITS / 2]));
+    figure("an edit with its effect: slowest", format!("{:?}", times[EDITS - 1]));
+
+    let turns = traffic.turns();
+    traffic.wait_for_more(turns);
+    traffic.end();
+    let session = open_echo(import);
+    assert_eq!(session.stream().peer_addr().unwrap(), import);
+    let status = laptop.status();
+    for (listen, _) in &world.imports {
+        let known = status.remotes.iter().flat_map(|remote| &remote.imports);
+        assert!(
+            known.map(|import| import.listen.to_string()).any(|known| known == *listen),
+            "{listen} is lost"
+        );
+    }
+    assert_eq!(server.status().exports.len(), 1 + world.exports.len());
+    assert_eq!(server.status().clients.len(), 1 + world.clients.len());
+    assert_eq!(status.remotes.len(), 1 + world.remotes.len());
+}
+
+#[test]
+fn a_client_s_ports_change_under_traffic() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let (first, second) = (echo(), echo());
+    let import = connected(&mut server, &mut laptop, first.addr, 80);
+    let other = laptop.import("remote", 81);
+    let traffic = Traffic::start(open_echo(import));
+
+    let mut worst = Duration::ZERO;
+    for _ in 0..PORT_CHANGES {
+        server.export(second.addr, 81);
+        let begun = Instant::now();
+        let mut session = reaches(other);
+        worst = worst.max(begun.elapsed());
+        server.good(&["export", "delete", "81"]);
+        assert!(session.turn().is_err(), "a session at a port that was taken away goes on");
+        assert!(try_echo(other).is_err(), "a port that was taken away is reached");
+    }
+    figure("an added export reached by a client that is connected: slowest", format!("{worst:?}"));
+
+    let turns = traffic.turns();
+    traffic.wait_for_more(turns);
+    traffic.end();
+    assert_eq!(first.accepted(), 1, "the open session is the first one still");
+    assert_eq!(second.accepted(), PORT_CHANGES);
+    server.wait_until("the service is published again", is_reachable("client"));
+}
+
+/// What the random edits have made so far.
+#[derive(Default)]
+struct World {
+    exports: Vec<String>,
+    clients: Vec<(String, String)>,
+    remotes: Vec<String>,
+    imports: Vec<(String, String)>,
+    made: usize,
+}
+
+impl World {
+    /// One edit of any kind, on either host; some are refused, as they must be.
+    fn edit(&mut self, server: &Host, laptop: &Host, random: &mut Random, number: usize, import: SocketAddr) {
+        self.made += 1;
+        let name = format!("n{}", self.made);
+        match random.below(10) {
+            0 => {
+                let port = (2000 + self.made).to_string();
+                server.good(&["export", "add", "9", &port]);
+                self.exports.push(port);
+            }
+            1 if !self.exports.is_empty() => {
+                let port = self.exports.swap_remove(random.below(self.exports.len()));
+                server.good(&["export", "delete", &port]);
+            }
+            // A few clients at a time: each is a service that is published.
+            2 if self.clients.len() < 4 => {
+                let invite = server.invite(&name, &["--port", "80"]);
+                self.clients.push((name, invite));
+            }
+            3 if !self.clients.is_empty() => {
+                let (name, _) = self.clients.swap_remove(random.below(self.clients.len()));
+                server.good(&["client", "delete", &name]);
+            }
+            4 if !self.clients.is_empty() => {
+                let (client, invite) = &self.clients[random.below(self.clients.len())];
+                let remote = format!("r-{client}");
+                if self.remotes.contains(&remote) {
+                    let refused = laptop.ormesh_reading(&["remote", "add", &remote, "-"], invite);
+                    assert_eq!(refused.code, 4, "{refused:?}");
+                } else {
+                    laptop.add_remote(&remote, invite);
+                    self.remotes.push(remote);
+                }
+            }
+            5 if !self.remotes.is_empty() => {
+                let remote = self.remotes.swap_remove(random.below(self.remotes.len()));
+                laptop.good(&["remote", "delete", &remote]);
+                self.imports.retain(|(_, of)| *of != remote);
+            }
+            6 if self.imports.len() > 4 => {
+                let (listen, _) = self.imports.swap_remove(random.below(self.imports.len()));
+                laptop.good(&["import", "delete", &listen]);
+                assert!(std::net::TcpStream::connect(&listen).is_err(), "a deleted import accepts");
+            }
+            7 => {
+                let refused = laptop.ormesh(&["import", "add", "remote", "81", &import.to_string()]);
+                assert_eq!(refused.code, 4, "{refused:?}");
+                assert_eq!(server.ormesh(&["export", "add", "99999"]).code, 2);
+            }
+            8 if number.is_multiple_of(2) => {
+                server.good(&["client", "set", "client", "--expires", "30d"]);
+            }
+            _ => {
+                let remote = match self.remotes.len() {
+                    0 => "remote".to_owned(),
+                    len => self.remotes[random.below(len)].clone(),
+                };
+                let listen = free_address().to_string();
+                laptop.good(&["import", "add", &remote, "80", &listen]);
+                assert!(std::net::TcpStream::connect(&listen).is_ok(), "a new import does not accept");
+                self.imports.push((listen, remote));
+            }
+        }
+    }
+}
+
+/// A session in use all the time, by a thread of its own.
+struct Traffic {
+    turns: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Traffic {
+    fn start(mut session: Echo) -> Self {
+        let (turns, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, told) = (Arc::clone(&turns), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            while !told.load(Ordering::SeqCst) {
+                session.turn().expect("the session goes on");
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { turns, stop, thread }
+    }
+
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst)
+    }
+
+    fn wait_for_more(&self, than: u64) {
+        until("the session goes on", || self.turns() > than || self.thread.is_finished());
+    }
+
+    /// Ends it; panics if it had ended by itself.
+    fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("the session went on to the end");
+    }
+}

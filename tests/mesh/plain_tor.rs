@@ -1,0 +1,36 @@
+//! A peer that is a plain tor: its service is imported by the line that its owner has, and nothing is sent to it unasked.
+
+use tornet::client::{Client, Options, Service};
+use tornet::{Tools, shared};
+
+use crate::support::{echo, hosts, open_echo, room};
+
+/// An x25519 pair in base32: 32 bytes of 0x01, and their public key.
+const PRIVATE: &str = "AEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQ";
+const PUBLIC: &str = "UTQJFEVWKHBHROLXFRLJ6X5JXMJ5SBVUNK3IZHPZ3QVUICPYUIEQ";
+
+#[test]
+fn a_service_of_a_plain_tor_is_imported() {
+    let [mut laptop] = hosts(["laptop"]);
+    let _tor = room(1);
+    let echo = echo();
+    let service = Service { ports: vec![(80, echo.addr)], authorized: vec![PUBLIC.to_owned()] };
+    let options = Options { service: Some(service), ..Options::default() };
+    let tor = Client::start(shared(), &laptop.home().join("tor"), &Tools::find().unwrap(), &options).unwrap();
+    let address = tor.onion_address().unwrap();
+
+    let line = format!("{}:descriptor:x25519:{PRIVATE}", address.trim_end_matches(".onion"));
+    laptop.add_remote("plain", &line);
+    assert_eq!(laptop.good(&["remote", "export", "plain"]).trim(), line);
+    let import = laptop.import("plain", 80);
+    laptop.start_online();
+
+    open_echo(import).bulk(100_000).unwrap();
+    assert_eq!(echo.accepted(), 1, "something was sent to a plain tor unasked");
+    let pong = laptop.good(&["ping", "plain", "80", "--count", "1"]);
+    assert!(pong.contains("port 80 open"), "{pong}");
+    let unasked = laptop.ormesh(&["ping", "plain", "--count", "1"]);
+    assert_eq!(unasked.code, 2, "{unasked:?}");
+    let missing = laptop.ormesh(&["nc", "plain", "81"]);
+    assert_eq!(missing.code, 4, "{missing:?}");
+}
