@@ -72,9 +72,11 @@ impl Host {
         serde_json::from_str(&self.ormesh(&["status", "--json"])).unwrap()
     }
 
-    /// The process of the agent that runs.
+    /// The process of the agent that runs. One that ends while it is asked runs no more.
     pub(crate) fn agent_pid(&self) -> Option<u32> {
-        self.status()["agent"]["pid"].as_u64()?.try_into().ok()
+        let output = self.command(ORMESH).args(["status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+        status["agent"]["pid"].as_u64()?.try_into().ok()
     }
 
     /// Starts an agent that is not the app's.

@@ -51,8 +51,7 @@ fn start() -> Result<(), Problem> {
         return Ok(());
     };
     // Before there is an agent to end.
-    let ending = tauri::async_runtime::block_on(async { signals::listen() });
-    let host = tauri::async_runtime::block_on(async { Host::follow(paths) });
+    let (ending, host) = tauri::async_runtime::block_on(async { (signals::listen(), Host::follow(paths)) });
     let app = tauri::Builder::default()
         .manage(host)
         .manage(Clipboard::default())

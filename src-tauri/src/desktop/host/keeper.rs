@@ -36,7 +36,7 @@ pub(super) enum Order {
 
 /// What a wait ended with.
 enum Tick {
-    Status(Result<Status, Problem>),
+    Status(Box<Result<Status, Problem>>),
     ChildEnded(Option<ExitStatus>),
     Look,
     Order(Order),
@@ -113,16 +113,16 @@ impl Keeper {
         });
         loop {
             let tick = tokio::select! {
-                Some(status) = statuses.recv() => Tick::Status(status),
+                Some(status) = statuses.recv() => Tick::Status(Box::new(status)),
                 Some(order) = self.orders.recv() => Tick::Order(order),
                 else => return Flow::Continue(()),
             };
             match tick {
-                Tick::Status(Ok(status)) => {
+                Tick::Status(status) => {
+                    let Ok(status) = *status else { return Flow::Continue(()) };
                     self.wanted = self.child.is_some();
                     self.tell(AgentPresence::Running, Some(status), None);
                 }
-                Tick::Status(Err(_)) => return Flow::Continue(()),
                 Tick::Order(Order::Start(reply)) => drop(reply.send(Ok(()))),
                 Tick::Order(Order::End(ended)) => return Flow::Break(ended),
                 Tick::ChildEnded(_) | Tick::Look => {}
