@@ -38,6 +38,7 @@ fn an_invite_goes_from_one_window_to_another() {
     window.fill("Invite", invite.trim());
     window.press("Add remote");
     // What next: the window asks which port to import.
+    window.sees("Import from website");
     window.press("Cancel");
     window.sees("website");
     assert_eq!(importer.status()["remotes"][0]["address"], exporter.status()["clients"][0]["address"]);
