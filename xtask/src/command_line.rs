@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, cross, demo, say, test};
+use crate::{audit, cross, demo, desktop, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ struct CommandLine {
 enum Command {
     /// Plays the README's transcript with the real program, on two hosts over a private Tor network
     Demo(DemoArgs),
+    /// Builds the desktop app and opens it; installs the libraries it takes, after saying so
+    App(AppArgs),
     /// Checks everything: format, clippy, build, tests, docs. Last line: `N passed, N failed`
     Test(TestArgs),
     /// Gets the tools that tests and demo need, and says where they are
@@ -62,9 +64,21 @@ struct DemoArgs {
 }
 
 #[derive(Args)]
+struct AppArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Build it with optimisations
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args)]
 struct TestArgs {
     #[command(flatten)]
     install: InstallArgs,
+    /// Check the desktop app instead: its clippy, its tests, its real window under Xvfb
+    #[arg(long)]
+    desktop: bool,
     /// Stop after the set-up
     #[arg(long, hide = true)]
     setup_only: bool,
@@ -111,7 +125,16 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             };
             demo::run(&tools, demo::Options { live: args.live, keep: args.keep, release: args.release })
         }
+        Command::App(args) => {
+            let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            desktop::app(args.install.install(), &tools, args.release)
+        }
         Command::Test(args) => {
+            if args.desktop && !crate::setup::desktop_libraries(args.install.install())? {
+                return Ok(ExitCode::SUCCESS);
+            }
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);
             };
@@ -119,7 +142,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
             }
-            test::run(&tools, &args.filter)
+            match args.desktop {
+                true => test::run_desktop(&tools, &args.filter),
+                false => test::run(&tools, &args.filter),
+            }
         }
         Command::Setup(args) => {
             if args.refresh && !args.install.no_install {

@@ -9,6 +9,8 @@ mod cross;
 #[cfg(unix)]
 mod demo;
 #[cfg(unix)]
+mod desktop;
+#[cfg(unix)]
 mod interrupt;
 #[cfg(unix)]
 mod process;

@@ -31,6 +31,11 @@ impl Workspace {
         Ok(Workspace { root: at("workspace_root")?, target: at("target_directory")? })
     }
 
+    /// Its directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A program of the workspace, built in the `dev` profile.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.target.join("debug").join(name)

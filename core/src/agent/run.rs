@@ -121,7 +121,8 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     }
     reconciler.close_all().await;
     engine.run(false).await;
-    reconciler.vault.save_history(&reconciler.executor);
+    let config = Arc::clone(&server.in_force.borrow().config);
+    reconciler.vault.save_history(&config, reconciler.executor.last_seen());
     serving.abort();
     let _ = std::fs::remove_file(paths.socket());
     let _ = std::fs::remove_file(paths.agent_pid());

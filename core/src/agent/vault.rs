@@ -1,13 +1,13 @@
 //! The agent's way to secrets: the store that the configuration names, the journal of what is in doubt, and who has connected yet.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::execute::Executor;
 use crate::ipc::SecretsStatus;
 use crate::model::config::Config;
 use crate::model::keys::Secret;
@@ -347,15 +347,12 @@ impl Vault {
         }
     }
 
-    /// Writes down when everyone was last seen.
-    pub(super) fn save_history(&self, executor: &Executor) {
+    /// Writes down when everyone was last seen, and forgets who is no client any more.
+    pub(super) fn save_history(&self, config: &Config, seen: impl Iterator<Item = (OnionAddress, u64)>) {
         let mut history = lock_of(&self.history);
-        let mut changed = false;
-        for (address, seen) in executor.last_seen() {
-            changed = true;
-            let _ = history.saw(address, seen);
-        }
-        if changed && let Err(error) = history.save() {
+        let seen = seen.map(|(address, seen)| history.saw(address, seen)).collect::<io::Result<Vec<_>>>();
+        history.retain(|address| config.clients.values().any(|client| client.address == *address));
+        if let Err(error) = seen.and_then(|_| history.save()) {
             tracing::warn!(%error, "failed to write the history");
         }
     }

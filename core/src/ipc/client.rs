@@ -13,6 +13,14 @@ use crate::model::status::Status;
 /// How long an agent may take to say hello. It answers from memory, so this is long.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What a refusal is about when the agent speaks another version.
+const OTHER_VERSION: &str = "running agent";
+
+/// Whether a connection failed because the agent that runs speaks another version of the protocol.
+pub fn is_other_version(problem: &Problem) -> bool {
+    problem.subject == OTHER_VERSION
+}
+
 /// A connection to a running agent, greeted, that has asked nothing yet.
 pub struct Client {
     connection: Connection,
@@ -50,6 +58,7 @@ impl Client {
                 ProblemKind::NotReady,
                 format!("the running agent is ormesh {}, this command is {}", hello.version, Hello::ours().version),
             )
+            .about(OTHER_VERSION)
             .hint("restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again")),
             None => Err(broken(&io::ErrorKind::UnexpectedEof.into())),
         }

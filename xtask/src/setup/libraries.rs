@@ -36,6 +36,7 @@ pub(super) const DESKTOP: Group = Group {
         Library { package: "libgtk-3-dev", program: None },
         Library { package: "libwebkit2gtk-4.1-dev", program: None },
         Library { package: "librsvg2-dev", program: None },
+        Library { package: "libdbus-1-dev", program: None },
         Library { package: "webkit2gtk-driver", program: Some("WebKitWebDriver") },
         Library { package: "xvfb", program: Some("Xvfb") },
         Library { package: "xauth", program: Some("xauth") },

@@ -16,7 +16,7 @@ use self::stage::Stages;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
-use crate::{interrupt, say};
+use crate::{desktop, interrupt, say};
 
 /// Runs all stages; `filter` goes to the test binaries.
 pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
@@ -44,10 +44,33 @@ pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     stages.command("docs", &mut docs);
 
+    Ok(finish(&stages, start))
+}
+
+/// Runs the desktop app's stages, which take its libraries; `filter` goes to the test binaries.
+pub(crate) fn run_desktop(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let start = Instant::now();
+    let workspace = Workspace::find()?;
+    let mut stages = Stages::new();
+
+    stages.run("window", || desktop::build_window(&workspace));
+    let clippy = ["clippy", "--features", "desktop", "--all-targets", "--", "-D", "warnings"];
+    stages.command("clippy", workspace.cargo().args(clippy));
+    stages.tests("tests", |count| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--features", "desktop", "--no-fail-fast"]);
+        cargo.args(["--bin", "ormesh-desktop", "--test", "desktop", "--"]);
+        stage::stream(cargo.args(filter).envs(tools.environment()), |line| count.read(line))
+    });
+    Ok(finish(&stages, start))
+}
+
+fn finish(stages: &Stages, start: Instant) -> ExitCode {
     let count = stages.summary();
     println!("in {}", say::span(start.elapsed()));
     println!("{} passed, {} failed", count.passed, count.failed);
-    Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs every test binary, and gives whether cargo was content.

@@ -1,0 +1,70 @@
+//! The agent itself: its state, pausing it, asking through it, and the store of its secrets.
+
+use ormesh_core::ipc::{Pong, Request, Response, SecretsStatus};
+use ormesh_core::model::name::RemoteName;
+use ormesh_core::model::problem::Problem;
+use ormesh_core::model::store_kind::StoreKind;
+use tauri::State;
+
+use super::typed::{self, parse};
+use crate::diagnose::{self, Layer};
+use crate::host::{self, Host, View};
+
+#[tauri::command]
+pub(super) fn state(host: State<'_, Host>) -> View {
+    host.view()
+}
+
+#[tauri::command]
+pub(super) async fn ping(host: State<'_, Host>, remote: String, port: Option<u16>) -> Result<Pong, Problem> {
+    let remote: RemoteName = parse(&remote, "as in website")?;
+    let port = port.map(typed::port).transpose()?;
+    match host.ask(Request::Ping { remote, port }).await? {
+        Response::Pong(pong) => Ok(pong),
+        _ => Err(host::unexpected()),
+    }
+}
+
+#[tauri::command]
+pub(super) async fn pause(host: State<'_, Host>) -> Result<(), Problem> {
+    host.done(Request::Pause).await.map(drop)
+}
+
+#[tauri::command]
+pub(super) async fn resume(host: State<'_, Host>) -> Result<(), Problem> {
+    host.done(Request::Resume).await.map(drop)
+}
+
+#[tauri::command]
+pub(super) async fn agent_start(host: State<'_, Host>) -> Result<(), Problem> {
+    host.start_agent().await
+}
+
+#[tauri::command]
+pub(super) async fn secrets_status(host: State<'_, Host>) -> Result<SecretsStatus, Problem> {
+    match host.ask(Request::SecretsStatus).await? {
+        Response::Secrets(status) => Ok(status),
+        _ => Err(host::unexpected()),
+    }
+}
+
+#[tauri::command]
+pub(super) async fn secrets_migrate(host: State<'_, Host>, to: String) -> Result<Vec<String>, Problem> {
+    let to: StoreKind = parse(&to, "os-keyring or file")?;
+    host.done(Request::MigrateSecrets { to }).await
+}
+
+#[tauri::command]
+pub(super) async fn diagnose(host: State<'_, Host>) -> Result<Vec<Layer>, Problem> {
+    let view = host.view();
+    let mut pings = Vec::new();
+    for remote in diagnose::to_ping(&view) {
+        let answer = match host.ask(Request::Ping { remote: remote.clone(), port: None }).await {
+            Ok(Response::Pong(pong)) => Ok(pong),
+            Ok(_) => Err(host::unexpected()),
+            Err(problem) => Err(problem),
+        };
+        pings.push((remote, answer));
+    }
+    Ok(diagnose::layers(&host.view(), &pings))
+}

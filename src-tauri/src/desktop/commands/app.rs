@@ -1,0 +1,103 @@
+//! The app itself: settings, clipboard, browser, and its end.
+
+use ormesh_core::ipc::Confidential;
+use ormesh_core::model::address::ListenAddr;
+use ormesh_core::model::edit::{Edit, Setting};
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::store_kind::StoreKind;
+use serde::Serialize;
+use tauri::{AppHandle, Manager as _, State};
+
+use super::typed::{parse, usage};
+use crate::clipboard::Clipboard;
+use crate::host::Host;
+use crate::tray::keeper;
+use crate::{login, web};
+
+/// The settings as they are.
+#[derive(Debug, Serialize)]
+pub(super) struct Settings {
+    socks_addr: String,
+    secrets: Option<StoreKind>,
+    tor_path: String,
+    start_at_login: bool,
+    version: &'static str,
+}
+
+/// What the window may set.
+const KEYS: [&str; 2] = ["agent.socks-addr", "agent.tor-path"];
+
+#[tauri::command]
+pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
+    let config = host.config()?;
+    Ok(Settings {
+        socks_addr: Setting::get(&config, "agent.socks-addr")?,
+        secrets: config.agent.secrets,
+        tor_path: Setting::get(&config, "agent.tor-path")?,
+        start_at_login: login::is_on()?,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+#[tauri::command]
+pub(super) async fn set_setting(host: State<'_, Host>, key: String, value: String) -> Result<(), Problem> {
+    if !KEYS.contains(&key.as_str()) {
+        return Err(usage("the window sets no such setting", "ormesh config set"));
+    }
+    host.edit(Edit::Set(Setting::parse(&key, value.trim())?)).await.map(drop)
+}
+
+#[tauri::command]
+pub(super) async fn set_start_at_login(app: AppHandle, on: bool) -> Result<(), Problem> {
+    login::set(on)?;
+    if let Err(error) = keeper::refresh(&app).await {
+        tracing::debug!(%error, "no tray to show it");
+    }
+    Ok(())
+}
+
+#[tauri::command]
+pub(super) fn copy(clipboard: State<'_, Clipboard>, text: String) -> Result<(), Problem> {
+    clipboard.copy(&text)
+}
+
+#[tauri::command]
+pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -> Result<(), Problem> {
+    clipboard.copy_secret(text)
+}
+
+#[tauri::command]
+pub(super) fn open_import(host: State<'_, Host>, listen: String) -> Result<(), Problem> {
+    open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
+}
+
+#[tauri::command]
+pub(super) async fn quit(app: AppHandle) -> Result<(), Problem> {
+    end(app).await;
+    Ok(())
+}
+
+/// Opens an import in the browser. The address is made here from the import's own: no text of the window reaches the system.
+pub(crate) fn open_address(host: &Host, listen: &ListenAddr) -> Result<(), Problem> {
+    let view = host.view();
+    let mut imports =
+        view.status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
+    let import = imports.find(|import| import.listen == *listen);
+    let address = import.and_then(web::address).ok_or_else(|| {
+        Problem::new(ProblemKind::Refused, format!("there is no web page to open at {listen}"))
+    })?;
+    open::that_detached(address)
+        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to open the browser: {error}")))
+}
+
+/// Copies an import's address.
+pub(crate) fn copy_address(clipboard: &Clipboard, listen: &ListenAddr) -> Result<(), Problem> {
+    clipboard.copy(&listen.to_string())
+}
+
+/// Ends the agent if it is ours, then the app.
+pub(crate) async fn end(app: AppHandle) {
+    app.state::<Clipboard>().clear_secret();
+    app.state::<Host>().end().await;
+    app.exit(0);
+}

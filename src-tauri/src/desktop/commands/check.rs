@@ -1,0 +1,134 @@
+//! What is being typed, checked by the parsers that will read it. Nothing is kept and nothing is changed.
+
+use ormesh_core::ipc::Confidential;
+use ormesh_core::model::address::{ListenAddr, Port, Target};
+use ormesh_core::model::config::Config;
+use ormesh_core::model::invite::{Invite, InviteKey};
+use ormesh_core::model::name::{ClientName, RemoteName};
+use ormesh_core::model::problem::Problem;
+use ormesh_core::model::tor_format;
+use serde::{Deserialize, Serialize};
+use tauri::State;
+
+use super::typed::{self, parse, usage};
+use crate::host::Host;
+
+/// What a text is meant to be.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Checkable {
+    ClientName,
+    RemoteName,
+    Target,
+    Port,
+    Listen,
+    Expiry,
+    Invite,
+    Request,
+}
+
+/// It can be used as it is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Checked {
+    ok: bool,
+    detail: Option<String>,
+}
+
+#[tauri::command]
+pub(super) fn check(host: State<'_, Host>, what: Checkable, text: Confidential) -> Result<Checked, Problem> {
+    // Without a readable configuration, form is all that can be checked.
+    let config = host.config().ok();
+    let detail = detail(what, text.expose().trim(), config.as_ref())?;
+    Ok(Checked { ok: true, detail })
+}
+
+fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option<String>, Problem> {
+    match what {
+        Checkable::ClientName => {
+            let name: ClientName = parse(text, "as in my-MacBook")?;
+            match config.is_some_and(|config| config.clients.contains_key(&name)) {
+                true => Err(usage(format!("there is a client {name} already"), "choose another name")),
+                false => Ok(None),
+            }
+        }
+        Checkable::RemoteName => {
+            let name: RemoteName = parse(text, "as in website")?;
+            match config.is_some_and(|config| config.remotes.contains_key(&name)) {
+                true => Err(usage(format!("there is a remote {name} already"), "choose another name")),
+                false => Ok(None),
+            }
+        }
+        Checkable::Target => {
+            let target: Target = parse(text, "as in 22, 127.0.0.1:8080 or unix:/run/app.sock")?;
+            Ok(Some(match target.is_local() {
+                true => target.to_string(),
+                false => format!("{target}, another host"),
+            }))
+        }
+        Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
+        Checkable::Listen => {
+            let listen: ListenAddr =
+                parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
+            Ok(Some(match listen.is_public() {
+                true => format!("{listen}, open to everyone who can reach this machine"),
+                false => listen.to_string(),
+            }))
+        }
+        Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends on {day}"))),
+        Checkable::Invite => invite(text),
+        Checkable::Request => typed::request(text).map(|_| None),
+    }
+}
+
+/// What an invite says in the open: never its key, and not the text.
+fn invite(text: &str) -> Result<Option<String>, Problem> {
+    if tor_format::is_tor_format(text) {
+        tor_format::parse_auth_private(text).map_err(|error| usage(error, "copy the whole line again"))?;
+        return Ok(Some("a key in tor's own format".into()));
+    }
+    let invite = Invite::parse(text, typed::today()).map_err(|error| usage(&error, error.hint()))?;
+    let mut said = Vec::new();
+    if let Some(label) = &invite.label {
+        said.push(format!("from {label}"));
+    }
+    if let Some(ports) = &invite.ports {
+        let ports: Vec<String> = ports.iter().map(Port::to_string).collect();
+        said.push(format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, ports.join(", ")));
+    }
+    if let Some(day) = invite.expires {
+        said.push(format!("ends on {day}"));
+    }
+    if matches!(invite.key, InviteKey::Requested) {
+        said.push("answers a request that was made here".into());
+    }
+    Ok((!said.is_empty()).then(|| said.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_read_by_the_parser_that_will_read_it() {
+        let check = |what, text| detail(what, text, None);
+
+        assert_eq!(check(Checkable::Target, "22"), Ok(Some("127.0.0.1:22".into())));
+        assert_eq!(
+            check(Checkable::Target, "192.168.1.10:8123"),
+            Ok(Some("192.168.1.10:8123, another host".into()))
+        );
+        assert!(check(Checkable::Target, "169.254.169.254:80").is_err());
+        assert_eq!(check(Checkable::Listen, "10022"), Ok(Some("127.0.0.1:10022".into())));
+        assert!(check(Checkable::Listen, "0.0.0.0:25").unwrap().unwrap().contains("open to everyone"));
+        assert!(check(Checkable::Port, "0").is_err());
+        assert!(check(Checkable::ClientName, "-x").is_err());
+        assert_eq!(check(Checkable::Expiry, "2030-01-02"), Ok(Some("ends on 2030-01-02".into())));
+    }
+
+    #[test]
+    fn a_damaged_invite_is_refused_without_its_text() {
+        let problem = detail(Checkable::Invite, "ormesh1qqqqsecret", None).unwrap_err();
+
+        assert!(!problem.message.contains("secret") && !problem.hint.is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! Exports, clients, remotes and imports: what changes the mesh.
+
+use ormesh_core::ipc::{Confidential, InviteFormat, Request, Response};
+use ormesh_core::model::edit::Edit;
+use ormesh_core::model::invite::{Invite, InviteKey};
+use ormesh_core::model::name::{ClientName, RemoteName};
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use serde::Serialize;
+use tauri::State;
+
+use super::typed::{self, parse, usage};
+use crate::host::{self, Host};
+use crate::qr;
+
+/// An invite as it is shown, on demand and once: nothing here keeps it.
+#[derive(Serialize)]
+pub(super) struct ShownInvite {
+    text: Confidential,
+    qr_svg: Confidential,
+    notes: Vec<String>,
+    /// Whether it carries a private key.
+    secret: bool,
+}
+
+const CLIENT: &str = "as in my-MacBook";
+const REMOTE: &str = "as in website";
+
+#[tauri::command]
+pub(super) async fn edit(host: State<'_, Host>, edit: serde_json::Value) -> Result<Vec<String>, Problem> {
+    let edit = serde_json::from_value(edit).map_err(|error| usage(error, ""))?;
+    host.edit(of_the_window(edit)?).await
+}
+
+#[tauri::command]
+pub(super) async fn client_add(
+    host: State<'_, Host>,
+    name: String,
+    ports: Option<Vec<u16>>,
+    expires: Option<String>,
+    request: Option<String>,
+) -> Result<ShownInvite, Problem> {
+    let request = Request::AddClient {
+        name: parse(&name, CLIENT)?,
+        ports: ports.map(|ports| ports.into_iter().map(typed::port).collect()).transpose()?,
+        expires: expires.as_deref().map(typed::expiry).transpose()?,
+        request: request.as_deref().map(typed::request).transpose()?,
+    };
+    invite(&host, request).await
+}
+
+#[tauri::command]
+pub(super) async fn client_token(host: State<'_, Host>, name: String) -> Result<ShownInvite, Problem> {
+    let name: ClientName = parse(&name, CLIENT)?;
+    invite(&host, Request::ClientToken { name, format: InviteFormat::Ormesh }).await
+}
+
+#[tauri::command]
+pub(super) async fn client_rotate(host: State<'_, Host>, name: String) -> Result<ShownInvite, Problem> {
+    let name: ClientName = parse(&name, CLIENT)?;
+    invite(&host, Request::RotateClient { name, request: None }).await
+}
+
+#[tauri::command]
+pub(super) async fn client_delete(host: State<'_, Host>, name: String) -> Result<Vec<String>, Problem> {
+    host.done(Request::DeleteClient { name: parse(&name, CLIENT)? }).await
+}
+
+#[tauri::command]
+pub(super) async fn remote_add(
+    host: State<'_, Host>,
+    name: String,
+    invite: Confidential,
+    replace: bool,
+) -> Result<Vec<String>, Problem> {
+    host.done(Request::AddRemote { name: parse(&name, REMOTE)?, invite, replace }).await
+}
+
+#[tauri::command]
+pub(super) async fn remote_request(host: State<'_, Host>, name: String) -> Result<String, Problem> {
+    let name: RemoteName = parse(&name, REMOTE)?;
+    match host.ask(Request::RequestRemote { name }).await? {
+        Response::JoinRequest { text } => Ok(text),
+        _ => Err(host::unexpected()),
+    }
+}
+
+#[tauri::command]
+pub(super) async fn remote_delete(host: State<'_, Host>, name: String) -> Result<Vec<String>, Problem> {
+    host.done(Request::DeleteRemote { name: parse(&name, REMOTE)? }).await
+}
+
+/// The edits that are the window's to make: none that names a key, which only the agent's own steps may.
+fn of_the_window(edit: Edit) -> Result<Edit, Problem> {
+    match edit {
+        Edit::AddExport { .. }
+        | Edit::DeleteExport { .. }
+        | Edit::SetClient { .. }
+        | Edit::AddImport { .. }
+        | Edit::DeleteImport { .. } => Ok(edit),
+        Edit::AddClient { .. }
+        | Edit::RotateClient { .. }
+        | Edit::DeleteClient { .. }
+        | Edit::AddRemote { .. }
+        | Edit::DeleteRemote { .. }
+        | Edit::AddRequest { .. }
+        | Edit::DeleteRequest { .. }
+        | Edit::Set(_) => Err(Problem::new(ProblemKind::Refused, "the window makes no such edit")),
+    }
+}
+
+async fn invite(host: &Host, request: Request) -> Result<ShownInvite, Problem> {
+    match host.ask(request).await? {
+        Response::Invite { text, notes } => {
+            let qr_svg = qr::svg(text.expose())?;
+            // What can't be read back is treated as what it would be at worst.
+            let secret = !matches!(
+                Invite::parse(text.expose(), typed::today()),
+                Ok(Invite { key: InviteKey::Requested, .. })
+            );
+            Ok(ShownInvite { text, qr_svg, notes, secret })
+        }
+        _ => Err(host::unexpected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Edit {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_window_edits_no_keys_and_no_settings() {
+        let set = read(r#"{"edit":"set","key":"secrets","value":"file"}"#);
+        let delete = read(r#"{"edit":"delete-client","name":"laptop"}"#);
+        let export = read(r#"{"edit":"add-export","target":"22","port":null,"allow_lan":false}"#);
+
+        assert!(of_the_window(set).is_err());
+        assert!(of_the_window(delete).is_err());
+        assert!(of_the_window(export).is_ok());
+    }
+
+    #[test]
+    fn a_field_left_out_stays_and_null_clears_it() {
+        let read = read(r#"{"edit":"set-client","name":"laptop","expires":null}"#);
+
+        let Edit::SetClient { ports, expires, .. } = read else { panic!("it is a set-client") };
+        assert_eq!((ports, expires), (None, Some(None)));
+    }
+}

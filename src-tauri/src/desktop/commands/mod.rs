@@ -1,0 +1,44 @@
+//! What the window may ask, as `ui/src/lib/backend.ts` has it: each command checks what it was given by the core's parsers and hands it on.
+//!
+//! Every one is allowed by name in `capabilities/main.json`, and is named once more in `build.rs` and in [`handler`].
+
+mod agent;
+mod app;
+mod check;
+mod mesh;
+mod typed;
+
+use tauri::Wry;
+use tauri::ipc::Invoke;
+
+pub(crate) use app::{copy_address, end, open_address};
+
+/// Hands each call of the window to its command.
+pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
+    tauri::generate_handler![
+        agent::agent_start,
+        agent::diagnose,
+        agent::pause,
+        agent::ping,
+        agent::resume,
+        agent::secrets_migrate,
+        agent::secrets_status,
+        agent::state,
+        app::copy,
+        app::copy_secret,
+        app::open_import,
+        app::quit,
+        app::set_setting,
+        app::set_start_at_login,
+        app::settings,
+        check::check,
+        mesh::client_add,
+        mesh::client_delete,
+        mesh::client_rotate,
+        mesh::client_token,
+        mesh::edit,
+        mesh::remote_add,
+        mesh::remote_delete,
+        mesh::remote_request,
+    ]
+}

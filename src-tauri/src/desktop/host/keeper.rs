@@ -1,0 +1,249 @@
+//! The task that keeps the agent: joins one that runs, starts a child when none does, starts it again when it died, tells every change.
+//!
+//! An agent that was stopped in order (`ormesh agent stop`), or that someone else runs, is waited for and not replaced: its end was wanted.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use ormesh_core::agent;
+use ormesh_core::ipc::client::{Client, is_other_version};
+use ormesh_core::ipc::{Request, Response};
+use ormesh_core::model::problem::Problem;
+use ormesh_core::model::status::Status;
+use ormesh_core::store::paths::Paths;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+
+use super::backoff::Backoff;
+use super::child::{self, AgentChild};
+use super::older;
+use super::view::{AgentPresence, View};
+
+/// How often a starting agent is looked for.
+const STARTING: Duration = Duration::from_millis(50);
+/// How often an agent is looked for that the app does not start.
+const ABSENT: Duration = Duration::from_secs(1);
+/// How often one of another version is asked again.
+const OTHER: Duration = Duration::from_secs(5);
+
+/// What the app wants of the keeper.
+pub(super) enum Order {
+    /// Start the agent, now.
+    Start(oneshot::Sender<Result<(), Problem>>),
+    /// End the agent if it is ours, and the keeper.
+    End(oneshot::Sender<()>),
+}
+
+/// What a wait ended with.
+enum Tick {
+    Status(Box<Result<Status, Problem>>),
+    ChildEnded(Option<ExitStatus>),
+    Look,
+    Order(Order),
+}
+
+/// Whether to go on.
+type Flow = std::ops::ControlFlow<oneshot::Sender<()>>;
+
+/// The agent and what is told of it.
+pub(super) struct Keeper {
+    paths: Paths,
+    told: watch::Sender<View>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    child: Option<AgentChild>,
+    backoff: Backoff,
+    /// Whether a child is started when no agent runs.
+    wanted: bool,
+    /// How long to wait before that.
+    pause: Duration,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        paths: Paths,
+        told: watch::Sender<View>,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Self {
+        Self {
+            paths,
+            told,
+            orders,
+            child: None,
+            backoff: Backoff::default(),
+            wanted: true,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// Keeps the agent until it is told to end.
+    pub(super) async fn run(mut self) {
+        let ended = loop {
+            let flow = match agent::connect(&self.paths).await {
+                Ok(Some(client)) => self.follow(client).await,
+                Ok(None) => self.without().await,
+                Err(problem) => self.beside(problem).await,
+            };
+            if let Flow::Break(ended) = flow {
+                break ended;
+            }
+        };
+        if let Some(child) = self.child.take() {
+            child.end(&self.paths).await;
+        }
+        // Whoever asked may be gone.
+        let _ = ended.send(());
+    }
+
+    /// Tells each status of a running agent, until it ends.
+    async fn follow(&mut self, client: Client) -> Flow {
+        let (send, mut statuses) = mpsc::channel(1);
+        // Following is not cancel-safe: it has a task, which ends when nobody takes what it gives.
+        tokio::spawn(async move {
+            let mut watch = match client.watch().await {
+                Ok(watch) => watch,
+                Err(problem) => return send.send(Err(problem)).await.unwrap_or_default(),
+            };
+            loop {
+                let status = watch.next().await;
+                let last = status.is_err();
+                if send.send(status).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        loop {
+            let tick = tokio::select! {
+                Some(status) = statuses.recv() => Tick::Status(Box::new(status)),
+                Some(order) = self.orders.recv() => Tick::Order(order),
+                else => return Flow::Continue(()),
+            };
+            match tick {
+                Tick::Status(status) => {
+                    let Ok(status) = *status else { return Flow::Continue(()) };
+                    self.wanted = self.child.is_some();
+                    self.tell(AgentPresence::Running, Some(status), None);
+                }
+                Tick::Order(Order::Start(reply)) => drop(reply.send(Ok(()))),
+                Tick::Order(Order::End(ended)) => return Flow::Break(ended),
+                Tick::ChildEnded(_) | Tick::Look => {}
+            }
+        }
+    }
+
+    /// No agent answers: starts a child if one is wanted and none is on its way, and waits for what comes first.
+    async fn without(&mut self) -> Flow {
+        if self.child.is_none() && self.wanted && self.pause.is_zero() {
+            match AgentChild::start(&self.paths) {
+                Ok(child) => self.child = Some(child),
+                Err(problem) => self.failed(problem),
+            }
+        }
+        let tick = match &mut self.child {
+            Some(child) => {
+                tokio::select! {
+                    status = child.ended() => Tick::ChildEnded(status),
+                    () = sleep(STARTING) => Tick::Look,
+                    Some(order) = self.orders.recv() => Tick::Order(order),
+                }
+            }
+            None => tokio::select! {
+                () = sleep(ABSENT) => Tick::Look,
+                Some(order) = self.orders.recv() => Tick::Order(order),
+            },
+        };
+        match tick {
+            Tick::Order(Order::End(ended)) => return Flow::Break(ended),
+            Tick::Order(Order::Start(reply)) => {
+                let started = self.start_now();
+                // Whoever asked may be gone.
+                let _ = reply.send(started);
+            }
+            Tick::ChildEnded(status) => self.mourn(status),
+            Tick::Look | Tick::Status(_) => self.pause = self.pause.saturating_sub(ABSENT),
+        }
+        let (presence, problem) = match self.child {
+            Some(_) => (AgentPresence::Starting, None),
+            None => (AgentPresence::None, self.told.borrow().problem.clone()),
+        };
+        let at_rest = self.at_rest().await;
+        let (status, unreadable) = (at_rest.as_ref().ok().cloned(), at_rest.err());
+        self.tell(presence, status, problem.or(unreadable));
+        Flow::Continue(())
+    }
+
+    /// An agent runs that can't be asked.
+    async fn beside(&mut self, problem: Problem) -> Flow {
+        let presence = match is_other_version(&problem) {
+            true => AgentPresence::OtherVersion,
+            false => AgentPresence::None,
+        };
+        let status = self.at_rest().await.ok();
+        self.tell(presence, status, Some(problem));
+        let tick = tokio::select! {
+            () = sleep(OTHER) => Tick::Look,
+            Some(order) = self.orders.recv() => Tick::Order(order),
+        };
+        match tick {
+            Tick::Order(Order::End(ended)) => return Flow::Break(ended),
+            Tick::Order(Order::Start(reply)) => {
+                let started = match older::end(&self.paths).await {
+                    Ok(()) => self.start_now(),
+                    Err(problem) => Err(problem),
+                };
+                // Whoever asked may be gone.
+                let _ = reply.send(started);
+            }
+            _ => {}
+        }
+        Flow::Continue(())
+    }
+
+    /// A person wants the agent.
+    fn start_now(&mut self) -> Result<(), Problem> {
+        self.backoff.reset();
+        self.pause = Duration::ZERO;
+        self.wanted = true;
+        if self.child.is_none() {
+            self.child = Some(AgentChild::start(&self.paths)?);
+        }
+        Ok(())
+    }
+
+    /// The child ended: by itself, which is mended, or in order, which was wanted.
+    fn mourn(&mut self, status: Option<ExitStatus>) {
+        let Some(child) = self.child.take() else { return };
+        if status.is_some_and(|status| status.success()) {
+            self.wanted = false;
+            self.told.send_modify(|view| view.problem = None);
+            return;
+        }
+        self.pause = self.backoff.died_after(child.lived());
+        let problem = child::why(&self.paths, status);
+        tracing::warn!(%problem, pause = ?self.pause, "the agent died");
+        self.told.send_modify(|view| view.problem = Some(problem));
+    }
+
+    fn failed(&mut self, problem: Problem) {
+        self.pause = self.backoff.died_after(Duration::ZERO);
+        tracing::warn!(%problem, "failed to start the agent");
+        self.told.send_modify(|view| view.problem = Some(problem));
+    }
+
+    /// The configuration alone, which needs no agent and no secret.
+    async fn at_rest(&self) -> Result<Status, Problem> {
+        match agent::ask(&self.paths, Request::Status).await? {
+            Response::Status(status) => Ok(*status),
+            Response::Refused(problem) => Err(problem),
+            _ => Err(super::unexpected()),
+        }
+    }
+
+    fn tell(&self, agent: AgentPresence, status: Option<Status>, problem: Option<Problem>) {
+        let new = View { agent, status, problem, ours: self.child.is_some() };
+        self.told.send_if_modified(|view| {
+            let changed = *view != new;
+            *view = new;
+            changed
+        });
+    }
+}

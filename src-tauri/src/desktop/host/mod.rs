@@ -1,0 +1,108 @@
+//! This user's host as the app acts on it: what it is told, and what it asks of the agent.
+//!
+//! The app opens no keyring: what needs a secret is the agent's to do, and is refused while none runs.
+
+mod backoff;
+mod child;
+mod keeper;
+mod older;
+mod view;
+
+use ormesh_core::agent;
+use ormesh_core::ipc::{Request, Response};
+use ormesh_core::model::config::Config;
+use ormesh_core::model::edit::Edit;
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::store::ConfigStore;
+use ormesh_core::store::paths::Paths;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use view::{AgentPresence, View};
+
+use keeper::{Keeper, Order};
+
+/// A handle on the host; the agent is kept by a task of its own.
+pub(crate) struct Host {
+    paths: Paths,
+    view: watch::Receiver<View>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Host {
+    /// Follows the agent of these paths, and starts one when none runs. To be called in a runtime.
+    pub(crate) fn follow(paths: Paths) -> Self {
+        let (told, view) = watch::channel(View::unknown());
+        let (orders, taken) = mpsc::unbounded_channel();
+        tokio::spawn(Keeper::new(paths.clone(), told, taken).run());
+        Self { paths, view, orders }
+    }
+
+    /// What is known now.
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// What is known, and each change of it.
+    pub(crate) fn views(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// The configuration as it is on disk.
+    pub(crate) fn config(&self) -> Result<Config, Problem> {
+        ConfigStore::new(&self.paths)?.load()
+    }
+
+    /// Asks the running agent.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Problem> {
+        match agent::connect(&self.paths).await? {
+            Some(client) => client.ask(&request).await,
+            None => Err(no_agent()),
+        }
+    }
+
+    /// Has the running agent do something; gives what follows from it, one sentence each.
+    pub(crate) async fn done(&self, request: Request) -> Result<Vec<String>, Problem> {
+        done(self.ask(request).await?)
+    }
+
+    /// Makes a change that touches no secret, with or without an agent.
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<Vec<String>, Problem> {
+        match agent::ask(&self.paths, Request::Edit(edit)).await? {
+            Response::Refused(problem) => Err(problem),
+            response => done(response),
+        }
+    }
+
+    /// Starts the agent, after having stopped one of another version. It need not be ready when this returns.
+    pub(crate) async fn start_agent(&self) -> Result<(), Problem> {
+        self.order(Order::Start).await.unwrap_or_else(|| Err(no_agent()))
+    }
+
+    /// Ends the agent if the app started it, and follows it no more.
+    pub(crate) async fn end(&self) {
+        // None: the keeper has ended already.
+        let _: Option<()> = self.order(Order::End).await;
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+fn done(response: Response) -> Result<Vec<String>, Problem> {
+    match response {
+        Response::Done { notes } => Ok(notes),
+        _ => Err(unexpected()),
+    }
+}
+
+/// An answer of another sort than the request has.
+pub(crate) fn unexpected() -> Problem {
+    Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
+}
+
+fn no_agent() -> Problem {
+    Problem::new(ProblemKind::NotReady, "no agent is running").hint("start it, then try again")
+}

@@ -1,0 +1,62 @@
+//! An agent that can't be asked: one of another version, or one that does not answer yet. Ended by the system's means.
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::time::{Duration, Instant};
+
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::store::lock;
+use ormesh_core::store::paths::Paths;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Ends the agent that holds these paths' lock, and waits until it has let go.
+///
+/// Errors: it is a service manager's to end, or it does not end.
+pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
+    let holder = std::fs::read_to_string(paths.agent_pid()).ok().and_then(|pid| pid.trim().parse().ok());
+    // The number is that of an agent only as long as the lock is held.
+    let Some(pid) = holder.filter(|_| is_held(paths)) else { return Ok(()) };
+    if let Some(command) = system::service_command(pid) {
+        return Err(Problem::new(
+            ProblemKind::Refused,
+            "the agent is run by systemd, which would start the other version again",
+        )
+        .about("agent")
+        .hint(command));
+    }
+    system::terminate(pid);
+    let start = Instant::now();
+    while is_held(paths) {
+        if start.elapsed() >= DEADLINE {
+            return Err(Problem::new(
+                ProblemKind::Failed,
+                format!("the other agent (process {pid}) does not end"),
+            )
+            .about("agent")
+            .hint("end it by hand, then try again"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Asks a child of ours to end.
+pub(super) fn terminate(pid: Option<u32>) {
+    if let Some(pid) = pid {
+        system::terminate(pid);
+    }
+}
+
+fn is_held(paths: &Paths) -> bool {
+    matches!(lock::try_lock(&paths.agent_lock()), Ok(None))
+}

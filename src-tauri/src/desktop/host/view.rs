@@ -1,0 +1,39 @@
+//! What the window and the tray are told of the agent: one value, whole at each change. How it comes about is in `keeper`.
+
+use ormesh_core::model::problem::Problem;
+use ormesh_core::model::status::Status;
+use serde::Serialize;
+
+/// How it stands with the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AgentPresence {
+    /// It ended, or was never there.
+    None,
+    /// The app started it, and it does not answer yet.
+    Starting,
+    /// It answers.
+    Running,
+    /// One runs that speaks another version of the protocol.
+    OtherVersion,
+}
+
+/// The host as the app knows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct View {
+    /// The agent's presence.
+    pub(crate) agent: AgentPresence,
+    /// The last status known. Without an agent it is that of the configuration alone; none when that can't be read.
+    pub(crate) status: Option<Status>,
+    /// Why there is no agent, or why it can't be spoken to.
+    pub(crate) problem: Option<Problem>,
+    /// Whether quitting ends the agent, since the app started it.
+    pub(crate) ours: bool,
+}
+
+impl View {
+    /// What is known before anything was asked.
+    pub(crate) fn unknown() -> Self {
+        Self { agent: AgentPresence::None, status: None, problem: None, ours: false }
+    }
+}

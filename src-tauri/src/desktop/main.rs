@@ -1,0 +1,149 @@
+//! The desktop app `ormesh-desktop`: a tray icon and a window for the agent that runs on this host, or that it starts.
+//!
+//! It wires its rooms together and owns the order of start and end; what each does is theirs.
+
+#![cfg_attr(all(windows, not(debug_assertions)), windows_subsystem = "windows")]
+
+mod clipboard;
+mod commands;
+mod diagnose;
+mod host;
+mod login;
+mod qr;
+mod signals;
+mod single;
+mod tray;
+mod web;
+mod window;
+
+use std::process::ExitCode;
+
+use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::store::paths::Paths;
+use tauri::{App, AppHandle, Emitter as _, Manager as _, RunEvent};
+use tracing_subscriber::EnvFilter;
+
+use clipboard::Clipboard;
+use host::Host;
+use single::Single;
+
+/// The event that tells the window the whole state.
+const STATE: &str = "state";
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("ormesh-desktop: {problem}");
+            if !problem.hint.is_empty() {
+                eprintln!("hint: {}", problem.hint);
+            }
+            ExitCode::from(problem.kind.exit_code())
+        }
+    }
+}
+
+fn start() -> Result<(), Problem> {
+    let hidden = hidden()?;
+    log_to_stderr();
+    let paths = Paths::from_env()?;
+    let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
+        return Ok(());
+    };
+    // Before there is an agent to end.
+    let (ending, host) = tauri::async_runtime::block_on(async { (signals::listen(), Host::follow(paths)) });
+    let app = tauri::Builder::default()
+        .manage(host)
+        .manage(Clipboard::default())
+        .manage(tray::keeper::Shown::default())
+        .invoke_handler(commands::handler())
+        .on_menu_event(|app, event| tray::keeper::chosen(app, event.id().as_ref()))
+        .setup(move |app| {
+            set_up(app, single, hidden);
+            end_at(app.handle().clone(), ending);
+            Ok(())
+        })
+        .build(tauri::generate_context!())
+        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the app: {error}")))?;
+    app.run(|app, event| match event {
+        // The last window was closed: the tray and the agent stay.
+        RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
+        RunEvent::Exit => tray::keeper::end(app),
+        #[cfg(target_os = "macos")]
+        RunEvent::Reopen { .. } => window::show(app),
+        _ => {}
+    });
+    Ok(())
+}
+
+fn set_up(app: &App, single: Single, hidden: bool) {
+    let app = app.handle();
+    if !hidden {
+        window::show(app);
+    }
+    tray::keeper::start(app, hidden);
+    tell_the_window(app.clone());
+    on_click(app.clone());
+    let again = app.clone();
+    tauri::async_runtime::spawn(async move {
+        loop {
+            single.started_again().await;
+            window::show(&again);
+        }
+    });
+}
+
+/// Ends the app when the system wishes it.
+fn end_at(app: AppHandle, wished: impl Future<Output = ()> + Send + 'static) {
+    tauri::async_runtime::spawn(async move {
+        wished.await;
+        commands::end(app).await;
+    });
+}
+
+/// Tells the window each change; it asks for the state itself when it opens.
+fn tell_the_window(app: AppHandle) {
+    tauri::async_runtime::spawn(async move {
+        let mut views = app.state::<Host>().views();
+        while views.changed().await.is_ok() {
+            let view = views.borrow_and_update().clone();
+            if let Err(error) = app.emit_to(window::LABEL, STATE, view) {
+                tracing::warn!(%error, "failed to tell the window");
+            }
+        }
+    });
+}
+
+fn on_click(app: AppHandle) {
+    use tray_icon::{MouseButton, MouseButtonState, TrayIconEvent};
+    TrayIconEvent::set_event_handler(Some(move |event| {
+        if let TrayIconEvent::Click {
+            button: MouseButton::Left, button_state: MouseButtonState::Up, ..
+        } = event
+        {
+            tray::keeper::clicked(&app);
+        }
+    }));
+}
+
+/// The one argument there is.
+fn hidden() -> Result<bool, Problem> {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    match arguments.as_slice() {
+        [] => Ok(false),
+        [argument] if argument == login::HIDDEN => Ok(true),
+        _ => Err(Problem::new(ProblemKind::Usage, "the app takes no argument but --hidden")
+            .hint("the command with all the verbs is ormesh")),
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("ORMESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_env_filter(filter)
+        .init();
+}

@@ -1,0 +1,67 @@
+//! The window: made when it is wanted, destroyed when it is closed, and closed to everything that is not ours.
+
+use tauri::webview::NewWindowResponse;
+use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindowBuilder};
+
+/// The one window's name, as `capabilities/main.json` has it.
+pub(crate) const LABEL: &str = "main";
+
+/// Shows the window, in front. An error is logged: the tray and the agent go on without it.
+pub(crate) fn show(app: &AppHandle) {
+    let shown = match app.get_webview_window(LABEL) {
+        Some(window) => window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()),
+        None => make(app),
+    };
+    if let Err(error) = shown {
+        tracing::error!(%error, "failed to show the window");
+    }
+}
+
+fn make(app: &AppHandle) -> tauri::Result<()> {
+    WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
+        .title("ormesh")
+        .inner_size(960.0, 720.0)
+        .min_inner_size(380.0, 480.0)
+        // Nothing that was shown stays in a cache or a store of the web view. A driven window has no such mode.
+        .incognito(!is_driven())
+        .general_autofill_enabled(false)
+        .on_navigation(is_ours)
+        .on_new_window(|_, _| NewWindowResponse::Deny)
+        .build()?;
+    Ok(())
+}
+
+/// Whether a test drives the window, as Tauri itself finds out.
+fn is_driven() -> bool {
+    std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some()
+}
+
+/// The address that Tauri serves the window's own files from: `tauri://localhost`, on Windows `http://tauri.localhost`.
+fn is_ours(url: &Url) -> bool {
+    match url.scheme() {
+        "tauri" => url.host_str() == Some("localhost"),
+        "http" | "https" => cfg!(windows) && url.host_str() == Some("tauri.localhost"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_goes_nowhere_else() {
+        let ours = |url: &str| is_ours(&url.parse().unwrap());
+
+        assert!(ours("tauri://localhost/index.html"));
+        for other in [
+            "https://example.com/",
+            "http://localhost/",
+            "file:///etc/passwd",
+            "data:text/html,x",
+            "tauri://other/",
+        ] {
+            assert!(!ours(other), "{other}");
+        }
+    }
+}

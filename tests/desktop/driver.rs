@@ -1,0 +1,218 @@
+//! A WebDriver client (W3C WebDriver 2), as much of it as the tests need, over plain HTTP on loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Long enough for the slowest machine; nothing waits for it when all is well.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often a wait looks again: each look costs a process or a request.
+const LOOK: Duration = Duration::from_millis(30);
+
+/// The key under which an element is named (WebDriver §11).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A session: one running app and its window.
+pub(crate) struct Session {
+    port: u16,
+    id: String,
+}
+
+/// An element of the window.
+pub(crate) struct Element<'a> {
+    session: &'a Session,
+    id: String,
+}
+
+impl Session {
+    /// Has the driver at `port` start the app.
+    pub(crate) fn start(port: u16, app: &Path) -> Self {
+        let options = json!({ "binary": app, "args": [] });
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "webkitgtk:browserOptions": options } } });
+        let answer = until("the driver starts the app", || {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+            Some(exchange(stream, "POST", "/session", &wanted))
+        });
+        let id = answer["value"]["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {answer}"))
+            .to_owned();
+        Self { port, id }
+    }
+
+    /// Runs a script in the window; it has no more rights there than the page.
+    pub(crate) fn run(&self, script: &str, arguments: Value) -> Value {
+        self.ask("POST", "execute/async", &json!({ "script": script, "args": arguments })).unwrap()
+    }
+
+    /// Waits for an element that can be seen.
+    pub(crate) fn find(&self, xpath: &str) -> Element<'_> {
+        until(xpath, || self.all(xpath).into_iter().find(Element::is_shown))
+    }
+
+    /// Waits until no element fits that can be seen.
+    pub(crate) fn gone(&self, xpath: &str) {
+        until(&format!("no {xpath}"), || (!self.all(xpath).iter().any(Element::is_shown)).then_some(()));
+    }
+
+    /// Clicks the button with this text or label, as soon as it can be clicked: that of the open dialog if there is one.
+    pub(crate) fn press(&self, name: &str) {
+        let button = format!("//button[not(@disabled)][normalize-space()='{name}' or @aria-label='{name}']");
+        self.click(&format!("the button {name}"), &[format!("//dialog[@open]{button}"), button]);
+    }
+
+    /// Chooses the option with this title.
+    pub(crate) fn choose(&self, title: &str) {
+        self.click(title, &[format!("//label[.//strong[normalize-space()='{title}']]")]);
+    }
+
+    /// Opens what is folded up under this name: a list entry, or what more there is in a section.
+    pub(crate) fn open(&self, name: &str) {
+        let folded = format!(
+            "//*[self::details[not(@open)]//*[normalize-space()='{name}'] or self::section[@aria-label='{name}']//details[not(@open)]]//summary"
+        );
+        self.click(name, &[folded]);
+    }
+
+    /// Clicks the first that is there, once it lets itself be clicked.
+    fn click(&self, what: &str, xpaths: &[String]) {
+        until(&format!("{what} can be clicked"), || {
+            let mut all = xpaths.iter().flat_map(|xpath| self.all(xpath));
+            all.find(Element::is_shown)?.click()
+        });
+    }
+
+    /// Types into the field with this label.
+    pub(crate) fn fill(&self, label: &str, text: &str) {
+        let field = format!(
+            "//*[self::input or self::textarea][@id=//label[starts-with(normalize-space(), '{label}')]/@for or ancestor::label[starts-with(normalize-space(), '{label}')] or @aria-label='{label}']"
+        );
+        self.find(&field).type_text(text);
+    }
+
+    /// Waits for this text anywhere in the window.
+    pub(crate) fn sees(&self, text: &str) {
+        self.find(&format!("//*[text()[contains(., '{text}')]]"));
+    }
+
+    /// A picture of the window, PNG; two frames have passed, so that what was painted last is in it.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        self.run("const done = arguments[arguments.length - 1]; requestAnimationFrame(() => requestAnimationFrame(() => done(true)));", json!([]));
+        let picture = self.ask("GET", "screenshot", &Value::Null).unwrap();
+        data_encoding::BASE64.decode(picture.as_str().unwrap().as_bytes()).unwrap()
+    }
+
+    fn all(&self, xpath: &str) -> Vec<Element<'_>> {
+        let found = self.ask("POST", "elements", &json!({ "using": "xpath", "value": xpath })).unwrap();
+        let ids =
+            found.as_array().unwrap().iter().map(|element| element[ELEMENT].as_str().unwrap().to_owned());
+        ids.map(|id| Element { session: self, id }).collect()
+    }
+
+    fn ask(&self, method: &str, what: &str, body: &Value) -> Result<Value, String> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let answer = exchange(stream, method, &format!("/session/{}/{what}", self.id), body);
+        match answer["value"]["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", answer["value"]["message"])),
+            None => Ok(answer["value"].clone()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The driver is ended next, whatever came of it.
+        if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+            let _ = std::panic::catch_unwind(|| {
+                exchange(stream, "DELETE", &format!("/session/{}", self.id), &Value::Null)
+            });
+        }
+    }
+}
+
+impl Element<'_> {
+    /// Its text, as a person sees it. An element that the page has replaced has none.
+    pub(crate) fn text(&self) -> String {
+        self.ask("GET", "text", &Value::Null)
+            .ok()
+            .and_then(|text| Some(text.as_str()?.to_owned()))
+            .unwrap_or_default()
+    }
+
+    /// An attribute's or property's value.
+    pub(crate) fn property(&self, name: &str) -> Value {
+        self.ask("GET", &format!("property/{name}"), &Value::Null).unwrap_or_default()
+    }
+
+    fn is_shown(&self) -> bool {
+        self.ask("GET", "displayed", &Value::Null) == Ok(Value::Bool(true))
+    }
+
+    /// Clicks it if it is what is seen at its middle. By a script: the driver's own click may act and then report that it could not.
+    fn click(&self) -> Option<()> {
+        let script = "
+            const [element, done] = arguments;
+            element.scrollIntoView({ block: 'center' });
+            const { x, y, width, height } = element.getBoundingClientRect();
+            const free = element.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+            if (free) element.click();
+            done(free);
+        ";
+        let body = json!({ "script": script, "args": [{ ELEMENT: self.id }] });
+        (self.session.ask("POST", "execute/async", &body) == Ok(Value::Bool(true))).then_some(())
+    }
+
+    fn type_text(&self, text: &str) {
+        self.ask("POST", "value", &json!({ "text": text })).unwrap();
+    }
+
+    fn ask(&self, method: &str, what: &str, body: &Value) -> Result<Value, String> {
+        self.session.ask(method, &format!("element/{}/{what}", self.id), body)
+    }
+}
+
+/// Waits until `is_so` gives a value.
+pub(crate) fn until<T>(what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = is_so() {
+            return value;
+        }
+        assert!(start.elapsed() < DEADLINE, "never: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// One request and its answer, over a connection of its own.
+fn exchange(mut stream: TcpStream, method: &str, path: &str, body: &Value) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).unwrap();
+    let mut answer = Vec::new();
+    let mut part = [0; 65536];
+    loop {
+        if let Some(body) = whole_body(&answer) {
+            return serde_json::from_slice(body).unwrap_or_default();
+        }
+        let read = stream.read(&mut part).unwrap();
+        assert_ne!(read, 0, "the driver ended within an answer");
+        answer.extend_from_slice(&part[..read]);
+    }
+}
+
+/// The body of an answer that is all there, by its `Content-Length`.
+fn whole_body(answer: &[u8]) -> Option<&[u8]> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse::<usize>().ok()?;
+    answer.get(end..end + length)
+}

@@ -1,0 +1,213 @@
+//! What a person does in the window, and what the command and the agent know of it afterwards.
+
+use serde_json::{Value, json};
+
+use crate::driver::until;
+use crate::host::{Host, terminate};
+
+#[test]
+fn an_invite_goes_from_one_window_to_another() {
+    let (exporter, importer) = (Host::new(), Host::new());
+
+    let invite = {
+        let window = exporter.window();
+        window.press("Share a port");
+        window.fill("Port", "8080");
+        window.press("Share");
+        window.sees("127.0.0.1:8080");
+        assert_eq!(exporter.status()["exports"][0]["target"], "127.0.0.1:8080");
+
+        // Without a client the export is of no use yet, so the window asks for one.
+        window.sees("Let somebody in");
+        window.choose("Make an invite");
+        window.fill("Name", "laptop");
+        window.press("Make invite");
+        window.sees("Whoever has this can connect.");
+        let code = window.find("//img[@alt='The invite as a QR code']");
+        until("the QR code is drawn", || (code.property("naturalWidth").as_u64()? > 0).then_some(()));
+        let invite = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
+        assert_eq!(invite.trim(), exporter.ormesh(&["client", "token", "laptop"]).trim());
+        window.press("Done");
+        invite
+    };
+
+    let window = importer.window();
+    window.press("Ask for access");
+    window.choose("I have an invite");
+    window.fill("Name", "website");
+    window.fill("Invite", invite.trim());
+    window.press("Add remote");
+    // What next: the window asks which port to import.
+    window.sees("Import from website");
+    window.press("Cancel");
+    window.sees("website");
+    assert_eq!(importer.status()["remotes"][0]["address"], exporter.status()["clients"][0]["address"]);
+
+    window.open("Remote website");
+    window.press("Delete");
+    window.press("Delete remote");
+    until("the remote is gone", || importer.status()["remotes"].as_array()?.is_empty().then_some(()));
+}
+
+#[test]
+fn a_client_is_revoked_in_the_window() {
+    let host = Host::new();
+    host.ormesh(&["export", "add", "22"]);
+    host.ormesh(&["client", "add", "laptop"]);
+    let window = host.window();
+
+    window.sees("laptop");
+    window.open("laptop");
+    window.press("Revoke");
+    window.press("Revoke");
+
+    until("the client is gone", || host.status()["clients"].as_array()?.is_empty().then_some(()));
+    window.gone("//*[text()='laptop']");
+}
+
+#[test]
+fn what_is_typed_is_checked_and_a_refusal_is_said() {
+    let host = Host::new();
+    let window = host.window();
+
+    window.press("Share a port");
+    window.fill("Port", "99999");
+
+    window.find("//input[@aria-invalid='true']");
+    window.find("//dialog//button[normalize-space()='Share' and @disabled]");
+    assert_eq!(host.status()["exports"], json!([]));
+}
+
+#[test]
+fn what_the_command_does_shows_at_once() {
+    let host = Host::new();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    host.ormesh(&["export", "add", "8123"]);
+
+    window.sees("127.0.0.1:8123");
+}
+
+#[test]
+fn an_agent_that_died_is_started_again() {
+    let host = Host::new();
+    let window = host.window();
+    let pid = until("the agent runs", || host.agent_pid());
+
+    kill(pid);
+
+    let next = until("another runs", || host.agent_pid().filter(|next| *next != pid));
+    assert_ne!(next, pid);
+    window.find("//button[normalize-space()='Pause']");
+}
+
+#[test]
+fn quitting_ends_the_agent_that_the_app_started() {
+    let host = Host::new();
+    let mut app = host.app(&[]);
+    let pid = until("the agent runs", || host.agent_pid());
+
+    app.terminate();
+
+    assert!(app.ended());
+    assert_eq!(host.agent_pid(), None);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn quitting_leaves_an_agent_that_was_there() {
+    let host = Host::new();
+    let agent = host.agent();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    drop(window);
+
+    assert_eq!(host.agent_pid(), Some(agent.id()));
+}
+
+#[test]
+fn the_agent_outlives_a_crash_of_the_app_and_is_joined_again() {
+    let host = Host::new();
+    let mut app = host.app(&[]);
+    let pid = until("the agent runs", || host.agent_pid());
+
+    app.kill();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    assert_eq!(host.agent_pid(), Some(pid));
+    terminate(pid);
+    window.sees("not running");
+}
+
+#[test]
+fn a_second_start_shows_the_first_and_ends() {
+    let host = Host::new();
+    let first = host.app(&[]);
+    until("the agent runs", || host.agent_pid());
+
+    let mut second = host.app(&[]);
+
+    assert!(second.ended());
+    assert!(std::path::Path::new(&format!("/proc/{}", first.id())).exists());
+}
+
+#[test]
+fn the_page_can_do_nothing_but_call_our_commands() {
+    let host = Host::new();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    let seen = window.run(
+        r#"
+        const done = arguments[arguments.length - 1];
+        const invoke = window.__TAURI_INTERNALS__.invoke;
+        const refused = async (work) => { try { await work(); return false; } catch { return true; } };
+        const script = document.createElement('script');
+        script.textContent = 'window.ran = true';
+        document.head.append(script);
+        (async () => done({
+          global: typeof window.__TAURI__,
+          state: !(await refused(() => invoke('state'))),
+          window: await refused(() => invoke('plugin:window|create', { options: { label: 'other' } })),
+          path: await refused(() => invoke('plugin:path|resolve_directory', { directory: 1 })),
+          emit: await refused(() => invoke('plugin:event|emit', { event: 'state', payload: {} })),
+          unknown: await refused(() => invoke('no_such_command')),
+          outside: await refused(() => fetch('http://127.0.0.1:9/')),
+          inline: window.ran === undefined,
+          frozen: Object.isFrozen(Object.prototype),
+        }))();
+        "#,
+        json!([]),
+    );
+
+    let expected = json!({
+        "global": "undefined", "state": true, "window": true, "path": true, "emit": true, "unknown": true,
+        "outside": true, "inline": true, "frozen": true,
+    });
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn an_edit_that_is_not_the_windows_is_refused() {
+    let host = Host::new();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    let answer = window.run(
+        r#"
+        const [edit, done] = arguments;
+        window.__TAURI_INTERNALS__.invoke('edit', { edit }).then(() => done('made'), (problem) => done(problem.kind));
+        "#,
+        json!([{ "edit": "set", "key": "secrets", "value": "file" }]),
+    );
+
+    assert_eq!(answer, Value::from("refused"));
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
