@@ -24,7 +24,7 @@ enum Command {
     Demo(DemoArgs),
     /// Builds the desktop app and opens it; installs the libraries it takes, after saying so
     App(AppArgs),
-    /// Checks everything: format, clippy, build, tests, docs. Last line: `N passed, N failed`
+    /// Checks everything: format, clippy, build, tests, the window, docs. Last line: `N passed, N failed`
     Test(TestArgs),
     /// Gets the tools that tests and demo need, and says where they are
     Setup(SetupArgs),
@@ -76,7 +76,7 @@ struct AppArgs {
 struct TestArgs {
     #[command(flatten)]
     install: InstallArgs,
-    /// Check the desktop app instead: its clippy, its tests, its real window under Xvfb
+    /// Check the desktop app alone: its clippy, its tests, its real window under Xvfb, its views in Chromium
     #[arg(long)]
     desktop: bool,
     /// Stop after the set-up
@@ -132,12 +132,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             desktop::app(args.install.install(), &tools, args.release)
         }
         Command::Test(args) => {
-            if args.desktop && !crate::setup::desktop_libraries(args.install.install())? {
-                return Ok(ExitCode::SUCCESS);
-            }
+            let libraries_there = crate::setup::window_test_libraries(args.install.install())?;
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);
             };
+            if !libraries_there {
+                return Ok(ExitCode::SUCCESS);
+            }
             if args.setup_only {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
@@ -151,7 +152,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             if args.refresh && !args.install.no_install {
                 Tools::forget()?;
             }
-            if args.desktop && !crate::setup::desktop_libraries(args.install.install())? {
+            if args.desktop && !crate::setup::window_test_libraries(args.install.install())? {
                 return Ok(ExitCode::SUCCESS);
             }
             if let Prepared::Ready(tools) = Tools::prepare(args.install.install())? {

@@ -12,6 +12,9 @@ use crate::setup::{self, Install, Tools};
 use crate::workspace::Workspace;
 use crate::{process, say};
 
+/// The oldest Node.js that the window's build tools run on, as `ui/package.json` has it under `engines`.
+const OLDEST_NODE: (u32, u32) = (20, 19);
+
 /// Builds the app and opens it.
 pub(crate) fn app(install: Install, tools: &Tools, release: bool) -> Result<ExitCode> {
     let display = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -46,9 +49,7 @@ pub(crate) fn app(install: Install, tools: &Tools, release: bool) -> Result<Exit
 /// Builds what the window shows, unless nothing of it is newer than what was built.
 pub(crate) fn build_window(workspace: &Workspace) -> Result<()> {
     let ui = workspace.root().join("ui");
-    if process::find("npm").is_none() {
-        bail!("failed to find npm\nhint: install Node.js 20.19 or newer, with npm");
-    }
+    check_node()?;
     let installed = ui.join("node_modules/.package-lock.json");
     if !is_newer(&installed, &[ui.join("package-lock.json")])? {
         run(
@@ -61,6 +62,26 @@ pub(crate) fn build_window(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     run(Command::new("npm").args(["run", "build"]).current_dir(&ui), "build the window")
+}
+
+/// Fails unless npm is there, and Node.js is new enough.
+fn check_node() -> Result<()> {
+    let (major, minor) = OLDEST_NODE;
+    let hint = format!("hint: install Node.js {major}.{minor} or newer, with npm");
+    if process::find("npm").is_none() || process::find("node").is_none() {
+        bail!("failed to find Node.js and npm\n{hint}");
+    }
+    let said = process::output(Command::new("node").arg("--version"))?;
+    if node_version(&said).is_none_or(|version| version < OLDEST_NODE) {
+        bail!("failed to build the window: Node.js {} is too old\n{hint}", said.trim());
+    }
+    Ok(())
+}
+
+/// Reads `v20.19.4`.
+fn node_version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.trim().strip_prefix('v')?.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn run(command: &mut Command, what: &str) -> Result<()> {
@@ -97,6 +118,14 @@ fn newest_in(path: &Path) -> Result<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_node_are_read_and_ordered() {
+        assert_eq!(node_version("v20.19.4\n"), Some((20, 19)));
+        assert!(node_version("v18.20.1").expect("it is one") < OLDEST_NODE);
+        assert!(node_version("v22.2.0").expect("it is one") > OLDEST_NODE);
+        assert_eq!(node_version("node"), None);
+    }
 
     #[test]
     fn what_is_missing_or_older_is_made_again() {

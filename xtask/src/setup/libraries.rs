@@ -15,32 +15,49 @@ pub(super) struct Group {
 
 struct Library {
     package: &'static str,
-    /// A program whose presence is enough, wherever it came from.
-    program: Option<&'static str>,
+    sign: Sign,
+}
+
+/// What shows that something is there, wherever it came from.
+enum Sign {
+    /// A program in `PATH`.
+    Program(&'static str),
+    /// A module that pkg-config knows.
+    Module(&'static str),
+    /// The Debian package itself; where there is no dpkg it is taken to be there.
+    Package,
 }
 
 /// What building everything but the desktop app takes.
 pub(super) const BUILD: Group = Group {
     purpose: "building ormesh",
     packages: &[
-        Library { package: "gcc", program: Some("cc") },
-        Library { package: "libc6-dev", program: Some("cc") },
+        Library { package: "gcc", sign: Sign::Program("cc") },
+        Library { package: "libc6-dev", sign: Sign::Program("cc") },
     ],
 };
 
-/// What building the desktop app and testing its window takes.
+/// What building the desktop app takes.
 pub(super) const DESKTOP: Group = Group {
-    purpose: "building the desktop app and testing its window",
+    purpose: "building the desktop app",
     packages: &[
-        Library { package: "pkg-config", program: Some("pkg-config") },
-        Library { package: "libgtk-3-dev", program: None },
-        Library { package: "libwebkit2gtk-4.1-dev", program: None },
-        Library { package: "librsvg2-dev", program: None },
-        Library { package: "libdbus-1-dev", program: None },
-        Library { package: "webkit2gtk-driver", program: Some("WebKitWebDriver") },
-        Library { package: "xvfb", program: Some("Xvfb") },
-        Library { package: "xauth", program: Some("xauth") },
-        Library { package: "fonts-dejavu-core", program: None },
+        Library { package: "pkg-config", sign: Sign::Program("pkg-config") },
+        Library { package: "libgtk-3-dev", sign: Sign::Module("gtk+-3.0") },
+        Library { package: "libwebkit2gtk-4.1-dev", sign: Sign::Module("webkit2gtk-4.1") },
+        Library { package: "librsvg2-dev", sign: Sign::Module("librsvg-2.0") },
+        Library { package: "libdbus-1-dev", sign: Sign::Module("dbus-1") },
+    ],
+};
+
+/// What testing its window takes.
+pub(super) const WINDOW_TESTS: Group = Group {
+    purpose: "testing the desktop app's window",
+    packages: &[
+        Library { package: "webkit2gtk-driver", sign: Sign::Program("WebKitWebDriver") },
+        Library { package: "xvfb", sign: Sign::Program("Xvfb") },
+        Library { package: "xauth", sign: Sign::Program("xauth") },
+        Library { package: "chromium", sign: Sign::Program("chromium") },
+        Library { package: "fonts-dejavu-core", sign: Sign::Package },
     ],
 };
 
@@ -83,12 +100,16 @@ pub(super) fn ensure(group: &Group, install: Install) -> Result<bool> {
 }
 
 fn is_there(library: &Library) -> bool {
-    if let Some(program) = library.program {
-        return process::find(program).is_some();
+    let asked = |program: &str, words: &[&str]| process::output(Command::new(program).args(words));
+    match library.sign {
+        Sign::Program(program) => process::find(program).is_some(),
+        Sign::Module(module) => asked("pkg-config", &["--exists", module]).is_ok(),
+        Sign::Package => {
+            let words = ["--show", "--showformat=${db:Status-Status}", library.package];
+            process::find("dpkg-query").is_none()
+                || asked("dpkg-query", &words).is_ok_and(|status| status == "installed")
+        }
     }
-    let mut ask = Command::new("dpkg-query");
-    ask.args(["--show", "--showformat=${db:Status-Status}", library.package]);
-    process::output(&mut ask).is_ok_and(|status| status == "installed")
 }
 
 /// Runs apt-get in the open, so that sudo can ask and the reader can see.

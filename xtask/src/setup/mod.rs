@@ -144,7 +144,20 @@ impl Tools {
 
 /// Installs what building the desktop app takes. False: something is missing and was listed.
 pub(crate) fn desktop_libraries(install: Install) -> Result<bool> {
+    // Elsewhere the system's own web view is used, and the window is not driven.
+    if !cfg!(target_os = "linux") {
+        return Ok(true);
+    }
     libraries::ensure(&libraries::DESKTOP, install)
+}
+
+/// Installs what building the desktop app and testing its window takes. False: something is missing and was listed.
+pub(crate) fn window_test_libraries(install: Install) -> Result<bool> {
+    let to_build = desktop_libraries(install)?;
+    if !cfg!(target_os = "linux") {
+        return Ok(to_build);
+    }
+    Ok(libraries::ensure(&libraries::WINDOW_TESTS, install)? && to_build)
 }
 
 /// Fails unless `tor` is new enough.

@@ -22,6 +22,16 @@ impl Count {
             self.failed += failed;
         }
     }
+
+    /// Adds the total of a run that ends as ours does, `3 passed, 0 failed`; any other line is none.
+    pub(super) fn read_total(&mut self, line: &str) {
+        let Some((passed, rest)) = line.trim().split_once(" passed, ") else { return };
+        let failed = rest.strip_suffix(" failed").and_then(|failed| failed.parse::<u64>().ok());
+        if let (Ok(passed), Some(failed)) = (passed.parse::<u64>(), failed) {
+            self.passed += passed;
+            self.failed += failed;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +53,16 @@ mod tests {
         }
 
         assert_eq!(count, Count { passed: 13, failed: 2 });
+    }
+
+    #[test]
+    fn a_total_counts_and_a_sentence_about_one_does_not() {
+        let mut count = Count::default();
+
+        for line in ["12 passed, 1 failed", "it said: 5 passed, 5 failed", "7 passed, 0 failed, 3 skipped"] {
+            count.read_total(line);
+        }
+
+        assert_eq!(count, Count { passed: 12, failed: 1 });
     }
 }

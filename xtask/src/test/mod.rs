@@ -4,66 +4,110 @@
 //! failed stage without tests of its own counts as one.
 
 mod count;
+mod pictures;
 mod stage;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Result;
 
 use self::count::Count;
+use self::pictures::Pictures;
 use self::stage::Stages;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
 use crate::{desktop, interrupt, say};
 
+/// The one feature set of the tests: a second one would build Tauri's part of the tree twice.
+const FEATURES: [&str; 2] = ["--features", "desktop"];
+
 /// Runs all stages; `filter` goes to the test binaries.
 pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     interrupt::listen()?;
     let start = Instant::now();
     let workspace = Workspace::find()?;
+    let pictures = Pictures::fresh(&workspace)?;
     let mut stages = Stages::new();
 
     stages.command("format", workspace.cargo().args(["fmt", "--all", "--check"]));
-    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    stages.command("clippy", workspace.cargo().args(clippy));
-    stages.command("build", workspace.cargo().args(["build", "--workspace"]));
+    stages.run("window", || desktop::build_window(&workspace));
+    stages.command("clippy", &mut clippy(&workspace, &["--workspace"]));
+    // What a server builds. The features of shared crates differ there, and with them what compiles.
+    let mut server = workspace.cargo();
+    server.args(["clippy", "--package", "ormesh-app", "--bins", "--", "-D", "warnings"]);
+    stages.command("clippy, no desktop", &mut server);
+    stages.command("build", workspace.cargo().args(["build", "--workspace"]).args(FEATURES));
 
     let network = stages.run("private Tor network", || {
         let network = Tornet::start(&workspace, tools)?;
         say::note(&format!("process {}, in {}", network.id(), network.dir().display()));
         Ok(network)
     });
-    stages.tests("tests", |count| run_tests(&workspace, tools, network.as_ref(), filter, count));
+    stages.tests("tests", |count| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--workspace", "--no-fail-fast"]).args(FEATURES).arg("--").args(filter);
+        if let Some(network) = &network {
+            cargo.env("ORMESH_TORNET", network.dir());
+        }
+        run_tests(&mut cargo, tools, &pictures, count)
+    });
     if let Some(network) = network {
         network.end();
     }
+    views(&mut stages, &workspace, &pictures);
 
     let mut docs = workspace.cargo();
-    docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    docs.args(["doc", "--workspace", "--no-deps"]).args(FEATURES).env("RUSTDOCFLAGS", "-D warnings");
     stages.command("docs", &mut docs);
 
+    pictures.tell();
     Ok(finish(&stages, start))
 }
 
-/// Runs the desktop app's stages, which take its libraries; `filter` goes to the test binaries.
+/// Runs the desktop app's stages alone; `filter` goes to the test binaries.
 pub(crate) fn run_desktop(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     interrupt::listen()?;
     let start = Instant::now();
     let workspace = Workspace::find()?;
+    let pictures = Pictures::fresh(&workspace)?;
     let mut stages = Stages::new();
 
     stages.run("window", || desktop::build_window(&workspace));
-    let clippy = ["clippy", "--features", "desktop", "--all-targets", "--", "-D", "warnings"];
-    stages.command("clippy", workspace.cargo().args(clippy));
+    stages.command("clippy", &mut clippy(&workspace, &[]));
     stages.tests("tests", |count| {
         let mut cargo = workspace.cargo();
-        cargo.args(["test", "--features", "desktop", "--no-fail-fast"]);
-        cargo.args(["--bin", "ormesh-desktop", "--test", "desktop", "--"]);
-        stage::stream(cargo.args(filter).envs(tools.environment()), |line| count.read(line))
+        cargo.args(["test", "--no-fail-fast"]).args(FEATURES);
+        cargo.args(["--bin", "ormesh-desktop", "--test", "desktop", "--"]).args(filter);
+        run_tests(&mut cargo, tools, &pictures, count)
     });
+    views(&mut stages, &workspace, &pictures);
+
+    pictures.tell();
     Ok(finish(&stages, start))
+}
+
+fn clippy(workspace: &Workspace, packages: &[&str]) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.arg("clippy").args(packages).args(FEATURES).args(["--all-targets", "--", "-D", "warnings"]);
+    cargo
+}
+
+/// Runs test binaries by `cargo`, and gives whether it was content.
+fn run_tests(cargo: &mut Command, tools: &Tools, pictures: &Pictures, count: &mut Count) -> Result<bool> {
+    cargo.envs(tools.environment()).env(Pictures::VARIABLE, pictures.dir());
+    stage::stream(cargo, |line| count.read(line))
+}
+
+/// The window's views alone, in a browser: every state, both themes, axe, and a picture of each.
+fn views(stages: &mut Stages, workspace: &Workspace, pictures: &Pictures) {
+    stages.tests("views", |count| {
+        let mut npm = Command::new("npm");
+        npm.args(["test", "--silent"]).current_dir(workspace.root().join("ui"));
+        npm.env(Pictures::VARIABLE, pictures.dir());
+        stage::stream(&mut npm, |line| count.read_total(line))
+    });
 }
 
 fn finish(stages: &Stages, start: Instant) -> ExitCode {
@@ -71,20 +115,4 @@ fn finish(stages: &Stages, start: Instant) -> ExitCode {
     println!("in {}", say::span(start.elapsed()));
     println!("{} passed, {} failed", count.passed, count.failed);
     if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs every test binary, and gives whether cargo was content.
-fn run_tests(
-    workspace: &Workspace,
-    tools: &Tools,
-    network: Option<&Tornet>,
-    filter: &[String],
-    count: &mut Count,
-) -> Result<bool> {
-    let mut cargo = workspace.cargo();
-    cargo.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filter).envs(tools.environment());
-    if let Some(network) = network {
-        cargo.env("ORMESH_TORNET", network.dir());
-    }
-    stage::stream(&mut cargo, |line| count.read(line))
 }
