@@ -88,10 +88,22 @@ impl Session {
 
     /// Types into the field with this label.
     pub(crate) fn fill(&self, label: &str, text: &str) {
+        self.field(label).type_text(text);
+    }
+
+    /// Types into the field with this label instead of what it holds.
+    pub(crate) fn replace(&self, label: &str, text: &str) {
+        let field = self.field(label);
+        field.clear();
+        field.type_text(text);
+    }
+
+    /// The field with this label, or with one that starts so.
+    pub(crate) fn field(&self, label: &str) -> Element<'_> {
         let field = format!(
             "//*[self::input or self::textarea][@id=//label[starts-with(normalize-space(), '{label}')]/@for or ancestor::label[starts-with(normalize-space(), '{label}')] or @aria-label='{label}']"
         );
-        self.find(&field).type_text(text);
+        self.find(&field)
     }
 
     /// Waits for this text anywhere in the window.
@@ -164,6 +176,10 @@ impl Element<'_> {
         ";
         let body = json!({ "script": script, "args": [{ ELEMENT: self.id }] });
         (self.session.ask("POST", "execute/async", &body) == Ok(Value::Bool(true))).then_some(())
+    }
+
+    fn clear(&self) {
+        self.ask("POST", "clear", &json!({})).unwrap();
     }
 
     fn type_text(&self, text: &str) {

@@ -1,9 +1,11 @@
 //! A host with the app on it: directories of its own, a display, and a driver for the window.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use ormesh_core::store::paths::Paths;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,6 +23,8 @@ pub(crate) struct Host {
     home: TempDir,
     screen: Screen,
     bus: String,
+    /// What `ormesh` finds beyond its own directories.
+    surroundings: Vec<(&'static str, OsString)>,
 }
 
 impl Host {
@@ -29,23 +33,44 @@ impl Host {
         Self::with_bus(NO_BUS)
     }
 
-    /// One on this session bus.
+    /// One on this session bus, with its keys in files and no tor to be found.
     pub(crate) fn with_bus(bus: &str) -> Self {
-        let host = Self { home: tempfile::tempdir().unwrap(), screen: Screen::start(), bus: bus.to_owned() };
+        Self::among(bus, [("ORMESH_SECRETS", "file".into()), ("ORMESH_TOR", "/nonexistent/tor".into())])
+    }
+
+    /// One whose keys are in the keyring on this bus, if it is to have one; no tor is to be found.
+    pub(crate) fn with_keyring(bus: &str) -> Self {
+        Self::among(bus, [("ORMESH_TOR", "/nonexistent/tor".into())])
+    }
+
+    /// The same with real tor, on the private network.
+    pub(crate) fn on_the_network(bus: &str) -> Self {
+        let tor = tornet::Tools::find().unwrap().tor;
+        let network = tornet::shared().client_torrc();
+        Self::among(bus, [("ORMESH_TOR", tor.into()), ("ORMESH_TOR_NETWORK", network.into())])
+    }
+
+    fn among(bus: &str, surroundings: impl Into<Vec<(&'static str, OsString)>>) -> Self {
+        let host = Self {
+            // Short, since sockets are in it.
+            home: tempfile::Builder::new().prefix("od-").tempdir_in("/tmp").unwrap(),
+            screen: Screen::start(),
+            bus: bus.to_owned(),
+            surroundings: surroundings.into(),
+        };
         // So that hosts can run side by side.
         host.ormesh(&["config", "set", "agent.socks-addr", "off"]);
         host
     }
 
-    /// A program that runs on this host and finds no tor.
-    fn command(&self, program: impl AsRef<Path>) -> Command {
+    /// A program that runs on this host.
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.env_clear().env("PATH", "/nonexistent").env("HOME", self.home.path());
         command
             .env("ORMESH_CONFIG", self.home.path().join("config.toml"))
             .env("ORMESH_STATE", self.home.path().join("state"))
-            .env("ORMESH_SECRETS", "file")
-            .env("ORMESH_TOR", "/nonexistent/tor")
+            .envs(self.surroundings.iter().map(|(name, value)| (name, value)))
             .env("XDG_RUNTIME_DIR", self.home.path())
             .env("DBUS_SESSION_BUS_ADDRESS", &self.bus)
             .env("DISPLAY", self.screen.name())
@@ -60,6 +85,11 @@ impl Host {
         let output = self.command(ORMESH).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Its display.
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// Its home directory.
@@ -77,6 +107,11 @@ impl Host {
         let output = self.command(ORMESH).args(["status", "--json"]).output().unwrap();
         let status: Value = serde_json::from_slice(&output.stdout).ok()?;
         status["agent"]["pid"].as_u64()?.try_into().ok()
+    }
+
+    /// Where its agent answers.
+    pub(crate) fn socket(&self) -> PathBuf {
+        Paths::new(self.home.path().join("config.toml"), self.home.path().join("state")).unwrap().socket()
     }
 
     /// Starts an agent that is not the app's.
@@ -150,6 +185,12 @@ impl Running {
     }
 }
 
+/// Kills a process, as a crash would end it.
+pub(crate) fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
 /// Asks a process to end.
 pub(crate) fn terminate(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
@@ -168,13 +209,25 @@ pub(crate) struct Window {
     _driver: Running,
 }
 
-/// A test that failed leaves a picture of its window, in the directory that `ORMESH_PICTURES` names.
+impl Window {
+    /// Keeps a picture under this name, in the directory that `ORMESH_PICTURES` names, if it names one.
+    pub(crate) fn keep(&self, name: &str) {
+        if let Some(directory) = std::env::var_os("ORMESH_PICTURES") {
+            let file = Path::new(&directory).join(format!("real-{name}.png"));
+            std::fs::write(file, self.session.picture()).unwrap();
+        }
+    }
+}
+
+/// A test that failed leaves a picture of its window.
 impl Drop for Window {
     fn drop(&mut self) {
-        if let (true, Some(directory)) = (std::thread::panicking(), std::env::var_os("ORMESH_PICTURES")) {
+        if std::thread::panicking() {
             let test = std::thread::current().name().unwrap_or("window").replace("::", "-");
             // The failure itself is what counts.
-            let _ = std::fs::write(Path::new(&directory).join(format!("{test}.png")), self.session.picture());
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                self.keep(&format!("failed-{test}"))
+            }));
         }
     }
 }

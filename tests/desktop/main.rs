@@ -1,10 +1,19 @@
-//! The real window, under a display of its own and driven as a browser is, with a real agent that finds no tor. No network.
+//! The real window, under a display of its own and driven as a browser is, with a real agent: most of it with no tor to be found, `mesh` on
+//! the private network.
 //!
-//! Run by `cargo xtask test --desktop`: it takes Xvfb and WebKitWebDriver.
+//! It takes Xvfb and WebKitWebDriver, which `cargo xtask test` installs.
 #![cfg(target_os = "linux")]
 
+#[path = "../mesh/support/mod.rs"]
+mod support;
+
 mod driver;
+mod figures;
 mod host;
+mod keyring;
+mod mesh;
+mod panel;
 mod screen;
 mod tray;
+mod trouble;
 mod window;

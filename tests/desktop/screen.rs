@@ -1,7 +1,17 @@
 //! A display of its own for each test, and a session bus where one is wanted.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+
+use x11rb::connection::Connection as _;
+use x11rb::protocol::xproto::{
+    AtomEnum, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, MapState,
+};
+use x11rb::rust_connection::RustConnection;
+use x11rb::wrapper::ConnectionExt as _;
+
+use crate::driver::until;
 
 /// A virtual display, ended with this value.
 pub(crate) struct Screen {
@@ -26,6 +36,40 @@ impl Screen {
     /// What `DISPLAY` is set to.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Waits until something is on it that has text in it: an empty window has one colour, smoothed letters have many.
+    pub(crate) fn wait_for_a_painted_window(&self) {
+        const COLOURS: usize = 100;
+        let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
+        let screen = &connection.setup().roots[screen];
+        let (width, height) = (screen.width_in_pixels, screen.height_in_pixels);
+        until("the window is painted", || {
+            let image = connection.get_image(ImageFormat::Z_PIXMAP, screen.root, 0, 0, width, height, !0);
+            let pixels = image.unwrap().reply().unwrap().data;
+            let colours: BTreeSet<&[u8]> = pixels.chunks_exact(4).collect();
+            (colours.len() >= COLOURS).then_some(())
+        });
+    }
+
+    /// Asks the app's window to close, as a window manager does (ICCCM §4.2.8.1, WM_DELETE_WINDOW).
+    pub(crate) fn close_the_window(&self) {
+        let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
+        let root = connection.setup().roots[screen].root;
+        let atom = |name: &str| connection.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
+        let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
+        let tree = connection.query_tree(root).unwrap().reply().unwrap();
+        for window in tree.children {
+            let is_shown = connection.get_window_attributes(window).unwrap().reply().unwrap().map_state;
+            let known = connection.get_property(false, window, protocols, AtomEnum::ATOM, 0, 64).unwrap();
+            let closable =
+                known.reply().unwrap().value32().is_some_and(|mut all| all.any(|one| one == delete));
+            if is_shown == MapState::VIEWABLE && closable {
+                let event = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
+                connection.send_event(false, window, EventMask::NO_EVENT, event).unwrap();
+            }
+        }
+        connection.sync().unwrap();
     }
 }
 

@@ -1,96 +1,9 @@
-//! The tray as a panel sees it: over D-Bus, by the StatusNotifierItem and com.canonical.dbusmenu interfaces.
-
-use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
-
-use zbus::blocking::connection::Builder;
-use zbus::blocking::{Connection, Proxy};
-use zbus::names::OwnedBusName;
-use zbus::zvariant::{OwnedValue, Value};
+//! The tray as a panel sees it.
 
 use crate::driver::until;
 use crate::host::Host;
+use crate::panel::Panel;
 use crate::screen::Bus;
-
-/// The panel's end, as much as an icon needs to appear.
-struct Watcher(Sender<String>);
-
-#[zbus::interface(name = "org.kde.StatusNotifierWatcher")]
-impl Watcher {
-    fn register_status_notifier_item(&self, service: &str) {
-        // The test may have ended.
-        let _ = self.0.send(service.to_owned());
-    }
-
-    #[zbus(property)]
-    fn is_status_notifier_host_registered(&self) -> bool {
-        true
-    }
-
-    #[zbus(property)]
-    fn protocol_version(&self) -> i32 {
-        0
-    }
-
-    #[zbus(property)]
-    fn registered_status_notifier_items(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// A menu as dbusmenu carries it: id, properties, children.
-type Layout = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
-
-struct Panel {
-    connection: Connection,
-    items: Receiver<String>,
-}
-
-impl Panel {
-    fn on(bus: &Bus) -> Self {
-        let (send, items) = channel();
-        let connection = Builder::address(bus.address())
-            .and_then(|builder| builder.serve_at("/StatusNotifierWatcher", Watcher(send)))
-            .and_then(|builder| builder.name("org.kde.StatusNotifierWatcher"))
-            .and_then(Builder::build)
-            .unwrap();
-        Self { connection, items }
-    }
-
-    /// The name of the next icon to appear.
-    fn icon(&self) -> OwnedBusName {
-        let name = self.items.recv_timeout(crate::driver::DEADLINE).expect("the icon appears");
-        OwnedBusName::try_from(name).unwrap()
-    }
-
-    fn menu(&self, icon: &OwnedBusName) -> Proxy<'_> {
-        Proxy::new(&self.connection, icon.clone(), "/MenuBar", "com.canonical.dbusmenu").unwrap()
-    }
-
-    /// Id, label and whether it can be chosen, of each item.
-    fn items(&self, icon: &OwnedBusName) -> Vec<(i32, String, bool)> {
-        let (_, (_, _, children)): (u32, Layout) =
-            self.menu(icon).call("GetLayout", &(0, -1, Vec::<&str>::new())).unwrap();
-        let items = children.into_iter().map(|child| Layout::try_from(child).unwrap());
-        items
-            .filter_map(|(id, properties, _)| {
-                let label = properties.get("label").and_then(|label| label.downcast_ref::<String>().ok())?;
-                let enabled = properties.get("enabled").and_then(|on| on.downcast_ref::<bool>().ok());
-                Some((id, label, enabled.unwrap_or(true)))
-            })
-            .collect()
-    }
-
-    fn choose(&self, icon: &OwnedBusName, label: &str) {
-        let id = until(label, || {
-            self.items(icon)
-                .into_iter()
-                .find(|(_, said, enabled)| said == label && *enabled)
-                .map(|(id, ..)| id)
-        });
-        let _: () = self.menu(icon).call("Event", &(id, "clicked", Value::from(0), 0_u32)).unwrap();
-    }
-}
 
 #[test]
 fn a_hidden_start_has_a_tray_and_no_window_until_it_is_wanted() {
@@ -126,11 +39,27 @@ fn a_left_click_opens_the_window() {
     let app = host.app(&["--hidden"]);
     let icon = panel.icon();
 
-    let item =
-        Proxy::new(&panel.connection, icon, "/StatusNotifierItem", "org.kde.StatusNotifierItem").unwrap();
-    let _: () = item.call("Activate", &(0, 0)).unwrap();
+    panel.click(&icon);
 
     until("the window opens", || app.has_web_view().then_some(()));
+}
+
+#[test]
+fn closing_the_window_keeps_the_tray_and_the_agent_and_lets_the_web_view_go() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let app = host.app(&[]);
+    let icon = panel.icon();
+    host.screen().wait_for_a_painted_window();
+    let agent = host.agent_pid();
+
+    host.screen().close_the_window();
+
+    until("the web view is gone", || (!app.has_web_view()).then_some(()));
+    assert_eq!(host.agent_pid(), agent);
+    panel.choose(&icon, "Open ormesh");
+    host.screen().wait_for_a_painted_window();
 }
 
 #[test]

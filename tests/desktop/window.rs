@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::driver::until;
-use crate::host::{Host, terminate};
+use crate::host::{Host, kill, terminate};
 
 #[test]
 fn an_invite_goes_from_one_window_to_another() {
@@ -205,9 +205,4 @@ fn an_edit_that_is_not_the_windows_is_refused() {
     );
 
     assert_eq!(answer, Value::from("refused"));
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }

@@ -15,6 +15,7 @@ mod warm;
 use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};
 use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::Status;
 use crate::store::paths::Paths;
 
 pub use run::{RunOptions, run};
@@ -31,6 +32,14 @@ pub async fn ask(paths: &Paths, request: Request) -> Result<Response, Problem> {
     match connect(paths).await? {
         Some(client) => client.ask(&request).await,
         None => commands::Commands::local(paths)?.carry_out(request).await,
+    }
+}
+
+/// What the files say of the host, whatever agent runs: for shells that can't ask the one that does.
+pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
+    match commands::Commands::local(paths)?.carry_out(Request::Status).await? {
+        Response::Status(status) => Ok(*status),
+        _ => Err(Problem::new(ProblemKind::Failed, "the files gave no status")),
     }
 }
 

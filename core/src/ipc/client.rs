@@ -56,7 +56,7 @@ impl Client {
             Some(hello) if hello.protocol == PROTOCOL => Ok(()),
             Some(hello) => Err(Problem::new(
                 ProblemKind::NotReady,
-                format!("the running agent is ormesh {}, this command is {}", hello.version, Hello::ours().version),
+                format!("the running agent is ormesh {}, and this is {}", hello.version, Hello::ours().version),
             )
             .about(OTHER_VERSION)
             .hint("restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again")),

@@ -56,6 +56,7 @@ pub(super) const WINDOW_TESTS: Group = Group {
         Library { package: "webkit2gtk-driver", sign: Sign::Program("WebKitWebDriver") },
         Library { package: "xvfb", sign: Sign::Program("Xvfb") },
         Library { package: "xauth", sign: Sign::Program("xauth") },
+        Library { package: "xclip", sign: Sign::Program("xclip") },
         Library { package: "chromium", sign: Sign::Program("chromium") },
         Library { package: "fonts-dejavu-core", sign: Sign::Package },
     ],

@@ -1,5 +1,8 @@
 //! What is being typed, checked by the parsers that will read it. Nothing is kept and nothing is changed.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::{ListenAddr, Port, Target};
 use ormesh_core::model::config::Config;
@@ -69,15 +72,31 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         Checkable::Listen => {
             let listen: ListenAddr =
                 parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
-            Ok(Some(match listen.is_public() {
-                true => format!("{listen}, open to everyone who can reach this machine"),
-                false => listen.to_string(),
+            let of = config.and_then(|config| config.imports().find(|(used, ..)| **used == listen));
+            if let Some((_, remote, ..)) = of {
+                return Err(usage(
+                    format!("{listen} is an import of {remote} already"),
+                    "choose another address",
+                ));
+            }
+            Ok(Some(match (listen.is_public(), is_in_use(&listen)) {
+                (_, true) => {
+                    format!("{listen} is in use by another program; the import waits until it is free")
+                }
+                (true, false) => format!("{listen}, open to everyone who can reach this machine"),
+                (false, false) => listen.to_string(),
             }))
         }
         Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends on {day}"))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
     }
+}
+
+/// Whether somebody listens there now.
+fn is_in_use(listen: &ListenAddr) -> bool {
+    let ListenAddr::Tcp(address) = listen else { return false };
+    TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
 /// What an invite says in the open: never its key, and not the text.

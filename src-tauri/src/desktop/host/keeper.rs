@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ormesh_core::agent;
 use ormesh_core::ipc::client::{Client, is_other_version};
-use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::problem::Problem;
 use ormesh_core::model::status::Status;
 use ormesh_core::store::paths::Paths;
@@ -165,7 +164,7 @@ impl Keeper {
             Some(_) => (AgentPresence::Starting, None),
             None => (AgentPresence::None, self.told.borrow().problem.clone()),
         };
-        let at_rest = self.at_rest().await;
+        let at_rest = agent::at_rest(&self.paths).await;
         let (status, unreadable) = (at_rest.as_ref().ok().cloned(), at_rest.err());
         self.tell(presence, status, problem.or(unreadable));
         Flow::Continue(())
@@ -173,11 +172,14 @@ impl Keeper {
 
     /// An agent runs that can't be asked.
     async fn beside(&mut self, problem: Problem) -> Flow {
-        let presence = match is_other_version(&problem) {
-            true => AgentPresence::OtherVersion,
-            false => AgentPresence::None,
+        let (presence, problem) = match is_other_version(&problem) {
+            true => (
+                AgentPresence::OtherVersion,
+                problem.hint("a restart interrupts its open connections for a moment"),
+            ),
+            false => (AgentPresence::None, problem),
         };
-        let status = self.at_rest().await.ok();
+        let status = agent::at_rest(&self.paths).await.ok();
         self.tell(presence, status, Some(problem));
         let tick = tokio::select! {
             () = sleep(OTHER) => Tick::Look,
@@ -227,15 +229,6 @@ impl Keeper {
         self.pause = self.backoff.died_after(Duration::ZERO);
         tracing::warn!(%problem, "failed to start the agent");
         self.told.send_modify(|view| view.problem = Some(problem));
-    }
-
-    /// The configuration alone, which needs no agent and no secret.
-    async fn at_rest(&self) -> Result<Status, Problem> {
-        match agent::ask(&self.paths, Request::Status).await? {
-            Response::Status(status) => Ok(*status),
-            Response::Refused(problem) => Err(problem),
-            _ => Err(super::unexpected()),
-        }
     }
 
     fn tell(&self, agent: AgentPresence, status: Option<Status>, problem: Option<Problem>) {

@@ -1,0 +1,95 @@
+//! What the app costs: memory in each state, the time from a click to a painted window, and processor time when nothing happens.
+//!
+//! Printed, not judged. `cargo xtask bench` runs this with release binaries.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::driver::until;
+use crate::host::Host;
+use crate::panel::Panel;
+use crate::screen::Bus;
+use crate::support::{children, cpu_time, figure};
+
+/// Web views are painted, and memory is given back, in the background for some seconds after.
+const SETTLED: Duration = Duration::from_secs(3);
+/// Over which idle processor time is taken.
+const IDLE: Duration = Duration::from_secs(10);
+/// The median of so many.
+const CLICKS: usize = 5;
+
+#[test]
+fn what_the_app_costs() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let app = host.app(&["--hidden"]);
+    let icon = panel.icon();
+    let agent = until("the agent runs", || host.agent_pid());
+    let cost = |what: &str| {
+        sleep(SETTLED);
+        let (resident, proportional) = memory(app.id(), agent);
+        figure(&format!("app {what}: RSS (PSS)"), format!("{resident} ({proportional}) MiB"));
+        let before = processor(app.id(), agent);
+        sleep(IDLE);
+        let used = (processor(app.id(), agent) - before).as_secs_f64() / IDLE.as_secs_f64();
+        figure(&format!("app {what}: idle processor time"), format!("{:.1} %", 100.0 * used));
+    };
+    cost("hidden, its window never made");
+    assert!(!app.has_web_view());
+
+    let mut clicks: Vec<Duration> = (0..CLICKS).map(|_| click(&host, &panel, &icon, &app)).collect();
+    figure("app from click to painted window, the first", format!("{} ms", clicks[0].as_millis()));
+    clicks[1..].sort();
+    let again = clicks[1 + (CLICKS - 1) / 2].as_millis();
+    figure("app from click to painted window, again, median", format!("{again} ms"));
+    cost("hidden again, its window destroyed");
+
+    panel.click(&icon);
+    host.screen().wait_for_a_painted_window();
+    cost("with its window open");
+}
+
+/// From a click on the tray to a painted window, which is closed again.
+fn click(
+    host: &Host,
+    panel: &Panel,
+    icon: &zbus::names::OwnedBusName,
+    app: &crate::host::Running,
+) -> Duration {
+    let start = Instant::now();
+    panel.click(icon);
+    host.screen().wait_for_a_painted_window();
+    let took = start.elapsed();
+    host.screen().close_the_window();
+    until("the web view is gone", || (!app.has_web_view()).then_some(()));
+    took
+}
+
+/// The app's processes: itself and the web view's, without its agent and tor.
+fn family(app: u32, agent: u32) -> Vec<u32> {
+    let mut family = vec![app];
+    let mut next = 0;
+    while let Some(&member) = family.get(next) {
+        family.extend(children(member).into_iter().filter(|child| *child != agent));
+        next += 1;
+    }
+    family
+}
+
+/// Resident and proportional memory in MiB (proc_pid_smaps_rollup(5)).
+fn memory(app: u32, agent: u32) -> (u64, u64) {
+    let sum = |name: &str| {
+        let each = family(app, agent).into_iter().map(|pid| {
+            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+        });
+        each.sum::<u64>() / 1024
+    };
+    (sum("Rss:"), sum("Pss:"))
+}
+
+fn processor(app: u32, agent: u32) -> Duration {
+    family(app, agent).into_iter().map(cpu_time).sum()
+}

@@ -1,0 +1,199 @@
+//! What goes wrong while the window is open: each has its sentence and a way on, and nothing typed is lost.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ormesh_core::ipc::frame::{self, MAX_REQUEST};
+use ormesh_core::ipc::transport::Listener;
+use ormesh_core::ipc::{Hello, PROTOCOL};
+
+use crate::driver::until;
+use crate::host::{Host, kill};
+use crate::keyring::Keyring;
+use crate::screen::Bus;
+use crate::support::free_address;
+
+/// A secret leaves the clipboard after a minute; a slow machine may need some seconds more.
+const CLIPBOARD: Duration = Duration::from_secs(180);
+
+#[test]
+fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
+    let bus = Bus::start();
+    let mut keyring = Keyring::on(&bus);
+    let host = Host::with_keyring(bus.address());
+    let invite = host.ormesh(&["client", "add", "laptop"]);
+    keyring.lock();
+    let window = host.window();
+
+    window.open("laptop");
+    window.press("Show invite");
+    window.sees("locked");
+    // The window goes on with everything that needs no secret.
+    window.press("Add export");
+    window.fill("Port", "8080");
+    window.press("Share");
+    window.sees("127.0.0.1:8080");
+    window.find("//*[@aria-label='Problems']//*[contains(., 'locked')]");
+    window.keep("locked");
+
+    keyring.unlock();
+    window.press("Try again");
+    window.gone("//*[@aria-label='Problems']//*[contains(., 'locked')]");
+    window.press("Show invite");
+    let shown = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
+    assert_eq!(shown.trim(), invite.trim());
+}
+
+#[test]
+fn what_is_typed_outlives_the_agent() {
+    let host = Host::new();
+    let window = host.window();
+    let pid = until("the agent runs", || host.agent_pid());
+    window.press("Share a port");
+    window.fill("Port", "8080");
+
+    kill(pid);
+    until("another runs", || host.agent_pid().filter(|next| *next != pid));
+
+    assert_eq!(window.field("Port").property("value"), "8080");
+    window.press("Share");
+    window.sees("127.0.0.1:8080");
+}
+
+#[test]
+fn an_agent_of_another_version_is_replaced_when_a_person_wants_it() {
+    let host = Host::new();
+    host.ormesh(&["export", "add", "8080"]);
+    let mut other = host.agent();
+    let _ = speaks_another_version(host.socket());
+    let window = host.window();
+
+    window.find("//h1[contains(., 'Needs a restart')]");
+    // What is known without it is shown all the same.
+    window.sees("127.0.0.1:8080");
+    window.keep("other-version");
+    window.press("Restart the agent");
+
+    assert!(other.ended(), "it was not ended in order");
+    let next = until("the app's own agent runs", || host.agent_pid());
+    assert_ne!(next, other.id());
+    window.gone("//h1[contains(., 'Needs a restart')]");
+}
+
+/// Puts a listener in the place of the agent's that greets as the next version of the protocol would.
+fn speaks_another_version(socket: PathBuf) -> std::thread::JoinHandle<()> {
+    std::fs::rename(&socket, socket.with_extension("kept")).unwrap();
+    let (bound, is_bound) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = Listener::bind(&socket).unwrap();
+            bound.send(()).unwrap();
+            let hello = Hello { protocol: PROTOCOL + 1, version: "99.0.0".to_owned() };
+            while let Ok(mut connection) = listener.accept().await {
+                // Whoever looks may go away at any time.
+                let _ = frame::read::<Hello>(&mut connection, MAX_REQUEST).await;
+                let _ = frame::write(&mut connection, &hello).await;
+            }
+        });
+    });
+    is_bound.recv().unwrap();
+    thread
+}
+
+#[test]
+fn an_address_in_use_is_said_and_the_import_recovers() {
+    let (host, exporter) = (Host::new(), Host::new());
+    let invite = exporter.ormesh(&["client", "add", "laptop"]);
+    host.ormesh(&["remote", "add", "home", invite.trim()]);
+    let address = free_address();
+    let holder = TcpListener::bind(address).unwrap();
+    let window = host.window();
+
+    window.press("Add import from home");
+    window.fill("Port of home", "80");
+    window.replace("Address here", &address.to_string());
+    window.sees("in use");
+    window.press("Import");
+    window.find("//li[contains(., 'Blocked')]");
+    window.keep("blocked");
+
+    drop(holder);
+    window.gone("//li[contains(., 'Blocked')]");
+}
+
+#[test]
+fn a_name_that_is_taken_and_a_mistyped_invite_are_told_while_typing() {
+    let (host, exporter) = (Host::new(), Host::new());
+    let invite = exporter.ormesh(&["client", "add", "laptop"]);
+    host.ormesh(&["remote", "add", "home", invite.trim()]);
+    let window = host.window();
+
+    window.press("Add remote");
+    window.choose("I have an invite");
+    window.fill("Name", "home");
+    window.sees("There is a remote home already.");
+    window.fill("Name", "2");
+    window.fill("Invite", &invite.trim()[..97]);
+    window.sees("97 of 119 characters");
+    window.find("//dialog//button[normalize-space()='Add remote' and @disabled]");
+    window.keep("mistyped");
+}
+
+#[test]
+fn a_tor_that_can_not_be_found_is_said_with_a_way_on() {
+    let host = Host::new();
+    let window = host.window();
+
+    window.find("//h1[contains(., 'Offline')]");
+    window.find("//*[@aria-label='Problems']//*[contains(., '/nonexistent/tor')]");
+    window.press("Diagnose");
+    window.find("//*[contains(., '/nonexistent/tor') and contains(., 'ORMESH_TOR')]");
+    window.keep("no-tor");
+}
+
+#[test]
+fn a_copied_invite_leaves_the_clipboard_after_a_minute() {
+    let host = Host::new();
+    host.ormesh(&["export", "add", "8080"]);
+    let invite = host.ormesh(&["client", "add", "laptop"]);
+    let window = host.window();
+    window.open("laptop");
+    window.press("Show invite");
+    window.press("Copy");
+    until("it is in the clipboard", || (clipboard(&host)? == invite.trim()).then_some(()));
+
+    let start = Instant::now();
+    while clipboard(&host).is_some() {
+        assert!(start.elapsed() < CLIPBOARD, "it is still in the clipboard");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn quitting_clears_a_copied_invite() {
+    let host = Host::new();
+    host.ormesh(&["client", "add", "laptop"]);
+    let window = host.window();
+    window.open("laptop");
+    window.press("Show invite");
+    window.press("Copy");
+    until("it is in the clipboard", || clipboard(&host));
+    window.press("Done");
+
+    window.press("Settings");
+    window.press("Quit ormesh");
+    window.press("Quit");
+
+    until("it is gone", || clipboard(&host).is_none().then_some(()));
+}
+
+/// What another program would paste.
+fn clipboard(host: &Host) -> Option<String> {
+    let mut paste = host.command("/usr/bin/xclip");
+    paste.args(["-out", "-selection", "clipboard"]);
+    let output = paste.output().expect("xclip is installed: cargo xtask setup --desktop");
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text).filter(|text| output.status.success() && !text.is_empty())
+}
