@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, cross, demo, desktop, say, test};
+use crate::{audit, bench, cross, demo, desktop, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     App(AppArgs),
     /// Checks everything: format, clippy, build, tests, the window, docs. Last line: `N passed, N failed`
     Test(TestArgs),
+    /// Shows what the desktop app costs: memory, time to a painted window, idle processor time
+    Bench(InstallArgs),
     /// Gets the tools that tests and demo need, and says where they are
     Setup(SetupArgs),
     /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
@@ -147,6 +149,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 true => test::run_desktop(&tools, &args.filter),
                 false => test::run(&tools, &args.filter),
             }
+        }
+        Command::Bench(args) => {
+            let libraries_there = crate::setup::window_test_libraries(args.install())?;
+            let Prepared::Ready(tools) = Tools::prepare(args.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            if libraries_there { bench::run(&tools) } else { Ok(ExitCode::SUCCESS) }
         }
         Command::Setup(args) => {
             if args.refresh && !args.install.no_install {

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod audit;
+mod bench;
 #[cfg(unix)]
 mod cross;
 #[cfg(unix)]

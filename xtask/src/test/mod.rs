@@ -15,13 +15,14 @@ use anyhow::Result;
 use self::count::Count;
 use self::pictures::Pictures;
 use self::stage::Stages;
+pub(crate) use self::stage::stream;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
 use crate::{desktop, interrupt, say};
 
 /// The one feature set of the tests: a second one would build Tauri's part of the tree twice.
-const FEATURES: [&str; 2] = ["--features", "desktop"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "desktop"];
 
 /// Runs all stages; `filter` goes to the test binaries.
 pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
@@ -97,7 +98,7 @@ fn clippy(workspace: &Workspace, packages: &[&str]) -> Command {
 /// Runs test binaries by `cargo`, and gives whether it was content.
 fn run_tests(cargo: &mut Command, tools: &Tools, pictures: &Pictures, count: &mut Count) -> Result<bool> {
     cargo.envs(tools.environment()).env(Pictures::VARIABLE, pictures.dir());
-    stage::stream(cargo, |line| count.read(line))
+    stream(cargo, |line| count.read(line))
 }
 
 /// The window's views alone, in a browser: every state, both themes, axe, and a picture of each.
@@ -106,7 +107,7 @@ fn views(stages: &mut Stages, workspace: &Workspace, pictures: &Pictures) {
         let mut npm = Command::new("npm");
         npm.args(["test", "--silent"]).current_dir(workspace.root().join("ui"));
         npm.env(Pictures::VARIABLE, pictures.dir());
-        stage::stream(&mut npm, |line| count.read_total(line))
+        stream(&mut npm, |line| count.read_total(line))
     });
 }
 

@@ -85,7 +85,7 @@ impl Stages {
 }
 
 /// Runs `command`, passing each line of its standard output on at once and to `read`; gives whether it succeeded.
-pub(super) fn stream(command: &mut Command, mut read: impl FnMut(&str)) -> Result<bool> {
+pub(crate) fn stream(command: &mut Command, mut read: impl FnMut(&str)) -> Result<bool> {
     let shown = process::shown(command);
     say::note(&shown);
     let mut child = command
