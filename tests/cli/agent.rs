@@ -160,6 +160,32 @@ fn what_is_refused_without_an_agent_is_refused_with_one() {
 }
 
 #[test]
+fn a_tor_that_is_missing_is_the_layer_that_fails() {
+    let host = with_remote();
+    let _agent = Agent::start(&host);
+    until("tor was looked for", || status(&host)["agent"]["state"]["is"] == "offline");
+
+    let ran = host.ormesh(&["doctor", "web"]);
+
+    assert_eq!((ran.code, ran.stderr.as_str()), (6, ""), "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("agent         ok      process "), "{ran:?}");
+    assert!(lines[1].starts_with("secrets       ok      file is unlocked"), "{ran:?}");
+    assert!(lines[2].starts_with("tor           FAILED  /nonexistent/tor could not be run"), "{ran:?}");
+    assert!(lines[3].trim_start().starts_with("hint: install tor"), "{ran:?}");
+    assert!(
+        lines[4..].iter().all(|line| line.ends_with("–       not tried, since tor does not run")),
+        "{ran:?}"
+    );
+    assert_refused(&host.ormesh(&["doctor", "nobody"]), 4, "no such remote");
+
+    host.good(&["agent", "pause"]);
+    let ran = host.ormesh(&["doctor", "--json"]);
+    let layers: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(layers[3]["sentence"], "not tried, since the agent is paused");
+}
+
+#[test]
 fn waiting_ends_with_what_is_missing() {
     let host = Host::new();
     let _agent = Agent::start(&host);

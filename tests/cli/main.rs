@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod agent;
+mod doctor;
 mod host;
 mod output;
 mod status;

@@ -9,6 +9,7 @@ mod support;
 mod addresses;
 mod commands;
 mod containers;
+mod doctor;
 mod edits;
 mod exactly_once;
 mod expiry;

@@ -31,6 +31,12 @@ fn a_service_of_a_plain_tor_is_imported() {
     assert!(pong.contains("port 80 open"), "{pong}");
     let unasked = laptop.ormesh(&["ping", "plain", "--count", "1"]);
     assert_eq!(unasked.code, 2, "{unasked:?}");
+    let layers = laptop.good(&["doctor", "plain", "--json"]);
+    let layers: Vec<serde_json::Value> = serde_json::from_str(&layers).unwrap();
+    let verdicts: Vec<_> = layers[8..].iter().map(|layer| layer["ok"].as_bool()).collect();
+    assert_eq!(verdicts, [Some(true), Some(true), None], "{layers:#?}");
+    assert_eq!(layers[10]["hint"], "`ormesh ping plain PORT` tries one");
+    assert_eq!(echo.accepted(), 2, "only the ping came besides the import");
     let missing = laptop.ormesh(&["nc", "plain", "81"]);
     assert_eq!(missing.code, 4, "{missing:?}");
 }

@@ -99,6 +99,7 @@ impl Commands {
             Request::Watch
             | Request::Ping { .. }
             | Request::Connect { .. }
+            | Request::Doctor { .. }
             | Request::Pause
             | Request::Resume
             | Request::Stop => Err(not_running()),
@@ -429,7 +430,8 @@ impl Commands {
         })
     }
 
-    async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
+    /// How the secret store is.
+    pub(super) async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
         let config = self.store.load()?;
         self.vault.status(&config).await
     }

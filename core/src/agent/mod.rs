@@ -1,6 +1,7 @@
 //! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
 
 mod commands;
+mod doctor;
 mod environment;
 mod execute;
 mod fresh;
@@ -18,6 +19,7 @@ use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
 use crate::store::paths::Paths;
 
+pub use doctor::{Examination, doctor};
 pub use run::{RunOptions, run};
 
 /// Connects to the agent that runs for these paths; none where none runs.

@@ -70,7 +70,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
         tracing::info!("{note}");
     }
 
-    let tor = CTor::new(tor_settings(&paths)?, finder(&config, &options));
+    let tor = CTor::new(tor_settings(&paths)?, finder(&config, options.allow_old_tor));
     if let Some(launcher) = options.launcher.clone() {
         tor.set_launcher(launcher);
     }
@@ -189,13 +189,14 @@ fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
     })
 }
 
-fn finder(config: &Config, options: &RunOptions) -> Finder {
+/// Where tor is looked for.
+pub(super) fn finder(config: &Config, allow_old: bool) -> Finder {
     Finder {
         env: var("ORMESH_TOR"),
         config: config.agent.tor_path.clone(),
         beside: std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())),
         path: std::env::var_os("PATH"),
-        allow_old: options.allow_old_tor,
+        allow_old,
     }
 }
 
@@ -291,7 +292,7 @@ async fn follow_tor_path(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>,
         }
         path.clone_from(&config.agent.tor_path);
         tracing::info!("another tor was configured");
-        tor.set_finder(finder(&config, &options));
+        tor.set_finder(finder(&config, options.allow_old_tor));
         let runs = *tor.state().borrow() != EngineState::Stopped;
         if runs {
             tor.run(false).await;

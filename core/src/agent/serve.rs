@@ -74,6 +74,12 @@ impl Server {
                 };
                 asker.answer(&answer.map_or_else(Response::Refused, Response::Pong)).await
             }
+            Request::Doctor { remote } => {
+                let Some(answer) = unless_gone(&mut asker, self.doctor(remote.as_ref())).await else {
+                    return Ok(());
+                };
+                asker.answer(&answer.map_or_else(Response::Refused, Response::Layers)).await
+            }
             request => {
                 let answer = self.answer(request).await.unwrap_or_else(Response::Refused);
                 asker.answer(&answer).await
@@ -84,11 +90,7 @@ impl Server {
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         let done = || Ok(Response::Done { notes: Vec::new() });
         match request {
-            Request::Status => {
-                let (asked, told) = oneshot::channel();
-                let _ = self.status_asked.send(asked);
-                told.await.map(|status| Response::Status(Box::new(status))).map_err(|_| ending())
-            }
+            Request::Status => self.current_status().await.map(|status| Response::Status(Box::new(status))),
             Request::Stop => {
                 self.stop.send_replace(true);
                 done()
@@ -127,6 +129,14 @@ impl Server {
                 Ok(self.with_failure(response, subject))
             }
         }
+    }
+
+    /// The whole state, as the loop sees it now.
+    pub(super) async fn current_status(&self) -> Result<Status, Problem> {
+        let (asked, told) = oneshot::channel();
+        // A loop that is over drops the question.
+        let _ = self.status_asked.send(asked);
+        told.await.map_err(|_| ending())
     }
 
     /// Adds a note when what was just asked for is accepted and does not work yet.
@@ -171,9 +181,7 @@ impl Server {
     async fn watch(&self, mut asker: Asker) -> std::io::Result<()> {
         let mut changes = self.status.subscribe();
         changes.borrow_and_update();
-        let (asked, told) = oneshot::channel();
-        let _ = self.status_asked.send(asked);
-        let Ok(mut status) = told.await else { return Ok(()) };
+        let Ok(mut status) = self.current_status().await else { return Ok(()) };
         loop {
             asker.answer(&Response::Status(Box::new(status))).await?;
             tokio::select! {

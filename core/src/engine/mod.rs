@@ -5,6 +5,7 @@
 pub mod ctor;
 pub mod fake;
 pub mod stream;
+pub mod survey;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::model::address::{MAX_SOCKET_PATH, Port};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 use stream::Stream;
+use survey::Survey;
 
 /// What an engine is doing. *Fact*, told by a `watch`; nobody acts on it but the planner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +185,11 @@ pub trait OnionEngine: Send + Sync + 'static {
 
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<EngineInfo>;
+
+    /// How it stands at this moment; by default nothing is told.
+    async fn survey(&self) -> Survey {
+        Survey::default()
+    }
 
     /// The process that connects to the gates, while one runs; none where the engine is no process of its own.
     fn process(&self) -> Option<u32> {

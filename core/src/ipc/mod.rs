@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::model::address::Port;
 use crate::model::day::Day;
+use crate::model::doctor::Layer;
 use crate::model::edit::Edit;
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
@@ -153,6 +154,11 @@ pub enum Request {
         /// Also whether this port can be reached.
         port: Option<Port>,
     },
+    /// Walks the layers of this host and of the remotes. Answer: `Layers`. Agent only; what is known without one, `agent::doctor` tells.
+    Doctor {
+        /// The only remote to try; all of them when none.
+        remote: Option<RemoteName>,
+    },
     /// Turns this connection into the remote's byte stream. Answer: `Connected`, then bytes. Agent only.
     Connect {
         /// Which.
@@ -202,6 +208,8 @@ pub enum Response {
     Status(Box<Status>),
     /// A remote answered.
     Pong(Pong),
+    /// The layers, in order.
+    Layers(Vec<Layer>),
     /// How the store is.
     Secrets(SecretsStatus),
     /// Bytes follow.

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod config;
 pub mod day;
+pub mod doctor;
 pub mod edit;
 pub mod invite;
 pub mod keys;

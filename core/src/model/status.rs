@@ -82,7 +82,7 @@ pub enum AgentState {
 }
 
 /// The tor in use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TorStatus {
     /// As tor says it.

@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod derive;
+pub mod doctor;
 #[cfg(test)]
 mod tests;
 

@@ -114,7 +114,7 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
 }
 
 /// Text that came from elsewhere stays on its line and can't steer the terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -6,7 +6,6 @@
 
 mod clipboard;
 mod commands;
-mod diagnose;
 mod host;
 mod login;
 mod qr;

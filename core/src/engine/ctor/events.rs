@@ -6,9 +6,10 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::control::presentable;
+use crate::engine::survey::ServiceSurvey;
 use crate::engine::{EngineEvent, EngineState};
 use crate::model::onion::OnionAddress;
 
@@ -31,7 +32,8 @@ pub(super) enum TorEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Descriptor {
     Upload,
-    Uploaded,
+    /// The directory that took it, as tor names it.
+    Uploaded(String),
     Received,
     /// The reason in tor's word.
     Failed(String),
@@ -89,7 +91,10 @@ fn parse_descriptor(rest: &str) -> Option<TorEvent> {
     let address = words.next()?.parse().ok()?;
     let action = match action {
         "UPLOAD" => Descriptor::Upload,
-        "UPLOADED" => Descriptor::Uploaded,
+        "UPLOADED" => {
+            let directory = words.nth(1).unwrap_or_default();
+            Descriptor::Uploaded(directory.split('~').next().unwrap_or(directory).to_owned())
+        }
         "RECEIVED" => Descriptor::Received,
         "FAILED" => {
             let reason = words.find_map(|word| word.strip_prefix("REASON=")).unwrap_or("UNKNOWN");
@@ -230,7 +235,10 @@ pub(super) struct Uploads(BTreeMap<OnionAddress, Round>);
 #[derive(Debug, Default)]
 struct Round {
     pending: u32,
-    any: bool,
+    /// Directories that took it. One may be given two descriptors: that of this time period and that of the next.
+    confirmed: BTreeSet<String>,
+    /// Why one did not, while none has.
+    refused: Option<String>,
 }
 
 impl Uploads {
@@ -244,29 +252,44 @@ impl Uploads {
         self.0.remove(address);
     }
 
+    /// What has become of the descriptors so far.
+    pub(super) fn survey(&self) -> BTreeMap<OnionAddress, ServiceSurvey> {
+        let service = |round: &Round| ServiceSurvey {
+            confirmed: u32::try_from(round.confirmed.len()).unwrap_or(u32::MAX),
+            refused: round.refused.clone(),
+            introductions: 0,
+        };
+        self.0.iter().map(|(address, round)| (*address, service(round))).collect()
+    }
+
     /// What to tell of this, if anything.
     pub(super) fn note(&mut self, address: OnionAddress, action: Descriptor) -> Option<EngineEvent> {
         let round = self.0.get_mut(&address);
         match (action, round) {
             (Descriptor::Upload, Some(round)) => {
                 if round.pending == 0 {
-                    round.any = false;
+                    *round = Round::default();
                 }
                 round.pending = round.pending.saturating_add(1);
                 None
             }
-            (Descriptor::Uploaded, Some(round)) => {
+            (Descriptor::Uploaded(directory), Some(round)) => {
                 round.pending = round.pending.saturating_sub(1);
                 // The first makes it findable, the last makes it findable everywhere; those between would only wake who listens.
-                let is_news = !round.any || round.pending == 0;
-                round.any = true;
+                let is_news = round.confirmed.is_empty() || round.pending == 0;
+                round.confirmed.insert(directory);
+                round.refused = None;
                 is_news.then_some(EngineEvent::Uploaded(address))
             }
             (Descriptor::Failed(reason), Some(round)) if reason == "UPLOAD_REJECTED" || round.pending > 0 => {
                 round.pending = round.pending.saturating_sub(1);
-                (round.pending == 0 && !round.any).then_some(EngineEvent::UploadFailed(address, reason))
+                if !round.confirmed.is_empty() {
+                    return None;
+                }
+                round.refused = Some(reason.clone());
+                (round.pending == 0).then_some(EngineEvent::UploadFailed(address, reason))
             }
-            (Descriptor::Upload | Descriptor::Uploaded, None) => None,
+            (Descriptor::Upload | Descriptor::Uploaded(_), None) => None,
             (Descriptor::Received, _) => Some(EngineEvent::Received(address)),
             (Descriptor::Failed(reason), _) => Some(EngineEvent::FetchFailed(address, reason)),
         }
@@ -288,6 +311,10 @@ mod tests {
         ID.parse().unwrap()
     }
 
+    fn uploaded(directory: &str) -> Descriptor {
+        Descriptor::Uploaded(directory.to_owned())
+    }
+
     fn phase(percent: u8, trouble: Option<&str>) -> Phase {
         Phase { percent, doing: "Working".to_owned(), trouble: trouble.map(str::to_owned) }
     }
@@ -296,7 +323,7 @@ mod tests {
     fn descriptors_are_read() {
         let event = |action| Some(TorEvent::Descriptor { address: address(), action });
 
-        assert_eq!(read(&format!("HS_DESC UPLOADED {ID} UNKNOWN $AB~r1")), event(Descriptor::Uploaded));
+        assert_eq!(read(&format!("HS_DESC UPLOADED {ID} UNKNOWN $AB~r1")), event(uploaded("$AB")));
         assert_eq!(
             read(&format!("HS_DESC UPLOAD {ID} UNKNOWN $AB~r1 abc HSDIR_INDEX=0")),
             event(Descriptor::Upload)
@@ -396,7 +423,7 @@ mod tests {
         note(Descriptor::Upload);
         note(Descriptor::Upload);
         assert_eq!(note(failed()), None);
-        assert_eq!(note(Descriptor::Uploaded), Some(EngineEvent::Uploaded(address())));
+        assert_eq!(note(uploaded("$AB")), Some(EngineEvent::Uploaded(address())));
         assert_eq!(note(failed()), None);
 
         note(Descriptor::Upload);
@@ -413,9 +440,34 @@ mod tests {
             uploads.note(address(), Descriptor::Upload);
         }
 
-        let told: Vec<_> = (0..3).map(|_| uploads.note(address(), Descriptor::Uploaded).is_some()).collect();
+        let told: Vec<_> = (0..3).map(|_| uploads.note(address(), uploaded("$AB")).is_some()).collect();
 
         assert_eq!(told, [true, false, true]);
+    }
+
+    #[test]
+    fn directories_are_counted_once_in_each_round() {
+        let mut uploads = Uploads::default();
+        uploads.add(address());
+        let survey = |uploads: &Uploads| uploads.survey().remove(&address()).unwrap();
+        for directory in ["$A", "$B", "$A"] {
+            uploads.note(address(), Descriptor::Upload);
+            uploads.note(address(), Descriptor::Upload);
+            uploads.note(address(), uploaded(directory));
+        }
+        assert_eq!(survey(&uploads).confirmed, 2);
+
+        uploads.add(address());
+        uploads.note(address(), Descriptor::Upload);
+        uploads.note(address(), Descriptor::Failed("UPLOAD_REJECTED".to_owned()));
+        assert_eq!(
+            (survey(&uploads).confirmed, survey(&uploads).refused.as_deref()),
+            (0, Some("UPLOAD_REJECTED"))
+        );
+
+        uploads.note(address(), Descriptor::Upload);
+        uploads.note(address(), uploaded("$A"));
+        assert_eq!((survey(&uploads).confirmed, survey(&uploads).refused), (1, None));
     }
 
     #[test]
@@ -428,10 +480,10 @@ mod tests {
             uploads.note(address(), failed.clone()),
             Some(EngineEvent::FetchFailed(address(), "NOT_FOUND".to_owned()))
         );
-        assert_eq!(uploads.note(address(), Descriptor::Uploaded), None);
+        assert_eq!(uploads.note(address(), uploaded("$AB")), None);
         uploads.add(address());
         uploads.remove(&address());
-        assert_eq!(uploads.note(address(), Descriptor::Uploaded), None);
+        assert_eq!(uploads.note(address(), uploaded("$AB")), None);
     }
 
     proptest! {

@@ -47,14 +47,16 @@ pub struct Version {
 
 /// Why no tor can be started, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NotFound {
-    pub(super) why: String,
-    pub(super) hint: String,
+pub struct NotFound {
+    /// Why, in a sentence.
+    pub why: String,
+    /// What to do.
+    pub hint: String,
 }
 
 impl Finder {
-    /// Takes the first place that holds a tor new enough.
-    pub(super) async fn find(&self) -> Result<EngineInfo, NotFound> {
+    /// Takes the first place that holds a tor new enough. It is run, to tell its version, and not started.
+    pub async fn find(&self) -> Result<EngineInfo, NotFound> {
         let mut problems = Vec::new();
         for (path, found) in self.candidates() {
             match self.try_one(&path).await {

@@ -1,7 +1,7 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
 //! Here: what the contract's commands do. `find`, `torrc`, `process` and `supervisor` keep tor running; `control`, `auth`, `commands` and
-//! `events` talk with it; `socks` dials; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! `events` talk with it; `socks` dials; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
 mod auth;
@@ -13,6 +13,7 @@ mod find;
 mod process;
 mod socks;
 mod supervisor;
+mod survey;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod system;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-pub use find::{Finder, MINIMUM, Version};
+pub use find::{Finder, MINIMUM, NotFound, Version};
 pub use process::LAUNCH_VERB;
 pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
@@ -35,6 +36,7 @@ pub use torrc::{MAX_RUN_DIR, TorSettings};
 use self::control::{Batch, Control};
 use self::events::{Descriptor, Uploads};
 use self::supervisor::Want;
+use super::survey::Survey;
 use super::{
     Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
 };
@@ -163,6 +165,12 @@ impl OnionEngine for CTor {
 
     fn info(&self) -> Option<EngineInfo> {
         lock(&self.shared.info).clone()
+    }
+
+    async fn survey(&self) -> Survey {
+        let Some(link) = self.shared.link() else { return Survey::default() };
+        let services = lock(&self.shared.uploads).survey();
+        survey::survey(&link.control, services).await
     }
 
     fn process(&self) -> Option<u32> {

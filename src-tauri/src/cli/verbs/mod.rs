@@ -4,6 +4,7 @@ mod agent;
 mod client;
 mod completions;
 mod config;
+mod doctor;
 mod export;
 mod import;
 mod man;
@@ -100,6 +101,8 @@ pub(crate) enum Verb {
     Nc(nc::Nc),
     /// Ask a remote how it is, and how far
     Ping(ping::Ping),
+    /// Walk the layers, from this host to the other end, and say which one fails
+    Doctor(doctor::Doctor),
     /// Wait until this host is online and its clients and imports are ready
     Wait(wait::Wait),
     /// Run and steer the agent, which operates tor
@@ -130,6 +133,7 @@ impl Verb {
             Self::Ssh(verb) => verb.run().await,
             Self::Nc(verb) => verb.run().await,
             Self::Ping(verb) => verb.run().await,
+            Self::Doctor(verb) => verb.run().await,
             Self::Wait(verb) => verb.run().await,
             Self::Agent(verb) => verb.run().await,
             Self::Config(verb) => verb.run().await,

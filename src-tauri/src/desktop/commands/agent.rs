@@ -1,13 +1,13 @@
 //! The agent itself: its state, pausing it, asking through it, and the store of its secrets.
 
 use ormesh_core::ipc::{Pong, Request, Response, SecretsStatus};
+use ormesh_core::model::doctor::Layer;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::Problem;
 use ormesh_core::model::store_kind::StoreKind;
 use tauri::State;
 
 use super::typed::{self, parse};
-use crate::diagnose::{self, Layer};
 use crate::host::{self, Host, View};
 
 #[tauri::command]
@@ -56,15 +56,5 @@ pub(super) async fn secrets_migrate(host: State<'_, Host>, to: String) -> Result
 
 #[tauri::command]
 pub(super) async fn diagnose(host: State<'_, Host>) -> Result<Vec<Layer>, Problem> {
-    let view = host.view();
-    let mut pings = Vec::new();
-    for remote in diagnose::to_ping(&view) {
-        let answer = match host.ask(Request::Ping { remote: remote.clone(), port: None }).await {
-            Ok(Response::Pong(pong)) => Ok(pong),
-            Ok(_) => Err(host::unexpected()),
-            Err(problem) => Err(problem),
-        };
-        pings.push((remote, answer));
-    }
-    Ok(diagnose::layers(&host.view(), &pings))
+    host.doctor().await
 }

@@ -8,9 +8,10 @@ mod keeper;
 mod older;
 mod view;
 
-use ormesh_core::agent;
+use ormesh_core::agent::{self, Examination};
 use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::config::Config;
+use ormesh_core::model::doctor::Layer;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::store::ConfigStore;
@@ -71,6 +72,18 @@ impl Host {
             Response::Refused(problem) => Err(problem),
             response => done(response),
         }
+    }
+
+    /// Walks the layers, by the agent or as far as that goes without one. The secret store is the agent's to open.
+    pub(crate) async fn doctor(&self) -> Result<Vec<Layer>, Problem> {
+        let view = self.view();
+        let no_agent = match view.agent {
+            AgentPresence::Starting => Some(
+                Problem::new(ProblemKind::NotReady, "the agent is starting").hint("try again in a moment"),
+            ),
+            _ => view.problem.or_else(|| Some(no_agent())),
+        };
+        agent::doctor(&self.paths, Examination { remote: None, spares_secrets: true, no_agent }).await
     }
 
     /// Starts the agent, after having stopped one of another version. It need not be ready when this returns.

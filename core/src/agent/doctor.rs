@@ -1,0 +1,336 @@
+//! Finds out, layer by layer, what `plan::doctor` judges: of this agent and its remotes, or of a host with no agent running.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::reconcile::InForce;
+use super::run;
+use super::serve::Server;
+use super::vault::Vault;
+use super::{connect, fresh, not_running};
+use crate::engine::survey::{ServiceSurvey, Survey};
+use crate::engine::{DialError, EngineInfo, EngineState};
+use crate::forward::dialler::{Connected, Dialler, Early};
+use crate::forward::responder;
+use crate::ipc::{Request, Response, SecretsStatus};
+use crate::model::address::Port;
+use crate::model::config::Config;
+use crate::model::doctor::Layer;
+use crate::model::edit;
+use crate::model::name::RemoteName;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+use crate::model::status::{ClientState, ClientStatus, Status, TorStatus};
+use crate::plan::doctor::{self as judge, Agent, Findings, Link, Reach, Remote, Secrets, Service, Told, Tor};
+use crate::plan::{Desired, Subject};
+use crate::store::paths::Paths;
+use crate::store::{ConfigStore, private};
+
+/// How long a remote is tried: its service is found at the second or third attempt, and a person waits.
+const TRY: Duration = Duration::from_secs(30);
+/// Remotes tried at a time.
+const AT_ONCE: usize = 8;
+/// The circuits that are made for it: nobody else's are touched.
+const GROUP: &str = "doctor";
+
+/// How a host is to be examined.
+#[derive(Debug, Clone, Default)]
+pub struct Examination {
+    /// The only remote to try; all of them when none.
+    pub remote: Option<RemoteName>,
+    /// Leaves the secret store alone when no agent runs: for a shell that opens none.
+    pub spares_secrets: bool,
+    /// Why no agent runs, when the shell knows more than that none does.
+    pub no_agent: Option<Problem>,
+}
+
+/// Walks the layers of a host, by its agent or, as far as that goes, without one.
+///
+/// Errors: there is no such remote. Whatever fails on the way is a layer's verdict.
+pub async fn doctor(paths: &Paths, examination: Examination) -> Result<Vec<Layer>, Problem> {
+    let problem = match connect(paths).await {
+        Ok(None) => examination.no_agent.clone().unwrap_or_else(not_running),
+        Err(problem) => problem,
+        Ok(Some(client)) => {
+            let remote = examination.remote.clone();
+            match client.ask(&Request::Doctor { remote }).await {
+                Ok(Response::Layers(layers)) => return Ok(layers),
+                Ok(_) => {
+                    Problem::new(ProblemKind::NotReady, "the agent gave an answer that was not asked for")
+                }
+                // It ended, or can't be understood. A refusal is about the remote that was named.
+                Err(problem) if problem.kind == ProblemKind::NotReady => problem,
+                Err(problem) => return Err(problem),
+            }
+        }
+    };
+    Ok(judge::layers(&at_rest(paths, examination, problem).await?))
+}
+
+/// What is known with no agent to ask; `problem` says why there is none.
+async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> Result<Findings, Problem> {
+    let loaded = ConfigStore::new(paths).and_then(|store| store.load());
+    if let (Ok(config), Some(name)) = (&loaded, &examination.remote) {
+        edit::find(&config.remotes, "remote", name)?;
+    }
+    let obstacle = loaded.as_ref().err().cloned().or_else(|| unsafe_directory(paths));
+    let problem = match obstacle {
+        Some(obstacle) => {
+            Problem::new(problem.kind, format!("{}, and none could: {obstacle}", problem.message))
+                .hint(obstacle.hint)
+        }
+        None => problem,
+    };
+    let secrets = match &loaded {
+        _ if examination.spares_secrets => Secrets::Untried("not tried, since no agent runs"),
+        Err(_) => Secrets::Untried("not tried, since the configuration can't be read"),
+        Ok(config) => secrets(Vault::new(paths).status(config).await),
+    };
+    let tor = match &loaded {
+        Ok(config) => match run::finder(config, false).find().await {
+            Ok(info) => Tor::Found(tor_status(info)),
+            Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
+        },
+        Err(_) => Tor::Starting,
+    };
+    let remotes = loaded.iter().flat_map(|config| chosen(config, examination.remote.as_ref()));
+    Ok(Findings {
+        now: fresh::unix_now(),
+        agent: Agent::Absent(problem),
+        secrets,
+        tor,
+        link: None,
+        clients: Vec::new(),
+        remotes: remotes.collect(),
+    })
+}
+
+/// What would keep an agent from starting: a directory that others can enter. One that is missing is made by the agent.
+fn unsafe_directory(paths: &Paths) -> Option<Problem> {
+    let there = [&paths.state, &paths.run].into_iter().filter(|dir| dir.exists());
+    there.map(|dir| private::ensure_dir(dir)).find_map(Result::err)
+}
+
+impl Server {
+    /// Examines this host: its agent, its tor, its services, and the remotes, or the one that is named.
+    pub(super) async fn doctor(&self, remote: Option<&RemoteName>) -> Result<Vec<Layer>, Problem> {
+        let in_force = self.in_force.borrow().clone();
+        if let Some(name) = remote {
+            edit::find(&in_force.config.remotes, "remote", name)?;
+        }
+        let (secrets_status, remotes) =
+            tokio::join!(self.commands.secrets_status(), self.try_remotes(&in_force.config, remote));
+        let engine = self.dialler.engine();
+        // After the remotes, so that what was reached by them shows.
+        let survey = engine.survey().await;
+        let status = self.current_status().await?;
+        let is_paused = *self.paused.borrow();
+        let state = engine.state().borrow().clone();
+        let clock = engine.trouble().borrow().clone();
+        let info = engine.info();
+        let findings = Findings {
+            now: fresh::unix_now(),
+            agent: agent(&status, is_paused, &in_force),
+            secrets: secrets(secrets_status),
+            tor: tor(&state, info),
+            link: link(&state, clock, &survey),
+            clients: self.clients(&in_force.config, &status, &survey.services),
+            remotes,
+        };
+        Ok(judge::layers(&findings))
+    }
+
+    /// Tries remotes, several at a time; in the order of their names.
+    async fn try_remotes(&self, config: &Config, only: Option<&RemoteName>) -> Vec<Remote> {
+        let mut found: BTreeMap<RemoteName, Remote> = BTreeMap::new();
+        let is_ready = self.dialler.engine().state().borrow().is_ready();
+        let mut waiting = chosen(config, only).collect::<Vec<_>>().into_iter();
+        let mut tries = JoinSet::new();
+        loop {
+            while tries.len() < AT_ONCE
+                && let Some(mut remote) = waiting.next()
+            {
+                let known = &config.remotes[&remote.name];
+                remote.key = self.applied.borrow().failures.get(&Subject::Key(known.address)).cloned();
+                let (dialler, address) = (Arc::clone(&self.dialler), known.address);
+                tries.spawn(async move {
+                    if is_ready {
+                        remote.reach = reach(&dialler, &address).await;
+                        dialler.forget_group(&address, GROUP);
+                    }
+                    remote
+                });
+            }
+            // A try never panics; one that did would be missing.
+            match tries.join_next().await {
+                Some(Ok(remote)) => drop(found.insert(remote.name.clone(), remote)),
+                Some(Err(_)) => {}
+                None => return found.into_values().collect(),
+            }
+        }
+    }
+
+    fn clients(
+        &self,
+        config: &Config,
+        status: &Status,
+        services: &BTreeMap<OnionAddress, ServiceSurvey>,
+    ) -> Vec<judge::Client> {
+        let desired = Desired::from_config(config, fresh::today(), *self.paused.borrow());
+        let failures = self.applied.borrow().failures.clone();
+        let service = |client: &ClientStatus| {
+            let subject = format!("client {}", client.name);
+            let problem = failures
+                .get(&Subject::Service(client.address))
+                .or_else(|| status.problems.iter().find(|problem| problem.subject == subject));
+            match (problem, services.get(&client.address)) {
+                _ if !desired.services.contains_key(&client.address) => Service::Unwanted,
+                (Some(problem), _) => {
+                    Service::Failing { why: problem.message.clone(), hint: problem.hint.clone() }
+                }
+                (None, Some(ServiceSurvey { refused: Some(reason), .. })) => Service::Failing {
+                    why: format!("no directory has taken its descriptor ({reason})"),
+                    hint: "tor tries again by itself; a wrong clock is the usual reason".into(),
+                },
+                (None, Some(service)) if service.confirmed > 0 && is_published(client) => {
+                    Service::Up { directories: service.confirmed, introductions: service.introductions }
+                }
+                (None, _) => Service::OnItsWay,
+            }
+        };
+        let client =
+            |client: &ClientStatus| judge::Client { name: client.name.clone(), service: service(client) };
+        status.clients.iter().map(client).collect()
+    }
+}
+
+fn is_published(client: &ClientStatus) -> bool {
+    matches!(client.state, Some(ClientState::Reachable | ClientState::Connected))
+}
+
+/// The remotes that are to be tried, not tried yet.
+fn chosen<'a>(config: &'a Config, only: Option<&'a RemoteName>) -> impl Iterator<Item = Remote> + 'a {
+    let today = fresh::today();
+    let wanted = config.remotes.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
+    wanted.map(move |(name, remote)| Remote {
+        name: name.clone(),
+        expired: remote.expires.filter(|day| day.is_over(today)),
+        key: None,
+        imports: remote.imports.values().map(|import| import.remote_port).collect(),
+        reach: Reach::Untried,
+    })
+}
+
+/// Meets a remote and asks its agent. Of one that does not run ormesh the port is refused by its tor, which says as much, and no byte
+/// is sent to any program there.
+async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
+    let mut connected = match dial(dialler, address).await {
+        Ok(connected) => connected,
+        Err(error) => return not_reached(&error),
+    };
+    let began = Instant::now();
+    let echo = responder::ask_echo(&mut connected.stream).await;
+    let round_trip = echo.is_ok().then(|| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let told = match echo {
+        Ok(_) => responder::ask_info(&mut connected.stream).await,
+        Err(error) => Err(error),
+    };
+    let told =
+        told.map(|info| Told { ports: info.ports.iter().map(|port| (port.port, port.open)).collect() });
+    Reach::Met { told: told.map_err(|error| error.to_string()), round_trip }
+}
+
+/// Dials for a while. A time that ran out says less than what an earlier attempt has told, which is given then.
+async fn dial(dialler: &Dialler, address: &OnionAddress) -> Result<Connected, DialError> {
+    let mut changed = dialler.health_changed();
+    let mut told = None;
+    let mut dial =
+        pin!(tokio::time::timeout(TRY, dialler.connect(address, Port::RESPONDER, GROUP, Early::none())));
+    loop {
+        let trouble = dialler.health(address).trouble().cloned();
+        told = trouble.filter(|error| *error != DialError::TimedOut).or(told);
+        let outcome = tokio::select! {
+            outcome = &mut dial => outcome,
+            _ = changed.changed() => continue,
+        };
+        let error = match outcome {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => error.dial_error().cloned().unwrap_or(DialError::TimedOut),
+            Err(_) => DialError::TimedOut,
+        };
+        return Err(match error {
+            DialError::TimedOut => told.unwrap_or(error),
+            error => error,
+        });
+    }
+}
+
+fn not_reached(error: &DialError) -> Reach {
+    let why = error.to_string();
+    match error {
+        DialError::PortNotExported(_) => Reach::MetPlain,
+        DialError::NotPublished => Reach::NotFound(why),
+        DialError::Gone => Reach::Gone(why),
+        DialError::KeyMissing => Reach::KeyMissing(why),
+        DialError::KeyRefused => Reach::KeyRefused(why),
+        DialError::NotReady => Reach::Untried,
+        DialError::Malformed
+        | DialError::Failed
+        | DialError::TimedOut
+        | DialError::Code(_)
+        | DialError::Broken(_) => Reach::Failed(why),
+    }
+}
+
+fn agent(status: &Status, is_paused: bool, in_force: &InForce) -> Agent {
+    let agent = status.agent.as_ref();
+    Agent::Runs {
+        pid: std::process::id(),
+        uptime: agent.map_or(0, |agent| agent.uptime),
+        is_paused,
+        config: in_force.problem.clone(),
+    }
+}
+
+fn secrets(status: Result<SecretsStatus, Problem>) -> Secrets {
+    match status {
+        Err(problem) | Ok(SecretsStatus { usable: Err(problem), .. }) => Secrets::Unusable(problem),
+        Ok(SecretsStatus { store: None, needed: 0, .. }) => Secrets::Unchosen,
+        Ok(SecretsStatus { store: None, .. }) => Secrets::Unusable(
+            Problem::new(ProblemKind::Secrets, "the configuration names keys, and no store that has them")
+                .hint("set agent.secrets in the file to the store that has them: os-keyring or file"),
+        ),
+        Ok(SecretsStatus { store: Some(kind), needed, found, .. }) => Secrets::Usable { kind, needed, found },
+    }
+}
+
+fn tor_status(info: EngineInfo) -> TorStatus {
+    TorStatus { version: info.version, path: info.path, found: info.found }
+}
+
+fn tor(state: &EngineState, info: Option<EngineInfo>) -> Tor {
+    match (state, info.map(tor_status)) {
+        (EngineState::Failed { why, hint, .. }, _) => Tor::Fails { why: why.clone(), hint: hint.clone() },
+        (EngineState::Bootstrapping { .. } | EngineState::Ready, Some(info)) => Tor::Runs(info),
+        (EngineState::Stopped, Some(info)) => Tor::Found(info),
+        (_, _) => Tor::Starting,
+    }
+}
+
+fn link(state: &EngineState, clock: Option<String>, survey: &Survey) -> Option<Link> {
+    let (bootstrap, trouble) = match state {
+        EngineState::Stopped | EngineState::Starting | EngineState::Failed { .. } => return None,
+        EngineState::Ready => (None, None),
+        EngineState::Bootstrapping { percent, doing, trouble } => {
+            (Some((*percent, doing.clone())), trouble.clone())
+        }
+    };
+    // A wrong clock is told as both, and is judged once.
+    let trouble = trouble.filter(|trouble| clock.as_ref() != Some(trouble));
+    let Survey { relays, is_live, consensus, services: _ } = survey;
+    Some(Link { bootstrap, trouble, clock, consensus: *consensus, relays: *relays, is_live: *is_live })
+}

@@ -1,0 +1,349 @@
+//! What is judged from what was found: each failure in its layer, nothing behind a standstill, and no guess called knowledge.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::address::Port;
+use crate::model::problem::ProblemKind;
+
+/// 2026-11-24 21:00:00 UTC.
+const NOW: u64 = 1_795_554_000;
+
+fn info() -> TorStatus {
+    TorStatus { version: "0.4.9.11".into(), path: "/usr/bin/tor".into(), found: "PATH".into() }
+}
+
+fn port_number(number: u16) -> Port {
+    Port::new(number).unwrap()
+}
+
+fn met(ports: &[(u16, bool)]) -> Reach {
+    let ports = ports.iter().map(|(port, open)| (port_number(*port), *open)).collect();
+    Reach::Met { told: Ok(Told { ports }), round_trip: Some(340) }
+}
+
+fn remote(reach: Reach) -> Remote {
+    Remote {
+        name: "website".parse().unwrap(),
+        expired: None,
+        key: None,
+        imports: vec![port_number(22)],
+        reach,
+    }
+}
+
+fn client(name: &str, service: Service) -> Client {
+    Client { name: name.parse().unwrap(), service }
+}
+
+/// A host on which all is well.
+fn well() -> Findings {
+    Findings {
+        now: NOW,
+        agent: Agent::Runs { pid: 7, uptime: 90, is_paused: false, config: None },
+        secrets: Secrets::Usable { kind: StoreKind::File, needed: 2, found: 2 },
+        tor: Tor::Runs(info()),
+        link: Some(Link {
+            consensus: Some((NOW - 600, NOW + 10_000)),
+            relays: Some(3),
+            is_live: Some(true),
+            ..Link::default()
+        }),
+        clients: vec![client("laptop", Service::Up { directories: 6, introductions: 3 })],
+        remotes: vec![remote(met(&[(22, true), (80, true)]))],
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Findings)) -> Vec<Layer> {
+    let mut findings = well();
+    change(&mut findings);
+    layers(&findings)
+}
+
+fn with_link(change: impl FnOnce(&mut Link)) -> Vec<Layer> {
+    changed(|findings| change(findings.link.as_mut().unwrap()))
+}
+
+fn with_reach(reach: Reach) -> Vec<Layer> {
+    changed(|findings| findings.remotes[0].reach = reach)
+}
+
+fn find(layers: &[Layer], name: LayerName) -> &Layer {
+    layers.iter().find(|layer| layer.layer == name).unwrap()
+}
+
+fn text(layers: &[Layer]) -> String {
+    let mark = |ok| match ok {
+        Some(true) => "ok",
+        Some(false) => "FAILED",
+        None => "-",
+    };
+    let line = |layer: &Layer| format!("{} {}: {}", layer.layer, mark(layer.ok), layer.sentence);
+    layers.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_host_that_is_well_is_said_to_be_in_every_layer() {
+    insta::assert_snapshot!(text(&layers(&well())), @r"
+    agent ok: process 7 has been running for 1m 30s
+    secrets ok: file is unlocked and has the 2 keys needed
+    tor ok: tor 0.4.9.11 at /usr/bin/tor runs (found by: PATH)
+    clock ok: 2026-11-24T21:00:00Z is within the Tor network's consensus, 2026-11-24T20:50:00Z to 2026-11-24T23:46:40Z
+    network ok: connected to 3 relays of Tor
+    bootstrap ok: connected to the Tor network
+    descriptor ok: published for laptop (6 directories have it)
+    introduction ok: ready for laptop (3 introduction points stand)
+    key ok: website takes this host's key
+    rendezvous ok: website answers within 340 ms
+    port ok: ports 22, 80 of website are open
+    ");
+}
+
+#[test]
+fn without_an_agent_what_can_be_known_is_told_and_the_rest_is_not_guessed() {
+    let layers = changed(|findings| {
+        let problem = Problem::new(ProblemKind::NotReady, "no agent is running").hint("start it");
+        findings.agent = Agent::Absent(problem);
+        findings.tor = Tor::Found(info());
+        findings.link = None;
+        findings.clients.clear();
+        findings.remotes[0].reach = Reach::Untried;
+    });
+
+    insta::assert_snapshot!(text(&layers), @r"
+    agent FAILED: no agent is running
+    secrets ok: file is unlocked and has the 2 keys needed
+    tor ok: tor 0.4.9.11 at /usr/bin/tor can be used (found by: PATH)
+    clock -: not tried, since no agent runs
+    network -: not tried, since no agent runs
+    bootstrap -: not tried, since no agent runs
+    descriptor -: not tried, since no agent runs
+    introduction -: not tried, since no agent runs
+    key -: not tried, since no agent runs
+    rendezvous -: not tried, since no agent runs
+    port -: not tried, since no agent runs
+    ");
+    assert_eq!(find(&layers, LayerName::Agent).hint.as_deref(), Some("start it"));
+}
+
+#[test]
+fn a_configuration_that_is_not_in_force_is_the_agents_failure() {
+    let layers = changed(|findings| {
+        let problem = Problem::new(ProblemKind::Usage, "line 1, column 1: unknown").hint("mend it");
+        findings.agent = Agent::Runs { pid: 7, uptime: 90, is_paused: false, config: Some(problem) };
+    });
+
+    let agent = find(&layers, LayerName::Agent);
+    assert_eq!((agent.ok, agent.hint.as_deref()), (Some(false), Some("mend it")));
+    assert!(agent.sentence.contains("line 1"), "{}", agent.sentence);
+}
+
+#[test]
+fn a_store_that_lacks_keys_fails() {
+    let layers = changed(|findings| {
+        findings.secrets = Secrets::Usable { kind: StoreKind::OsKeyring, needed: 3, found: 1 };
+    });
+
+    let secrets = find(&layers, LayerName::Secrets);
+    assert_eq!(secrets.ok, Some(false));
+    assert!(secrets.sentence.contains("lacks 2 of the 3 keys"), "{}", secrets.sentence);
+}
+
+#[test]
+fn behind_a_tor_that_does_not_run_nothing_was_tried() {
+    let layers = changed(|findings| {
+        findings.tor = Tor::Fails { why: "tor was not found".into(), hint: "install it".into() };
+        findings.link = None;
+    });
+
+    assert_eq!(find(&layers, LayerName::Tor).ok, Some(false));
+    for layer in &layers[3..] {
+        assert_eq!((layer.ok, layer.sentence.as_str()), (None, "not tried, since tor does not run"));
+    }
+}
+
+#[test]
+fn a_pause_is_no_failure() {
+    let layers = changed(|findings| {
+        findings.agent = Agent::Runs { pid: 7, uptime: 90, is_paused: true, config: None };
+        findings.tor = Tor::Found(info());
+        findings.link = None;
+    });
+
+    assert!(layers.iter().all(|layer| layer.ok != Some(false)), "{}", text(&layers));
+    assert_eq!(find(&layers, LayerName::Port).sentence, "not tried, since the agent is paused");
+}
+
+#[test]
+fn a_wrong_clock_fails_in_its_own_layer() {
+    let told = with_link(|link| {
+        link.clock = Some("this host's clock is about 3 hours ahead".into());
+        link.bootstrap = Some((10, "Connecting".into()));
+        (link.relays, link.is_live, link.consensus) = (Some(0), Some(false), None);
+    });
+    let behind = with_link(|link| link.consensus = Some((NOW + 3_600, NOW + 7_200)));
+    let stale = with_link(|link| link.consensus = Some((NOW - 7_200, NOW - 3_600)));
+    let none = with_link(|link| link.consensus = None);
+
+    let verdict = |layers: &[Layer]| find(layers, LayerName::Clock).ok;
+    assert_eq!(
+        (verdict(&told), verdict(&behind), verdict(&stale), verdict(&none)),
+        (Some(false), Some(false), None, None)
+    );
+    assert_eq!(find(&told, LayerName::Network).ok, None);
+    assert_eq!(find(&told, LayerName::Bootstrap).ok, Some(false));
+}
+
+#[test]
+fn a_network_is_reachable_once_a_relay_was_reached() {
+    let blocked = with_link(|link| {
+        link.bootstrap = Some((5, "Connecting".into()));
+        link.trouble = Some("relays of Tor refuse the connection".into());
+        (link.relays, link.is_live) = (Some(0), Some(false));
+    });
+    let early = with_link(|link| {
+        link.bootstrap = Some((1, "Connecting".into()));
+        (link.relays, link.is_live) = (Some(0), Some(false));
+    });
+    let silent = with_link(|link| (link.relays, link.is_live) = (None, None));
+
+    let verdict = |layers: &[Layer]| find(layers, LayerName::Network).ok;
+    assert_eq!((verdict(&blocked), verdict(&early), verdict(&silent)), (Some(false), None, None));
+    assert_eq!(find(&blocked, LayerName::Bootstrap).ok, Some(false));
+    assert_eq!(find(&early, LayerName::Bootstrap).ok, None);
+    assert_eq!(find(&early, LayerName::Key).sentence, "not tried, since tor is not connected yet");
+}
+
+#[test]
+fn services_are_named_and_many_are_counted() {
+    let up = |directories, introductions| Service::Up { directories, introductions };
+    let with = |clients: Vec<Client>| changed(|findings| findings.clients = clients);
+    let failing = with(vec![
+        client("a", up(6, 3)),
+        client("b", Service::Failing { why: "no key".into(), hint: "unlock it".into() }),
+    ]);
+    let on_its_way = with(vec![client("a", up(6, 3)), client("b", Service::OnItsWay)]);
+    let many = with((0..5).map(|n| client(&format!("c{n}"), up(n + 2, 3))).collect());
+    let cut_off = with(vec![client("a", up(6, 0))]);
+    let unwanted = with(vec![client("a", Service::Unwanted)]);
+
+    let verdict = |layers: &[Layer], name| {
+        let layer = find(layers, name);
+        (layer.ok, layer.sentence.clone())
+    };
+    use LayerName::{Descriptor, Introduction};
+    assert_eq!(
+        verdict(&failing, Descriptor),
+        (Some(false), "the service of b is not published: no key".into())
+    );
+    assert_eq!(verdict(&failing, Introduction).0, Some(true));
+    assert_eq!(verdict(&on_its_way, Descriptor).0, None);
+    assert_eq!(
+        verdict(&many, Descriptor),
+        (Some(true), "published for all 5 clients (at least 2 directories have it)".into())
+    );
+    assert_eq!(verdict(&cut_off, Introduction).0, Some(false));
+    assert_eq!(verdict(&unwanted, Descriptor).0, None);
+    assert_eq!(
+        verdict(&changed(|findings| findings.clients.clear()), Introduction).1,
+        "this host has no clients"
+    );
+}
+
+#[test]
+fn each_way_of_not_reaching_a_remote_has_its_layer() {
+    let why = || "why".to_owned();
+    for (reach, verdicts) in [
+        (met(&[(22, true)]), [Some(true), Some(true), Some(true)]),
+        (met(&[(22, true), (80, false)]), [Some(true), Some(true), Some(false)]),
+        // Imported, and not granted any more.
+        (met(&[(80, true)]), [Some(true), Some(true), Some(false)]),
+        (Reach::Met { told: Err(why()), round_trip: None }, [Some(true), Some(true), None]),
+        (Reach::MetPlain, [Some(true), Some(true), None]),
+        (Reach::NotFound(why()), [None, Some(false), None]),
+        (Reach::Gone(why()), [Some(true), Some(false), None]),
+        (Reach::KeyMissing(why()), [Some(false), None, None]),
+        (Reach::KeyRefused(why()), [Some(false), None, None]),
+        (Reach::Failed(why()), [None, Some(false), None]),
+        (Reach::Untried, [None, None, None]),
+    ] {
+        let layers = with_reach(reach.clone());
+
+        let found: Vec<_> = layers[8..].iter().map(|layer| layer.ok).collect();
+        assert_eq!(found, verdicts, "{reach:?}");
+        assert!(layers[8..].iter().all(|layer| layer.sentence.contains("website")), "{}", text(&layers));
+    }
+}
+
+#[test]
+fn an_import_of_a_closed_port_is_named_before_other_closed_ports() {
+    let layers = with_reach(met(&[(9, false), (22, false)]));
+
+    assert_eq!(
+        find(&layers, LayerName::Port).sentence,
+        "nothing accepts connections behind port 22 of website"
+    );
+}
+
+#[test]
+fn an_end_of_access_and_a_locked_key_are_the_keys_failure() {
+    let ended = changed(|findings| {
+        findings.remotes[0].expired = Some(crate::model::day::Day::from_unix(NOW));
+        findings.remotes[0].reach = Reach::NotFound("x".into());
+    });
+    let locked = changed(|findings| {
+        findings.remotes[0].key =
+            Some(Problem::new(ProblemKind::Secrets, "the store is locked").hint("unlock"));
+        findings.remotes[0].reach = Reach::KeyMissing("x".into());
+    });
+
+    assert!(find(&ended, LayerName::Key).sentence.contains("ended on 2026-11-24"), "{}", text(&ended));
+    assert!(find(&locked, LayerName::Key).sentence.contains("the store is locked"), "{}", text(&locked));
+}
+
+#[test]
+fn every_remote_has_layers_of_its_own_and_none_are_three() {
+    let two = changed(|findings| {
+        let other = Remote { name: "other".parse().unwrap(), ..findings.remotes[0].clone() };
+        findings.remotes.push(other);
+    });
+    let none = changed(|findings| findings.remotes.clear());
+
+    assert_eq!((two.len(), none.len()), (14, 11));
+    assert_eq!(none[10].sentence, "there are no remotes");
+}
+
+fn any_link() -> impl Strategy<Value = Option<Link>> {
+    let bootstrap = proptest::option::of((0_u8..=100, "[a-z]{1,5}"));
+    let words = || proptest::option::of("[a-z]{1,9}");
+    let consensus = proptest::option::of((NOW - 9_000..NOW + 9_000, NOW - 9_000..NOW + 9_000));
+    let link =
+        (bootstrap, words(), words(), consensus, proptest::option::of(0_u32..4), any::<Option<bool>>())
+            .prop_map(|(bootstrap, trouble, clock, consensus, relays, is_live)| Link {
+                bootstrap,
+                trouble,
+                clock,
+                consensus,
+                relays,
+                is_live,
+            });
+    proptest::option::of(link)
+}
+
+proptest! {
+    #[test]
+    fn nothing_beyond_a_standstill_is_called_known(link in any_link(), is_paused in any::<bool>()) {
+        let connected = link.as_ref().is_some_and(|link| link.bootstrap.is_none()) && !is_paused;
+        let layers = changed(|findings| {
+            findings.link = link;
+            findings.agent = Agent::Runs { pid: 7, uptime: 1, is_paused, config: None };
+        });
+
+        let names: Vec<_> = layers.iter().map(|layer| layer.layer).collect();
+        prop_assert!(names.is_sorted(), "{names:?}");
+        prop_assert!(layers.iter().all(|layer| !layer.sentence.is_empty()));
+        if !connected {
+            prop_assert!(layers[6..].iter().all(|layer| layer.ok.is_none()));
+        }
+    }
+}
