@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, bench, cross, demo, desktop, say, test};
+use crate::{audit, bench, cross, demo, desktop, dist, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Command {
     Setup(SetupArgs),
     /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
     Cross(InstallArgs),
+    /// Makes the packages, with a tor of their own: deb and rpm of the app, deb and tarball of the command
+    Dist(InstallArgs),
     /// Checks licences, advisories and sources of the dependencies, by cargo-deny
     Audit,
 }
@@ -170,6 +172,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Cross(args) => cross::run(args.install()),
+        Command::Dist(args) => dist::run(args.install()),
         Command::Audit => audit::run(),
     }
 }
