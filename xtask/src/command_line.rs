@@ -83,6 +83,9 @@ struct TestArgs {
     /// Check the desktop app alone: its clippy, its tests, its real window under Xvfb, its views in Chromium
     #[arg(long)]
     desktop: bool,
+    /// Make the packages and check them instead: installed into a bare Debian, used, removed. Takes root
+    #[arg(long, conflicts_with = "desktop")]
+    packages: bool,
     /// Stop after the set-up
     #[arg(long, hide = true)]
     setup_only: bool,
@@ -136,7 +139,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             desktop::app(args.install.install(), &tools, args.release)
         }
         Command::Test(args) => {
-            let libraries_there = crate::setup::window_test_libraries(args.install.install())?;
+            let libraries_there = match args.packages {
+                true => crate::setup::packages_libraries(args.install.install())?,
+                false => crate::setup::window_test_libraries(args.install.install())?,
+            };
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);
             };
@@ -147,9 +153,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
             }
-            match args.desktop {
-                true => test::run_desktop(&tools, &args.filter),
-                false => test::run(&tools, &args.filter),
+            match (args.desktop, args.packages) {
+                (true, _) => test::run_desktop(&tools, &args.filter),
+                (_, true) => test::run_packages(&tools, &args.filter),
+                _ => test::run(&tools, &args.filter),
             }
         }
         Command::Bench(args) => {

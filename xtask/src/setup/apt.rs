@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::entries;
+use super::entries::{self, Kind};
 use crate::{process, say};
 
 /// Lists older than this may name versions that the mirror no longer has.
@@ -44,7 +44,7 @@ impl Apt {
         let apt = Apt { dir, sources: true }.prepared()?;
         let dir = apt.dir.join("sources");
         fs::create_dir_all(&dir).with_context(|| format!("failed to create: {}", dir.display()))?;
-        for (name, text) in entries::for_sources(Path::new("/etc/apt"), &super::cache::release())? {
+        for (name, text) in entries::read(Path::new("/etc/apt"), &super::cache::release(), Kind::DebSrc)? {
             let file = dir.join(name);
             fs::write(&file, text).with_context(|| format!("failed to write: {}", file.display()))?;
         }

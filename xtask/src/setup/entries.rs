@@ -1,6 +1,6 @@
-//! From the machine's own entries for Debian's packages to entries for their sources (sources.list(5)), as text.
+//! The machine's own entries for Debian's archive (sources.list(5)), as text for other apts: for packages, or for their sources.
 //!
-//! Address, suite, keyring and options stay as they are, so apt verifies the sources by the same key.
+//! Address, suite, keyring and options stay as they are, so apt verifies what comes from them by the same key.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,30 @@ use anyhow::{Context, Result, bail};
 /// The suites of a release, by what follows its code name.
 const SUITES: [&str; 3] = ["", "-updates", "-security"];
 
-/// The entries of `etc` (`/etc/apt`) for the Debian release `codename`, as files by name.
+/// What an entry offers; its word in sources.list(5).
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// Packages.
+    Deb,
+    /// Source packages.
+    DebSrc,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Deb => "deb",
+            Kind::DebSrc => "deb-src",
+        }
+    }
+}
+
+/// From the entries in `etc` (`/etc/apt`) for packages of the Debian release `codename`: entries of `kind`, as files by name.
 ///
 /// # Errors
 ///
 /// When a file cannot be read, or none has such an entry.
-pub(super) fn for_sources(etc: &Path, codename: &str) -> Result<Vec<(String, String)>> {
+pub(super) fn read(etc: &Path, codename: &str, kind: Kind) -> Result<Vec<(String, String)>> {
     let mut files = vec![etc.join("sources.list")];
     let parts = etc.join("sources.list.d");
     if let Ok(entries) = parts.read_dir() {
@@ -30,7 +48,7 @@ pub(super) fn for_sources(etc: &Path, codename: &str) -> Result<Vec<(String, Str
             _ => continue,
         };
         let text = fs::read_to_string(file).with_context(|| format!("failed to read: {}", file.display()))?;
-        let text = convert(&text, codename);
+        let text = convert(&text, codename, kind);
         if !text.is_empty() {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             found.push((name, text));
@@ -46,7 +64,7 @@ pub(super) fn for_sources(etc: &Path, codename: &str) -> Result<Vec<(String, Str
 }
 
 /// The one-line format: `deb [ options ] uri suite [component]…`.
-fn of_lines(text: &str, codename: &str) -> String {
+fn of_lines(text: &str, codename: &str, kind: Kind) -> String {
     let entry = |line: &str| {
         let rest = line.trim().strip_prefix("deb")?.strip_prefix([' ', '\t'])?;
         let words = match rest.trim_start().strip_prefix('[') {
@@ -54,13 +72,13 @@ fn of_lines(text: &str, codename: &str) -> String {
             None => rest,
         };
         let suite = words.split_whitespace().nth(1)?;
-        is_of(suite, codename).then(|| format!("deb-src {rest}\n"))
+        is_of(suite, codename).then(|| format!("{} {rest}\n", kind.word()))
     };
     text.lines().filter_map(entry).collect()
 }
 
 /// The format of deb822(5): stanzas of fields, parted by empty lines.
-fn of_stanzas(text: &str, codename: &str) -> String {
+fn of_stanzas(text: &str, codename: &str, kind: Kind) -> String {
     let mut converted = String::new();
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     for stanza in lines.split(|line| line.trim().is_empty()) {
@@ -79,7 +97,7 @@ fn of_stanzas(text: &str, codename: &str) -> String {
         }
         let is_types =
             |line: &str| line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case("Types"));
-        converted += "Types: deb-src\n";
+        converted += &format!("Types: {}\n", kind.word());
         for line in stanza.iter().filter(|line| !is_types(line)) {
             converted += line;
             converted.push('\n');
@@ -108,7 +126,7 @@ mod tests {
                     #deb https://debian.example/debian bookworm-updates main\n";
 
         assert_eq!(
-            of_lines(text, "bookworm"),
+            of_lines(text, "bookworm", Kind::DebSrc),
             "deb-src https://debian.example/debian bookworm main contrib\n\
              deb-src [ signed-by=/k.gpg arch=amd64 ] http://debian.example/security bookworm-security main\n"
         );
@@ -122,7 +140,7 @@ mod tests {
                     Enabled: no\nTypes: deb\nURIs: http://old.example\nSuites: bookworm\nComponents: main\n";
 
         assert_eq!(
-            of_stanzas(text, "bookworm"),
+            of_stanzas(text, "bookworm", Kind::DebSrc),
             "Types: deb-src\nURIs: http://debian.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\
              Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
         );

@@ -74,6 +74,16 @@ pub(super) const DIST: Group = Group {
     ],
 };
 
+/// What testing the packages takes, besides what making them takes.
+pub(super) const PACKAGES: Group = Group {
+    purpose: "testing the packages in a bare Debian",
+    packages: &[
+        Library { package: "mmdebstrap", sign: Sign::Program("mmdebstrap") },
+        Library { package: "mount", sign: Sign::Program("mount") },
+        Library { package: "util-linux", sign: Sign::Program("unshare") },
+    ],
+};
+
 /// Installs what is missing of `group`. False: something is missing, and was listed as asked.
 ///
 /// # Errors

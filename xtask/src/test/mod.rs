@@ -4,6 +4,7 @@
 //! failed stage without tests of its own counts as one.
 
 mod count;
+mod packages;
 mod pictures;
 mod stage;
 
@@ -15,6 +16,7 @@ use anyhow::Result;
 use self::count::Count;
 use self::pictures::Pictures;
 use self::stage::Stages;
+pub(crate) use self::packages::run as run_packages;
 pub(crate) use self::stage::stream;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
