@@ -14,9 +14,9 @@ use std::time::Instant;
 use anyhow::Result;
 
 use self::count::Count;
+pub(crate) use self::packages::run as run_packages;
 use self::pictures::Pictures;
 use self::stage::Stages;
-pub(crate) use self::packages::run as run_packages;
 pub(crate) use self::stage::stream;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
