@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, bench, cross, demo, desktop, say, test};
+use crate::{audit, bench, cross, demo, desktop, dist, say, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Command {
     Setup(SetupArgs),
     /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
     Cross(InstallArgs),
+    /// Makes the packages, with a tor of their own: deb and rpm of the app, deb and tarball of the command
+    Dist(InstallArgs),
     /// Checks licences, advisories and sources of the dependencies, by cargo-deny
     Audit,
 }
@@ -81,6 +83,9 @@ struct TestArgs {
     /// Check the desktop app alone: its clippy, its tests, its real window under Xvfb, its views in Chromium
     #[arg(long)]
     desktop: bool,
+    /// Make the packages and check them instead: installed into a bare Debian, used, removed. Takes root
+    #[arg(long, conflicts_with = "desktop")]
+    packages: bool,
     /// Stop after the set-up
     #[arg(long, hide = true)]
     setup_only: bool,
@@ -134,7 +139,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             desktop::app(args.install.install(), &tools, args.release)
         }
         Command::Test(args) => {
-            let libraries_there = crate::setup::window_test_libraries(args.install.install())?;
+            let libraries_there = match args.packages {
+                true => crate::setup::packages_libraries(args.install.install())?,
+                false => crate::setup::window_test_libraries(args.install.install())?,
+            };
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);
             };
@@ -145,9 +153,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
             }
-            match args.desktop {
-                true => test::run_desktop(&tools, &args.filter),
-                false => test::run(&tools, &args.filter),
+            match (args.desktop, args.packages) {
+                (true, _) => test::run_desktop(&tools, &args.filter),
+                (_, true) => test::run_packages(&tools, &args.filter),
+                _ => test::run(&tools, &args.filter),
             }
         }
         Command::Bench(args) => {
@@ -170,6 +179,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Cross(args) => cross::run(args.install()),
+        Command::Dist(args) => dist::run(args.install()),
         Command::Audit => audit::run(),
     }
 }

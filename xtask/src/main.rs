@@ -12,6 +12,8 @@ mod demo;
 #[cfg(unix)]
 mod desktop;
 #[cfg(unix)]
+mod dist;
+#[cfg(unix)]
 mod interrupt;
 #[cfg(unix)]
 mod process;

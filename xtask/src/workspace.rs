@@ -12,6 +12,7 @@ use crate::process;
 pub(crate) struct Workspace {
     root: PathBuf,
     target: PathBuf,
+    version: Option<String>,
 }
 
 impl Workspace {
@@ -28,7 +29,10 @@ impl Workspace {
             let path = answer[key].as_str().with_context(|| format!("cargo metadata names no {key}"))?;
             Ok(PathBuf::from(path))
         };
-        Ok(Workspace { root: at("workspace_root")?, target: at("target_directory")? })
+        let packages = answer["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let app = packages.iter().find(|package| package["name"] == "ormesh-app");
+        let version = app.and_then(|package| package["version"].as_str()).map(str::to_owned);
+        Ok(Workspace { root: at("workspace_root")?, target: at("target_directory")?, version })
     }
 
     /// Its directory.
@@ -39,6 +43,11 @@ impl Workspace {
     /// Where cargo puts what it builds.
     pub(crate) fn target(&self) -> &Path {
         &self.target
+    }
+
+    /// The version of ormesh.
+    pub(crate) fn version(&self) -> Result<String> {
+        self.version.clone().context("cargo metadata names no version of ormesh-app")
     }
 
     /// A program of the workspace, built in the `dev` profile.

@@ -80,7 +80,7 @@ pub struct EngineInfo {
     pub version: String,
     /// The binary.
     pub path: PathBuf,
-    /// Where it was found: `ORMESH_TOR`, `agent.tor-path`, `beside ormesh`, `PATH`.
+    /// Where it was found (`ORMESH_TOR`, `agent.tor-path`, `beside ormesh`, `PATH`), and what was wrong with places before that.
     pub found: String,
 }
 

@@ -4,12 +4,13 @@
 //! installed packages are read.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
+use super::entries::{self, Kind};
 use crate::{process, say};
 
 /// Lists older than this may name versions that the mirror no longer has.
@@ -25,16 +26,37 @@ pub(super) struct Package {
 /// apt with directories of its own.
 pub(super) struct Apt {
     dir: PathBuf,
+    sources: bool,
 }
 
 impl Apt {
     /// Prepares the directories under `dir`.
     pub(super) fn at(dir: PathBuf) -> Result<Apt> {
-        let apt = Apt { dir };
+        Apt { dir, sources: false }.prepared()
+    }
+
+    /// The same for source packages, which few machines' own lists have: from where the machine takes its Debian packages.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has no such entry.
+    pub(super) fn of_sources(dir: PathBuf) -> Result<Apt> {
+        let apt = Apt { dir, sources: true }.prepared()?;
+        let dir = apt.dir.join("sources");
+        fs::create_dir_all(&dir).with_context(|| format!("failed to create: {}", dir.display()))?;
+        for (name, text) in entries::read(Path::new("/etc/apt"), &super::cache::release(), Kind::DebSrc)? {
+            let file = dir.join(name);
+            fs::write(&file, text).with_context(|| format!("failed to write: {}", file.display()))?;
+        }
+        Ok(apt)
+    }
+
+    fn prepared(self) -> Result<Apt> {
         for dir in ["lists/partial", "cache/archives/partial"] {
-            let dir = apt.dir.join(dir);
+            let dir = self.dir.join(dir);
             fs::create_dir_all(&dir).with_context(|| format!("failed to create: {}", dir.display()))?;
         }
+        let apt = self;
         let file = apt.dir.join("apt.conf");
         fs::write(&file, apt.configuration())
             .with_context(|| format!("failed to write: {}", file.display()))?;
@@ -43,9 +65,16 @@ impl Apt {
 
     fn configuration(&self) -> String {
         let dir = self.dir.display();
+        let entries = match self.sources {
+            true => {
+                format!("Dir::Etc::sourcelist \"/dev/null\";\nDir::Etc::sourceparts \"{dir}/sources\";\n")
+            }
+            false => String::new(),
+        };
         // Read after the machine's own configuration, so its hooks can be cleared: they work on the system's lists.
-        format!(
-            "Dir::State::lists \"{dir}/lists\";\n\
+        entries
+            + &format!(
+                "Dir::State::lists \"{dir}/lists\";\n\
              Dir::Cache \"{dir}/cache\";\n\
              APT::Sandbox::User \"root\";\n\
              Acquire::Languages \"none\";\n\
@@ -58,7 +87,7 @@ impl Apt {
              #clear Acquire::IndexTargets::deb::DEP-11-icons-hidpi;\n\
              #clear Acquire::IndexTargets::deb::DEP-11-icons-large;\n\
              #clear Acquire::IndexTargets::deb::DEP-11-icons-large-hidpi;\n"
-        )
+            )
     }
 
     /// `apt-get` that reads that configuration.
@@ -107,8 +136,25 @@ impl Apt {
         Ok(Package { name: package.to_owned(), version: version.to_owned() })
     }
 
+    /// The versions of the source package `name` that there are, newest first.
+    pub(super) fn source_versions(&self, name: &str) -> Result<Vec<String>> {
+        let mut ask = Command::new("apt-cache");
+        ask.arg("-c").arg(self.dir.join("apt.conf")).env("LC_ALL", "C");
+        let answer = process::output(ask.args(["--only-source", "showsrc", name]))?;
+        Ok(answer.lines().filter_map(|line| line.strip_prefix("Version: ").map(str::to_owned)).collect())
+    }
+
+    /// Downloads a source package into `into`. apt checks each file by the signed release.
+    pub(super) fn download_source(&self, package: &Package, into: &Path) -> Result<()> {
+        let wanted = format!("{}={}", package.name, package.version);
+        let mut get = self.get();
+        get.args(["--quiet", "--only-source", "--download-only", "source", &wanted]).current_dir(into);
+        process::output(&mut get).with_context(|| format!("failed to download the source of {wanted}"))?;
+        Ok(())
+    }
+
     /// Downloads `packages` into `into`, as `.deb` files.
-    pub(super) fn download(&self, packages: &[Package], into: &std::path::Path) -> Result<()> {
+    pub(super) fn download(&self, packages: &[Package], into: &Path) -> Result<()> {
         let wanted = packages.iter().map(|package| format!("{}={}", package.name, package.version));
         process::output(self.get().args(["--quiet", "download"]).args(wanted).current_dir(into))
             .context("failed to download packages")?;

@@ -98,7 +98,7 @@ pub(super) fn key(packages: &[&str], resolved: &[&str]) -> String {
 }
 
 /// The release by its code name, `bookworm`: a point release alone is no reason to unpack again.
-fn release() -> String {
+pub(super) fn release() -> String {
     let text = fs::read_to_string(Path::new("/etc/os-release")).unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     name.unwrap_or("unknown").to_owned()

@@ -62,6 +62,28 @@ pub(super) const WINDOW_TESTS: Group = Group {
     ],
 };
 
+/// What making the packages takes, besides what building takes. None of it starts anything.
+pub(super) const DIST: Group = Group {
+    purpose: "making the packages",
+    packages: &[
+        Library { package: "make", sign: Sign::Program("make") },
+        Library { package: "binutils", sign: Sign::Program("strip") },
+        Library { package: "dpkg-dev", sign: Sign::Program("dpkg-shlibdeps") },
+        Library { package: "rpm", sign: Sign::Program("rpmbuild") },
+        Library { package: "git", sign: Sign::Program("git") },
+    ],
+};
+
+/// What testing the packages takes, besides what making them takes.
+pub(super) const PACKAGES: Group = Group {
+    purpose: "testing the packages in a bare Debian",
+    packages: &[
+        Library { package: "mmdebstrap", sign: Sign::Program("mmdebstrap") },
+        Library { package: "mount", sign: Sign::Program("mount") },
+        Library { package: "util-linux", sign: Sign::Program("unshare") },
+    ],
+};
+
 /// Installs what is missing of `group`. False: something is missing, and was listed as asked.
 ///
 /// # Errors

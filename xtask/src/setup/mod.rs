@@ -6,9 +6,12 @@
 //! network and takes a few milliseconds. Where there is no apt, tools are taken from `PATH`.
 
 mod apt;
+mod bare;
 mod cache;
 mod catalogue;
+mod entries;
 mod libraries;
+mod source;
 mod toolchain;
 mod unpack;
 mod wrapper;
@@ -22,6 +25,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, say};
 
+pub(crate) use self::bare::bare_root;
+pub(crate) use self::source::{Libraries, Pin, Sources};
 pub(crate) use self::toolchain::Toolchain;
 
 /// Whether the set-up may change anything.
@@ -158,6 +163,18 @@ pub(crate) fn window_test_libraries(install: Install) -> Result<bool> {
         return Ok(to_build);
     }
     Ok(libraries::ensure(&libraries::WINDOW_TESTS, install)? && to_build)
+}
+
+/// Installs what making the packages takes. False: something is missing and was listed.
+pub(crate) fn dist_libraries(install: Install) -> Result<bool> {
+    let desktop = desktop_libraries(install)?;
+    Ok(libraries::ensure(&libraries::DIST, install)? && desktop)
+}
+
+/// Installs what making and testing the packages takes. False: something is missing and was listed.
+pub(crate) fn packages_libraries(install: Install) -> Result<bool> {
+    let dist = dist_libraries(install)?;
+    Ok(libraries::ensure(&libraries::PACKAGES, install)? && dist)
 }
 
 /// Fails unless `tor` is new enough.

@@ -4,6 +4,7 @@
 //! failed stage without tests of its own counts as one.
 
 mod count;
+mod packages;
 mod pictures;
 mod stage;
 
@@ -13,6 +14,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use self::count::Count;
+pub(crate) use self::packages::run as run_packages;
 use self::pictures::Pictures;
 use self::stage::Stages;
 pub(crate) use self::stage::stream;

@@ -64,7 +64,11 @@ impl Finder {
                     for problem in &problems {
                         tracing::warn!(%problem, taken = %path.display(), "another tor was passed over");
                     }
-                    return Ok(EngineInfo { version: version.to_string(), path, found: found.to_owned() });
+                    return Ok(EngineInfo {
+                        version: version.to_string(),
+                        path,
+                        found: why(found, &problems),
+                    });
                 }
                 Err(problem) => problems.push(format!("{problem} (from {found})")),
             }
@@ -118,6 +122,14 @@ impl Finder {
             return Err(format!("{shown} is tor {version}, and {MINIMUM} is the oldest that is safe"));
         }
         Ok(version)
+    }
+}
+
+/// Where a tor was found, and why not in a place before that.
+fn why(found: &str, problems: &[String]) -> String {
+    match problems {
+        [] => found.to_owned(),
+        problems => format!("{found}; passed over: {}", problems.join("; ")),
     }
 }
 
@@ -217,8 +229,10 @@ mod tests {
             finder.allow_old = true;
             found.push(finder.find().await.unwrap());
 
+            let place = |info: &EngineInfo| info.found.split(';').next().unwrap().to_owned();
+            let places: Vec<_> = found.iter().map(|info| (place(info), info.version.as_str())).collect();
             assert_eq!(
-                found.iter().map(|info| (info.found.as_str(), info.version.as_str())).collect::<Vec<_>>(),
+                places.iter().map(|(place, version)| (place.as_str(), *version)).collect::<Vec<_>>(),
                 [
                     ("agent.tor-path", "0.4.9.12"),
                     ("beside ormesh", "0.4.9.13"),
@@ -227,6 +241,9 @@ mod tests {
                 ]
             );
             assert_eq!([&found[0].path, &found[1].path, &found[2].path], [&config, &sidecar, &in_path]);
+            let passed_over = "; passed over: ";
+            assert!(found[0].found.contains(passed_over) && found[0].found.ends_with("(from ORMESH_TOR)"));
+            assert!(!found[3].found.contains(passed_over));
         }
 
         #[tokio::test]

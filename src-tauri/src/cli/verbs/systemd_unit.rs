@@ -1,24 +1,29 @@
 //! `ormesh agent systemd-unit`: a unit file for this binary, to be redirected into its place.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::output::{self, DONE, Outcome};
 use crate::this_binary;
 
 #[derive(Args)]
-#[group(multiple = false)]
 pub(crate) struct SystemdUnit {
     /// For your own user's services (the default)
     #[arg(long)]
     user: bool,
     /// For the whole machine, as a user of its own with no rights but to listen
-    #[arg(long)]
+    #[arg(long, conflicts_with = "user")]
     system: bool,
+    /// Where the program will be, for packages, which are made elsewhere
+    #[arg(long, hide = true, value_name = "PATH")]
+    binary: Option<PathBuf>,
 }
 
 impl SystemdUnit {
     pub(crate) fn run(self) -> Outcome {
-        let binary = this_binary::exec_start(&this_binary::path()?.display().to_string());
+        let binary = self.binary.map_or_else(this_binary::path, Ok)?;
+        let binary = this_binary::exec_start(&binary.display().to_string());
         match self.system {
             true => {
                 output::print(&system_unit(&binary))?;

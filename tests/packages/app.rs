@@ -1,0 +1,139 @@
+//! The app's package, from its installation to its removal.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::driver::{Session, until};
+use crate::host::{Host, Running, fetch, free_address, serve};
+use crate::root::{As, Root};
+use crate::{app_files, assert_has, command_files, package};
+
+/// What the tests need in the root that the package does not bring: a display, a driver for the window, shells, systemd's
+/// own check of units.
+const FOR_TESTS: [&str; 6] = ["fish", "man-db", "systemd", "webkit2gtk-driver", "xvfb", "zsh"];
+
+#[test]
+fn the_app_is_installed_used_and_removed() {
+    let root = Root::new("app");
+    assert_eq!(root.shell("command -v tor ormesh ormesh-tor || true"), "");
+    let deb = package("ormesh_", ".deb");
+
+    root.install(&[&root.bring(&deb)]);
+
+    let files = root.files_of("ormesh");
+    assert_has(&files, &command_files("ormesh", "vendor-completions"), &deb);
+    assert_has(&files, &app_files(), &deb);
+    assert_eq!(root.shell("command -v tor || true"), "", "no tor but the package's own");
+    let version = root.good(As::User, "ormesh", &["--version"]);
+    assert_eq!(version.trim(), format!("ormesh {}", env!("CARGO_PKG_VERSION")));
+
+    root.install(&FOR_TESTS);
+    documents_are_read(&root);
+    let page = "a page of the exporter's";
+    let (exporter, importer) = (Host::new(&root, "exporter"), Host::new(&root, "importer"));
+    let port = serve(page);
+    let listen = free_address();
+    let mut agent = {
+        let window = Window::open(&root, &exporter);
+        let invite = window.share(port);
+        importer.add_remote("website", &invite);
+        importer.ormesh(&["import", "add", "website", &port.to_string(), &listen.to_string()]);
+        let mut agent = importer.agent();
+        importer.ormesh(&["wait", "--timeout", "120"]);
+        let answer = until("the page comes through", || fetch(listen));
+        assert!(answer.ends_with(page), "{answer}");
+        exporter.assert_own_tor();
+        importer.assert_own_tor();
+        assert!(agent.runs());
+        agent
+    };
+
+    removed(&root, &files, &mut agent);
+    assert!(exporter.is_kept() && importer.is_kept());
+}
+
+/// Removes the package while an agent runs: that one is named and goes on, and of the package nothing is left.
+fn removed(root: &Root, files: &[String], agent: &mut Running) {
+    let said = root.good(As::Root, "apt-get", &["--quiet", "--yes", "purge", "ormesh"]);
+
+    assert!(said.contains(&format!("ormesh: process {} still runs", agent.id())), "{said}");
+    assert!(agent.runs());
+    agent.end();
+    for file in files {
+        assert!(!root.path(file).exists(), "left behind: {file}");
+    }
+    assert_eq!(root.traces(), "");
+    let known = root.shell("dpkg-query --show --showformat='${Package} ' '*ormesh*' 2>&1 || true");
+    assert!(known.contains("no packages found"), "{known}");
+}
+
+/// Whoever reads the package's documents finds them in order: man, the three shells, systemd.
+fn documents_are_read(root: &Root) {
+    let manual = root.shell("man --no-hyphenation ormesh");
+    assert!(manual.contains("A private mesh of hosts over Tor"), "{manual}");
+    root.shell("man ormesh-agent-run ormesh-tor ormesh-desktop >/dev/null");
+
+    let bash = root.good(
+        As::User,
+        "bash",
+        &["-ec", ". /usr/share/bash-completion/completions/ormesh; complete -p ormesh"],
+    );
+    assert!(bash.contains("_ormesh"), "{bash}");
+    let zsh = root.good(
+        As::User,
+        "zsh",
+        &["-fc", "autoload -Uz compinit && compinit -D && print $_comps[ormesh] && autoload +X _ormesh"],
+    );
+    assert_eq!(zsh.lines().next(), Some("_ormesh"), "{zsh}");
+    let fish = root.good(As::User, "fish", &["--no-config", "-c", "complete --do-complete 'ormesh agent '"]);
+    assert!(fish.contains("systemd-unit"), "{fish}");
+
+    let unit = root.shell("cat /usr/lib/systemd/user/ormesh.service");
+    assert!(unit.contains("\nExecStart=/usr/bin/ormesh agent run\n"), "{unit}");
+    root.good(As::User, "systemd-analyze", &["--user", "verify", "/usr/lib/systemd/user/ormesh.service"]);
+    root.good(As::Root, "systemd-analyze", &["verify", "/usr/lib/systemd/system/ormesh.service"]);
+}
+
+/// The installed app's window and what it takes; they end with this value, the session first.
+struct Window {
+    session: Session,
+    _driver: Running,
+    _display: Running,
+}
+
+impl Window {
+    fn open(root: &Root, host: &Host<'_>) -> Self {
+        let mut display = root.command(As::User, "Xvfb");
+        let display =
+            display.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"]);
+        let mut display = display.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut number = String::new();
+        BufReader::new(display.stdout.take().unwrap()).read_line(&mut number).unwrap();
+        let port = free_address().port();
+        let mut driver = host.command("WebKitWebDriver");
+        driver
+            .args([&format!("--port={port}"), "--host=127.0.0.1"])
+            .env("DISPLAY", format!(":{}", number.trim()))
+            .env("LIBGL_ALWAYS_SOFTWARE", "1")
+            .env("TAURI_WEBVIEW_AUTOMATION", "true");
+        let driver = Running(driver.spawn().unwrap());
+        let session = Session::start(port, Path::new("/usr/bin/ormesh-desktop"));
+        Self { session, _driver: driver, _display: Running(display) }
+    }
+
+    /// Shares a port and makes an invite, as a person does, and gives the invite.
+    fn share(&self, port: u16) -> String {
+        let window = &self.session;
+        window.press("Share a port");
+        window.fill("Port", &port.to_string());
+        window.press("Share");
+        window.sees("Let somebody in");
+        window.choose("Make an invite");
+        window.fill("Name", "laptop");
+        window.press("Make invite");
+        let invite = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
+        window.press("Done");
+        invite.trim().to_owned()
+    }
+}

@@ -1,0 +1,227 @@
+//! `cargo xtask dist`: the packages, from the sources to files that a user installs.
+//!
+//! Everything is made in a directory of its own, which takes the place of `<target>/dist` when all of it is whole. The same
+//! commit gives the same packages: every date in them is the commit's.
+
+mod credits;
+mod deb;
+mod elf;
+mod programs;
+mod rpm;
+mod script;
+mod tarball;
+mod tor;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use self::programs::Programs;
+use self::tor::Sidecar;
+use crate::setup::{self, Install};
+use crate::workspace::Workspace;
+use crate::{desktop, interrupt, process, say};
+
+/// Who answers for the packages, as both formats want it.
+const MAINTAINER: &str = "The ormesh authors <packages@ormesh.org>";
+
+/// Which of the programs a package has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edition {
+    /// The desktop app, and the command with it.
+    App,
+    /// The command alone, for machines without a display.
+    Command,
+}
+
+impl Edition {
+    fn package(self) -> &'static str {
+        match self {
+            Edition::App => "ormesh",
+            Edition::Command => "ormesh-cli",
+        }
+    }
+
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Edition::App => &["ormesh", "ormesh-tor", "ormesh-desktop"],
+            Edition::Command => &["ormesh", "ormesh-tor"],
+        }
+    }
+
+    /// One line, lower case, without a full stop (Debian policy §3.4.1).
+    fn summary(self) -> &'static str {
+        match self {
+            Edition::App => "private mesh of hosts over Tor: desktop app and command",
+            Edition::Command => "private mesh of hosts over Tor: command",
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Edition::App => {
+                "One host exports local ports to named clients; another imports them to\n\
+                 local addresses, with the invite it was given. Every export is an onion\n\
+                 service that only its client can find and reach: no port forwarding, no\n\
+                 account, no central server.\n\n\
+                 This package has the desktop app, the command, and a tor of their own.\n\
+                 For servers there is ormesh-cli, which needs no graphical libraries."
+            }
+            Edition::Command => {
+                "One host exports local ports to named clients; another imports them to\n\
+                 local addresses, with the invite it was given. Every export is an onion\n\
+                 service that only its client can find and reach: no port forwarding, no\n\
+                 account, no central server.\n\n\
+                 This package has the command and a tor of its own, and needs no graphical\n\
+                 libraries. The package ormesh has the desktop app as well."
+            }
+        }
+    }
+}
+
+/// All that goes into packages.
+struct Made {
+    root: PathBuf,
+    version: String,
+    homepage: String,
+    /// The commit's time, in seconds since 1970-01-01 UTC (reproducible-builds.org, SOURCE_DATE_EPOCH).
+    epoch: u64,
+    programs: Programs,
+    sidecar: Sidecar,
+    /// The licences of the libraries in the programs, one file.
+    credits: PathBuf,
+}
+
+impl Made {
+    /// The version as dpkg and rpm order it: `0.2.0~rc.1` comes before `0.2.0`.
+    fn package_version(&self) -> String {
+        self.version.replace('-', "~")
+    }
+
+    /// A file that only packages have.
+    fn packaging(&self, name: &str) -> PathBuf {
+        self.root.join("packaging").join(name)
+    }
+}
+
+/// Makes all packages and lists them.
+pub(crate) fn run(install: Install) -> Result<ExitCode> {
+    if !setup::dist_libraries(install)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    make(&Workspace::find()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes all packages, and gives the directory they are in. What they take to build must be installed.
+pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
+    interrupt::listen()?;
+    let start = Instant::now();
+    let work = workspace.target().join("dist.new");
+    remove(&work)?;
+    fs::create_dir_all(&work).with_context(|| format!("failed to create: {}", work.display()))?;
+    // Removed also when something fails.
+    let work = Work(work);
+
+    let sidecar = stage("tor", Sidecar::prepare)?;
+    stage("window", || desktop::build_window(workspace))?;
+    let programs = stage("programs", || Programs::build(workspace, &work.0))?;
+    let credits = stage("licences", || credits::gather(workspace, &work.0))?;
+    let made = Made {
+        root: workspace.root().to_owned(),
+        version: workspace.version()?,
+        homepage: env!("CARGO_PKG_REPOSITORY").to_owned(),
+        epoch: epoch(workspace)?,
+        programs,
+        sidecar,
+        credits,
+    };
+    let files = vec![
+        stage("deb of the app", || deb::make(Edition::App, &made, &work.0))?,
+        stage("rpm of the app", || rpm::make(Edition::App, &made, &work.0))?,
+        stage("deb of the command", || deb::make(Edition::Command, &made, &work.0))?,
+        stage("tarball of the command", || tarball::make(&made, &work.0))?,
+    ];
+    let dist = workspace.target().join("dist");
+    publish(&files, &work.0, &dist)?;
+    list(&dist)?;
+    say::note(&format!("in {}", say::span(start.elapsed())));
+    Ok(dist)
+}
+
+/// Announces and times a stage; the first that fails ends it all.
+fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    interrupt::check()?;
+    say::heading(name);
+    let start = Instant::now();
+    let result = work();
+    if interrupt::asked() {
+        // What a child of ours said about its end is of no interest then.
+        interrupt::check()?;
+    }
+    say::outcome(result.is_ok(), &format!("{name}, {}", say::span(start.elapsed())));
+    result
+}
+
+/// The time that the packages carry: the environment's, or the commit's.
+fn epoch(workspace: &Workspace) -> Result<u64> {
+    let said = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(value) => value,
+        Err(_) => {
+            let mut ask = Command::new("git");
+            ask.args(["log", "--max-count=1", "--format=%ct"]).current_dir(workspace.root());
+            process::output(&mut ask).context(
+                "failed to find the commit's time, which the packages carry\n\
+                 hint: outside a clone, set SOURCE_DATE_EPOCH",
+            )?
+        }
+    };
+    said.trim().parse().with_context(|| format!("failed to read a time in seconds: {}", said.trim()))
+}
+
+/// Puts the packages, and the file by which they are checked, in the place of those before.
+fn publish(files: &[PathBuf], work: &Path, dist: &Path) -> Result<()> {
+    let whole = work.join("dist");
+    fs::create_dir_all(&whole).with_context(|| format!("failed to create: {}", whole.display()))?;
+    let names: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
+    for (file, name) in files.iter().zip(&names) {
+        fs::rename(file, whole.join(name)).with_context(|| format!("failed to move: {}", file.display()))?;
+    }
+    let sums = process::output(Command::new("sha256sum").args(&names).current_dir(&whole))?;
+    fs::write(whole.join("SHA256SUMS"), sums).context("failed to write: SHA256SUMS")?;
+    remove(dist)?;
+    fs::rename(&whole, dist).with_context(|| format!("failed to rename: {}", whole.display()))
+}
+
+fn list(dist: &Path) -> Result<()> {
+    say::heading(&dist.display().to_string());
+    let sums = fs::read_to_string(dist.join("SHA256SUMS")).context("failed to read: SHA256SUMS")?;
+    for (sum, name) in sums.lines().filter_map(|line| line.split_once("  ")) {
+        let size = dist.join(name).metadata().with_context(|| format!("failed to read: {name}"))?.len();
+        println!("{:>7.1} MB  {name}\n            sha256 {sum}", size as f64 / 1e6);
+    }
+    Ok(())
+}
+
+/// The directory that everything is made in; removed with this value.
+struct Work(PathBuf);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // The next run clears it, too.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove: {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
