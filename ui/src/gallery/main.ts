@@ -5,6 +5,7 @@ import { mount } from 'svelte';
 import App from '../App.svelte';
 import '../styles.css';
 import { mock, type Mock } from './mock';
+import { past } from './past';
 import { NOW, states, type Shown } from './states';
 
 declare global {
@@ -22,7 +23,7 @@ const state = states.find((one) => one.name === name);
 if (state) {
   const backend = mock(state.given);
   window.gallery.backend = backend;
-  mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, clock: () => NOW } });
+  mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, past: past(state.given.view.status), clock: () => NOW } });
   if (state.moving) move(backend, state);
   window.gallery.ready = press(state.press ?? []);
 } else {
@@ -50,7 +51,7 @@ function move(backend: Mock, state: Shown) {
     const more = Math.round(40_000 * (1 + Math.sin(turn / 2)) * (1 + Math.sin(turn / 5)));
     const [client] = status.clients;
     if (client) client.bytes = [client.bytes[0] + more / 8, client.bytes[1] + more];
-    const one = status.remotes[0]?.imports[1];
+    const one = status.remotes[1]?.imports[1];
     if (one) one.bytes = [one.bytes[0] + more / 4, one.bytes[1] + more * 2];
     backend.push({ ...state.given.view, status: { ...status } });
   }, 1500);
@@ -83,8 +84,14 @@ async function press(steps: string[]) {
       input.value = text;
       input.dispatchEvent(new Event('input', { bubbles: true }));
       await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
-    } else if (step === 'summary') {
-      (await until(step, () => scope().querySelector('summary'))).click();
+    } else if (step.startsWith('search:')) {
+      const [label, text] = step.slice(7).split('=', 2) as [string, string];
+      const input = await until(step, () => scope().querySelector<HTMLInputElement>(`input[aria-label="${label}"]`));
+      input.value = text;
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    } else if (step.startsWith('summary')) {
+      const name = step.slice(8);
+      (await until(step, () => [...scope().querySelectorAll('summary')].find((one) => one.textContent?.includes(name)))).click();
     } else {
       const button = await until(step, () =>
         [...scope().querySelectorAll('button')].find(
