@@ -264,8 +264,74 @@ await test('revoking asks first, from the harmless button, and says what will br
 await test('a locked keyring has its button, and asking anew is what it does', () =>
   withPage({}, async (page) => {
     await show(page, 'locked');
-    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('button', { name: 'Unlock' }).click();
     await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
+  }));
+
+await test('bridges are checked as they are typed, and saved as lines', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings-bridges-bad');
+    await page.getByText('Line 1 is not a bridge').waitFor();
+    const save = page.getByRole('button', { name: 'Save and reconnect' }).first();
+    assert.equal(await save.isDisabled(), true);
+    await page.getByLabel('Bridges').fill('  obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0 \n\n198.51.100.4:9001\n');
+    await page.getByText('2 bridges, by obfs4').waitFor();
+    await save.click();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'setSetting'));
+    const lines = 'obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0\n198.51.100.4:9001';
+    assert.deepEqual(calls, [{ command: 'setSetting', args: ['agent.bridges', lines] }]);
+  }));
+
+await test('a blocked network leads to the field for bridges', () =>
+  withPage({}, async (page) => {
+    await show(page, 'doctor-network');
+    await page.getByRole('button', { name: 'Use a bridge' }).click();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('data-anchor') === 'bridges');
+  }));
+
+await test('a copied report names layers, and neither addresses nor invites', () =>
+  withPage({}, async (page) => {
+    await show(page, 'doctor-leaky');
+    await page.getByRole('button', { name: 'Copy report' }).click();
+    await page.getByText('Report copied').waitFor();
+    const text = await page.evaluate(() => String(window.gallery.backend?.calls.find((call) => call.command === 'copy')?.args[0]));
+    assert.match(text, /^FAILS {2}The key: /m);
+    assert.match(text, /^- {6}The port: /m);
+    assert.doesNotMatch(text, /[a-z2-7]{56}|ormesh1q|anna|[0-9A-F]{40}|cert=[^<]|192\.0\.2/);
+  }));
+
+await test('a hundred clients are searched at once, by keyboard alone', () =>
+  withPage({}, async (page) => {
+    await show(page, 'many');
+    assert.ok((await page.locator('summary').count()) < 110, 'a long list is not shown whole');
+    await page.keyboard.press('Control+f');
+    await page.keyboard.type('barn phone');
+    await page.getByText(/^\d+ of 130$/).waitFor();
+    const shown = await page.locator('section[aria-labelledby=clients] summary strong').allTextContents();
+    assert.ok(shown.length > 0 && shown.every((name) => /barn-phone/.test(name)), shown.join());
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Show all 100 clients' }).click();
+    assert.equal(await page.locator('section[aria-labelledby=clients] summary').count(), 100);
+    const took = await page.evaluate(async () => {
+      const begin = performance.now();
+      const view = await window.gallery.backend?.state();
+      window.gallery.backend?.push(structuredClone(view));
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      return performance.now() - begin;
+    });
+    assert.ok(took < 1000, `a status of 100 clients and 200 imports took ${Math.round(took)} ms to show`);
+  }));
+
+await test('pages have their keys, and a dialog has none of them', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    await page.keyboard.press('Control+3');
+    await page.getByRole('heading', { name: 'Settings' }).waitFor();
+    await page.keyboard.press('Control+1');
+    await page.getByRole('button', { name: 'Add export' }).click();
+    await page.keyboard.press('Control+2');
+    assert.equal(await page.getByRole('dialog').count(), 1);
+    assert.equal(await page.getByRole('heading', { name: 'Diagnostics' }).count(), 0);
   }));
 
 await test('status updates move nothing', () =>
@@ -273,7 +339,10 @@ await test('status updates move nothing', () =>
     await show(page, 'mesh');
     const places = () => page.$$eval('main .button, main li, main h3', (all) => all.map((one) => Object.values(one.getBoundingClientRect().toJSON()).map(Math.round).join()));
     const before = await places();
-    await page.waitForFunction(() => document.querySelectorAll('.spark:not(.still)').length > 0, undefined, { timeout: 15_000 });
+    const drawn = () => page.$$eval('.spark polyline', (lines) => lines.map((line) => line.getAttribute('points')).join());
+    const first = await drawn();
+    for (let turn = 0; turn < 60 && (await drawn()) === first; turn += 1) await page.waitForTimeout(250);
+    assert.notEqual(await drawn(), first, 'the charts go on');
     assert.deepEqual(await places(), before);
   }));
 

@@ -76,16 +76,17 @@ async function press(steps: string[]) {
       const radios = () => [...scope().querySelectorAll<HTMLInputElement>('input[type=radio]')];
       (await until(step, () => radios().find((one) => one.value === value || one.parentElement?.textContent?.trim().startsWith(value)))).click();
     } else if (step.startsWith('type:')) {
-      const [label, text] = step.slice(5).split('=', 2) as [string, string];
+      const [label, text] = halves(step.slice(5));
       const input = await until(step, () => {
-        const found = [...scope().querySelectorAll('label')].find((one) => one.textContent?.trim() === label);
+        const found = [...scope().querySelectorAll('label')].find((one) => one.textContent?.trim() === label && one.htmlFor);
         return found && (document.getElementById(found.htmlFor) as HTMLInputElement | null);
       });
       input.value = text;
       input.dispatchEvent(new Event('input', { bubbles: true }));
-      await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
+      // Where it is checked, until it was.
+      if (input.closest('.field.checked')) await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
     } else if (step.startsWith('search:')) {
-      const [label, text] = step.slice(7).split('=', 2) as [string, string];
+      const [label, text] = halves(step.slice(7));
       const input = await until(step, () => scope().querySelector<HTMLInputElement>(`input[aria-label="${label}"]`));
       input.value = text;
       input.dispatchEvent(new Event('input', { bubbles: true }));
@@ -103,4 +104,10 @@ async function press(steps: string[]) {
     await frame();
     await frame();
   }
+}
+
+/** What is before the first `=`, and what is after it. */
+function halves(text: string): [string, string] {
+  const at = text.indexOf('=');
+  return [text.slice(0, at), text.slice(at + 1)];
 }

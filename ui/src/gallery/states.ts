@@ -167,14 +167,15 @@ const locked: Problem = {
 
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
   const all: Layer[] = [
+    { layer: 'agent', ok: true, sentence: 'it runs, started by this app', hint: null },
     { layer: 'tor', ok: true, sentence: 'tor 0.4.9.11 at /usr/bin/tor', hint: null },
     { layer: 'clock', ok: true, sentence: 'the clock agrees with the Tor network within a second', hint: null },
     { layer: 'network', ok: true, sentence: 'this computer reaches the internet', hint: null },
     { layer: 'bootstrap', ok: true, sentence: 'tor is connected: 100 %', hint: null },
     { layer: 'descriptor', ok: true, sentence: '5 of 5 services are published', hint: null },
     { layer: 'introduction', ok: true, sentence: 'each service has its introduction points', hint: null },
-    { layer: 'rendezvous', ok: true, sentence: 'home-server was met in 812 ms', hint: null },
     { layer: 'key', ok: true, sentence: 'home-server accepts our key', hint: null },
+    { layer: 'rendezvous', ok: true, sentence: 'home-server was met in 812 ms', hint: null },
     { layer: 'port', ok: true, sentence: 'ports 22 and 8123 of home-server accept connections', hint: null },
   ];
   let after = false;
@@ -283,6 +284,8 @@ export const states: Shown[] = [
   { name: 'confirm-quit', given: { view: running(full) }, ask: confirmed(asking.quit(running(full))) },
   { name: 'settings', given: { view: running(full) }, page: 'settings' },
   { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: { Err: locked }, found: 0 } }, page: 'settings' },
+  { name: 'settings-bridges', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0\n198.51.100.4:9001 89ABCDEF0123456789ABCDEF0123456789ABCDEF'] },
+  { name: 'settings-bridges-bad', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7 0123', 'type:Path of another tor optional=/opt/tor/bin/tor'] },
   { name: 'settings-none', given: { view: running(empty), settings: { socks_addr: 'off', secrets: null, start_at_login: false }, secrets: { store: null, needed: 0, found: 0 } }, page: 'settings' },
   { name: 'doctor-before', given: { view: running(full), layers: layers() }, page: 'diagnostics' },
   { name: 'doctor-running', given: { view: running(full), hang: ['diagnose'] }, page: 'diagnostics', press: ['Run'] },
@@ -297,10 +300,26 @@ export const states: Shown[] = [
     press: ['Run'],
   },
   {
+    // What no report may hold.
+    name: 'doctor-leaky',
+    given: {
+      view: running(full),
+      layers: layers(
+        {
+          tor: { sentence: 'tor 0.4.9.11 at /home/anna/bin/tor, by obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbCd iat-mode=0' },
+          key: { ok: false, sentence: `${onion('officex')} refuses our key`, hint: `add the invite ${INVITE_TEXT} again` },
+        },
+        'key',
+      ),
+    },
+    page: 'diagnostics',
+    press: ['Run'],
+  },
+  {
     name: 'doctor-network',
     given: {
       view: unconnected({ is: 'offline', why: 'tor cannot reach the network' }),
-      layers: layers({ network: { ok: false, sentence: 'no relay can be reached from this network', hint: 'check that this computer is online; some networks block Tor' } }, 'network'),
+      layers: layers({ network: { ok: false, sentence: 'no relay can be reached from this network', hint: 'check that this computer is online; where Tor is blocked, it needs a bridge' } }, 'network'),
     },
     page: 'diagnostics',
     press: ['Run'],

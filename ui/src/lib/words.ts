@@ -121,9 +121,12 @@ const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = 
   introduction: ['Tor', 'Meeting points'],
   
   key: ['There', 'The key'],
-  rendezvous: ['There', 'The meeting'],
+  rendezvous: ['There', 'Getting through'],
   port: ['There', 'The port'],
 };
+
+/** The layers before any was tried. */
+export const UNTRIED: Layer[] = Object.keys(LAYERS).map((layer) => ({ layer, ok: null, sentence: '', hint: null }));
 
 /** A layer's name, and the part of the way that it is on; an unknown one shows as it is called. */
 export function layerName(layer: Layer): { place: 'Here' | 'Tor' | 'There'; name: string } {
