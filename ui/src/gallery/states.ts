@@ -63,6 +63,28 @@ const full: Status = {
   problems: [],
 };
 
+/** A host on a good day, as the README shows it. */
+const calm: Status = {
+  ...full,
+  exports: full.exports.slice(0, 3),
+  clients: full.clients.slice(0, 3),
+  remotes: [
+    {
+      ...full.remotes[1]!,
+      imports: [
+        { listen: '127.0.0.1:8123', remote_port: 8123, state: { is: 'listening' }, sessions: 1, bytes: [450_000, 9_700_000] },
+        { listen: '127.0.0.1:10022', remote_port: 22, state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
+        { listen: '127.0.0.1:32400', remote_port: 32_400, state: { is: 'listening' }, sessions: 0, bytes: [120_000, 88_200_000] },
+      ],
+    },
+    {
+      ...full.remotes[2]!,
+      state: { is: 'reachable', round_trip: 468 },
+      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, state: { is: 'listening' }, sessions: 0, bytes: [61_000, 304_000] }],
+    },
+  ],
+};
+
 const empty: Status = { ...full, exports: [], clients: [], remotes: [], requests: [] };
 
 const running = (status: Status, problem: Problem | null = null): AgentView => ({ agent: 'running', status, problem, ours: true });
@@ -206,6 +228,8 @@ const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [] };
 export const states: Shown[] = [
   { name: 'welcome', given: { view: running(empty) } },
   { name: 'mesh', given: { view: running(full) }, moving: true },
+  { name: 'tour-host', given: { view: running(calm) }, press: ['summary:anna-laptop'] },
+  { name: 'tour-remotes', given: { view: running({ ...calm, requests: [] }) }, press: ['summary:127.0.0.1:10022'] },
   { name: 'mesh-open', given: { view: running(full) }, press: ['summary', 'Ping home-server'], moving: true },
   { name: 'mesh-import-open', given: { view: running(full) }, press: ['summary:127.0.0.1:8123', 'summary:127.0.0.1:10022'], moving: true },
   { name: 'many', given: { view: running(many()) } },

@@ -1,7 +1,7 @@
 // Long lists: what is shown of them at first, and what a search leaves. Pure.
 
 import type { ClientStatus, ExportStatus, ImportStatus, RemoteStatus } from './bindings';
-import { clientSaid, importSaid, remoteSaid, service } from './words';
+import { clientSaid, importSaid, remoteSaid, service, type Doing } from './words';
 
 /** How many rows are shown before one asks for the rest. */
 export const ROOM = { exports: 10, clients: 15, imports: 8, remotes: 20 };
@@ -29,16 +29,16 @@ export function fits(typed: string, ...texts: (string | number | null)[]): boole
 
 export const fitsExport = (typed: string, one: ExportStatus) => fits(typed, one.port, one.target, service(one.port));
 
-export function fitsClient(typed: string, one: ClientStatus, now: number, paused: boolean): boolean {
-  return fits(typed, one.name, one.address, clientSaid(one, now, paused).word, one.expires, one.ports?.join(' ') ?? '');
+export function fitsClient(typed: string, one: ClientStatus, now: number, agent: Doing): boolean {
+  return fits(typed, one.name, one.address, clientSaid(one, now, agent).word, one.expires, one.ports?.join(' ') ?? '');
 }
 
-export const fitsImport = (typed: string, one: ImportStatus, remote: string, paused: boolean) =>
-  fits(typed, remote, one.listen, one.remote_port, service(one.remote_port), importSaid(one, paused).word);
+export const fitsImport = (typed: string, one: ImportStatus, remote: string, agent: Doing) =>
+  fits(typed, remote, one.listen, one.remote_port, service(one.remote_port), importSaid(one, agent).word);
 
 /** What is left of a remote: all of it when it is meant itself, else the imports that are; null when there is nothing. */
-export function fitRemote(typed: string, one: RemoteStatus, paused: boolean): RemoteStatus | null {
-  if (fits(typed, one.name, one.address, remoteSaid(one).word)) return one;
-  const imports = one.imports.filter((of) => fitsImport(typed, of, one.name, paused));
+export function fitRemote(typed: string, one: RemoteStatus, agent: Doing): RemoteStatus | null {
+  if (fits(typed, one.name, one.address, remoteSaid(one, agent).word)) return one;
+  const imports = one.imports.filter((of) => fitsImport(typed, of, one.name, agent));
   return imports.length > 0 ? { ...one, imports } : null;
 }

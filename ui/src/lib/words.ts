@@ -55,13 +55,18 @@ export function headline(view: AgentView): Headline {
   }
 }
 
-/** Whether the agent is paused: nothing of it is meant to run then, so nothing of it is wrong. */
-export const isPaused = (status: Status | null) => status?.agent?.state.is === 'paused';
+/** What the agent is doing, which says how a thing of its is meant: what is paused is not wrong, what listens without Tor leads nowhere. */
+export type Doing = 'paused' | 'online' | 'connecting' | 'none';
 
-export function clientSaid(client: ClientStatus, now: number, paused = false): Said {
+export function doing(status: Status | null): Doing {
+  const is = status?.agent?.state.is;
+  return is === undefined ? 'none' : is === 'paused' || is === 'online' ? is : 'connecting';
+}
+
+export function clientSaid(client: ClientStatus, now: number, agent: Doing): Said {
   const seen = client.last_seen === null ? '' : `last seen ${ago(client.last_seen, now)}`;
   // Whoever was here once is invited no more, whatever keeps its service from the network.
-  if (paused && client.state?.is !== 'expired') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: seen };
+  if (agent === 'paused' && client.state?.is !== 'expired') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: seen };
   switch (client.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
@@ -81,7 +86,8 @@ export function clientSaid(client: ClientStatus, now: number, paused = false): S
   }
 }
 
-export function remoteSaid(remote: RemoteStatus): Said {
+export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
+  if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (remote.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not running', more: '' };
@@ -94,12 +100,13 @@ export function remoteSaid(remote: RemoteStatus): Said {
   }
 }
 
-export function importSaid(of: ImportStatus, paused = false): Said {
-  if (paused) return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
+export function importSaid(of: ImportStatus, agent: Doing): Said {
+  if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (of.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
     case 'listening':
+      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for a connection to Tor' };
       return of.sessions > 0
         ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
         : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
@@ -143,10 +150,8 @@ export function sentence(text: string): string {
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
 
-/** What a problem is about and what it says, one line for a screen reader. */
-export function spoken(problem: Problem): string {
-  return problem.subject ? `${problem.subject}: ${sentence(problem.message)}` : sentence(problem.message);
-}
+/** What a problem is about, as the start of a line: `Client anna`, but `tor`, which is the program's name. */
+export const subject = (problem: Problem) => (/^(tor|ormesh)\b/.test(problem.subject) ? problem.subject : capital(problem.subject));
 
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
