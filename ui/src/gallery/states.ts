@@ -230,6 +230,7 @@ export const states: Shown[] = [
   { name: 'mesh', given: { view: running(full) }, moving: true },
   { name: 'tour-host', given: { view: running(calm) }, press: ['summary:anna-laptop'] },
   { name: 'tour-remotes', given: { view: running({ ...calm, requests: [] }) }, press: ['summary:127.0.0.1:10022'] },
+  { name: 'tour-invite', given: { view: running(calm) }, ask: { kind: 'invite', name: 'my-MacBook', invite, secret: true }, press: ['Copy'] },
   { name: 'mesh-open', given: { view: running(full) }, press: ['summary', 'Ping home-server'], moving: true },
   { name: 'mesh-import-open', given: { view: running(full) }, press: ['summary:127.0.0.1:8123', 'summary:127.0.0.1:10022'], moving: true },
   { name: 'many', given: { view: running(many()) } },
