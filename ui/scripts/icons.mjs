@@ -15,16 +15,22 @@ const mark = `
   <circle cx="54.6" cy="23.8" r="5.6" fill="currentColor"/>
   <circle cx="32" cy="32" r="5.5" fill="currentColor"/>`;
 
+/** The same for where pixels are few: without the inner layer, and bolder. */
+const bold = `
+  <path d="M46.9 15.9A22 22 0 1 0 53.8 34.5" stroke-width="7.5" fill="none" stroke="currentColor" stroke-linecap="round"/>
+  <circle cx="53.2" cy="23.2" r="7.4" fill="currentColor"/>
+  <circle cx="32" cy="32" r="9" fill="currentColor"/>`;
+
 /** @param {number} size below 64 the ground fills the whole, so that the mark stays as large as it can be */
 const app = (size) => {
   const inset = size < 64 ? 0 : 4;
   const side = 64 - 2 * inset;
-  const scale = size < 64 ? 0.74 : 0.64;
+  const scale = size < 32 ? 0.84 : size < 64 ? 0.74 : 0.64;
   const move = (64 - 64 * scale) / 2;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="${size}" height="${size}">
     <defs><linearGradient id="g" x1="0" y1="0" x2="0.6" y2="1"><stop offset="0" stop-color="#8d63ea"/><stop offset="1" stop-color="#43218f"/></linearGradient></defs>
     <rect x="${inset}" y="${inset}" width="${side}" height="${side}" rx="${side * 0.225}" fill="url(#g)"/>
-    <g color="#ffffff" transform="translate(${move} ${move}) scale(${scale})">${mark}</g></svg>`;
+    <g color="#ffffff" transform="translate(${move} ${move}) scale(${scale})">${size < 32 ? bold : mark}</g></svg>`;
 };
 
 /** The tray's: told apart by shape, since it has one colour. Only where all is well does the mark's host sit in its ring. */

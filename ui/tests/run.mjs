@@ -1,13 +1,14 @@
-// All that is tested of the window: its types, its build, every state of the gallery in both themes, and walks through it by keyboard.
-// The last line is `N passed, N failed`; the exit code is 1 when something failed.
+// All that is tested of the window but its types (`npm run check`): its build, every state of the gallery in both themes with a picture of
+// each (into ORMESH_PICTURES, or `shots/`), and walks through it by keyboard. The last line is `N passed, N failed`; the exit code is 1
+// when something failed.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { ROOT, browser, run, serve } from './stage.mjs';
+import { PICTURES, ROOT, browser, run, serve, spread } from './stage.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let passed = 0;
@@ -29,19 +30,10 @@ async function test(name, body) {
   }
 }
 
-/**
- * @param {string} tool
- * @param {string[]} args
- */
-function succeeds(tool, args) {
-  const { status, stdout, stderr } = run(tool, args);
-  assert.equal(status, 0, stdout + stderr);
-}
-
-await test('svelte-check finds nothing', () => succeeds('svelte-check/bin/svelte-check', ['--tsconfig', './tsconfig.json', '--fail-on-warnings']));
-await test('tsc finds nothing in the tests', () => succeeds('typescript/bin/tsc', ['--noEmit', '-p', 'tests/tsconfig.json']));
-await test('the window builds', () => succeeds('vite/bin/vite.js', ['build', '--logLevel', 'error']));
-await test('the gallery builds', () => succeeds('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']));
+await test('the window and the gallery build', async () => {
+  await run('vite/bin/vite.js', ['build', '--logLevel', 'error']);
+  await run('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']);
+});
 
 await test('what is built is small, self-contained, and has nothing inline', () => {
   const html = readFileSync(join(ROOT, 'dist/index.html'), 'utf8');
@@ -112,37 +104,55 @@ await withPage({}, async (page) => {
 });
 await test('the gallery shows many states', () => assert.ok(names.length > 30, `${names.length} states`));
 
-for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
-  for (const name of names) {
-    await test(`${name}, ${colorScheme}: axe finds nothing, nothing is blocked`, () =>
-      withPage({ colorScheme }, async (page) => {
-        await show(page, name);
-        // By evaluation, which the CSP does not see: axe is the test's, not the page's.
-        await page.evaluate(axe);
-        const { violations, checked } = await page.evaluate(async () => {
-          // @ts-expect-error: axe was put there the line before.
-          const results = await window.axe.run(document, { resultTypes: ['violations'], rules: { region: { enabled: true } } });
-          return {
-            checked: results.passes.length,
-            violations: results.violations.map((/** @type {any} */ one) => `${one.id}: ${one.nodes.map((/** @type {any} */ node) => `${node.html} ${node.any[0]?.message ?? ''}`).join(' | ')}`),
-          };
-        });
-        assert.ok(checked > 5, 'axe looked at nothing');
-        assert.deepEqual(violations, []);
-      }));
-  }
+mkdirSync(PICTURES, { recursive: true });
+
+/** Axe's findings on what is shown, one line each. @param {import('playwright-core').Page} page */
+async function findings(page) {
+  // By evaluation, which the CSP does not see: axe is the test's, not the page's.
+  if (await page.evaluate(() => !('axe' in window))) await page.evaluate(axe);
+  const { violations, checked } = await page.evaluate(async () => {
+    // @ts-expect-error: axe was put there the line before.
+    const results = await window.axe.run(document, { resultTypes: ['violations'], rules: { region: { enabled: true } } });
+    return {
+      checked: results.passes.length,
+      violations: results.violations.map((/** @type {any} */ one) => `${one.id}: ${one.nodes.map((/** @type {any} */ node) => `${node.html} ${node.any[0]?.message ?? ''}`).join(' | ')}`),
+    };
+  });
+  assert.ok(checked > 5, 'axe looked at nothing');
+  return violations;
 }
 
-for (const width of [320, 3840]) {
-  // Where it is wide, nothing is pressed together: the pages alone will do.
-  for (const name of names.filter((one) => width === 320 || ['mesh', 'welcome', 'settings', 'doctor-bad'].includes(one))) {
-    await test(`${name}: no sideways scrolling at ${width} px`, () =>
-      withPage({ viewport: { width, height: 640 } }, async (page) => {
+await spread(
+  names,
+  3,
+  () => Promise.resolve(null),
+  (name) =>
+    withPage({}, async (page, complaints) => {
+      const look = async (/** @type {'light' | 'dark'} */ colorScheme) => {
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        await page.screenshot({ path: join(PICTURES, `${name}-${colorScheme}.png`) });
+        assert.deepEqual(await findings(page), []);
+        assert.deepEqual(complaints, []);
+      };
+      await test(`${name}, light: axe finds nothing, nothing is blocked`, async () => {
         await show(page, name);
-        assert.equal(await overflow(page), 0);
-      }));
-  }
-}
+        await look('light');
+      });
+      await test(`${name}, dark: axe finds nothing`, () => look('dark'));
+      await test(`${name}: nothing scrolls sideways, narrow, wide, or with text twice as large`, async () => {
+        await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+        await page.setViewportSize({ width: 320, height: 640 });
+        assert.equal(await overflow(page), 0, 'at 320 px');
+        await page.screenshot({ path: join(PICTURES, `${name}-narrow.png`) });
+        await page.setViewportSize({ width: 1000, height: 720 });
+        await page.evaluate(() => (document.documentElement.style.fontSize = '200%'));
+        assert.equal(await overflow(page), 0, 'with text of 200 %');
+        await page.evaluate(() => (document.documentElement.style.fontSize = ''));
+        await page.setViewportSize({ width: 3840, height: 2160 });
+        assert.equal(await overflow(page), 0, 'at 3840 px');
+      });
+    }).catch((error) => test(`${name}: its page`, () => Promise.reject(error))),
+);
 
 await test('more contrast and forced colours keep every button told apart', () =>
   withPage({ contrast: 'more', forcedColors: 'active' }, async (page) => {
@@ -254,8 +264,74 @@ await test('revoking asks first, from the harmless button, and says what will br
 await test('a locked keyring has its button, and asking anew is what it does', () =>
   withPage({}, async (page) => {
     await show(page, 'locked');
-    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('button', { name: 'Unlock' }).click();
     await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
+  }));
+
+await test('bridges are checked as they are typed, and saved as lines', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings-bridges-bad');
+    await page.getByText('Line 1 is not a bridge').waitFor();
+    const save = page.getByRole('button', { name: 'Save and reconnect' }).first();
+    assert.equal(await save.isDisabled(), true);
+    await page.getByLabel('Bridges').fill('  obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0 \n\n198.51.100.4:9001\n');
+    await page.getByText('2 bridges, by obfs4').waitFor();
+    await save.click();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'setSetting'));
+    const lines = 'obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0\n198.51.100.4:9001';
+    assert.deepEqual(calls, [{ command: 'setSetting', args: ['agent.bridges', lines] }]);
+  }));
+
+await test('a blocked network leads to the field for bridges', () =>
+  withPage({}, async (page) => {
+    await show(page, 'doctor-network');
+    await page.getByRole('button', { name: 'Use a bridge' }).click();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('data-anchor') === 'bridges');
+  }));
+
+await test('a copied report names layers, and neither addresses nor invites', () =>
+  withPage({}, async (page) => {
+    await show(page, 'doctor-leaky');
+    await page.getByRole('button', { name: 'Copy report' }).click();
+    await page.getByText('Report copied').waitFor();
+    const text = await page.evaluate(() => String(window.gallery.backend?.calls.find((call) => call.command === 'copy')?.args[0]));
+    assert.match(text, /^FAILS {2}The key: /m);
+    assert.match(text, /^- {6}The port: /m);
+    assert.doesNotMatch(text, /[a-z2-7]{56}|ormesh1q|anna|[0-9A-F]{40}|cert=[^<]|192\.0\.2/);
+  }));
+
+await test('a hundred clients are searched at once, by keyboard alone', () =>
+  withPage({}, async (page) => {
+    await show(page, 'many');
+    assert.ok((await page.locator('summary').count()) < 110, 'a long list is not shown whole');
+    await page.keyboard.press('Control+f');
+    await page.keyboard.type('barn phone');
+    await page.getByText(/^\d+ of 130$/).waitFor();
+    const shown = await page.locator('section[aria-labelledby=clients] summary strong').allTextContents();
+    assert.ok(shown.length > 0 && shown.every((name) => /barn-phone/.test(name)), shown.join());
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Show all 100 clients' }).click();
+    assert.equal(await page.locator('section[aria-labelledby=clients] summary').count(), 100);
+    const took = await page.evaluate(async () => {
+      const begin = performance.now();
+      const view = await window.gallery.backend?.state();
+      window.gallery.backend?.push(structuredClone(view));
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      return performance.now() - begin;
+    });
+    assert.ok(took < 1000, `a status of 100 clients and 200 imports took ${Math.round(took)} ms to show`);
+  }));
+
+await test('pages have their keys, and a dialog has none of them', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    await page.keyboard.press('Control+3');
+    await page.getByRole('heading', { name: 'Settings' }).waitFor();
+    await page.keyboard.press('Control+1');
+    await page.getByRole('button', { name: 'Add export' }).click();
+    await page.keyboard.press('Control+2');
+    assert.equal(await page.getByRole('dialog').count(), 1);
+    assert.equal(await page.getByRole('heading', { name: 'Diagnostics' }).count(), 0);
   }));
 
 await test('status updates move nothing', () =>
@@ -263,7 +339,10 @@ await test('status updates move nothing', () =>
     await show(page, 'mesh');
     const places = () => page.$$eval('main .button, main li, main h3', (all) => all.map((one) => Object.values(one.getBoundingClientRect().toJSON()).map(Math.round).join()));
     const before = await places();
-    await page.waitForFunction(() => document.querySelectorAll('.spark:not(.still)').length > 0, undefined, { timeout: 15_000 });
+    const drawn = () => page.$$eval('.spark polyline', (lines) => lines.map((line) => line.getAttribute('points')).join());
+    const first = await drawn();
+    for (let turn = 0; turn < 60 && (await drawn()) === first; turn += 1) await page.waitForTimeout(250);
+    assert.notEqual(await drawn(), first, 'the charts go on');
     assert.deepEqual(await places(), before);
   }));
 

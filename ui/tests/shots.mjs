@@ -1,32 +1,46 @@
-// Pictures of the gallery, to look at: `npm run shots [-- STATE…]`, into `shots/`. Light and dark, at another size by WIDTH and HEIGHT.
+// Pictures of the gallery, to look at: `npm run shots [-- STATE…]`, into ORMESH_PICTURES or `shots/`; at another size by WIDTH and HEIGHT,
+// of the whole page by FULL, in one theme by SCHEME, with larger text by TEXT (percent), in forced colours by FORCED.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ROOT, browser, run, serve } from './stage.mjs';
+import { PICTURES, browser, run, serve, spread } from './stage.mjs';
 
-const built = run('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']);
-if (built.status !== 0) throw new Error(built.stderr);
-const out = join(ROOT, 'shots');
-mkdirSync(out, { recursive: true });
+if (!process.env['BUILT']) await run('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']);
+mkdirSync(PICTURES, { recursive: true });
 const site = await serve('dist-gallery');
 const chrome = await browser();
 const width = Number(process.env['WIDTH'] ?? 1000);
 const height = Number(process.env['HEIGHT'] ?? 720);
+const text = process.env['TEXT'];
+const forced = process.env['FORCED'];
+const suffix = [width === 1000 ? '' : `-${width}`, text ? `-text${text}` : '', forced ? '-forced' : ''].join('');
 try {
+  const first = await chrome.newPage();
+  await first.goto(`${site.url}/gallery.html`);
+  const all = await first.evaluate(() => window.gallery.names);
+  const wanted = process.argv.slice(2).length > 0 ? process.argv.slice(2) : all;
   for (const scheme of process.env['SCHEME'] ? [process.env['SCHEME']] : ['light', 'dark']) {
-    const context = await chrome.newContext({ viewport: { width, height }, colorScheme: /** @type {'light'|'dark'} */ (scheme) });
-    const page = await context.newPage();
-    await page.goto(`${site.url}/gallery.html`);
-    const all = await page.evaluate(() => window.gallery.names);
-    const wanted = process.argv.slice(2);
-    for (const name of wanted.length > 0 ? wanted : all) {
-      await page.goto(`${site.url}/gallery.html?state=${name}`);
-      await page.evaluate(() => window.gallery.ready);
-      await page.waitForTimeout(name.startsWith('mesh') ? 8000 : 250);
-      await page.screenshot({ path: join(out, `${name}-${scheme}${width === 1000 ? '' : `-${width}`}.png`), fullPage: process.env['FULL'] !== undefined });
-    }
-    await context.close();
+    await spread(
+      wanted,
+      3,
+      async () => {
+        const context = await chrome.newContext({
+          viewport: { width, height },
+          colorScheme: /** @type {'light'|'dark'} */ (scheme),
+          reducedMotion: 'reduce',
+          forcedColors: forced ? 'active' : 'none',
+          deviceScaleFactor: Number(process.env['SCALE'] ?? 1),
+        });
+        return context.newPage();
+      },
+      async (name, page) => {
+        await page.goto(`${site.url}/gallery.html?state=${name}`);
+        await page.evaluate(() => window.gallery.ready);
+        if (text) await page.evaluate((percent) => (document.documentElement.style.fontSize = `${percent}%`), text);
+        await page.screenshot({ path: join(PICTURES, `${name}-${scheme}${suffix}.png`), fullPage: process.env['FULL'] !== undefined });
+      },
+    );
   }
 } finally {
   await chrome.close();

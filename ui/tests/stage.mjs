@@ -1,6 +1,6 @@
 // What the tests and the screenshots stand on: the built files over loopback HTTP under the window's own CSP, and Debian's Chromium.
 
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -18,13 +18,41 @@ export const CSP =
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
 /**
- * Runs an npm tool of this package to its end.
+ * Runs an npm tool of this package to its end; rejects with what it said when it fails.
  * @param {string} tool
  * @param {string[]} args
+ * @returns {Promise<void>}
  */
 export function run(tool, args) {
-  return spawnSync(process.execPath, [join(ROOT, 'node_modules', tool), ...args], { cwd: ROOT, encoding: 'utf8' });
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [join(ROOT, 'node_modules', tool), ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (/** @type {string} */ text) => (said += text));
+    child.on('error', fail);
+    child.on('close', (code) => (code === 0 ? done() : fail(new Error(`${tool} failed:\n${said}`))));
+  });
 }
+
+/**
+ * Does the same for each of many, several at a time: each worker has what `open` gave it.
+ * @template T, W
+ * @param {T[]} all
+ * @param {number} workers
+ * @param {() => Promise<W>} open
+ * @param {(one: T, worker: W) => Promise<void>} body
+ */
+export async function spread(all, workers, open, body) {
+  const left = [...all];
+  await Promise.all(
+    Array.from({ length: workers }, async () => {
+      const worker = await open();
+      for (let one = left.shift(); one !== undefined; one = left.shift()) await body(one, worker);
+    }),
+  );
+}
+
+/** Where the pictures go: `ORMESH_PICTURES`, or `shots` here. */
+export const PICTURES = process.env['ORMESH_PICTURES'] || join(ROOT, 'shots');
 
 /**
  * Serves a built folder; resolves to its address and what ends it.
@@ -60,6 +88,15 @@ export function serve(folder) {
 export function browser() {
   return chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--force-color-profile=srgb'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--force-color-profile=srgb',
+    ],
   });
 }

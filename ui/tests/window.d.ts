@@ -4,6 +4,6 @@ interface Window {
   gallery: {
     names: string[];
     ready?: Promise<void>;
-    backend?: { calls: { command: string; args: unknown[] }[]; push(view: unknown): void };
+    backend?: { calls: { command: string; args: unknown[] }[]; push(view: unknown): void; state(): Promise<unknown> };
   };
 }

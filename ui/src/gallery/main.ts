@@ -5,6 +5,7 @@ import { mount } from 'svelte';
 import App from '../App.svelte';
 import '../styles.css';
 import { mock, type Mock } from './mock';
+import { past } from './past';
 import { NOW, states, type Shown } from './states';
 
 declare global {
@@ -22,7 +23,7 @@ const state = states.find((one) => one.name === name);
 if (state) {
   const backend = mock(state.given);
   window.gallery.backend = backend;
-  mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, clock: () => NOW } });
+  mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, past: past(state.given.view.status), clock: () => NOW } });
   if (state.moving) move(backend, state);
   window.gallery.ready = press(state.press ?? []);
 } else {
@@ -50,7 +51,7 @@ function move(backend: Mock, state: Shown) {
     const more = Math.round(40_000 * (1 + Math.sin(turn / 2)) * (1 + Math.sin(turn / 5)));
     const [client] = status.clients;
     if (client) client.bytes = [client.bytes[0] + more / 8, client.bytes[1] + more];
-    const one = status.remotes[0]?.imports[1];
+    const one = status.remotes[1]?.imports[1];
     if (one) one.bytes = [one.bytes[0] + more / 4, one.bytes[1] + more * 2];
     backend.push({ ...state.given.view, status: { ...status } });
   }, 1500);
@@ -75,16 +76,23 @@ async function press(steps: string[]) {
       const radios = () => [...scope().querySelectorAll<HTMLInputElement>('input[type=radio]')];
       (await until(step, () => radios().find((one) => one.value === value || one.parentElement?.textContent?.trim().startsWith(value)))).click();
     } else if (step.startsWith('type:')) {
-      const [label, text] = step.slice(5).split('=', 2) as [string, string];
+      const [label, text] = halves(step.slice(5));
       const input = await until(step, () => {
-        const found = [...scope().querySelectorAll('label')].find((one) => one.textContent?.trim() === label);
+        const found = [...scope().querySelectorAll('label')].find((one) => one.textContent?.trim() === label && one.htmlFor);
         return found && (document.getElementById(found.htmlFor) as HTMLInputElement | null);
       });
       input.value = text;
       input.dispatchEvent(new Event('input', { bubbles: true }));
-      await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
-    } else if (step === 'summary') {
-      (await until(step, () => scope().querySelector('summary'))).click();
+      // Where it is checked, until it was.
+      if (input.closest('.field.checked')) await until(step, () => input.closest('.field')?.querySelector('.mark, .wrong'));
+    } else if (step.startsWith('search:')) {
+      const [label, text] = halves(step.slice(7));
+      const input = await until(step, () => scope().querySelector<HTMLInputElement>(`input[aria-label="${label}"]`));
+      input.value = text;
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    } else if (step.startsWith('summary')) {
+      const name = step.slice(8);
+      (await until(step, () => [...scope().querySelectorAll('summary')].find((one) => one.textContent?.includes(name)))).click();
     } else {
       const button = await until(step, () =>
         [...scope().querySelectorAll('button')].find(
@@ -96,4 +104,10 @@ async function press(steps: string[]) {
     await frame();
     await frame();
   }
+}
+
+/** What is before the first `=`, and what is after it. */
+function halves(text: string): [string, string] {
+  const at = text.indexOf('=');
+  return [text.slice(0, at), text.slice(at + 1)];
 }

@@ -47,6 +47,13 @@ export function check(what: Checkable, text: string): Checked {
       if (!text.startsWith('ormesh1')) bad('this is not an invite', 'an invite starts with ormesh1');
       if (text.length < 119) bad(`the invite is mistyped or cut (${text.length} of 119 characters)`, 'copy it again, whole');
       return ok('for ports 22 and 8123, no expiry');
+    case 'bridges': {
+      const lines = text.split('\n').map((line) => line.trim()).filter(Boolean);
+      lines.forEach((line, at) => {
+        if (!/^(\w+ )?[\d.]+:\d+( [0-9A-F]{40})?/.test(line)) bad(`line ${at + 1} is not a bridge: no address and port`, 'as in obfs4 192.0.2.7:443 FINGERPRINT cert=… iat-mode=0');
+      });
+      return ok(`${lines.length} ${lines.length === 1 ? 'bridge' : 'bridges'}${text.includes('obfs4') ? ', by obfs4' : ''}`);
+    }
     case 'request':
       if (!text.startsWith('ormeshreq1')) bad('this is not a join request', 'a request starts with ormeshreq1');
       return ok();
@@ -149,6 +156,8 @@ export function mock(given: Given): Mock {
       socks_addr: '127.0.0.1:9250',
       secrets: 'os-keyring' as const,
       tor_path: '',
+      bridges: [],
+      log: '/home/anna/.local/state/ormesh/agent.log',
       start_at_login: true,
       version: '0.1.0',
       ...given.settings,

@@ -39,6 +39,7 @@ const full: Status = {
     { name: 'workshop', address: onion('worksho'), ports: null, expires: null, state: { is: 'failing', why: 'its key is not in the secret store' }, sessions: 0, bytes: [0, 0], last_seen: null },
   ],
   remotes: [
+    { name: 'cabin', address: onion('cabinxx'), expires: null, state: { is: 'unknown' }, imports: [] },
     {
       name: 'home-server',
       address: onion('homesrv'),
@@ -57,16 +58,127 @@ const full: Status = {
       state: { is: 'unreachable', why: 'its service is not published: the computer is off or not online' },
       imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, state: { is: 'degraded' }, sessions: 0, bytes: [0, 0] }],
     },
-    { name: 'cabin', address: onion('cabinxx'), expires: null, state: { is: 'unknown' }, imports: [] },
   ],
   requests: ['studio'],
   problems: [],
 };
 
+/** A host on a good day, as the README shows it. */
+const calm: Status = {
+  ...full,
+  exports: full.exports.slice(0, 3),
+  clients: full.clients.slice(0, 3),
+  remotes: [
+    {
+      ...full.remotes[1]!,
+      imports: [
+        { listen: '127.0.0.1:8123', remote_port: 8123, state: { is: 'listening' }, sessions: 1, bytes: [450_000, 9_700_000] },
+        { listen: '127.0.0.1:10022', remote_port: 22, state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
+        { listen: '127.0.0.1:32400', remote_port: 32_400, state: { is: 'listening' }, sessions: 0, bytes: [120_000, 88_200_000] },
+      ],
+    },
+    {
+      ...full.remotes[2]!,
+      state: { is: 'reachable', round_trip: 468 },
+      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, state: { is: 'listening' }, sessions: 0, bytes: [61_000, 304_000] }],
+    },
+  ],
+};
+
 const empty: Status = { ...full, exports: [], clients: [], remotes: [], requests: [] };
 
 const running = (status: Status, problem: Problem | null = null): AgentView => ({ agent: 'running', status, problem, ours: true });
-const agentIs = (state: AgentState, status = full): AgentView => running({ ...status, agent: status.agent && { ...status.agent, state } });
+/** As the core derives it while there is no connection: no service is published, no session is open, imports listen. */
+const unconnected = (state: AgentState, problems: Problem[] = []): AgentView =>
+  running({
+    ...full,
+    agent: full.agent && { ...full.agent, state, tor: state.is === 'starting' ? null : full.agent.tor },
+    clients: full.clients.map((one) => ({ ...one, state: one.state?.is === 'expired' ? one.state : { is: 'invited' }, sessions: 0 })),
+    remotes: full.remotes.map((one) => ({
+      ...one,
+      state: { is: 'unknown' },
+      imports: one.imports.map((of) => ({ ...of, sessions: 0, state: state.is === 'paused' ? { is: 'blocked', why: 'the agent is paused' } : (of.state?.is === 'blocked' ? of.state : { is: 'listening' }) })),
+    })),
+    problems,
+  });
+
+/** Much of everything: 100 clients, 30 exports, 200 imports of 8 remotes. */
+function many(): Status {
+  const states = (['reachable', 'reachable', 'reachable', 'connected', 'reachable', 'invited', 'reachable', 'expired', 'reachable', 'publishing'] as const).map((is) => ({ is }));
+  const ports = [22, 25, 80, 143, 443, 445, 587, 631, 993, 1883, 3000, 3306, 3389, 5000, 5432, 5900, 6379, 8000, 8080, 8096, 8123, 8384, 8443, 8888, 9000, 9090, 9100, 25_565, 32_400, 51_413];
+  const places = ['attic', 'barn', 'cellar', 'depot', 'farm', 'garage', 'harbour', 'island'];
+  const kinds = ['laptop', 'phone', 'sensor', 'server', 'tablet'];
+  const two = (number: number) => String(number).padStart(2, '0');
+  return {
+    ...full,
+    exports: ports.map((port) => ({ target: `127.0.0.1:${port}`, port })),
+    clients: Array.from({ length: 100 }, (_, at) => {
+      const state = at === 77 ? { is: 'failing' as const, why: 'its key is not in the secret store' } : states[at % 10]!;
+      const seen = state.is !== 'invited' && state.is !== 'failing';
+      return {
+        name: `${places[Math.floor(at / 13)]}-${kinds[at % 5]}-${two(at)}`,
+        address: onion(`client${two(at).replaceAll('0', 'a').replaceAll('1', 'b').replaceAll('8', 'c').replaceAll('9', 'd')}`),
+        ports: at % 3 === 0 ? [22, 80, 443] : null,
+        expires: state.is === 'expired' ? '2026-11-01' : at % 7 === 0 ? '2027-06-30' : null,
+        state,
+        sessions: state.is === 'connected' ? (at % 4) + 1 : 0,
+        bytes: seen ? [at * 31_337, at * 271_828] : [0, 0],
+        last_seen: seen ? NOW - at * 977 : null,
+      };
+    }),
+    remotes: places.map((name, at) => ({
+      name,
+      address: onion(name),
+      expires: null,
+      state: at === 5 ? { is: 'unreachable', why: 'its service is not published: the computer is off or not online' } : { is: 'reachable', round_trip: 240 + at * 31 },
+      imports: Array.from({ length: 25 }, (_, nth) => ({
+        listen: `127.0.0.1:${20_000 + at * 100 + nth}`,
+        remote_port: ports[nth]!,
+        state: at === 5 ? { is: 'degraded' } : at === 2 && nth === 20 ? { is: 'blocked', why: 'port 20220 is in use by python3 (pid 3141)' } : { is: 'listening' },
+        sessions: nth % 9 === 4 ? 1 : 0,
+        bytes: nth % 3 === 0 ? [nth * 5_000, nth * 91_000] : [0, 0],
+      })),
+    })),
+    requests: [],
+  };
+}
+
+const LONG = 'a-very-long-name-that-somebody-gave-to-their-computer-_____-0063';
+/** Names of 63 characters, IPv6 addresses, socket paths, and reasons that go on. */
+const long: Status = {
+  ...full,
+  exports: [
+    { target: '[2001:db8:85a3:8d3:1319:8a2e:370:7348]:65535', port: 65_535 },
+    { target: 'unix:/run/user/1000/some/where/deep/inside/of/a/directory/that/has/a/long/name/application.sock', port: 8080 },
+  ],
+  clients: [
+    { ...full.clients[0]!, name: LONG, ports: Array.from({ length: 32 }, (_, at) => 60_000 + at) },
+    { ...full.clients[2]!, name: LONG.replace('0063', '0064').slice(1) },
+    { ...full.clients[5]!, name: 'W'.repeat(63), state: { is: 'failing', why: 'the service did not accept its key: tor refused ADD_ONION with "552 Unrecognized key", and it is tried again in 4 minutes' } },
+  ],
+  remotes: [
+    {
+      ...full.remotes[1]!,
+      name: LONG,
+      state: { is: 'unreachable', why: 'its service is not published, or this computer is not let in any more; the computer may also be off, asleep, or without a connection to Tor' },
+      imports: [
+        { listen: '[2001:db8:85a3:8d3:1319:8a2e:370:7348]:10022', remote_port: 22, state: { is: 'listening' }, sessions: 128, bytes: [123_400_000_000, 987_600_000_000] },
+        { listen: 'unix:/run/user/1000/some/where/deep/inside/of/a/directory/that/has/a/long/name/application.sock', remote_port: 5432, state: { is: 'blocked', why: 'the address is held by gnome-remote-desktop-daemon (pid 4194304), which listens on all addresses of this computer' }, sessions: 0, bytes: [0, 0] },
+      ],
+    },
+  ],
+  requests: [LONG.slice(1)],
+  problems: [],
+};
+
+/** More problems than anyone reads at once. */
+const failing = (number: number): Problem[] =>
+  Array.from({ length: number }, (_, at) => ({
+    kind: 'failed',
+    subject: `import 127.0.0.1:${20_000 + at}`,
+    message: `port ${20_000 + at} is in use by python3 (pid ${3141 + at})`,
+    hint: 'end that program, or import to another port',
+  }));
 
 const locked: Problem = {
   kind: 'secrets',
@@ -77,14 +189,15 @@ const locked: Problem = {
 
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
   const all: Layer[] = [
+    { layer: 'agent', ok: true, sentence: 'it runs, started by this app', hint: null },
     { layer: 'tor', ok: true, sentence: 'tor 0.4.9.11 at /usr/bin/tor', hint: null },
     { layer: 'clock', ok: true, sentence: 'the clock agrees with the Tor network within a second', hint: null },
     { layer: 'network', ok: true, sentence: 'this computer reaches the internet', hint: null },
     { layer: 'bootstrap', ok: true, sentence: 'tor is connected: 100 %', hint: null },
     { layer: 'descriptor', ok: true, sentence: '5 of 5 services are published', hint: null },
     { layer: 'introduction', ok: true, sentence: 'each service has its introduction points', hint: null },
-    { layer: 'rendezvous', ok: true, sentence: 'home-server was met in 812 ms', hint: null },
     { layer: 'key', ok: true, sentence: 'home-server accepts our key', hint: null },
+    { layer: 'rendezvous', ok: true, sentence: 'home-server was met in 812 ms', hint: null },
     { layer: 'port', ok: true, sentence: 'ports 22 and 8123 of home-server accept connections', hint: null },
   ];
   let after = false;
@@ -109,29 +222,45 @@ export interface Shown {
 
 const confirmed = (asked: ReturnType<typeof asking.revoke>): Ask => ({ kind: 'confirm', confirm: { ...asked, run: async () => {} } });
 const client = full.clients[0]!;
-const remote = full.remotes[0]!;
+const remote = full.remotes[1]!;
 const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [] };
 
 export const states: Shown[] = [
   { name: 'welcome', given: { view: running(empty) } },
   { name: 'mesh', given: { view: running(full) }, moving: true },
+  { name: 'tour-host', given: { view: running(calm) }, press: ['summary:anna-laptop'] },
+  { name: 'tour-remotes', given: { view: running({ ...calm, requests: [] }) }, press: ['summary:127.0.0.1:10022'] },
+  { name: 'tour-invite', given: { view: running(calm) }, ask: { kind: 'invite', name: 'my-MacBook', invite, secret: true }, press: ['Copy'] },
   { name: 'mesh-open', given: { view: running(full) }, press: ['summary', 'Ping home-server'], moving: true },
+  { name: 'mesh-import-open', given: { view: running(full) }, press: ['summary:127.0.0.1:8123', 'summary:127.0.0.1:10022'], moving: true },
+  { name: 'many', given: { view: running(many()) } },
+  { name: 'many-searched', given: { view: running(many()) }, press: ['search:Search this host=connected', 'search:Search remotes=web garage'] },
+  { name: 'many-nothing', given: { view: running(many()) }, press: ['search:Search this host=zebra', 'search:Search remotes=zebra'] },
+  { name: 'many-problems', given: { view: running({ ...full, problems: failing(9) }) } },
+  { name: 'long', given: { view: running(long) }, press: ['summary', `summary:${'Address and key'}`] },
   { name: 'exports-only', given: { view: running({ ...empty, exports: full.exports.slice(0, 1) }) } },
   { name: 'remotes-only', given: { view: running({ ...empty, remotes: full.remotes }) } },
   { name: 'request-only', given: { view: running({ ...empty, requests: ['studio'] }) } },
   { name: 'starting', given: { view: { agent: 'starting', status: null, problem: null } } },
-  { name: 'connecting', given: { view: agentIs({ is: 'connecting', percent: 45, doing: 'loading relay descriptors' }) } },
+  { name: 'first-connecting', given: { view: running({ ...empty, agent: full.agent && { ...full.agent, state: { is: 'connecting', percent: 14, doing: 'handshaking with a relay' } } }) } },
+  {
+    name: 'no-tor',
+    given: {
+      view: unconnected({ is: 'offline', why: 'no tor was found on this computer' }, [
+        { kind: 'tor', subject: 'tor', message: 'there is no tor in PATH, nor beside ormesh', hint: 'install tor 0.4.9.11 or newer, or give its path in the settings' },
+      ]),
+    },
+  },
+  { name: 'connecting', given: { view: unconnected({ is: 'connecting', percent: 45, doing: 'loading relay descriptors' }) } },
   {
     name: 'offline',
     given: {
-      view: running({
-        ...full,
-        agent: full.agent && { ...full.agent, state: { is: 'offline', why: 'tor cannot reach the network' } },
-        problems: [{ kind: 'tor', subject: 'tor', message: 'no relay can be reached', hint: 'check that this computer is online; some networks block Tor' }],
-      }),
+      view: unconnected({ is: 'offline', why: 'tor cannot reach the network' }, [
+        { kind: 'tor', subject: 'tor', message: 'no relay can be reached', hint: 'check that this computer is online; where Tor is blocked, it needs a bridge' },
+      ]),
     },
   },
-  { name: 'paused', given: { view: agentIs({ is: 'paused' }) } },
+  { name: 'paused', given: { view: unconnected({ is: 'paused' }) } },
   { name: 'locked', given: { view: running({ ...full, problems: [locked] }) } },
   {
     name: 'agent-died',
@@ -180,6 +309,8 @@ export const states: Shown[] = [
   { name: 'confirm-quit', given: { view: running(full) }, ask: confirmed(asking.quit(running(full))) },
   { name: 'settings', given: { view: running(full) }, page: 'settings' },
   { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: { Err: locked }, found: 0 } }, page: 'settings' },
+  { name: 'settings-bridges', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0\n198.51.100.4:9001 89ABCDEF0123456789ABCDEF0123456789ABCDEF'] },
+  { name: 'settings-bridges-bad', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7 0123', 'type:Path of another tor optional=/opt/tor/bin/tor'] },
   { name: 'settings-none', given: { view: running(empty), settings: { socks_addr: 'off', secrets: null, start_at_login: false }, secrets: { store: null, needed: 0, found: 0 } }, page: 'settings' },
   { name: 'doctor-before', given: { view: running(full), layers: layers() }, page: 'diagnostics' },
   { name: 'doctor-running', given: { view: running(full), hang: ['diagnose'] }, page: 'diagnostics', press: ['Run'] },
@@ -194,10 +325,26 @@ export const states: Shown[] = [
     press: ['Run'],
   },
   {
+    // What no report may hold.
+    name: 'doctor-leaky',
+    given: {
+      view: running(full),
+      layers: layers(
+        {
+          tor: { sentence: 'tor 0.4.9.11 at /home/anna/bin/tor, by obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbCd iat-mode=0' },
+          key: { ok: false, sentence: `${onion('officex')} refuses our key`, hint: `add the invite ${INVITE_TEXT} again` },
+        },
+        'key',
+      ),
+    },
+    page: 'diagnostics',
+    press: ['Run'],
+  },
+  {
     name: 'doctor-network',
     given: {
-      view: agentIs({ is: 'offline', why: 'tor cannot reach the network' }),
-      layers: layers({ network: { ok: false, sentence: 'no relay can be reached from this network', hint: 'check that this computer is online; some networks block Tor' } }, 'network'),
+      view: unconnected({ is: 'offline', why: 'tor cannot reach the network' }),
+      layers: layers({ network: { ok: false, sentence: 'no relay can be reached from this network', hint: 'check that this computer is online; where Tor is blocked, it needs a bridge' } }, 'network'),
     },
     page: 'diagnostics',
     press: ['Run'],

@@ -42,6 +42,8 @@ export type Checkable =
   | 'listen'
   /** `30d`, `12w`, `2026-12-31`. */
   | 'expiry'
+  /** Bridge lines, as people are given them. */
+  | 'bridges'
   | 'invite'
   | 'request';
 
@@ -59,16 +61,20 @@ export interface Settings {
   secrets: StoreKind | null;
   /** Empty when tor is looked for. Key: `agent.tor-path`. */
   tor_path: string;
+  /** One line each: `1.2.3.4:443 FINGERPRINT`, `obfs4 1.2.3.4:443 FINGERPRINT cert=… iat-mode=0`. Key: `agent.bridges`, lines joined. */
+  bridges: string[];
   start_at_login: boolean;
   /** Of the app. */
   version: string;
+  /** Where the agent that the app starts keeps its log. Absent: not known. */
+  log?: string;
 }
 
-export type SettingKey = 'agent.socks-addr' | 'agent.tor-path';
+export type SettingKey = 'agent.socks-addr' | 'agent.tor-path' | 'agent.bridges';
 
 /** One layer of `doctor`, in the order in which a connection passes them. */
 export interface Layer {
-  /** `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, `key`, `rendezvous`, `port`; others are shown as they are called. */
+  /** `agent`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, `key`, `rendezvous`, `port`; others are shown as they are called. */
   layer: string;
   /** Null: it was not tried, since one before it failed or there is nothing to try it on. */
   ok: boolean | null;

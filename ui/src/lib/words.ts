@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
 import type { AgentView, Layer } from './backend';
-import type { ClientStatus, ImportStatus, Problem, RemoteStatus } from './bindings';
+import type { ClientStatus, ImportStatus, Problem, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -47,7 +47,7 @@ export function headline(view: AgentView): Headline {
         case 'online':
           return say('good', 'connected', 'Online', 'Connected through Tor');
         case 'offline':
-          return say('bad', 'off', 'Offline', sentence(state.why));
+          return say('bad', 'off', 'Offline', `${sentence(state.why)} ormesh keeps trying.`);
         case 'paused':
           return say('quiet', 'paused', 'Paused', 'Nothing listens and tor is stopped.');
       }
@@ -55,12 +55,23 @@ export function headline(view: AgentView): Headline {
   }
 }
 
-export function clientSaid(client: ClientStatus, now: number): Said {
+/** What the agent is doing, which says how a thing of its is meant: what is paused is not wrong, what listens without Tor leads nowhere. */
+export type Doing = 'paused' | 'online' | 'connecting' | 'none';
+
+export function doing(status: Status | null): Doing {
+  const is = status?.agent?.state.is;
+  return is === undefined ? 'none' : is === 'paused' || is === 'online' ? is : 'connecting';
+}
+
+export function clientSaid(client: ClientStatus, now: number, agent: Doing): Said {
   const seen = client.last_seen === null ? '' : `last seen ${ago(client.last_seen, now)}`;
+  // Whoever was here once is invited no more, whatever keeps its service from the network.
+  if (agent === 'paused' && client.state?.is !== 'expired') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: seen };
   switch (client.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
     case 'invited':
+      if (client.last_seen !== null) return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
       return { tone: 'busy', icon: 'waiting', word: 'Invited', more: 'has not connected yet' };
     case 'publishing':
       return { tone: 'busy', icon: 'busy', word: 'Publishing', more: 'its service is on its way to the network' };
@@ -75,7 +86,8 @@ export function clientSaid(client: ClientStatus, now: number): Said {
   }
 }
 
-export function remoteSaid(remote: RemoteStatus): Said {
+export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
+  if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (remote.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not running', more: '' };
@@ -88,33 +100,40 @@ export function remoteSaid(remote: RemoteStatus): Said {
   }
 }
 
-export function importSaid(of: ImportStatus): Said {
+export function importSaid(of: ImportStatus, agent: Doing): Said {
+  if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (of.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
     case 'listening':
+      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for a connection to Tor' };
       return of.sessions > 0
         ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
         : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
     case 'blocked':
       return { tone: 'bad', icon: 'bad', word: 'Blocked', more: sentence(of.state.why) };
     case 'degraded':
-      return { tone: 'bad', icon: 'waiting', word: 'Waiting', more: 'It listens, and its remote cannot be reached.' };
+      return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for its remote, which cannot be reached' };
   }
 }
 
 /** The layers of `doctor`: which part of the way they belong to, and what they are called. */
 const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = {
+  agent: ['Here', 'The agent'],
   tor: ['Here', 'The tor program'],
   clock: ['Here', 'The clock'],
   network: ['Here', 'The network'],
   bootstrap: ['Tor', 'Joining Tor'],
   descriptor: ['Tor', 'Publishing the address'],
   introduction: ['Tor', 'Meeting points'],
-  rendezvous: ['Tor', 'The way across'],
+  
   key: ['There', 'The key'],
+  rendezvous: ['There', 'Getting through'],
   port: ['There', 'The port'],
 };
+
+/** The layers before any was tried. */
+export const UNTRIED: Layer[] = Object.keys(LAYERS).map((layer) => ({ layer, ok: null, sentence: '', hint: null }));
 
 /** A layer's name, and the part of the way that it is on; an unknown one shows as it is called. */
 export function layerName(layer: Layer): { place: 'Here' | 'Tor' | 'There'; name: string } {
@@ -131,10 +150,8 @@ export function sentence(text: string): string {
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
 
-/** What a problem is about and what it says, one line for a screen reader. */
-export function spoken(problem: Problem): string {
-  return problem.subject ? `${problem.subject}: ${sentence(problem.message)}` : sentence(problem.message);
-}
+/** What a problem is about, as the start of a line: `Client anna`, but `tor`, which is the program's name. */
+export const subject = (problem: Problem) => (/^(tor|ormesh)\b/.test(problem.subject) ? problem.subject : capital(problem.subject));
 
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
@@ -188,6 +205,25 @@ export function service(port: number): string | null {
   };
   return known[port] ?? null;
 }
+
+/** How an import is used, as text to copy: a command for a terminal, or an address for a browser; none where neither is usual. */
+export function usage(port: number, listen: string): string | null {
+  const at = /^(.*):(\d+)$/.exec(listen);
+  if (!at) return null;
+  // An address that means "all of this computer's" is none to connect to.
+  const host = at[1] === '0.0.0.0' ? '127.0.0.1' : at[1] === '[::]' ? '[::1]' : at[1]!;
+  const bare = host.replace(/^\[|\]$/g, '');
+  const local = at[2]!;
+  if (isWeb(port)) return `${port === 443 || port === 8443 ? 'https' : 'http'}://${host}:${local}/`;
+  if (port === 22) return `ssh -p ${local} ${bare}`;
+  if (port === 5432) return `psql -h ${bare} -p ${local}`;
+  if (port === 3306) return `mysql -h ${bare} -P ${local}`;
+  if (port === 6379) return `redis-cli -h ${bare} -p ${local}`;
+  return null;
+}
+
+/** A noun or a name at the start of a line. */
+export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Whether a browser is the likely way to use an import. */
 export function isWeb(port: number): boolean {
