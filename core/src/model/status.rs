@@ -203,6 +203,10 @@ pub struct ImportStatus {
 #[serde(rename_all = "kebab-case", tag = "is")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ImportState {
+    /// It is about to listen; nobody need act.
+    Opening,
+    /// It does not listen while the agent is paused.
+    Paused,
     /// It accepts connections.
     Listening,
     /// It cannot listen; it is tried again by itself.

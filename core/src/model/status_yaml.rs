@@ -166,6 +166,8 @@ pub fn remote_state(state: &RemoteState) -> String {
 /// An import's state in words.
 pub fn import_state(state: &ImportState) -> String {
     match state {
+        ImportState::Opening => "opening".into(),
+        ImportState::Paused => "paused".into(),
         ImportState::Listening => "listening".into(),
         ImportState::Blocked { why } => format!("blocked ({why})"),
         ImportState::Degraded => "degraded (the remote is unreachable)".into(),

@@ -117,10 +117,8 @@ fn import_state(view: &View<'_>, listen: &ListenAddr, unreachable: bool) -> Impo
     match view.observed.listeners.contains_key(listen) {
         true if unreachable => ImportState::Degraded,
         true => ImportState::Listening,
-        false if view.agent.state == AgentState::Paused => {
-            ImportState::Blocked { why: "the agent is paused".into() }
-        }
-        false => ImportState::Blocked { why: "it is about to be opened".into() },
+        false if view.agent.state == AgentState::Paused => ImportState::Paused,
+        false => ImportState::Opening,
     }
 }
 

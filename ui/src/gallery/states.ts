@@ -97,7 +97,7 @@ const unconnected = (state: AgentState, problems: Problem[] = []): AgentView =>
     remotes: full.remotes.map((one) => ({
       ...one,
       state: { is: 'unknown' },
-      imports: one.imports.map((of) => ({ ...of, sessions: 0, state: state.is === 'paused' ? { is: 'blocked', why: 'the agent is paused' } : (of.state?.is === 'blocked' ? of.state : { is: 'listening' }) })),
+      imports: one.imports.map((of) => ({ ...of, sessions: 0, state: state.is === 'paused' ? { is: 'paused' } : (of.state?.is === 'blocked' ? of.state : { is: 'listening' }) })),
     })),
     problems,
   });

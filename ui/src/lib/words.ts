@@ -101,10 +101,13 @@ export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
 }
 
 export function importSaid(of: ImportStatus, agent: Doing): Said {
-  if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (of.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
+    case 'opening':
+      return { tone: 'busy', icon: 'busy', word: 'Opening', more: '' };
+    case 'paused':
+      return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
     case 'listening':
       if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for a connection to Tor' };
       return of.sessions > 0

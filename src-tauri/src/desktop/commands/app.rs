@@ -21,6 +21,8 @@ pub(super) struct Settings {
     secrets: Option<StoreKind>,
     tor_path: String,
     start_at_login: bool,
+    /// Where the agent that the app started writes its log.
+    log: String,
     version: &'static str,
 }
 
@@ -35,6 +37,7 @@ pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
         secrets: config.agent.secrets,
         tor_path: Setting::get(&config, "agent.tor-path")?,
         start_at_login: login::is_on()?,
+        log: host.log().display().to_string(),
         version: env!("CARGO_PKG_VERSION"),
     })
 }

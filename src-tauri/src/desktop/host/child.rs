@@ -82,7 +82,8 @@ fn find_program() -> Result<PathBuf, Problem> {
     })
 }
 
-fn log_path(paths: &Paths) -> PathBuf {
+/// Where its log is.
+pub(super) fn log_path(paths: &Paths) -> PathBuf {
     paths.state.join("agent.log")
 }
 

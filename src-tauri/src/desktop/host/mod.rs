@@ -8,6 +8,8 @@ mod keeper;
 mod older;
 mod view;
 
+use std::path::PathBuf;
+
 use ormesh_core::agent::{self, Examination};
 use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::config::Config;
@@ -46,6 +48,11 @@ impl Host {
     /// What is known, and each change of it.
     pub(crate) fn views(&self) -> watch::Receiver<View> {
         self.view.clone()
+    }
+
+    /// Where an agent that the app starts writes its log.
+    pub(crate) fn log(&self) -> PathBuf {
+        child::log_path(&self.paths)
     }
 
     /// The configuration as it is on disk.

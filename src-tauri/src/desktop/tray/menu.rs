@@ -129,6 +129,7 @@ fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
     let name = format!("{} {}", remote.name, import.remote_port);
     match (&import.state, web::address(import)) {
         (Some(ImportState::Blocked { .. }), _) => Item::Label(format!("{name}: blocked")),
+        (Some(ImportState::Paused), _) => Item::Label(format!("{name}: paused")),
         (None, _) => Item::Label(format!("{name}: {}", import.listen)),
         (Some(_), Some(_)) => {
             Item::Act(format!("Open {name} in the browser"), Action::OpenImport(import.listen.clone()))

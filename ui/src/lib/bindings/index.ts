@@ -213,7 +213,7 @@ sessions: number,
  * Bytes to the remote and from it, since the agent started.
  */
 bytes: [number, number], };
-export type ImportState = { "is": "listening" } | { "is": "blocked", 
+export type ImportState = { "is": "opening" } | { "is": "paused" } | { "is": "listening" } | { "is": "blocked", 
 /**
  * Why, and who holds the address.
  */
