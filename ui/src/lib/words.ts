@@ -109,7 +109,7 @@ export function importSaid(of: ImportStatus, agent: Doing): Said {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
     case 'listening':
-      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for a connection to Tor' };
+      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for Tor' };
       return of.sessions > 0
         ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
         : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
