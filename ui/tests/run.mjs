@@ -325,6 +325,7 @@ await test('a hundred clients are searched at once, by keyboard alone', () =>
       await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
       return performance.now() - begin;
     });
+    console.log(`      a status of 100 clients and 200 imports is shown in ${Math.round(took)} ms`);
     assert.ok(took < 1000, `a status of 100 clients and 200 imports took ${Math.round(took)} ms to show`);
   }));
 
