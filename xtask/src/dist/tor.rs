@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{Libraries, Pin, Sources};
-use crate::{process, say};
+use crate::{interrupt, process, say};
 
 /// The source, as it was looked at: <https://tracker.debian.org/pkg/tor>. Debian changes nothing outside `debian/`.
 const SOURCE: Pin = Pin {
@@ -140,6 +140,7 @@ fn build(sources: &Sources, work: &Path, libraries: &Libraries) -> Result<()> {
     configure.arg(format!("CFLAGS=-O2 -g0 -ffile-prefix-map={}=.", scratch.display()));
     process::output(&mut configure)?;
 
+    interrupt::check()?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
     process::output(make.arg(format!("--jobs={jobs}")).arg("src/app/tor").current_dir(&build))?;
