@@ -131,7 +131,7 @@ impl Root {
         said.lines().filter(|line| !self.path(line).is_dir()).map(str::to_owned).collect()
     }
 
-    /// Paths that have `ormesh` in their name, but for what is the user's, the machine's log and a bare process.
+    /// Paths that have `ormesh` in their name, but for what is the users', what was logged and what was downloaded.
     pub(crate) fn traces(&self) -> String {
         self.shell(
             "find / -xdev \\( -path /home -o -path /tmp -o -path /var/log -o -path /var/cache/apt \\) -prune \

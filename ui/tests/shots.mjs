@@ -1,5 +1,6 @@
 // Pictures of the gallery, to look at: `npm run shots [-- STATE…]`, into ORMESH_PICTURES or `shots/`; at another size by WIDTH and HEIGHT,
-// of the whole page by FULL, in one theme by SCHEME, with larger text by TEXT (percent), in forced colours by FORCED.
+// of the whole page by FULL, in one theme by SCHEME, with larger text by TEXT (percent), with more contrast by CONTRAST, in forced colours
+// by FORCED, finer by SCALE, of what was built before by BUILT.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,6 +31,7 @@ try {
           colorScheme: /** @type {'light'|'dark'} */ (scheme),
           reducedMotion: 'reduce',
           forcedColors: forced ? 'active' : 'none',
+          contrast: process.env['CONTRAST'] ? 'more' : 'no-preference',
           deviceScaleFactor: Number(process.env['SCALE'] ?? 1),
         });
         return context.newPage();

@@ -24,7 +24,7 @@ const bad = (message: string, hint = ''): never => {
 
 /** As the core's parsers, roughly. */
 export function check(what: Checkable, text: string): Checked {
-  const ok = (detail: string | null = null): Checked => ({ ok: true, detail });
+  const ok = (detail: string | null = null, careful = false): Checked => ({ ok: true, detail, careful });
   switch (what) {
     case 'client-name':
     case 'remote-name':
@@ -39,6 +39,7 @@ export function check(what: Checkable, text: string): Checked {
     case 'listen':
       if (text.startsWith('unix:/')) return ok();
       if (!/^(.+:)?\d{1,5}$/.test(text)) bad(`"${text}" is not [ADDRESS:]PORT or unix:PATH`);
+      if (what === 'listen' && text.endsWith(':3128')) return ok(`${text} is in use by another program; the import waits until it is free`, true);
       return ok(text.includes(':') ? null : `127.0.0.1:${text}`);
     case 'expiry':
       if (!/^(\d+[dw]|\d{4}-\d\d-\d\d)$/.test(text)) bad(`"${text}" is neither a time from now (as in 30d, 12w) nor a day (as in 2026-12-31)`);

@@ -187,24 +187,29 @@ const locked: Problem = {
   hint: 'unlock the login keyring',
 };
 
+/** As the core's doctor says it, for two remotes. `over` replaces by layer, or by layer and remote; behind `from` nothing was tried. */
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
+  const good = (layer: string, sentence: string): Layer => ({ layer, ok: true, sentence, hint: null });
   const all: Layer[] = [
-    { layer: 'agent', ok: true, sentence: 'it runs, started by this app', hint: null },
-    { layer: 'tor', ok: true, sentence: 'tor 0.4.9.11 at /usr/bin/tor', hint: null },
-    { layer: 'clock', ok: true, sentence: 'the clock agrees with the Tor network within a second', hint: null },
-    { layer: 'network', ok: true, sentence: 'this computer reaches the internet', hint: null },
-    { layer: 'bootstrap', ok: true, sentence: 'tor is connected: 100 %', hint: null },
-    { layer: 'descriptor', ok: true, sentence: '5 of 5 services are published', hint: null },
-    { layer: 'introduction', ok: true, sentence: 'each service has its introduction points', hint: null },
-    { layer: 'key', ok: true, sentence: 'home-server accepts our key', hint: null },
-    { layer: 'rendezvous', ok: true, sentence: 'home-server was met in 812 ms', hint: null },
-    { layer: 'port', ok: true, sentence: 'ports 22 and 8123 of home-server accept connections', hint: null },
+    good('agent', 'process 4711 has been running for 5 h'),
+    good('secrets', 'os-keyring is unlocked and has the 7 keys needed'),
+    good('tor', 'tor 0.4.9.11 at /usr/bin/tor runs (found by: PATH)'),
+    good('clock', '2026-11-22 12:00 UTC is within the Tor network’s consensus, 11:00 to 14:00'),
+    good('network', 'connected to 3 relays of Tor'),
+    good('bootstrap', 'connected to the Tor network'),
+    good('descriptor', 'published for all 5 clients (at least 6 directories have it)'),
+    good('introduction', 'ready for all 5 clients (at least 3 introduction points stand)'),
+    ...['home-server', 'office'].flatMap((name) => [
+      good('key', `${name} takes this host's key`),
+      good('rendezvous', `${name} answers within ${name === 'office' ? 468 : 312} ms`),
+      good('port', name === 'office' ? 'port 5432 of office is open' : `ports 22, 8123 of ${name} are open`),
+    ]),
   ];
   let after = false;
-  return all.map((layer) => {
-    const changed = { ...layer, ...over[layer.layer] };
-    if (after && !over[layer.layer]) return { ...changed, ok: null, sentence: 'not tried, since an earlier layer fails' };
-    if (layer.layer === from) after = true;
+  return all.flatMap((layer) => {
+    const changed = { ...layer, ...over[layer.layer], ...over[`${layer.layer} ${/office/.test(layer.sentence) ? 'office' : ''}`] };
+    if (changed.ok === false) after = after || layer.layer === from;
+    else if (after) return /office/.test(layer.sentence) ? [] : { ...changed, ok: null, sentence: 'not tried, since tor is not connected yet' };
     return changed;
   });
 };
@@ -246,7 +251,7 @@ export const states: Shown[] = [
   {
     name: 'no-tor',
     given: {
-      view: unconnected({ is: 'offline', why: 'no tor was found on this computer' }, [
+      view: unconnected({ is: 'offline', why: 'there is no tor in PATH, nor beside ormesh' }, [
         { kind: 'tor', subject: 'tor', message: 'there is no tor in PATH, nor beside ormesh', hint: 'install tor 0.4.9.11 or newer, or give its path in the settings' },
       ]),
     },
@@ -299,6 +304,7 @@ export const states: Shown[] = [
     ask: { kind: 'import', remote: 'office' },
     press: ['type:Port of office=25', 'type:Address here=0.0.0.0:25'],
   },
+  { name: 'add-import-used', given: { view: running(full) }, ask: { kind: 'import', remote: 'office' }, press: ['type:Port of office=80', 'type:Address here=127.0.0.1:3128'] },
   { name: 'confirm-revoke', given: { view: running(full) }, ask: confirmed(asking.revoke(client)) },
   { name: 'confirm-rotate', given: { view: running(full) }, ask: confirmed(asking.rotate(client)) },
   { name: 'confirm-export', given: { view: running(full) }, ask: confirmed(asking.removeExport(full.exports[1]!, full)) },
@@ -319,7 +325,11 @@ export const states: Shown[] = [
     name: 'doctor-bad',
     given: {
       view: running(full),
-      layers: layers({ key: { ok: false, sentence: 'office refuses our key: access was revoked there, or the invite was replaced', hint: 'ask its owner for a new invite' } }, 'key'),
+      layers: layers({
+        'key office': { ok: false, sentence: 'office: its descriptor can’t be read by our key: access was revoked there, or the invite was replaced', hint: 'ask its owner for a new invite, then: ormesh remote add office --replace' },
+        'rendezvous office': { ok: null, sentence: 'office: not tried, since the key does not open its service' },
+        'port office': { ok: null, sentence: 'office: not tried, since it was not reached' },
+      }),
     },
     page: 'diagnostics',
     press: ['Run'],
@@ -333,8 +343,8 @@ export const states: Shown[] = [
         {
           tor: { sentence: 'tor 0.4.9.11 at /home/anna/bin/tor, by obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbCd iat-mode=0' },
           key: { ok: false, sentence: `${onion('officex')} refuses our key`, hint: `add the invite ${INVITE_TEXT} again` },
+          'port office': { ok: null },
         },
-        'key',
       ),
     },
     page: 'diagnostics',

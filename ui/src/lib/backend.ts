@@ -51,6 +51,8 @@ export type Checkable =
 export interface Checked {
   ok: true;
   detail: string | null;
+  /** Whether the detail is something to think about before going on: an address in use, or one that is open to others. Absent: it is not. */
+  careful?: boolean;
 }
 
 /** The settings as they are; `set_setting` takes `config set`'s keys. */
@@ -74,7 +76,7 @@ export type SettingKey = 'agent.socks-addr' | 'agent.tor-path' | 'agent.bridges'
 
 /** One layer of `doctor`, in the order in which a connection passes them. */
 export interface Layer {
-  /** `agent`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, `key`, `rendezvous`, `port`; others are shown as they are called. */
+  /** `agent`, `secrets`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, then for each remote `key`, `rendezvous`, `port`; others are shown as they are called. */
   layer: string;
   /** Null: it was not tried, since one before it failed or there is nothing to try it on. */
   ok: boolean | null;

@@ -10,6 +10,7 @@ export class Check {
   /** `empty`: nothing to check · `typing`: not checked yet. */
   is = $state<'empty' | 'typing' | 'good' | 'bad'>('empty');
   detail = $state<string | null>(null);
+  careful = $state(false);
   problem = $state<Problem | null>(null);
   #turn = 0;
 
@@ -25,10 +26,11 @@ export class Check {
     this.is = 'typing';
     const timer = setTimeout(async () => {
       try {
-        const { detail } = await backend.check(what, text.trim());
+        const { detail, careful } = await backend.check(what, text.trim());
         if (turn !== this.#turn) return;
         this.is = 'good';
         this.detail = detail;
+        this.careful = careful ?? false;
         this.problem = null;
       } catch (error) {
         if (turn !== this.#turn) return;

@@ -46,8 +46,11 @@ export function headline(view: AgentView): Headline {
           return say('busy', 'busy', 'Connecting', sentence(state.doing), state.percent);
         case 'online':
           return say('good', 'connected', 'Online', 'Connected through Tor');
-        case 'offline':
-          return say('bad', 'off', 'Offline', `${sentence(state.why)} ormesh keeps trying.`);
+        case 'offline': {
+          // Where a problem says the cause, with what to do, this says what follows from it.
+          const told = view.status?.problems.some((problem) => problem.message.includes(state.why) || state.why.includes(problem.message));
+          return say('bad', 'off', 'Offline', `${told ? 'Nothing is shared or reached.' : sentence(state.why)} ormesh keeps trying.`);
+        }
         case 'paused':
           return say('quiet', 'paused', 'Paused', 'Nothing listens and tor is stopped.');
       }
@@ -109,7 +112,7 @@ export function importSaid(of: ImportStatus, agent: Doing): Said {
     case 'paused':
       return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
     case 'listening':
-      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for a connection to Tor' };
+      if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for Tor' };
       return of.sessions > 0
         ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
         : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
@@ -123,6 +126,7 @@ export function importSaid(of: ImportStatus, agent: Doing): Said {
 /** The layers of `doctor`: which part of the way they belong to, and what they are called. */
 const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = {
   agent: ['Here', 'The agent'],
+  secrets: ['Here', 'The keys'],
   tor: ['Here', 'The tor program'],
   clock: ['Here', 'The clock'],
   network: ['Here', 'The network'],
@@ -144,11 +148,23 @@ export function layerName(layer: Layer): { place: 'Here' | 'Tor' | 'There'; name
   return { place, name };
 }
 
-/** A problem's message as a sentence: a capital at its start, a full stop at its end. */
-export function sentence(text: string): string {
+/** The layers of one remote, from its key on; all others alone. The core says these three for each remote, one after the other. */
+export function ends(layers: Layer[]): Layer[][] {
+  const groups: Layer[][] = [];
+  for (const layer of layers) {
+    const last = groups.at(-1);
+    if (last && layer.layer !== 'key') last.push(layer);
+    else groups.push([layer]);
+  }
+  return groups;
+}
+
+/** A problem's message as a sentence: a capital at its start, a full stop at its end. Names stay as they are. */
+export function sentence(text: string, names: readonly string[] = []): string {
   const trimmed = text.trim();
   if (trimmed === '') return '';
-  const start = /^[a-z]+(?:[\s,;:.']|$)/.test(trimmed) && !/^(tor|ormesh|unix)\b/.test(trimmed);
+  const [first] = trimmed.split(/[\s,;:.']/);
+  const start = /^[a-z]+(?:[\s,;:.']|$)/.test(trimmed) && !/^(tor|ormesh|unix)\b/.test(trimmed) && !names.includes(first!);
   const capital = start ? trimmed[0]!.toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }

@@ -80,6 +80,6 @@ fn flags(workspace: &Workspace) -> Result<String> {
 fn stripped(workspace: &Workspace, name: &str, work: &Path) -> Result<PathBuf> {
     let program = work.join(name);
     fs::copy(workspace.released(name), &program).with_context(|| format!("failed to copy: {name}"))?;
-    process::output(Command::new("strip").arg(&program))?;
+    process::output(Command::new("strip").arg("--remove-section=.comment").arg(&program))?;
     Ok(program)
 }

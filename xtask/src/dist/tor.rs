@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{Libraries, Pin, Sources};
-use crate::{process, say};
+use crate::{interrupt, process, say};
 
 /// The source, as it was looked at: <https://tracker.debian.org/pkg/tor>. Debian changes nothing outside `debian/`.
 const SOURCE: Pin = Pin {
@@ -26,6 +26,9 @@ const SOURCE: Pin = Pin {
         ),
     ],
 };
+
+/// Raise it when the way of building changes; the source, the libraries and the flags are compared by themselves.
+const FORMAT: u32 = 1;
 
 /// What is linked in.
 const LIBRARIES: [&str; 3] = ["libevent-dev", "libssl-dev", "zlib1g-dev"];
@@ -103,12 +106,17 @@ impl Sidecar {
 fn key(machine: &str, libraries: &[String]) -> String {
     let files: Vec<_> = SOURCE.files.iter().map(|(_, sum)| *sum).collect();
     let (files, flags, libraries) = (files.join(" "), CONFIGURE.join(" "), libraries.join(" "));
-    format!("{machine}source {} {files}\nlibraries {libraries}\nflags {flags}\n", SOURCE.version)
+    format!(
+        "{machine}build {FORMAT}\nsource {} {files}\nlibraries {libraries}\nflags {flags}\n",
+        SOURCE.version
+    )
 }
 
-/// Builds in `work`, and leaves there only what [`Sidecar`] gives.
+/// Builds in a directory below `work`, and leaves in `work` only what [`Sidecar`] gives.
 fn build(sources: &Sources, work: &Path, libraries: &Libraries) -> Result<()> {
-    let (source, build) = (work.join("source"), work.join("build"));
+    let scratch = work.join("scratch");
+    let (source, build, place) = (scratch.join("source"), scratch.join("build"), scratch.join("libraries"));
+    fs::create_dir_all(&scratch).with_context(|| format!("failed to create: {}", scratch.display()))?;
     sources.extract(&SOURCE, &source)?;
     fs::create_dir_all(&build).with_context(|| format!("failed to create: {}", build.display()))?;
 
@@ -116,7 +124,6 @@ fn build(sources: &Sources, work: &Path, libraries: &Libraries) -> Result<()> {
     let multiarch = process::output(Command::new("dpkg-architecture").arg("-qDEB_HOST_MULTIARCH"))?;
     let multiarch = multiarch.trim();
     // `configure` looks below each library's directory for `include` and `lib`.
-    let place = work.join("libraries");
     fs::create_dir_all(&place).with_context(|| format!("failed to create: {}", place.display()))?;
     for (name, target) in [("include", "usr/include"), ("lib", &*format!("usr/lib/{multiarch}"))] {
         std::os::unix::fs::symlink(libraries.root.join(target), place.join(name))
@@ -130,19 +137,20 @@ fn build(sources: &Sources, work: &Path, libraries: &Libraries) -> Result<()> {
     }
     configure.arg(format!("CPPFLAGS=-I{}/usr/include/{multiarch}", libraries.root.display()));
     // No path of the machine that builds it is left in the program.
-    configure.arg(format!("CFLAGS=-O2 -g0 -ffile-prefix-map={}=.", work.display()));
+    configure.arg(format!("CFLAGS=-O2 -g0 -ffile-prefix-map={}=.", scratch.display()));
     process::output(&mut configure)?;
 
+    interrupt::check()?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
     process::output(make.arg(format!("--jobs={jobs}")).arg("src/app/tor").current_dir(&build))?;
 
     let program = work.join("ormesh-tor");
     fs::copy(build.join("src/app/tor"), &program).context("failed to copy tor")?;
-    process::output(Command::new("strip").arg(&program))?;
+    process::output(Command::new("strip").arg("--remove-section=.comment").arg(&program))?;
     verify(&program)?;
     gather_licences(work, &source, libraries)?;
-    [source, build, place].iter().try_for_each(|dir| remove(dir))
+    remove(&scratch)
 }
 
 /// Fails unless `program` is the pinned tor and links nothing but the C library.
