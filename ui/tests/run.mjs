@@ -278,7 +278,7 @@ await test('bridges are checked as they are typed, and saved as lines', () =>
   withPage({}, async (page) => {
     await show(page, 'settings-bridges-bad');
     await page.getByText('Line 1 is not a bridge').waitFor();
-    const save = page.getByRole('button', { name: 'Save and reconnect' }).first();
+    const save = page.getByRole('button', { name: 'Use these bridges' });
     assert.equal(await save.isDisabled(), true);
     await page.getByLabel('Bridges').fill('  obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0 \n\n198.51.100.4:9001\n');
     await page.getByText('2 bridges, by obfs4').waitFor();
