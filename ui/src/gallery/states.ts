@@ -97,7 +97,7 @@ const unconnected = (state: AgentState, problems: Problem[] = []): AgentView =>
     remotes: full.remotes.map((one) => ({
       ...one,
       state: { is: 'unknown' },
-      imports: one.imports.map((of) => ({ ...of, sessions: 0, state: state.is === 'paused' ? { is: 'paused' } : (of.state?.is === 'blocked' ? of.state : { is: 'listening' }) })),
+      imports: one.imports.map((of) => ({ ...of, sessions: 0, state: state.is === 'paused' ? { is: 'paused' } : state.is === 'starting' ? { is: 'opening' } : (of.state?.is === 'blocked' ? of.state : { is: 'listening' }) })),
     })),
     problems,
   });
@@ -256,6 +256,7 @@ export const states: Shown[] = [
       ]),
     },
   },
+  { name: 'agent-starting', given: { view: unconnected({ is: 'starting' }) } },
   { name: 'connecting', given: { view: unconnected({ is: 'connecting', percent: 45, doing: 'loading relay descriptors' }) } },
   {
     name: 'offline',
