@@ -7,6 +7,7 @@ use ts_rs::{Config, TS};
 
 use crate::ipc::{Pong, SecretsStatus};
 use crate::model::address::{ListenAddr, Port, Target};
+use crate::model::bridge::Bridge;
 use crate::model::config::{Client, HalfClose, Import, Remote};
 use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
@@ -45,6 +46,7 @@ fn the_windows_types_are_those_of_the_core() {
         ProblemKind,
         Problem,
         StoreKind,
+        Bridge,
         Status,
         AgentStatus,
         AgentState,

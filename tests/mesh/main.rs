@@ -7,6 +7,7 @@
 mod support;
 
 mod addresses;
+mod bridges;
 mod commands;
 mod containers;
 mod doctor;

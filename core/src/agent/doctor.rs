@@ -137,7 +137,7 @@ impl Server {
             agent: agent(&status, is_paused, &in_force),
             secrets: secrets(secrets_status),
             tor: tor(&state, info),
-            link: link(&state, clock, &survey),
+            link: link(&state, clock, &survey, in_force.config.agent.bridges.len()),
             clients: self.clients(&in_force.config, &status, &survey.services),
             remotes,
         };
@@ -321,7 +321,7 @@ fn tor(state: &EngineState, info: Option<EngineInfo>) -> Tor {
     }
 }
 
-fn link(state: &EngineState, clock: Option<String>, survey: &Survey) -> Option<Link> {
+fn link(state: &EngineState, clock: Option<String>, survey: &Survey, bridges: usize) -> Option<Link> {
     let (bootstrap, trouble) = match state {
         EngineState::Stopped | EngineState::Starting | EngineState::Failed { .. } => return None,
         EngineState::Ready => (None, None),
@@ -332,5 +332,13 @@ fn link(state: &EngineState, clock: Option<String>, survey: &Survey) -> Option<L
     // A wrong clock is told as both, and is judged once.
     let trouble = trouble.filter(|trouble| clock.as_ref() != Some(trouble));
     let Survey { relays, is_live, consensus, services: _ } = survey;
-    Some(Link { bootstrap, trouble, clock, consensus: *consensus, relays: *relays, is_live: *is_live })
+    Some(Link {
+        bootstrap,
+        trouble,
+        clock,
+        consensus: *consensus,
+        relays: *relays,
+        is_live: *is_live,
+        bridges: u32::try_from(bridges).unwrap_or(u32::MAX),
+    })
 }

@@ -49,6 +49,7 @@ impl Reconciler {
                 socks: self.observed.socks,
                 network: self.about.network.clone(),
                 secrets: in_force.config.agent.secrets.map(|kind| kind.to_string()),
+                bridges: u32::try_from(in_force.config.agent.bridges.len()).ok().filter(|number| *number > 0),
             },
             clients: self.executor.client_traffic(),
             imports: self.executor.import_traffic(),

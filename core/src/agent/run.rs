@@ -71,6 +71,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     }
 
     let tor = CTor::new(tor_settings(&paths)?, finder(&config, options.allow_old_tor));
+    tor.set_bridges(config.agent.bridges.clone());
     if let Some(launcher) = options.launcher.clone() {
         tor.set_launcher(launcher);
     }
@@ -89,7 +90,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let server = Arc::new(server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
     let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
-    let choosing = tokio::spawn(follow_tor_path(tor, server.in_force.subscribe(), options));
+    let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.subscribe(), options));
     let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
     let settling = tokio::spawn({
         let server = Arc::clone(&server);
@@ -282,17 +283,20 @@ async fn follow_file(watch: FileWatch, server: Arc<Server>) {
     }
 }
 
-/// Runs another tor when the configuration names another one.
-async fn follow_tor_path(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>, options: RunOptions) {
-    let mut path = in_force.borrow_and_update().config.agent.tor_path.clone();
+/// Starts tor anew when the configuration names another one, or other bridges: what it is told at its start is never changed afterwards.
+async fn follow_tor_settings(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>, options: RunOptions) {
+    let settings = |config: &Config| (config.agent.tor_path.clone(), config.agent.bridges.clone());
+    let mut before = settings(&in_force.borrow_and_update().config);
     while in_force.changed().await.is_ok() {
         let config = Arc::clone(&in_force.borrow_and_update().config);
-        if config.agent.tor_path == path {
+        let now = settings(&config);
+        if now == before {
             continue;
         }
-        path.clone_from(&config.agent.tor_path);
-        tracing::info!("another tor was configured");
+        before = now;
+        tracing::info!("another tor, or other bridges, were configured");
         tor.set_finder(finder(&config, options.allow_old_tor));
+        tor.set_bridges(config.agent.bridges.clone());
         let runs = *tor.state().borrow() != EngineState::Stopped;
         if runs {
             tor.run(false).await;

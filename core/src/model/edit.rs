@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
+use super::bridge::{self, Bridge};
 use super::config::text::{check_export, check_listen, parse_socks};
 use super::config::{Client, Config, Export, HalfClose, Import, MAX_CLIENTS, Remote};
 use super::day::Day;
@@ -134,11 +135,14 @@ pub enum Setting {
     Secrets(StoreKind),
     /// `agent.max-sessions`.
     MaxSessions(u16),
+    /// `agent.bridges`.
+    Bridges(Vec<Bridge>),
 }
 
 impl Setting {
     /// The keys that `config get` and `config set` know.
-    pub const KEYS: [&str; 4] = ["agent.socks-addr", "agent.tor-path", "agent.secrets", "agent.max-sessions"];
+    pub const KEYS: [&str; 5] =
+        ["agent.socks-addr", "agent.tor-path", "agent.secrets", "agent.max-sessions", "agent.bridges"];
 
     /// Reads what `config set KEY VALUE` was given.
     pub fn parse(key: &str, value: &str) -> Result<Self, Problem> {
@@ -161,6 +165,11 @@ impl Setting {
                         .hint("as in 512, which it is by default")),
                 }
             }
+            // The whole text is long, and private.
+            "agent.bridges" => bridge::parse_list(value).map(Self::Bridges).map_err(|why| {
+                Problem::new(ProblemKind::Usage, format!("agent.bridges can't be set: {why}"))
+                    .hint("copy each line as bridges.torproject.org gives it; separate them by newlines or ;")
+            }),
             "agent.secrets" => Err(bad("secrets are moved, not switched".into())
                 .hint(format!("ormesh secrets migrate --to {value}"))),
             _ => Err(unknown_key(key)),
@@ -177,6 +186,7 @@ impl Setting {
             }
             "agent.secrets" => agent.secrets.map(|kind| kind.to_string()).unwrap_or_default(),
             "agent.max-sessions" => agent.max_sessions.to_string(),
+            "agent.bridges" => agent.bridges.iter().map(Bridge::to_string).collect::<Vec<_>>().join("\n"),
             _ => return Err(unknown_key(key)),
         })
     }
@@ -359,6 +369,11 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
             Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
             Setting::MaxSessions(number) => new.agent.max_sessions = *number,
+            Setting::Bridges(bridges) => {
+                bridge::check_count(bridges)
+                    .map_err(|why| refused(why.to_string()).hint("a few are enough"))?;
+                new.agent.bridges.clone_from(bridges);
+            }
         },
     }
     Ok(new)

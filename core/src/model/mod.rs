@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
 pub mod address;
+pub mod bridge;
 pub mod config;
 pub mod day;
 pub mod doctor;

@@ -54,6 +54,10 @@ pub struct AgentStatus {
     pub network: Option<PathBuf>,
     /// The secret store in use.
     pub secrets: Option<String>,
+    /// How many bridges tor may enter the network by; none where it uses the public relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub bridges: Option<u32>,
 }
 
 /// What the agent is doing.

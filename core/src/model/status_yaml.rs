@@ -66,6 +66,9 @@ fn write_agent(out: &mut Lines, agent: &AgentStatus) {
         out.pair(1, "tor-path", &tor.path.display().to_string());
         out.pair(1, "tor-found", &tor.found);
     }
+    if let Some(bridges) = agent.bridges {
+        out.line(1, &format!("bridges: {bridges}"));
+    }
     if let Some(network) = &agent.network {
         out.pair(1, "network", &network.display().to_string());
     }

@@ -110,6 +110,8 @@ pub struct Link {
     pub relays: Option<u32>,
     /// Whether it takes the network for reachable.
     pub is_live: Option<bool>,
+    /// Bridges that it may enter the network by; 0 where it uses the public relays.
+    pub bridges: u32,
 }
 
 /// One client's service.
@@ -268,13 +270,17 @@ fn clock(link: &Link, now: u64) -> Layer {
 fn network(link: &Link) -> Layer {
     match (link.relays, &link.trouble, link.is_live) {
         (Some(relays @ 1..), ..) => {
-            let relays = if relays == 1 { "one relay".into() } else { format!("{relays} relays") };
-            Layer::good(LayerName::Network, format!("connected to {relays} of Tor"))
+            Layer::good(LayerName::Network, format!("connected {}", through(relays, link.bridges)))
         }
+        (_, Some(trouble), _) if link.bridges > 0 => Layer::bad(
+            LayerName::Network,
+            format!("{trouble} (through {})", number(link.bridges, "bridge")),
+            "check this host's network; a bridge may be gone: bridges.torproject.org has others",
+        ),
         (_, Some(trouble), _) => Layer::bad(
             LayerName::Network,
             trouble.clone(),
-            "check this host's network and firewall; where Tor is blocked, it needs bridges",
+            "check this host's network and firewall; where Tor is blocked, it needs bridges (agent.bridges)",
         ),
         (_, None, Some(true)) => Layer::good(LayerName::Network, "tor has reached the network lately"),
         (..) if link.clock.is_some() => {
@@ -282,6 +288,18 @@ fn network(link: &Link) -> Layer {
         }
         (..) => Layer::unknown(LayerName::Network, "not known: no relay of Tor has been reached yet"),
     }
+}
+
+/// `to 3 relays of Tor`, `through 1 of 2 bridges`.
+fn through(connections: u32, bridges: u32) -> String {
+    match bridges {
+        0 => format!("to {} of Tor", number(connections, "relay")),
+        all => format!("through {} of {}", connections.min(all), number(all, "bridge")),
+    }
+}
+
+fn number(count: u32, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }
 
 fn bootstrap(link: &Link) -> Layer {

@@ -1,6 +1,8 @@
 //! Processes of other programs by their ids: whose children they are, what they use, and signals to them. Linux's `/proc`.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
@@ -33,6 +35,28 @@ pub(crate) fn is_running(pid: u32) -> bool {
 fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Where its TCP connections over IPv4 lead (proc(5), "/proc/net/tcp": hexadecimal, the address in the machine's byte order).
+pub(crate) fn tcp_peers(pid: u32) -> BTreeSet<SocketAddr> {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let sockets: BTreeSet<String> = links
+        .filter_map(|link| {
+            let target = fs::read_link(link.path()).ok()?.into_os_string().into_string().ok()?;
+            Some(target.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+        })
+        .collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let peer = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (remote, state, inode) = (fields.get(2)?, fields.get(3)?, fields.get(9)?);
+        let (address, port) = remote.split_once(':')?;
+        let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+        let peer = SocketAddr::from((address, u16::from_str_radix(port, 16).ok()?));
+        // 01 is an established one.
+        (*state == "01" && sockets.contains(*inode)).then_some(peer)
+    };
+    table.lines().filter_map(peer).collect()
 }
 
 /// Its resident memory, in KiB.

@@ -2,11 +2,13 @@
 //!
 //! [`Tornet::up`] starts one and returns when every node holds the full consensus; the network then lives exactly as long as
 //! the process that owns it, however that process ends. [`shared`] gives all tests of a process one network, and joins the
-//! test run's when there is one. [`client`] starts a plain tor on it, to play a peer that is not ormesh.
+//! test run's when there is one. [`client`] starts a plain tor on it, to play a peer that is not ormesh;
+//! [`bridge`] a bridge into it.
 //!
 //! Nothing here ever leaves 127.0.0.1. What runs *on* the network (hosts, agents, services) is left to the caller, who hands
 //! [`Network::client_torrc`] to it, for ormesh in the environment variable `ORMESH_TOR_NETWORK`.
 
+pub mod bridge;
 mod claim;
 pub mod client;
 mod control;

@@ -82,6 +82,30 @@ pub(crate) fn node(node: &NodeSpec, schedule: Schedule, bandwidths: &Path) -> Ve
     lines
 }
 
+/// The lines of a bridge, beyond [`common`]: a relay that tells nobody of itself. With a transport, the program that does it and the
+/// port it listens on.
+pub(crate) fn bridge(or_port: u16, transport: Option<(&Path, u16)>) -> Vec<String> {
+    let mut lines = vec![
+        "Nickname bridge".to_owned(),
+        "Address 127.0.0.1".to_owned(),
+        format!("ORPort 127.0.0.1:{or_port}"),
+        "BridgeRelay 1".to_owned(),
+        "PublishServerDescriptor 0".to_owned(),
+        "SocksPort 0".to_owned(),
+        "AssumeReachable 1".to_owned(),
+        "ExitRelay 0".to_owned(),
+        "ExitPolicy reject *:*".to_owned(),
+        "ContactInfo tornet@localhost.invalid".to_owned(),
+    ];
+    if let Some((program, port)) = transport {
+        // tor splits this line at spaces and knows no quotes in it.
+        lines.push(format!("ServerTransportPlugin obfs4 exec {}", program.display()));
+        lines.push(format!("ServerTransportListenAddr obfs4 127.0.0.1:{port}"));
+        lines.push("ExtORPort auto".to_owned());
+    }
+    lines
+}
+
 /// The bandwidth file the authorities vote from: all nodes alike (bandwidth-file-spec, the 1.0.0 header).
 pub(crate) fn bandwidths(nodes: &[NodeSpec], now: u64) -> String {
     let mut text = format!("{now}\n");

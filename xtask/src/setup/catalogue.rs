@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// Every tool. An unpacked one is preferred to one that the machine has: its version is known.
-pub(super) const TOOLS: [Tool; 14] = [
+pub(super) const TOOLS: [Tool; 15] = [
     tool("tor", "usr/bin/tor", Kind::Plain, true),
     tool("tor-gencert", "usr/bin/tor-gencert", Kind::Plain, true),
     tool("sshd", "usr/sbin/sshd", Kind::Sshd, true),
@@ -39,6 +39,7 @@ pub(super) const TOOLS: [Tool; 14] = [
     tool("gnome-keyring-daemon", "usr/bin/gnome-keyring-daemon", Kind::Plain, false),
     tool("secret-tool", "usr/bin/secret-tool", Kind::Plain, false),
     tool("strace", "usr/bin/strace", Kind::Plain, false),
+    tool("obfs4proxy", "usr/bin/obfs4proxy", Kind::Plain, false),
 ];
 
 const fn tool(name: &'static str, program: &'static str, kind: Kind, everywhere: bool) -> Tool {
@@ -46,7 +47,7 @@ const fn tool(name: &'static str, program: &'static str, kind: Kind, everywhere:
 }
 
 /// The packages that hold the tools: always unpacked, whatever the machine has.
-pub(super) const PACKAGES: [&str; 12] = [
+pub(super) const PACKAGES: [&str; 13] = [
     "tor",
     "openssh-server",
     "openssh-sftp-server",
@@ -58,13 +59,14 @@ pub(super) const PACKAGES: [&str; 12] = [
     "gnome-keyring",
     "libsecret-tools",
     "strace",
+    "obfs4proxy",
     // Shows sshd a user of its own where /etc/passwd has none.
     "libnss-wrapper",
 ];
 
 /// What apt is asked to resolve: the packages above, but for gnome-keyring only the libraries its daemon links.
 /// Its other dependencies are a password prompt and with it GTK, ten times the size of everything else.
-pub(super) const RESOLVED: [&str; 15] = [
+pub(super) const RESOLVED: [&str; 16] = [
     "tor",
     "openssh-server",
     "openssh-client",
@@ -74,6 +76,7 @@ pub(super) const RESOLVED: [&str; 15] = [
     "dbus-session-bus-common",
     "libsecret-tools",
     "strace",
+    "obfs4proxy",
     "libnss-wrapper",
     "libgck-1-0",
     "libgcr-base-3-1",

@@ -1,6 +1,6 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
-//! Here: what the contract's commands do. `find`, `torrc`, `process` and `supervisor` keep tor running; `control`, `auth`, `commands` and
+//! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running; `control`, `auth`, `commands` and
 //! `events` talk with it; `socks` dials; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
@@ -21,6 +21,7 @@ mod system;
 #[path = "windows.rs"]
 mod system;
 mod torrc;
+mod transports;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ use super::{
     Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
 };
 use crate::model::address::Port;
+use crate::model::bridge::Bridge;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 
@@ -55,6 +57,7 @@ pub struct CTor {
 struct Shared {
     settings: TorSettings,
     finder: Mutex<Finder>,
+    bridges: Mutex<Vec<Bridge>>,
     launcher: Mutex<Option<PathBuf>>,
     process: Mutex<Option<u32>>,
     state: watch::Sender<EngineState>,
@@ -83,6 +86,7 @@ impl CTor {
         let shared = Shared {
             settings,
             finder: Mutex::new(finder),
+            bridges: Mutex::default(),
             launcher: Mutex::default(),
             process: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
@@ -100,6 +104,11 @@ impl CTor {
     /// Looks elsewhere for tor from the next start on; say `run(true)` again to have it looked for at once when none was found.
     pub fn set_finder(&self, finder: Finder) {
         *lock(&self.shared.finder) = finder;
+    }
+
+    /// Enters the network by these bridges, or by its public relays when there are none, from the next start on.
+    pub fn set_bridges(&self, bridges: Vec<Bridge>) {
+        *lock(&self.shared.bridges) = bridges;
     }
 
     /// Starts tor through this program, which must call [`become_tor`] when asked by [`LAUNCH_VERB`]: then tor dies with us, whatever
@@ -261,6 +270,10 @@ impl OnionEngine for CTor {
 impl Shared {
     fn finder(&self) -> Finder {
         lock(&self.finder).clone()
+    }
+
+    fn bridges(&self) -> Vec<Bridge> {
+        lock(&self.bridges).clone()
     }
 
     fn link(&self) -> Option<Link> {

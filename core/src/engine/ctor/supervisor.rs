@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::control::{self, Control, ControlError, Events};
 use super::events::{self, Progress, TorEvent};
 use super::process::{self, Process};
-use super::torrc::{self, TorSettings};
+use super::torrc::{self, Entrances, TorSettings};
 use super::{Link, Shared, auth, commands, system};
 use crate::engine::{EngineEvent, EngineState};
 
@@ -141,8 +141,12 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
     tracing::info!(version = %info.version, path = %info.path.display(), found = %info.found, "tor was found");
     let binary = info.path.clone();
     shared.set_info(info);
+    let entrances = match finder.entrances(shared.bridges()) {
+        Ok(entrances) => entrances,
+        Err(missing) => return End::Failed(Failure::new(missing.why, missing.hint)),
+    };
     let torrc = tokio::select! {
-        prepared = prepare(&shared.settings) => match prepared {
+        prepared = prepare(&shared.settings, &entrances) => match prepared {
             Ok(torrc) => torrc,
             Err(failure) => return End::Failed(failure),
         },
@@ -175,8 +179,8 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
 }
 
 /// Sees that tor will find what it needs, and nothing that misleads us; writes its configuration.
-async fn prepare(settings: &TorSettings) -> Result<PathBuf, Failure> {
-    let text = torrc::torrc(settings, std::process::id())
+async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBuf, Failure> {
+    let text = torrc::torrc(settings, entrances, std::process::id())
         .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
     for dir in [&settings.data_dir, &settings.run_dir] {
         system::private_dir(dir).map_err(|(why, hint)| Failure::new(why, hint))?;

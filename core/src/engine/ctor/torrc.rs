@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::system;
+use crate::model::bridge::{Bridge, Transport};
 
 /// Where a tor lives, and on which network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,21 @@ pub struct TorSettings {
     pub network_lines: Option<String>,
     /// Keeps tor off every network (`DisableNetwork`): tests of supervision need none.
     pub disable_network: bool,
+}
+
+/// How tor enters the network, when not by its public relays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Entrances {
+    pub(super) bridges: Vec<Bridge>,
+    /// The programs that the bridges' transports are done by.
+    pub(super) plugins: Vec<Plugin>,
+}
+
+/// A program that tor starts, and what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plugin {
+    pub(super) program: PathBuf,
+    pub(super) transports: Vec<Transport>,
 }
 
 /// The longest run directory, in bytes: tor's sockets and the gates in it must fit `sun_path` (104 bytes on macOS).
@@ -33,10 +49,15 @@ pub(super) enum TorrcError {
     RunDir(PathBuf),
     #[error("the private network's configuration holds a control character")]
     Network,
+    /// tor splits that line at spaces and knows no quotes in it.
+    #[error(
+        "the path {0:?} of a transport's program is one that tor can't be told: it is relative, or holds a space or #"
+    )]
+    Program(PathBuf),
 }
 
 /// The whole configuration. `owner` is the process without which tor must not go on.
-pub(super) fn torrc(settings: &TorSettings, owner: u32) -> Result<String, TorrcError> {
+pub(super) fn torrc(settings: &TorSettings, entrances: &Entrances, owner: u32) -> Result<String, TorrcError> {
     if settings.run_dir.as_os_str().len() > MAX_RUN_DIR {
         return Err(TorrcError::RunDir(settings.run_dir.clone()));
     }
@@ -51,12 +72,38 @@ pub(super) fn torrc(settings: &TorSettings, owner: u32) -> Result<String, TorrcE
     lines.push(format!("CookieAuthFile {}", quote(&cookie_file(settings))?));
     lines.extend(system::listeners(settings)?);
     lines.extend(ALWAYS.iter().map(|&line| line.to_owned()));
+    lines.extend(entrance_lines(entrances)?);
     if settings.disable_network {
         lines.push("DisableNetwork 1".to_owned());
     }
     lines.push(format!("__OwningControllerProcess {owner}"));
     lines.push(String::new());
     Ok(lines.join("\n"))
+}
+
+/// The bridges, and leave to start what they need.
+fn entrance_lines(entrances: &Entrances) -> Result<Vec<String>, TorrcError> {
+    let mut lines = Vec::new();
+    for Plugin { program, transports } in &entrances.plugins {
+        let path = plain(program).ok_or_else(|| TorrcError::Program(program.clone()))?;
+        let names: Vec<_> = transports.iter().map(|transport| transport.as_str()).collect();
+        lines.push(format!("ClientTransportPlugin {} exec {path}", names.join(",")));
+    }
+    if entrances.plugins.is_empty() {
+        // Without a transport there is no program for tor to run.
+        lines.push("NoExec 1".to_owned());
+    }
+    if !entrances.bridges.is_empty() {
+        lines.push("UseBridges 1".to_owned());
+        lines.extend(entrances.bridges.iter().map(|bridge| format!("Bridge {bridge}")));
+    }
+    Ok(lines)
+}
+
+/// A path that tor reads as one word and whole.
+pub(super) fn plain(path: &Path) -> Option<&str> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '#' || c == '"';
+    path.to_str().filter(|text| path.is_absolute() && !text.chars().any(odd))
 }
 
 /// Every line is one of tor(1) and each is there for a reason.
@@ -67,8 +114,6 @@ const ALWAYS: &[&str] = &[
     "Log notice stdout",
     // Onion addresses and relays stay out of the log.
     "SafeLogging 1",
-    // A pluggable transport would be a program that tor runs; none is configured.
-    "NoExec 1",
     // Seconds since a circuit was last joined after which no stream joins it any more: a remote stays warm for this long.
     "MaxCircuitDirtiness 7200",
     // The default of 32 stalls when many services are published (their introduction circuits).
@@ -122,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_this_one() {
-        insta::assert_snapshot!(torrc(&settings(), 4711).unwrap(), @r#"
+        insta::assert_snapshot!(torrc(&settings(), &Entrances::default(), 4711).unwrap(), @r#"
         DataDirectory "/home/me/.local/state/ormesh/tor"
         CookieAuthFile "/home/me/.local/state/ormesh/tor/control_auth_cookie"
         ControlPort "unix:\"/run/user/1000/ormesh/tor-control\""
@@ -131,20 +176,66 @@ mod tests {
         ClientOnly 1
         Log notice stdout
         SafeLogging 1
-        NoExec 1
         MaxCircuitDirtiness 7200
         MaxClientCircuitsPending 1024
         DormantTimeoutEnabled 0
         DormantCanceledByStartup 1
+        NoExec 1
         __OwningControllerProcess 4711
         "#);
+    }
+
+    fn entrances(plugins: Vec<Plugin>) -> Entrances {
+        let bridge = |line: &str| line.parse().unwrap();
+        let bridges = vec![
+            bridge("obfs4 192.0.2.3:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC+/d== iat-mode=0"),
+            bridge("[2001:db8::3]:9001 0123456789ABCDEF0123456789ABCDEF01234567"),
+        ];
+        Entrances { bridges, plugins }
+    }
+
+    #[test]
+    fn bridges_come_with_the_programs_that_they_need_and_no_others() {
+        let plugin = Plugin {
+            program: "/usr/bin/obfs4proxy".into(),
+            transports: vec![Transport::Obfs4, Transport::MeekLite],
+        };
+
+        let text = torrc(&settings(), &entrances(vec![plugin]), 4711).unwrap();
+        let plain = torrc(&settings(), &entrances(Vec::new()), 4711).unwrap();
+
+        let (_, lines) = text.split_once("DormantCanceledByStartup 1\n").unwrap();
+        insta::assert_snapshot!(lines, @r"
+        ClientTransportPlugin obfs4,meek_lite exec /usr/bin/obfs4proxy
+        UseBridges 1
+        Bridge obfs4 192.0.2.3:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC+/d== iat-mode=0
+        Bridge [2001:db8::3]:9001 0123456789ABCDEF0123456789ABCDEF01234567
+        __OwningControllerProcess 4711
+        ");
+        assert!(plain.contains("\nNoExec 1\nUseBridges 1\n"), "{plain}");
+    }
+
+    #[test]
+    fn a_program_that_tor_would_read_otherwise_is_refused() {
+        for bad in ["obfs4proxy", "/a b/obfs4proxy", "/a#b", "/a\nb", "/a\"b"] {
+            let plugin = Plugin { program: bad.into(), transports: vec![Transport::Obfs4] };
+
+            let error = torrc(&settings(), &entrances(vec![plugin]), 1);
+
+            assert_eq!(error, Err(TorrcError::Program(bad.into())));
+        }
     }
 
     #[test]
     fn a_private_network_comes_first() {
         let network_lines = Some("TestingTorNetwork 1\nDirAuthority a\n".to_owned());
 
-        let text = torrc(&TorSettings { network_lines, disable_network: true, ..settings() }, 1).unwrap();
+        let text = torrc(
+            &TorSettings { network_lines, disable_network: true, ..settings() },
+            &Entrances::default(),
+            1,
+        )
+        .unwrap();
 
         assert!(text.starts_with("TestingTorNetwork 1\nDirAuthority a\nDataDirectory "), "{text}");
         assert!(text.contains("\nDisableNetwork 1\n"), "{text}");
@@ -160,7 +251,10 @@ mod tests {
         for bad in ["/a\nb", "/a\rb", "/a\0b", "/a\u{85}b"] {
             assert_eq!(quote(Path::new(bad)), Err(TorrcError::Path(bad.into())));
             let settings = TorSettings { run_dir: bad.into(), ..settings() };
-            assert!(matches!(torrc(&settings, 1), Err(TorrcError::Path(_))), "{bad:?}");
+            assert!(
+                matches!(torrc(&settings, &Entrances::default(), 1), Err(TorrcError::Path(_))),
+                "{bad:?}"
+            );
         }
         assert_eq!(quote(Path::new("a")), Err(TorrcError::Relative("a".into())));
     }
@@ -169,7 +263,7 @@ mod tests {
     fn an_over_long_run_directory_is_refused() {
         let run_dir = PathBuf::from(format!("/{}", "x".repeat(MAX_RUN_DIR)));
 
-        let error = torrc(&TorSettings { run_dir: run_dir.clone(), ..settings() }, 1);
+        let error = torrc(&TorSettings { run_dir: run_dir.clone(), ..settings() }, &Entrances::default(), 1);
 
         assert_eq!(error, Err(TorrcError::RunDir(run_dir)));
     }
@@ -178,6 +272,9 @@ mod tests {
     fn a_private_network_brings_no_carriage_return() {
         let network_lines = Some("TestingTorNetwork 1\r\n".to_owned());
 
-        assert_eq!(torrc(&TorSettings { network_lines, ..settings() }, 1), Err(TorrcError::Network));
+        assert_eq!(
+            torrc(&TorSettings { network_lines, ..settings() }, &Entrances::default(), 1),
+            Err(TorrcError::Network)
+        );
     }
 }

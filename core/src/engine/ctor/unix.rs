@@ -98,6 +98,11 @@ pub(super) fn is_unlocked(data_dir: &Path) -> bool {
     }
 }
 
+/// Whether a file is there that we may run.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
 /// Gives a command only the environment that tor needs.
 pub(super) fn clean(command: &mut Command) {
     command.env_clear();

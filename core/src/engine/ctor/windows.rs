@@ -139,3 +139,8 @@ pub fn become_tor(
 ) -> std::io::Error {
     std::io::ErrorKind::Unsupported.into()
 }
+
+/// Whether a file is there that can be run.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.is_file()
+}

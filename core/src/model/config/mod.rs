@@ -12,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
+use super::bridge::Bridge;
 use super::day::Day;
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
@@ -83,11 +84,19 @@ pub struct AgentSettings {
     pub secrets: Option<StoreKind>,
     /// The most sessions that one client can have open at once.
     pub max_sessions: u16,
+    /// The bridges by which tor enters the network; its public relays when there are none.
+    pub bridges: Vec<Bridge>,
 }
 
 impl Default for AgentSettings {
     fn default() -> Self {
-        Self { socks_addr: Some(DEFAULT_SOCKS), tor_path: None, secrets: None, max_sessions: 512 }
+        Self {
+            socks_addr: Some(DEFAULT_SOCKS),
+            tor_path: None,
+            secrets: None,
+            max_sessions: 512,
+            bridges: Vec::new(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::{AgentSettings, HalfClose, InstanceId};
 use crate::model::address::{ListenAddr, Port, Target};
+use crate::model::bridge::{self, Bridge, BridgeError};
 use crate::model::day::Day;
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
@@ -39,6 +40,8 @@ pub(super) struct Agent {
     tor_path: Option<PathBuf>,
     secrets: Option<StoreKind>,
     max_sessions: Option<std::num::NonZeroU16>,
+    #[serde(default)]
+    bridges: Bridges,
 }
 
 impl From<Agent> for AgentSettings {
@@ -49,7 +52,20 @@ impl From<Agent> for AgentSettings {
             tor_path: raw.tor_path,
             secrets: raw.secrets,
             max_sessions: raw.max_sessions.map_or(default.max_sessions, |n| n.get()),
+            bridges: raw.bridges.0,
         }
+    }
+}
+
+/// Bridges, not too many.
+#[derive(Deserialize, Default)]
+#[serde(try_from = "Vec<Bridge>")]
+struct Bridges(Vec<Bridge>);
+
+impl TryFrom<Vec<Bridge>> for Bridges {
+    type Error = BridgeError;
+    fn try_from(bridges: Vec<Bridge>) -> Result<Self, BridgeError> {
+        bridge::check_count(&bridges).map(|()| Self(bridges))
     }
 }
 

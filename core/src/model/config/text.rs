@@ -11,6 +11,7 @@ use super::{
     VERSION, raw,
 };
 use crate::model::address::{ListenAddr, Port};
+use crate::model::bridge::Bridge;
 
 /// Why a text is not a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,10 +191,15 @@ pub fn write(document: &mut DocumentMut, config: &Config) {
             "max-sessions",
             (agent.max_sessions != default.max_sessions).then(|| i64::from(agent.max_sessions).into()),
         ),
+        ("bridges", bridges(&agent.bridges)),
     ];
+    let wanted = &agent.bridges;
     if root.contains_key("agent") || entries.iter().any(|(_, value)| value.is_some()) {
         let agent = child(root, "agent", false);
         for (key, value) in entries {
+            if key == "bridges" && says(agent.get(key), wanted) {
+                continue;
+            }
             // A default that the user wrote out stays written out.
             if value.is_some() || !is_default(key, agent.get(key)) {
                 set(agent, key, value);
@@ -332,6 +338,23 @@ fn child<'a>(parent: &'a mut Table, key: &str, implicit: bool) -> &'a mut Table 
         *item = Item::Table(Table::new());
     }
     item.as_table_mut().expect("it was made a table above")
+}
+
+/// A line for each, since they are long.
+fn bridges(bridges: &[Bridge]) -> Option<Value> {
+    let mut array: Array = bridges.iter().map(ToString::to_string).collect();
+    array.iter_mut().for_each(|bridge| bridge.decor_mut().set_prefix("\n    "));
+    array.set_trailing("\n");
+    array.set_trailing_comma(true);
+    (!bridges.is_empty()).then_some(Value::Array(array))
+}
+
+/// Whether an array says these bridges already, in whatever form.
+fn says(item: Option<&Item>, bridges: &[Bridge]) -> bool {
+    let read = |array: &Array| {
+        array.iter().map(|bridge| bridge.as_str()?.parse().ok()).collect::<Option<Vec<Bridge>>>()
+    };
+    item.and_then(Item::as_array).and_then(read).is_some_and(|said| said == bridges)
 }
 
 fn ports(ports: &BTreeSet<Port>) -> Value {

@@ -64,6 +64,7 @@ fn agent(state: AgentState) -> AgentStatus {
         socks: Some(SocketAddr::from(([127, 0, 0, 1], 9250))),
         network: None,
         secrets: Some("os-keyring".into()),
+        bridges: None,
     }
 }
 
@@ -257,7 +258,9 @@ fn every_state_of_an_agent_is_one_line() {
     ] {
         let mut status = empty();
         status.agent = Some(AgentStatus { socks: None, tor: None, secrets: None, ..agent(state) });
+        status.agent.as_mut().unwrap().bridges = Some(2);
         let yaml = parsed(&status);
+        assert_eq!(yaml["agent"]["bridges"], 2);
         assert_eq!(yaml["agent"]["state"], words);
         assert_eq!(yaml["agent"]["socks"], "off");
         assert!(to_yaml(&status).starts_with("agent:\n  state: "));

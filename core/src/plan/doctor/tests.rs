@@ -215,6 +215,21 @@ fn a_network_is_reachable_once_a_relay_was_reached() {
 }
 
 #[test]
+fn bridges_are_told_with_the_network_that_they_lead_to() {
+    let through = with_link(|link| (link.bridges, link.relays) = (2, Some(1)));
+    let blocked = with_link(|link| {
+        link.bootstrap = Some((5, "Connecting".into()));
+        link.trouble = Some("relays of Tor don't answer".into());
+        (link.bridges, link.relays, link.is_live) = (2, Some(0), Some(false));
+    });
+
+    assert_eq!(find(&through, LayerName::Network).sentence, "connected through 1 of 2 bridges");
+    let network = find(&blocked, LayerName::Network);
+    assert_eq!(network.sentence, "relays of Tor don't answer (through 2 bridges)");
+    assert!(network.hint.as_ref().is_some_and(|hint| hint.contains("bridges.torproject.org")));
+}
+
+#[test]
 fn services_are_named_and_many_are_counted() {
     let up = |directories, introductions| Service::Up { directories, introductions };
     let with = |clients: Vec<Client>| changed(|findings| findings.clients = clients);
@@ -326,6 +341,7 @@ fn any_link() -> impl Strategy<Value = Option<Link>> {
                 consensus,
                 relays,
                 is_live,
+                bridges: 0,
             });
     proptest::option::of(link)
 }

@@ -26,6 +26,8 @@ Settings:
   agent.socks-addr    where the agent's SOCKS server listens, as in 127.0.0.1:9250, or off
   agent.tor-path      the tor binary; empty for the one that is found
   agent.max-sessions  the most sessions that one client can have open at once
+  agent.bridges       ways into Tor where it is blocked, as bridges.torproject.org gives them, separated by ; or
+                      newlines; empty for the public relays
   agent.secrets       the secret store; `ormesh secrets migrate` changes it";
 
 #[derive(Args)]
@@ -54,7 +56,8 @@ impl Config {
             Self::Get(Get { key: Some(key) }) => output::line(&Setting::get(&host.config()?, &key)?)?,
             Self::Get(Get { key: None }) => {
                 let config = host.config()?;
-                let row = |key: &str| Ok([key.to_owned(), Setting::get(&config, key)?]);
+                // A value of several lines in the form that `set` takes, too.
+                let row = |key: &str| Ok([key.to_owned(), Setting::get(&config, key)?.replace('\n', "; ")]);
                 let rows: Vec<_> = Setting::KEYS.into_iter().map(row).collect::<Result<_, Problem>>()?;
                 output::table(["KEY", "VALUE"], &rows)?;
             }

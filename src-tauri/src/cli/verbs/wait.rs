@@ -113,6 +113,7 @@ mod tests {
             socks: None,
             network: None,
             secrets: None,
+            bridges: None,
         };
         let client = ClientStatus {
             name: "laptop".parse().unwrap(),

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     socks_addr: String,
     secrets: Option<StoreKind>,
     tor_path: String,
+    /// One line each, as they are set.
+    bridges: Vec<String>,
     start_at_login: bool,
     /// Where the agent that the app started writes its log.
     log: String,
@@ -27,7 +29,7 @@ pub(super) struct Settings {
 }
 
 /// What the window may set.
-const KEYS: [&str; 2] = ["agent.socks-addr", "agent.tor-path"];
+const KEYS: [&str; 3] = ["agent.socks-addr", "agent.tor-path", "agent.bridges"];
 
 #[tauri::command]
 pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
@@ -36,6 +38,7 @@ pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
         socks_addr: Setting::get(&config, "agent.socks-addr")?,
         secrets: config.agent.secrets,
         tor_path: Setting::get(&config, "agent.tor-path")?,
+        bridges: config.agent.bridges.iter().map(ToString::to_string).collect(),
         start_at_login: login::is_on()?,
         log: host.log().display().to_string(),
         version: env!("CARGO_PKG_VERSION"),

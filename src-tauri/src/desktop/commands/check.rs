@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::{ListenAddr, Port, Target};
+use ormesh_core::model::bridge;
 use ormesh_core::model::config::Config;
 use ormesh_core::model::invite::{Invite, InviteKey};
 use ormesh_core::model::name::{ClientName, RemoteName};
@@ -28,6 +29,7 @@ pub(super) enum Checkable {
     Expiry,
     Invite,
     Request,
+    Bridges,
 }
 
 /// It can be used as it is.
@@ -90,6 +92,11 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends on {day}"))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
+        Checkable::Bridges => {
+            let bridges = bridge::parse_list(text)
+                .map_err(|why| usage(why, "copy each line as bridges.torproject.org gives it"))?;
+            Ok((!bridges.is_empty()).then(|| bridge::summary(&bridges)))
+        }
     }
 }
 
@@ -141,6 +148,11 @@ mod tests {
         assert!(check(Checkable::Listen, "0.0.0.0:25").unwrap().unwrap().contains("open to everyone"));
         assert!(check(Checkable::Port, "0").is_err());
         assert!(check(Checkable::ClientName, "-x").is_err());
+        let bridge = |n| format!("obfs4 192.0.2.{n}:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x");
+        let two = format!("{}\n{}\n", bridge(1), bridge(2));
+        assert_eq!(check(Checkable::Bridges, &two), Ok(Some("2 bridges, by obfs4".into())));
+        assert_eq!(check(Checkable::Bridges, ""), Ok(None));
+        assert!(check(Checkable::Bridges, "192.0.2.1:443").is_err());
         assert_eq!(check(Checkable::Expiry, "2030-01-02"), Ok(Some("ends on 2030-01-02".into())));
     }
 

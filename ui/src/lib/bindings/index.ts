@@ -27,6 +27,7 @@ message: string,
  */
 hint: string, };
 export type StoreKind = "os-keyring" | "file";
+export type Bridge = string;
 export type Status = { 
 /**
  * [`VERSION`].
@@ -88,7 +89,11 @@ network: string | null,
 /**
  * The secret store in use.
  */
-secrets: string | null, };
+secrets: string | null, 
+/**
+ * How many bridges tor may enter the network by; none where it uses the public relays.
+ */
+bridges?: number, };
 export type AgentState = { "is": "starting" } | { "is": "connecting", 
 /**
  * 0 to 100.
@@ -274,7 +279,7 @@ plain_tor: boolean,
  * Where we listen → what it leads to.
  */
 imports: { [key in ListenAddr]?: Import }, };
-export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number };
+export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
 export type Edit = { "edit": "add-export", 
 /**
  * Where the connections go.
