@@ -37,14 +37,19 @@ pub(super) enum Checkable {
 pub(super) struct Checked {
     ok: bool,
     detail: Option<String>,
+    /// Whether the detail is something to think about first.
+    careful: bool,
 }
 
 #[tauri::command]
 pub(super) fn check(host: State<'_, Host>, what: Checkable, text: Confidential) -> Result<Checked, Problem> {
     // Without a readable configuration, form is all that can be checked.
     let config = host.config().ok();
-    let detail = detail(what, text.expose().trim(), config.as_ref())?;
-    Ok(Checked { ok: true, detail })
+    let text = text.expose().trim();
+    let detail = detail(what, text, config.as_ref())?;
+    let listen = matches!(what, Checkable::Listen).then(|| text.parse::<ListenAddr>().ok()).flatten();
+    let careful = listen.is_some_and(|listen| listen.is_public() || is_in_use(&listen));
+    Ok(Checked { ok: true, detail, careful })
 }
 
 fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option<String>, Problem> {
