@@ -48,6 +48,20 @@ fn without_an_agent_the_agent_fails_and_the_rest_is_told_as_far_as_it_is_known()
 }
 
 #[test]
+fn a_transport_without_its_program_is_tors_failure() {
+    let host = Host::new();
+    let bridge = "obfs4 192.0.2.3:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x";
+    host.good(&["config", "set", "agent.bridges", bridge]);
+
+    let ran = doctor(&host, &tor(&host), &["--json"]);
+
+    let tor = layer(&ran, "tor");
+    assert_eq!(tor["ok"], false);
+    assert!(tor["sentence"].as_str().unwrap().contains("no lyrebird or obfs4proxy"), "{tor}");
+    assert!(tor["hint"].as_str().unwrap().contains("install obfs4proxy"), "{tor}");
+}
+
+#[test]
 fn json_has_the_same_layers() {
     let host = Host::new();
     host.good(&["client", "add", "laptop"]);

@@ -91,10 +91,14 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         Ok(config) => secrets(Vault::new(paths).status(config).await),
     };
     let tor = match &loaded {
-        Ok(config) => match run::finder(config, false).find().await {
-            Ok(info) => Tor::Found(tor_status(info)),
-            Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
-        },
+        Ok(config) => {
+            let finder = run::finder(config, false);
+            let found = finder.find().await;
+            match found.and_then(|info| finder.check_transports(&config.agent.bridges).map(|()| info)) {
+                Ok(info) => Tor::Found(tor_status(info)),
+                Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
+            }
+        }
         Err(_) => Tor::Starting,
     };
     let remotes = loaded.iter().flat_map(|config| chosen(config, examination.remote.as_ref()));

@@ -49,6 +49,31 @@ fn comments_and_order_survive_edits() {
 }
 
 #[test]
+fn bridges_written_by_hand_keep_their_form_until_they_are_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths.config).unwrap();
+    let fingerprint = "0123456789abcdef0123456789abcdef01234567";
+    let by_hand = format!(
+        "bridges = [\n  # from a friend\n  \"Bridge obfs4 192.0.2.3:443 {fingerprint} cert=x\",\n]\n"
+    );
+    std::fs::write(&store.paths.config, format!("[agent]\n{by_hand}")).unwrap();
+    let read = || std::fs::read_to_string(&store.paths.config).unwrap();
+    let set = |text: &str| Edit::Set(crate::model::edit::Setting::parse("agent.bridges", text).unwrap());
+
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    assert!(read().contains(&by_hand), "{}", read());
+
+    store.edit(|config| apply(config, &set(&format!("192.0.2.4:443 {fingerprint}")))).unwrap();
+    let upper = fingerprint.to_uppercase();
+    assert!(read().contains(&format!("bridges = [\n    \"192.0.2.4:443 {upper}\",\n]\n")), "{}", read());
+    assert_eq!(store.load().unwrap().agent.bridges.len(), 1);
+
+    store.edit(|config| apply(config, &set(""))).unwrap();
+    assert!(!read().contains("bridges"), "{}", read());
+}
+
+#[test]
 fn a_refused_edit_and_a_bad_file_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());

@@ -44,6 +44,11 @@ impl Finder {
         Ok(Entrances { bridges, plugins })
     }
 
+    /// Whether all that these bridges need is there; nothing is started.
+    pub fn check_transports(&self, bridges: &[Bridge]) -> Result<(), NotFound> {
+        bridge::transports(bridges).into_iter().try_for_each(|transport| self.program(transport).map(drop))
+    }
+
     fn program(&self, transport: Transport) -> Result<PathBuf, NotFound> {
         let names = programs(transport);
         // A relative entry would make the working directory decide which program runs.
