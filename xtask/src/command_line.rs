@@ -30,7 +30,7 @@ enum Command {
     Bench(InstallArgs),
     /// Gets the tools that tests and demo need, and says where they are
     Setup(SetupArgs),
-    /// Type-checks core and command for Windows and macOS, by a toolchain that is unpacked from Debian
+    /// Type-checks everything but the tests for Windows and macOS, by a toolchain that is unpacked from Debian
     Cross(InstallArgs),
     /// Makes the packages, with a tor of their own: deb and rpm of the app, deb and tarball of the command
     Dist(InstallArgs),
