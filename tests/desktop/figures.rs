@@ -22,6 +22,7 @@ const CLICKS: usize = 5;
 fn what_the_app_costs() {
     let bus = Bus::start();
     let panel = Panel::on(&bus);
+    panel.start_accessibility();
     let host = Host::with_bus(bus.address());
     let app = host.app(&["--hidden"]);
     let icon = panel.icon();

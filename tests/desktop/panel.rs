@@ -93,6 +93,13 @@ impl Panel {
         let _: () = self.menu(icon).call("Event", &(id, "clicked", Value::from(0), 0_u32)).unwrap();
     }
 
+    /// Has the bus start what a desktop session has running: the accessibility bus, which every window asks for.
+    pub(crate) fn start_accessibility(&self) {
+        let bus = Proxy::new(&self.connection, "org.a11y.Bus", "/org/a11y/bus", "org.a11y.Bus").unwrap();
+        // Where it is not installed, windows do without.
+        let _: zbus::Result<String> = bus.call("GetAddress", &());
+    }
+
     /// Clicks the icon itself.
     pub(crate) fn click(&self, icon: &OwnedBusName) {
         let item =
