@@ -22,6 +22,7 @@ mod system;
 mod system;
 mod torrc;
 mod transports;
+mod uploads;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,8 +36,9 @@ pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
 
 use self::control::{Batch, Control};
-use self::events::{Descriptor, Uploads};
+use self::events::Descriptor;
 use self::supervisor::Want;
+use self::uploads::Uploads;
 use super::survey::Survey;
 use super::{
     Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
