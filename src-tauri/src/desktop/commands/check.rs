@@ -46,10 +46,10 @@ pub(super) fn check(host: State<'_, Host>, what: Checkable, text: Confidential) 
     // Without a readable configuration, form is all that can be checked.
     let config = host.config().ok();
     let text = text.expose().trim();
-    let detail = detail(what, text, config.as_ref())?;
-    let listen = matches!(what, Checkable::Listen).then(|| text.parse::<ListenAddr>().ok()).flatten();
-    let careful = listen.is_some_and(|listen| listen.is_public() || is_in_use(&listen));
-    Ok(Checked { ok: true, detail, careful })
+    match what {
+        Checkable::Listen => listen(text, config.as_ref()),
+        _ => Ok(Checked { ok: true, detail: detail(what, text, config.as_ref())?, careful: false }),
+    }
 }
 
 fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option<String>, Problem> {
@@ -76,24 +76,7 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
             }))
         }
         Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
-        Checkable::Listen => {
-            let listen: ListenAddr =
-                parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
-            let of = config.and_then(|config| config.imports().find(|(used, ..)| **used == listen));
-            if let Some((_, remote, ..)) = of {
-                return Err(usage(
-                    format!("{listen} is an import of {remote} already"),
-                    "choose another address",
-                ));
-            }
-            Ok(Some(match (listen.is_public(), is_in_use(&listen)) {
-                (_, true) => {
-                    format!("{listen} is in use by another program; the import waits until it is free")
-                }
-                (true, false) => format!("{listen}, open to everyone who can reach this machine"),
-                (false, false) => listen.to_string(),
-            }))
-        }
+        Checkable::Listen => listen(text, config).map(|checked| checked.detail),
         Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends on {day}"))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
@@ -103,6 +86,21 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
             Ok((!bridges.is_empty()).then(|| bridge::summary(&bridges)))
         }
     }
+}
+
+/// Where an import would listen: nobody else's address, and a word of warning where there is reason for one.
+fn listen(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
+    let listen: ListenAddr = parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
+    let of = config.and_then(|config| config.imports().find(|(used, ..)| **used == listen));
+    if let Some((_, remote, ..)) = of {
+        return Err(usage(format!("{listen} is an import of {remote} already"), "choose another address"));
+    }
+    let (detail, careful) = match (is_in_use(&listen), listen.is_public()) {
+        (true, _) => (format!("{listen} is in use now; the import waits until it is free"), true),
+        (false, true) => (format!("{listen}, open to everyone who can reach this machine"), true),
+        (false, false) => (listen.to_string(), false),
+    };
+    Ok(Checked { ok: true, detail: Some(detail), careful })
 }
 
 /// Whether somebody listens there now.
