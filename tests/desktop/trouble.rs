@@ -171,24 +171,6 @@ fn a_copied_invite_leaves_the_clipboard_after_a_minute() {
     }
 }
 
-#[test]
-fn quitting_clears_a_copied_invite() {
-    let host = Host::new();
-    host.ormesh(&["client", "add", "laptop"]);
-    let window = host.window();
-    window.open("laptop");
-    window.press("Show invite");
-    window.press("Copy");
-    until("it is in the clipboard", || clipboard(&host));
-    window.press("Done");
-
-    window.press("Settings");
-    window.press("Quit ormesh");
-    window.press("Quit");
-
-    until("it is gone", || clipboard(&host).is_none().then_some(()));
-}
-
 /// What another program would paste.
 fn clipboard(host: &Host) -> Option<String> {
     let mut paste = host.command("/usr/bin/xclip");

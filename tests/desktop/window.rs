@@ -116,6 +116,21 @@ fn quitting_ends_the_agent_that_the_app_started() {
 }
 
 #[test]
+fn quitting_in_the_window_asks_first_and_ends_the_agent() {
+    let host = Host::new();
+    let window = host.window();
+    let pid = until("the agent runs", || host.agent_pid());
+
+    window.press("Settings");
+    window.press("Quit ormesh");
+    window.find("//dialog[@open]//button[normalize-space()='Quit']");
+    assert_eq!(host.agent_pid(), Some(pid));
+    window.press("Quit");
+
+    until("the agent is gone", || host.agent_pid().is_none().then_some(()));
+}
+
+#[test]
 fn quitting_leaves_an_agent_that_was_there() {
     let host = Host::new();
     let agent = host.agent();
