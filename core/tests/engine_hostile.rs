@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::HEXUPPER;
 use engine_support::{events_until, key_pair, pid_of, service, settings, state_where, wait_for};
@@ -120,6 +121,24 @@ fn answer(script: &str, line: &str, cookie: &[u8], writer: &mut UnixStream) -> V
         ("tells events first", "PROTOCOLINFO") => b"650 HS_DESC x\r\n250 OK\r\n".to_vec(),
         ("stranger", "AUTHCHALLENGE") => challenge(b"another cookie", rest),
         (_, "AUTHCHALLENGE") => challenge(cookie, rest),
+        ("busy", "GETINFO") if rest == "circuit-status" => circuits(10_000),
+        ("endless circuits", "GETINFO") if rest == "circuit-status" => {
+            let _ = writer.write_all(b"250+circuit-status=\r\n");
+            while writer.write_all(&CIRCUIT.repeat(100)).is_ok() {}
+            Vec::new()
+        }
+        ("hides circuits" | "collides", "GETINFO") if rest == "circuit-status" => b"551 no\r\n".to_vec(),
+        ("collides", "ADD_ONION") if !DELETED.load(Ordering::SeqCst) => {
+            b"550 Onion address collision\r\n".to_vec()
+        }
+        ("collides", "ADD_ONION") => {
+            let client = rest.split(' ').find(|word| word.starts_with("ClientAuthV3=")).unwrap();
+            format!("250-ServiceID=x\r\n250-{client}\r\n250 OK\r\n").into_bytes()
+        }
+        ("collides", "DEL_ONION") => {
+            DELETED.store(true, Ordering::SeqCst);
+            b"250 OK\r\n".to_vec()
+        }
         (_, "GETINFO") => {
             b"250-status/bootstrap-phase=NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"\r\n250 OK\r\n"
                 .to_vec()
@@ -143,6 +162,28 @@ fn answer(script: &str, line: &str, cookie: &[u8], writer: &mut UnixStream) -> V
         }
         _ => b"250 OK\r\n".to_vec(),
     }
+}
+
+/// Whether the script's tor was told to delete a service.
+static DELETED: AtomicBool = AtomicBool::new(false);
+
+const CIRCUIT: &[u8] = b"7 BUILT $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA~a,$BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB~b,\
+    $CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC~c BUILD_FLAGS=IS_INTERNAL,NEED_CAPACITY PURPOSE=HS_CLIENT_REND \
+    HS_STATE=HSCR_JOINED REND_QUERY=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaad TIME_CREATED=x\r\n";
+
+/// What a busy tor tells of its circuits: many of others, and one of the service with the first key.
+fn circuits(others: usize) -> Vec<u8> {
+    let ours = format!(
+        "5 BUILT $A~a PURPOSE=HS_SERVICE_REND REND_QUERY={}\r\n",
+        key_pair(1).0.address().service_id()
+    );
+    [
+        b"250+circuit-status=\r\n".to_vec(),
+        CIRCUIT.repeat(others),
+        ours.into_bytes(),
+        b".\r\n250 OK\r\n".to_vec(),
+    ]
+    .concat()
 }
 
 fn challenge(cookie: &[u8], arguments: &str) -> Vec<u8> {
@@ -230,6 +271,49 @@ async fn a_service_that_tor_does_not_confirm_as_closed_is_taken_down() {
 
     assert!(result.is_err(), "{result:?}");
     assert_eq!(host.heard().last().map(String::as_str), Some("DEL_ONION"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn no_answer_of_a_busy_tor_ends_it_and_a_service_is_taken_down_whatever_it_tells() {
+    for (script, closed) in [("busy", 1), ("hides circuits", 0)] {
+        let host = Host::start(script).await;
+        state_where(&*host.engine, EngineState::is_ready).await;
+
+        let result = host.engine.withdraw(&key_pair(1).0.address()).await;
+
+        assert_eq!(result, Ok(()), "{script}");
+        let heard = host.heard();
+        assert_eq!(heard.last().map(String::as_str), Some("DEL_ONION"), "{script}");
+        assert_eq!(heard.iter().filter(|verb| *verb == "CLOSECIRCUIT").count(), closed, "{script}");
+        host.engine.survey().await;
+        assert!(host.engine.state().borrow().is_ready() && host.starts() == 1, "{script}");
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tor_whose_answer_never_ends_is_replaced() {
+    let host = Host::start("endless circuits").await;
+    state_where(&*host.engine, EngineState::is_ready).await;
+
+    let result = host.engine.withdraw(&key_pair(1).0.address()).await;
+    wait_for("another start", || host.starts() >= 2).await;
+
+    assert!(matches!(result, Err(EngineError::NotRunning | EngineError::TimedOut(..))), "{result:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_in_the_way_is_replaced() {
+    let host = Host::start("collides").await;
+    state_where(&*host.engine, EngineState::is_ready).await;
+    let (key, client) = key_pair(1);
+
+    let result = host.engine.publish(&service(&key, &client, &[(80, "gate")]), &key).await;
+
+    assert_eq!(result, Ok(()));
+    assert_eq!(host.heard().iter().filter(|verb| *verb == "DEL_ONION").count(), 1);
     host.stop().await;
 }
 

@@ -170,7 +170,9 @@ pub enum EngineError {
 /// Contract (the suite in `core/tests/engine_contract` holds the fake and the real one to it):
 /// - while tor does not run, commands answer [`EngineError::NotRunning`]; they work before [`EngineState::Ready`], dials don't;
 /// - when `Lost` is told the state is another than `Ready` already;
-/// - `publish` of an address that is up answers `Refused`; `withdraw` and `remove_client_key` of what is not there are fine;
+/// - `publish` of an address that is up takes that one down first, with its sessions;
+/// - `withdraw` and `remove_client_key` of what is not there are fine;
+/// - after an error other than `NotRunning`, of `publish`, `replace` or `withdraw`, the service may be up or down; another try mends it;
 /// - a published service can be reached by its one client only;
 /// - after `Lost` nothing is published and no key is held.
 #[async_trait]
@@ -202,7 +204,7 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Switches it on or off. Off ends tor in order; on starts it. Waits until off is off, never for ready.
     async fn run(&self, on: bool);
 
-    /// Publishes a service. Returns when tor has taken it; [`EngineEvent::Uploaded`] follows.
+    /// Publishes a service, in place of one of this address that may be up. Returns when tor has taken it; [`EngineEvent::Uploaded`] follows.
     async fn publish(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError>;
 
     /// Gives a published service another list of ports, in one go; sessions that are open keep on.

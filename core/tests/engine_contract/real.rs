@@ -50,6 +50,7 @@ async fn the_real_engine_keeps_the_contract() {
         a_closed_gate_is_a_failure,
         a_replaced_service_keeps_its_sessions,
         a_withdrawn_service_closes_its_sessions,
+        a_service_published_anew_takes_the_place_of_the_old,
         what_is_not_there_can_be_removed,
         a_descriptor_is_fetched_ahead,
         a_killed_exporter_starts_empty,

@@ -167,13 +167,6 @@ async fn ready_again(end: &mut End) {
 pub(crate) async fn a_service_is_reached_by_its_client(pair: &mut Pair) {
     let service = export(pair).await;
     let address = service.spec.address;
-    assert!(
-        matches!(
-            pair.exporter.engine.publish(&service.spec, &service.key).await,
-            Err(EngineError::Refused { code: 550, .. })
-        ),
-        "a second time"
-    );
     events_until(&mut pair.exporter.events, |event| *event == EngineEvent::Uploaded(address)).await;
     pair.importer.engine.add_client_key(&address, &service.client).await.unwrap();
     assert_eq!(pair.importer.engine.has_client_key(&address).await, Ok(true));
@@ -275,6 +268,24 @@ pub(crate) async fn a_withdrawn_service_closes_its_sessions(pair: &mut Pair) {
         "{again:?}"
     );
     pair.exporter.engine.publish(&service.spec, &service.key).await.unwrap();
+}
+
+pub(crate) async fn a_service_published_anew_takes_the_place_of_the_old(pair: &mut Pair) {
+    let service = export(pair).await;
+    let address = service.spec.address;
+    pair.importer.engine.add_client_key(&address, &service.client).await.unwrap();
+    let mut open = reach(&pair.importer, &address).await;
+    echoes(&mut open, b"before").await;
+    let (_, other) = key_pair(6);
+    let spec = ServiceSpec { client: other.public(), ..service.spec.clone() };
+
+    pair.exporter.engine.publish(&spec, &service.key).await.unwrap();
+
+    let gate = &service.gate;
+    let open_ones = || gate.accepted.load(Ordering::SeqCst) - gate.ended.load(Ordering::SeqCst);
+    wait_for("the session of the old one to end", || open_ones() == 0).await;
+    pair.importer.engine.add_client_key(&address, &other).await.unwrap();
+    echoes(&mut reach(&pair.importer, &address).await, b"after").await;
 }
 
 pub(crate) async fn what_is_not_there_can_be_removed(pair: &mut Pair) {

@@ -18,6 +18,11 @@ pub(super) const HALT: &str = "SIGNAL HALT";
 /// What `events` reads. Circuits are not among them: every one would wake an idle agent.
 pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC STATUS_CLIENT STATUS_GENERAL";
 
+/// The reply to `ADD_ONION` when there is a service of this address ("Onion address collision").
+pub(super) const COLLISION: u16 = 550;
+/// The reply to `DEL_ONION` when there is no service of this address on this connection.
+pub(super) const UNKNOWN_SERVICE: u16 = 552;
+
 /// `ADD_ONION` (control-spec §3.27) with the one client that may read the descriptor. `run_dir` is where tor looks for the gates.
 pub(super) fn add_onion(
     service: &ServiceSpec,

@@ -11,13 +11,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{BufReader, ReadHalf, WriteHalf};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use torut::control::{Conn, ConnError};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::long_reply::Parts;
 use crate::engine::EngineError;
 use crate::engine::stream::Stream;
 
@@ -264,9 +265,9 @@ impl Shared {
 
 /// Never cancelled but with its connection, because [`Conn::receive_data`] loses what it has read when dropped.
 async fn read(reader: ReadHalf<Stream>, shared: Arc<Shared>, events: mpsc::Sender<Vec<String>>) {
-    let mut conn = Conn::new(BufReader::new(reader));
+    let mut parts = Parts::new(reader);
     let reason = loop {
-        match conn.receive_data().await {
+        match receive(&mut parts).await {
             Ok((EVENT_CODE, lines)) => {
                 let subscribed = {
                     let mut pending = shared.pending();
@@ -297,6 +298,26 @@ async fn read(reader: ReadHalf<Stream>, shared: Arc<Shared>, events: mpsc::Sende
         }
     };
     shared.end(reason);
+}
+
+/// Reads one reply, whatever its length.
+async fn receive(parts: &mut Parts<ReadHalf<Stream>>) -> Result<(u16, Vec<String>), ConnError> {
+    // It keeps nothing between two replies.
+    let (code, mut lines) = Conn::new(&mut *parts).receive_data().await?;
+    while parts.goes_on() {
+        let (_, more) = Conn::new(&mut *parts).receive_data().await?;
+        // The line that ended the part, and then the data goes on where it was cut.
+        lines.pop();
+        let mut more = more.into_iter();
+        if let (Some(data), Some(rest)) = (lines.last_mut(), more.next()) {
+            data.push_str(&rest);
+        }
+        lines.extend(more);
+    }
+    if parts.was_cut() {
+        tracing::warn!(code, "a reply of tor was too long; the rest of it was passed over");
+    }
+    Ok((code, lines))
 }
 
 async fn write(writer: WriteHalf<Stream>, shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
@@ -423,6 +444,37 @@ mod tests {
         let lines = b"650-\r\n".repeat(1 << 20);
 
         assert_eq!(after(&lines).await, (vec![], ControlError::Protocol("a reply without end")));
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_read_whole_and_one_without_measure_in_part() {
+        for (lines, is_whole) in [(10_000, true), (100_000, false)] {
+            let (control, mut events, mut tor) = pair();
+            control.expect_events();
+            let data = |n: usize| format!("{n} BUILT {}", "x".repeat(300));
+            let said = tokio::spawn(async move {
+                let mut buffer = [0; 100];
+                let _ = tor.read(&mut buffer).await.unwrap();
+                tor.write_all(b"650 BEFORE\r\n250+circuit-status=\r\n").await.unwrap();
+                for n in 0..lines {
+                    tor.write_all(format!("{}\r\n", data(n)).as_bytes()).await.unwrap();
+                }
+                tor.write_all(b".\r\n250 OK\r\n650 AFTER\r\n").await.unwrap();
+                let _ = tor.read(&mut buffer).await.unwrap();
+                tor.write_all(b"250-version=1\r\n250 OK\r\n").await.unwrap();
+                tor
+            });
+
+            let answer = control.get_info("circuit-status").await.unwrap();
+
+            let read: Vec<&str> = answer.split("\r\n").collect();
+            assert_eq!(read.len() == lines, is_whole, "{}", read.len());
+            assert!(read.iter().enumerate().all(|(n, line)| *line == data(n)));
+            assert_eq!(control.get_info("version").await.as_deref(), Ok("1"));
+            assert_eq!(events.next().await.unwrap(), ["BEFORE"]);
+            assert_eq!(events.next().await.unwrap(), ["AFTER"]);
+            said.await.unwrap();
+        }
     }
 
     #[tokio::test]

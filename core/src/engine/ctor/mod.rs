@@ -1,7 +1,7 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
-//! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running; `control`, `auth`, `commands` and
-//! `events` talk with it; `socks` dials; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running; `control`, `long_reply`, `auth`,
+//! `commands` and `events` talk with it; `socks` dials; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
 mod auth;
@@ -10,6 +10,7 @@ mod commands;
 mod control;
 mod events;
 mod find;
+mod long_reply;
 mod process;
 mod socks;
 mod supervisor;
@@ -136,6 +137,23 @@ impl CTor {
         replies.iter().find(|reply| !reply.is_ok()).map_or(Ok(()), |reply| Err(reply.refused(action)))
     }
 
+    /// What closes a service's circuits and takes it down; the circuits only if tor tells of them.
+    async fn taking_down(&self, address: &OnionAddress) -> Result<Batch, EngineError> {
+        let link = self.shared.link().ok_or(EngineError::NotRunning)?;
+        let status = link.control.get_info("circuit-status").await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the circuits of a service are not known; it is taken down without closing them");
+            String::new()
+        });
+        // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
+        // circuit is made in between.
+        let mut batch = Batch::default();
+        for circuit in commands::circuits_of_service(&status, address) {
+            batch.push(&commands::close_circuit(circuit));
+        }
+        batch.push(&commands::del_onion(address));
+        Ok(batch)
+    }
+
     /// Publishes, after whatever else is in the batch, whose replies don't matter.
     async fn add_service(
         &self,
@@ -209,7 +227,16 @@ impl OnionEngine for CTor {
     }
 
     async fn publish(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError> {
-        self.add_service(Batch::default(), service, key, "publish the service").await
+        const ACTION: &str = "publish the service";
+        match self.add_service(Batch::default(), service, key, ACTION).await {
+            // One that nobody here knows of any more, and which may be for another client: it goes, with its circuits.
+            Err(EngineError::Refused { code: commands::COLLISION, .. }) => {
+                tracing::warn!(address = %service.address, "tor has this service already; it is replaced");
+                let batch = self.taking_down(&service.address).await?;
+                self.add_service(batch, service, key, ACTION).await
+            }
+            result => result,
+        }
     }
 
     async fn replace(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError> {
@@ -220,20 +247,11 @@ impl OnionEngine for CTor {
 
     async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError> {
         const ACTION: &str = "take the service down";
-        let link = self.shared.link().ok_or(EngineError::NotRunning)?;
-        let status = link.control.get_info("circuit-status").await?;
-        // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
-        // circuit is made in between.
-        let mut batch = Batch::default();
-        for circuit in commands::circuits_of_service(&status, address) {
-            batch.push(&commands::close_circuit(circuit));
-        }
-        batch.push(&commands::del_onion(address));
+        let batch = self.taking_down(address).await?;
         let replies = self.ask(batch, ACTION).await?;
         lock(&self.shared.uploads).remove(address);
         match replies.last() {
-            // 552: there is none of this address.
-            Some(reply) if reply.is_ok() || reply.code == 552 => Ok(()),
+            Some(reply) if reply.is_ok() || reply.code == commands::UNKNOWN_SERVICE => Ok(()),
             Some(reply) => Err(reply.refused(ACTION)),
             None => Err(EngineError::NotRunning),
         }
