@@ -30,6 +30,12 @@ const IMPURE_NAMES: [&str; 15] = [
 ];
 const IMPURE_MODULES: [&str; 5] = ["fs", "env", "process", "thread", "os"];
 
+/// Words by which a program finds out that it is tested, or a developer's own. In none of ours: what a person has is what is tested.
+const SWITCHES: [&str; 5] =
+    ["TAURI_WEBVIEW_AUTOMATION", "webdriver", "debug_assertions", "ORMESH_TORNET", "ORMESH_PICTURES"];
+/// The one use that changes nothing but whether Windows opens a console.
+const CONSOLE: &str = r#"#![cfg_attr(all(windows, not(debug_assertions)), windows_subsystem = "windows")]"#;
+
 /// What breaks a rule, in words.
 type Broken = Vec<String>;
 
@@ -39,13 +45,18 @@ fn root() -> &'static Path {
 
 /// Every Rust source below a directory, with its text.
 fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+    sources_in(&["rs"], dir)
+}
+
+/// The same of sources with these extensions.
+fn sources_in(extensions: &[&str], dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
         let path = entry.unwrap().path();
         let skipped = path.file_name().is_some_and(|name| name == "target" || name == "node_modules");
         if path.is_dir() && !skipped {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(sources_in(extensions, &path));
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one)) {
             let text = fs::read_to_string(&path).unwrap();
             found.push((path, text));
         }
@@ -143,6 +154,20 @@ fn impurities(text: &str) -> Broken {
     modules.chain(names).collect()
 }
 
+/// What a program does otherwise when it is tested.
+fn switches(text: &str) -> Broken {
+    let code = code(&text.replace(CONSOLE, ""));
+    let named = SWITCHES.iter().filter(|name| has_name(&code, name)).map(|name| (*name).to_owned());
+    named
+        .chain(
+            ["cfg!(test)", "cfg(not(test))"]
+                .iter()
+                .filter(|how| code.contains(*how))
+                .map(|how| (*how).to_owned()),
+        )
+        .collect()
+}
+
 /// Whether a file opens with what it is for.
 fn says_what_it_is_for(text: &str) -> bool {
     text.lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 12)
@@ -210,6 +235,16 @@ fn shells_are_not_imported_and_the_core_knows_none() {
         )
     });
     assert_none("the core names a shell's crate", clap);
+}
+
+#[test]
+fn what_a_person_has_is_what_is_tested() {
+    let programs = ["core/src", "src-tauri/src"].iter().flat_map(|dir| sources(&root().join(dir)));
+    let window = sources_in(&["ts", "svelte"], &root().join("ui/src"));
+    assert!(window.len() > 30, "the window's sources were not found");
+    let all = programs.chain(window).filter(|(path, _)| !path.ends_with("tests.rs"));
+    let broken = all.map(|(path, text)| (path, switches(without_tests(&text))));
+    assert_none("something is switched on or off for tests", broken);
 }
 
 #[test]
@@ -289,6 +324,15 @@ fn every_rule_is_seen_when_it_is_broken() {
         assert!(!impurities(text).is_empty(), "{text}");
     }
     assert!(impurities("use std::net::{IpAddr, SocketAddr}; // tokio\nstruct Instantly;").is_empty());
+    for text in [
+        "let driven = std::env::var_os(\"TAURI_WEBVIEW_AUTOMATION\").is_some();",
+        "if cfg!(debug_assertions) { f() }",
+        "if cfg!(test) { f() }",
+        "if (navigator.webdriver) hide();",
+    ] {
+        assert!(!switches(text).is_empty(), "{text}");
+    }
+    assert!(switches(CONSOLE).is_empty() && switches("#[cfg(test)]\nmod tests;").is_empty());
     assert!(!says_what_it_is_for("use x;") && !says_what_it_is_for("") && !says_what_it_is_for("//!"));
     assert!(
         uses_unsafe(concat!("fn f() { un", "safe { g() } }"))

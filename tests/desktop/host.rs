@@ -114,6 +114,15 @@ impl Host {
         Paths::new(self.home.path().join("config.toml"), self.home.path().join("state")).unwrap().socket()
     }
 
+    /// Where its windows may write: the one directory in its runtime directory that is named so.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        let all = std::fs::read_dir(self.home.path().join("ormesh")).unwrap();
+        let is_web = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"web-"))
+        };
+        all.map(|entry| entry.unwrap().path()).find(is_web).expect("the app has made it")
+    }
+
     /// Starts an agent that is not the app's.
     pub(crate) fn agent(&self) -> Running {
         let child = self.command(ORMESH).args(["agent", "run"]).stderr(Stdio::null()).spawn().unwrap();
@@ -166,12 +175,17 @@ impl Running {
 
     /// Whether it has a window: the web view is a process of its own.
     pub(crate) fn has_web_view(&self) -> bool {
+        self.children().iter().any(|name| name.starts_with("WebKitWebProces"))
+    }
+
+    /// The names of its child processes, as far as the system keeps them.
+    pub(crate) fn children(&self) -> Vec<String> {
         let children =
             std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id())).unwrap_or_default();
-        let mut names = children
+        let names = children
             .split_whitespace()
             .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-        names.any(|name| name.starts_with("WebKitWebProces"))
+        names.map(|name| name.trim().to_owned()).collect()
     }
 
     /// Kills it, as a crash would.

@@ -13,6 +13,7 @@ mod host;
 mod keyring;
 mod mesh;
 mod panel;
+mod reopened;
 mod screen;
 mod tray;
 mod trouble;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use x11rb::connection::Connection as _;
@@ -38,18 +39,32 @@ impl Screen {
         &self.name
     }
 
-    /// Waits until something is on it that has text in it: an empty window has one colour, smoothed letters have many.
+    /// Waits until our page is on it: see [`Picture::is_ours`].
     pub(crate) fn wait_for_a_painted_window(&self) {
-        const COLOURS: usize = 100;
+        until("the window is painted", || self.picture().is_ours().then_some(()));
+    }
+
+    /// What is on it now.
+    pub(crate) fn picture(&self) -> Picture {
         let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
         let screen = &connection.setup().roots[screen];
         let (width, height) = (screen.width_in_pixels, screen.height_in_pixels);
-        until("the window is painted", || {
-            let image = connection.get_image(ImageFormat::Z_PIXMAP, screen.root, 0, 0, width, height, !0);
-            let pixels = image.unwrap().reply().unwrap().data;
-            let colours: BTreeSet<&[u8]> = pixels.chunks_exact(4).collect();
-            (colours.len() >= COLOURS).then_some(())
+        let image = connection.get_image(ImageFormat::Z_PIXMAP, screen.root, 0, 0, width, height, !0);
+        Picture { width, pixels: image.unwrap().reply().unwrap().data }
+    }
+
+    /// What is on it once our page is, and nothing moves any more.
+    pub(crate) fn settled_picture(&self) -> Picture {
+        /// Looks in a row that see the same: longer than the window's longest transition.
+        const STILL: usize = 20;
+        let (mut last, mut still) = (self.picture(), 0);
+        until("the window is painted and still", || {
+            let now = self.picture();
+            still = if now == last { still + 1 } else { 0 };
+            last = now;
+            (still >= STILL && last.is_ours()).then_some(())
         });
+        last
     }
 
     /// Asks the app's window to close, as a window manager does (ICCCM §4.2.8.1, WM_DELETE_WINDOW).
@@ -70,6 +85,42 @@ impl Screen {
             }
         }
         connection.sync().unwrap();
+    }
+}
+
+/// What was on a screen: four bytes a pixel, blue, green, red and one of no meaning.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Picture {
+    width: u16,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// Whether our page is on it: text, smoothed, and colours. An empty window has one colour, and what the web view itself says when
+    /// it can't show a page has greys alone.
+    pub(crate) fn is_ours(&self) -> bool {
+        const COLOURS: usize = 100;
+        const BRIGHT: usize = 20;
+        let colours: BTreeSet<&[u8]> = self.pixels.chunks_exact(4).map(|pixel| &pixel[..3]).collect();
+        let spread = |colour: &[u8]| colour.iter().max().unwrap() - colour.iter().min().unwrap();
+        colours.len() >= COLOURS && colours.iter().filter(|colour| spread(colour) > 40).count() >= BRIGHT
+    }
+
+    /// Whether the same is on both: letters are smoothed a little differently each time, but not one pixel in a thousand differs much.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        const MUCH: u8 = 48;
+        let differ = |(one, other): (&u8, &u8)| one.abs_diff(*other) > MUCH;
+        let pairs = self.pixels.chunks_exact(4).zip(other.pixels.chunks_exact(4));
+        let count = pairs.filter(|(one, other)| one[..3].iter().zip(&other[..3]).any(differ)).count();
+        self.width == other.width && count * 4 * 1000 < self.pixels.len()
+    }
+
+    /// Writes it to a file, as a portable pixmap (ppm(5)).
+    pub(crate) fn write(&self, file: &Path) {
+        let height = self.pixels.len() / 4 / usize::from(self.width);
+        let mut text = format!("P6 {} {height} 255\n", self.width).into_bytes();
+        text.extend(self.pixels.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        std::fs::write(file, text).unwrap();
     }
 }
 

@@ -92,6 +92,14 @@ impl Paths {
         self.state.join("tor")
     }
 
+    /// Where the window's web view may write, best first: the user's runtime directory is memory.
+    pub fn web_view(&self) -> Vec<PathBuf> {
+        let dirs = ProjectDirs::from("", "", "ormesh");
+        let runtime = dirs.as_ref().and_then(ProjectDirs::runtime_dir);
+        let in_memory = runtime.map(|dir| dir.join(format!("web-{}", short_hash(&self.state))));
+        in_memory.into_iter().chain([self.state.join("web")]).collect()
+    }
+
     /// The file store's directory.
     pub fn secrets(&self) -> PathBuf {
         self.state.join("secrets")

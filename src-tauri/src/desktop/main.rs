@@ -9,6 +9,7 @@ mod commands;
 mod host;
 mod login;
 mod qr;
+mod scratch;
 mod signals;
 mod single;
 mod tray;
@@ -24,6 +25,7 @@ use tracing_subscriber::EnvFilter;
 
 use clipboard::Clipboard;
 use host::Host;
+use scratch::Scratch;
 use single::Single;
 
 /// The event that tells the window the whole state.
@@ -49,10 +51,12 @@ fn start() -> Result<(), Problem> {
     let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
         return Ok(());
     };
+    let scratch = Scratch::fresh(&paths)?;
     // Before there is an agent to end.
     let (ending, host) = tauri::async_runtime::block_on(async { (signals::listen(), Host::follow(paths)) });
     let app = tauri::Builder::default()
         .manage(host)
+        .manage(scratch)
         .manage(Clipboard::default())
         .manage(tray::keeper::Shown::default())
         .invoke_handler(commands::handler())
@@ -67,7 +71,10 @@ fn start() -> Result<(), Problem> {
     app.run(|app, event| match event {
         // The last window was closed: the tray and the agent stay.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
-        RunEvent::Exit => tray::keeper::end(app),
+        RunEvent::Exit => {
+            tray::keeper::end(app);
+            app.state::<Scratch>().remove();
+        }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::show(app),
         _ => {}

@@ -3,8 +3,14 @@
 use tauri::webview::NewWindowResponse;
 use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindowBuilder};
 
+use crate::scratch::Scratch;
+
 /// The one window's name, as `capabilities/main.json` has it.
 pub(crate) const LABEL: &str = "main";
+
+/// Whether the web view's own private mode keeps what was shown off the disk. On Linux [`Scratch`] alone does: there, Tauri gives
+/// the window's files to the first private window only, and each later one would be empty.
+const PRIVATE_MODE: bool = cfg!(any(windows, target_os = "macos"));
 
 /// Shows the window, in front. An error is logged: the tray and the agent go on without it.
 pub(crate) fn show(app: &AppHandle) {
@@ -22,18 +28,13 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
         .title("ormesh")
         .inner_size(960.0, 720.0)
         .min_inner_size(380.0, 480.0)
-        // Nothing that was shown stays in a cache or a store of the web view. A driven window has no such mode.
-        .incognito(!is_driven())
+        .data_directory(app.state::<Scratch>().dir().to_owned())
+        .incognito(PRIVATE_MODE)
         .general_autofill_enabled(false)
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
     Ok(())
-}
-
-/// Whether a test drives the window, as Tauri itself finds out.
-fn is_driven() -> bool {
-    std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some()
 }
 
 /// The address that Tauri serves the window's own files from: `tauri://localhost`, on Windows `http://tauri.localhost`.

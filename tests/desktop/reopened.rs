@@ -1,0 +1,140 @@
+//! The window closed and opened again, as a person does it and with nothing that drives it; and what a window leaves behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::driver::until;
+use crate::host::{Host, Running};
+use crate::panel::Panel;
+use crate::screen::{Bus, Picture};
+
+/// How often it is opened again, in each way.
+const TIMES: usize = 5;
+
+#[test]
+fn a_window_opened_again_shows_what_it_showed() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    host.ormesh(&["export", "add", "8123"]);
+    let app = host.app(&["--hidden"]);
+    let icon = panel.icon();
+    // With no tor to be found, nothing changes any more once this is known.
+    until("the agent is offline", || (host.status()["agent"]["state"]["is"] == "offline").then_some(()));
+    panel.click(&icon);
+    let first = host.screen().settled_picture();
+    keep(&first, "opened");
+    close(&host, &app);
+    let closed = app.children();
+
+    for turn in 0..TIMES {
+        panel.choose(&icon, "Open ormesh");
+        assert_same(&host, &first, &format!("opened-by-tray-{turn}"));
+        close(&host, &app);
+    }
+    for turn in 0..TIMES {
+        assert!(host.app(&[]).ended(), "a second start ends");
+        assert_same(&host, &first, &format!("opened-by-start-{turn}"));
+        close(&host, &app);
+    }
+
+    assert_eq!(app.children(), closed, "each window left something running");
+}
+
+/// Closes the window as Alt+F4 does, and waits until it is gone.
+fn close(host: &Host, app: &Running) {
+    host.screen().close_the_window();
+    until("the web view is gone", || (!app.has_web_view()).then_some(()));
+}
+
+fn assert_same(host: &Host, first: &Picture, name: &str) {
+    let now = host.screen().settled_picture();
+    keep(&now, name);
+    assert!(now.is_like(first), "{name}: the window shows something else than at first");
+}
+
+/// Keeps a picture for people, in the directory that `ORMESH_PICTURES` names, if it names one.
+fn keep(picture: &Picture, name: &str) {
+    if let Some(directory) = std::env::var_os("ORMESH_PICTURES") {
+        picture.write(&Path::new(&directory).join(format!("real-{name}.ppm")));
+    }
+}
+
+/// Names and an invite that are nowhere else in this test, nor in a web view's own files.
+const CLIENT: &str = "quetzal-laptop";
+const REMOTE: &str = "axolotl-server";
+/// What a page could store, which ours never does.
+const STORED: &str = "pangolin-canary";
+
+#[test]
+fn what_a_window_showed_is_on_no_disk_and_what_it_stored_ends_with_the_app() {
+    let (exporter, host) = (Host::new(), Host::new());
+    exporter.ormesh(&["export", "add", "8123"]);
+    let invite = exporter.ormesh(&["client", "add", "somebody"]);
+    host.ormesh(&["export", "add", "8123"]);
+    let window = host.window();
+    window.press("Add remote");
+    window.choose("I have an invite");
+    window.fill("Name", REMOTE);
+    window.fill("Invite", invite.trim());
+    window.press("Add remote");
+    window.sees(&format!("Import from {REMOTE}"));
+    window.press("Cancel");
+    window.press("Add client");
+    window.choose("Make an invite");
+    window.fill("Name", CLIENT);
+    window.press("Make invite");
+    let shown = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
+    window.press("Copy");
+    window.press("Done");
+
+    // The search would find it: what a page does store is in the directory of the web view, and only there.
+    window.run("localStorage.setItem('word', arguments[0]); arguments[1]();", json!([STORED]));
+    let stored = until("the page's store is written", || {
+        Some(holders(host.home(), STORED)).filter(|files| !files.is_empty())
+    });
+    let scratch = host.scratch();
+    assert!(stored.iter().all(|file| file.starts_with(&scratch)), "{stored:?} is not all in {scratch:?}");
+    let private = [CLIENT, REMOTE, &invite.trim()[20..60], &shown.trim()[20..60]];
+    for word in private {
+        assert_eq!(holders(host.home(), word), Vec::<PathBuf>::new(), "{word} is on the disk");
+    }
+
+    window.press("Settings");
+    window.press("Quit ormesh");
+    window.press("Quit");
+
+    until("the app has taken its directory away", || (!scratch.exists()).then_some(()));
+    for word in private.into_iter().chain([STORED]) {
+        assert_eq!(holders(host.home(), word), Vec::<PathBuf>::new(), "{word} is still on the disk");
+    }
+}
+
+/// The files below a directory that hold a word in either way a web view writes text, but for those of ormesh itself.
+fn holders(home: &Path, word: &str) -> Vec<PathBuf> {
+    let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut found = Vec::new();
+    let mut left = vec![home.to_owned()];
+    while let Some(dir) = left.pop() {
+        // What is removed meanwhile holds nothing.
+        for entry in fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            if path == home.join("config.toml") || path == home.join("state") {
+                continue;
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                left.push(path);
+            } else if kind.is_file() {
+                let bytes = fs::read(&path).unwrap_or_default();
+                let holds = |word: &[u8]| bytes.windows(word.len()).any(|part| part == word);
+                if holds(word.as_bytes()) || holds(&wide) {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    found
+}
