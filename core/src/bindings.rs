@@ -8,7 +8,7 @@ use ts_rs::{Config, TS};
 use crate::ipc::{Pong, SecretsStatus};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::Bridge;
-use crate::model::config::{Client, HalfClose, Import, Remote};
+use crate::model::config::{Client, HalfClose, Import, Remote, Users};
 use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
 use crate::model::keys::ClientPublicKey;
@@ -59,6 +59,7 @@ fn the_windows_types_are_those_of_the_core() {
         ImportStatus,
         ImportState,
         HalfClose,
+        Users,
         Import,
         Client,
         Remote,

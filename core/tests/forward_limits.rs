@@ -18,7 +18,7 @@ use ormesh_core::engine::{
 use ormesh_core::forward::dialler::{Dialler, Rekey};
 use ormesh_core::forward::import::{ImportListener, ImportSpec};
 use ormesh_core::model::address::{ListenAddr, Port};
-use ormesh_core::model::config::HalfClose;
+use ormesh_core::model::config::{HalfClose, Users};
 use ormesh_core::model::keys::{ClientKey, ServiceKey};
 use ormesh_core::model::onion::OnionAddress;
 use tokio::sync::{mpsc, watch};
@@ -123,6 +123,7 @@ fn child() {
             address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),
             port: Port::new(22).unwrap(),
             half_close: HalfClose::Hold,
+            users: Users::All,
         };
         let import =
             ImportListener::open(spec, Dialler::new(Arc::new(engine), Arc::new(NoKeys))).await.unwrap();

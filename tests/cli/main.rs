@@ -3,6 +3,7 @@
 
 mod agent;
 mod doctor;
+mod exposure;
 mod host;
 mod output;
 mod status;

@@ -111,3 +111,19 @@ fn a_low_port_without_the_right_is_blocked_with_what_gives_it() {
     assert!(TcpStream::connect(other).is_ok());
     assert!(ormesh(&["agent", "stop"]).status().unwrap().success());
 }
+
+#[test]
+fn an_address_that_the_agent_itself_has_is_not_blamed_on_another_program() {
+    let mut host = with_remote();
+    let listen = host.import("web", 22);
+    // By hand, since the command refuses it: the SOCKS address, written otherwise.
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let clash = SocketAddr::from(([0, 0, 0, 0], host.socks().port()));
+    std::fs::write(host.config(), text.replace(&listen.to_string(), &clash.to_string())).unwrap();
+    start(&mut host);
+
+    let problem = wait_for_problem(&host, "in use by this agent itself");
+
+    let hint = problem["hint"].as_str().unwrap();
+    assert!(hint.contains("choose another port") && !hint.contains("stop "), "{hint}");
+}

@@ -23,3 +23,4 @@ mod restarts;
 mod revocation;
 mod strangers;
 mod transcript;
+mod users;

@@ -11,6 +11,7 @@ use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::import::{ImportListener, ImportSpec};
 use crate::forward::listen::ListenError;
+use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
 use crate::model::address::{ListenAddr, Port};
@@ -20,7 +21,7 @@ use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::plan::derive::Traffic;
-use crate::plan::{Behind, Step, Subject};
+use crate::plan::{Behind, Socks, Step, Subject};
 use crate::secrets::{SecretId, SecretsError};
 
 /// What became of a Step.
@@ -174,6 +175,7 @@ impl Executor {
                     address: listener.address,
                     port: listener.port,
                     half_close: listener.half_close,
+                    users: listener.users,
                 };
                 match ImportListener::open(spec, Arc::clone(&self.dialler)).await {
                     Ok(open) => {
@@ -183,8 +185,9 @@ impl Executor {
                     Err(error) => self.cannot_listen(&format!("import {listen}"), &error),
                 }
             }
-            Step::OpenSocks(addr) => {
-                match SocksFront::open(*addr, self.remotes.subscribe(), Arc::clone(&self.dialler)).await {
+            Step::OpenSocks(Socks { addr, users }) => {
+                let dialler = Arc::clone(&self.dialler);
+                match SocksFront::open(*addr, *users, self.remotes.subscribe(), dialler).await {
                     Ok(socks) => {
                         self.socks = Some(socks);
                         Outcome::Done
@@ -325,6 +328,30 @@ impl Executor {
             (listen.clone(), Traffic { sessions: open, bytes: (stats.bytes_out, stats.bytes_in) })
         };
         self.listeners.iter().map(traffic).collect()
+    }
+
+    /// What keeps connections out that a person may want in.
+    pub(super) fn trouble(&self) -> Vec<Problem> {
+        let refused = |subject: String, addr: String, away: TurnedAway, hint: String| {
+            let TurnedAway { who, times } = away;
+            let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+            let message = format!("{who} was refused at {addr} ({times}): it is for this agent's user alone");
+            Problem::new(ProblemKind::Refused, message).about(subject).hint(hint)
+        };
+        let socks = self.socks.iter().filter_map(|socks| {
+            let hint = "ormesh config set agent.socks-users all lets everyone in who can reach the address";
+            Some(refused(
+                "the SOCKS server".into(),
+                socks.addr().to_string(),
+                socks.turned_away()?,
+                hint.into(),
+            ))
+        });
+        let imports = self.listeners.iter().filter_map(|(listen, import)| {
+            let hint = format!("to let everyone in, delete the import {listen} and add it without --only-me");
+            Some(refused(format!("import {listen}"), listen.to_string(), import.turned_away()?, hint))
+        });
+        socks.chain(imports).collect()
     }
 
     /// Takes no more connections from applications; what is open goes on.

@@ -343,7 +343,7 @@ impl Reconciler {
                     self.warm(config, listener.address);
                 }
             }
-            Step::OpenSocks(addr) => observed.socks = Some(*addr),
+            Step::OpenSocks(socks) => observed.socks = Some(*socks),
             Step::AddKey(address, key) => {
                 observed.keys.insert(*address, *key);
                 for waiting in self.rekeys.remove(address).unwrap_or_default() {

@@ -31,6 +31,7 @@ impl Reconciler {
             .about(format!("client {client}"))
             .hint("this must never happen: please report it, with tor's version")
         }));
+        problems.extend(self.executor.trouble());
         derive::status(View {
             config: &in_force.config,
             today,
@@ -46,7 +47,9 @@ impl Reconciler {
                     path: info.path,
                     found: info.found,
                 }),
-                socks: self.observed.socks,
+                socks: self.observed.socks.map(|socks| socks.addr),
+                socks_users: self.observed.socks.map(|socks| socks.users),
+                socks_note: None,
                 network: self.about.network.clone(),
                 secrets: in_force.config.agent.secrets.map(|kind| kind.to_string()),
                 bridges: u32::try_from(in_force.config.agent.bridges.len()).ok().filter(|number| *number > 0),

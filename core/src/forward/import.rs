@@ -10,12 +10,13 @@ use super::descriptors::{self, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
+use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd, Traffic};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
-use crate::model::config::HalfClose;
+use crate::model::config::{HalfClose, Users};
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 
@@ -32,6 +33,8 @@ pub struct ImportSpec {
     pub port: Port,
     /// What becomes of an application's end of file.
     pub half_close: HalfClose,
+    /// Who may connect.
+    pub users: Users,
 }
 
 /// How much an import was used since it was opened.
@@ -63,6 +66,7 @@ struct Shared {
     usage: Usage,
     holds: Arc<Holds>,
     lanes: Arc<Lanes>,
+    owners: Owners,
 }
 
 impl std::fmt::Debug for Shared {
@@ -79,7 +83,8 @@ impl ImportListener {
         let lanes = Arc::new(Lanes::new(group_name(&spec.listen)));
         let holds = Holds::new(HOLD_LIMIT);
         descriptors::register(&holds);
-        let shared = Arc::new(Shared { spec, dialler, usage: Usage::default(), holds, lanes });
+        let owners = Owners::new(spec.users, spec.listen.to_string());
+        let shared = Arc::new(Shared { spec, dialler, usage: Usage::default(), holds, lanes, owners });
         let sessions = Arc::clone(&shared);
         let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
         Ok(Self { shared, server, listening })
@@ -98,6 +103,11 @@ impl ImportListener {
     /// How much it was used.
     pub fn stats(&self) -> Stats {
         self.shared.usage.stats()
+    }
+
+    /// Who was turned away lately, since it is for one user alone.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        self.shared.owners.turned_away()
     }
 
     /// The isolation groups whose circuits it uses: to be kept warm.
@@ -130,6 +140,9 @@ fn group_name(listen: &ListenAddr) -> String {
 }
 
 async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
+    if !shared.owners.admit(&app).await {
+        return app.abort();
+    }
     let _open = shared.usage.begin();
     keep_alive(&app);
     let ride = shared.lanes.pick();

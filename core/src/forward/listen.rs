@@ -69,6 +69,10 @@ impl ListenError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::InUse { by: Some(by), .. } if by == OURS => {
+                "choose another port; `ormesh import list` and `ormesh config get agent.socks-addr` show what listens where"
+                    .to_owned()
+            }
             Self::InUse { by: Some(by), .. } => format!("stop {by}, or choose another port"),
             Self::InUse { by: None, .. } => "choose another port, or stop the program that has it".to_owned(),
             Self::Permission { addr: ListenAddr::Tcp(addr) } if addr.port() < 1024 => {
@@ -143,6 +147,9 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How a holder is called that is this process.
+const OURS: &str = "this agent itself";
+
 /// Who listens on a TCP address: `nginx (pid 123)`. Other users' processes can't be seen without privilege.
 pub async fn holder(addr: SocketAddr) -> Option<String> {
     // It reads all of /proc, or its like.
@@ -159,6 +166,9 @@ pub async fn holder(addr: SocketAddr) -> Option<String> {
         let exact = |l: &&listeners::Listener| l.socket == addr;
         let found: Vec<_> = all.iter().filter(listening).collect();
         let best = found.iter().copied().find(exact).or(found.first().copied())?;
+        if best.process.pid == std::process::id() {
+            return Some(OURS.to_owned());
+        }
         Some(format!("{} (pid {})", best.process.name, best.process.pid))
     });
     timeout(SEARCH, search).await.ok()?.ok()?

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod import;
 pub mod lanes;
 pub mod listen;
+pub mod owner;
 pub mod relay;
 pub mod responder;
 mod server;

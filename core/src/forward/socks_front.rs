@@ -21,12 +21,14 @@ use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
+use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd};
 use super::server::Server;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
+use crate::model::config::Users;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 
@@ -82,6 +84,7 @@ struct Shared {
     usage: Usage,
     holds: Arc<Holds>,
     lanes: Mutex<HashMap<OnionAddress, Arc<Lanes>>>,
+    owners: Owners,
 }
 
 impl std::fmt::Debug for Shared {
@@ -94,6 +97,7 @@ impl SocksFront {
     /// Starts to listen.
     pub async fn open(
         addr: SocketAddr,
+        users: Users,
         remotes: watch::Receiver<Arc<RemoteTable>>,
         dialler: Arc<Dialler>,
     ) -> Result<Self, ListenError> {
@@ -101,8 +105,14 @@ impl SocksFront {
         let addr = bound.tcp_addr().unwrap_or(addr);
         let holds = Holds::new(HOLD_LIMIT);
         descriptors::register(&holds);
-        let shared =
-            Arc::new(Shared { remotes, dialler, usage: Usage::default(), holds, lanes: Mutex::default() });
+        let shared = Arc::new(Shared {
+            remotes,
+            dialler,
+            usage: Usage::default(),
+            holds,
+            lanes: Mutex::default(),
+            owners: Owners::new(users, addr.to_string()),
+        });
         let sessions = Arc::clone(&shared);
         let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
         Ok(Self { shared, server, addr })
@@ -116,6 +126,11 @@ impl SocksFront {
     /// How much it was used.
     pub fn stats(&self) -> Stats {
         self.shared.usage.stats()
+    }
+
+    /// Who was turned away lately, since it is for one user alone.
+    pub fn turned_away(&self) -> Option<TurnedAway> {
+        self.shared.owners.turned_away()
     }
 
     /// Takes no more connections; the open ones go on.
@@ -162,6 +177,9 @@ impl Reply {
 }
 
 async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
+    if !shared.owners.admit(&app).await {
+        return app.abort();
+    }
     let _open = shared.usage.begin();
     keep_alive(&app);
     // Boxed, so that what it takes to connect is given back once connected.

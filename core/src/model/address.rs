@@ -154,6 +154,18 @@ impl ListenAddr {
             Self::Unix(_) => false,
         }
     }
+
+    /// Whether one of two leaves no room for the other: the same, or an unspecified address and any of its family with that port.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+                let same_family = one.is_ipv4() == other.is_ipv4();
+                one.port() == other.port() && same_family && (any || one.ip() == other.ip())
+            }
+            _ => self == other,
+        }
+    }
 }
 
 fn socket_path(path: &str) -> Result<PathBuf, AddressError> {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
-use super::config::text::{check_export, check_listen, parse_socks};
-use super::config::{Client, Config, Export, HalfClose, Import, MAX_CLIENTS, Remote};
+use super::config::text::{check_export, parse_socks};
+use super::config::{Client, Config, Export, HalfClose, Import, MAX_CLIENTS, Remote, Users};
 use super::day::Day;
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
@@ -105,6 +105,10 @@ pub enum Edit {
         listen: ListenAddr,
         /// What becomes of a half-close.
         half_close: HalfClose,
+        /// Who may connect to it; all when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        users: Option<Users>,
     },
     /// `import delete`.
     DeleteImport {
@@ -129,6 +133,8 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Resu
 pub enum Setting {
     /// `agent.socks-addr`.
     SocksAddr(Option<std::net::SocketAddr>),
+    /// `agent.socks-users`.
+    SocksUsers(Users),
     /// `agent.tor-path`.
     TorPath(Option<PathBuf>),
     /// `agent.secrets`; set by the choice at first use and by `secrets migrate` only.
@@ -141,8 +147,14 @@ pub enum Setting {
 
 impl Setting {
     /// The keys that `config get` and `config set` know.
-    pub const KEYS: [&str; 5] =
-        ["agent.socks-addr", "agent.tor-path", "agent.secrets", "agent.max-sessions", "agent.bridges"];
+    pub const KEYS: [&str; 6] = [
+        "agent.socks-addr",
+        "agent.socks-users",
+        "agent.tor-path",
+        "agent.secrets",
+        "agent.max-sessions",
+        "agent.bridges",
+    ];
 
     /// Reads what `config set KEY VALUE` was given.
     pub fn parse(key: &str, value: &str) -> Result<Self, Problem> {
@@ -152,6 +164,13 @@ impl Setting {
             "agent.socks-addr" => parse_socks(value)
                 .map(Self::SocksAddr)
                 .map_err(|why| bad(why).hint("give an address as in 127.0.0.1:9250, or off")),
+            "agent.socks-users" => match value {
+                "me" => Ok(Self::SocksUsers(Users::Me)),
+                "all" => Ok(Self::SocksUsers(Users::All)),
+                _ => Err(bad("it is me or all".into()).hint(
+                    "me: the user that the agent runs as, and root; all: everyone who can reach the address",
+                )),
+            },
             "agent.tor-path" if value.is_empty() => Ok(Self::TorPath(None)),
             "agent.tor-path" if PathBuf::from(value).is_absolute() => Ok(Self::TorPath(Some(value.into()))),
             "agent.tor-path" => {
@@ -181,6 +200,7 @@ impl Setting {
         let agent = &config.agent;
         Ok(match key {
             "agent.socks-addr" => agent.socks_addr.map_or("off".into(), |addr| addr.to_string()),
+            "agent.socks-users" => agent.socks_users.as_str().to_owned(),
             "agent.tor-path" => {
                 agent.tor_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
             }
@@ -323,16 +343,18 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             find(&config.requests, "request", name)?;
             new.requests.remove(name);
         }
-        Edit::AddImport { remote, remote_port, listen, half_close } => {
-            let import = Import { remote_port: *remote_port, half_close: *half_close };
+        Edit::AddImport { remote, remote_port, listen, half_close, users } => {
+            let users = users.unwrap_or(Users::All);
+            let import = Import { remote_port: *remote_port, half_close: *half_close, users };
+            if users == Users::Me && matches!(listen, ListenAddr::Unix(_)) {
+                return Err(refused(format!("{listen} is open to nobody but you already"))
+                    .hint("leave --only-me out: a Unix socket has mode 0600"));
+            }
             let there = find(&config.remotes, "remote", remote)?.imports.get(listen);
             if there == Some(&import) {
                 return Ok(new);
             }
-            check_listen(config, listen).map_err(|why| {
-                refused(why)
-                    .hint(format!("ormesh import delete {listen} frees it; or choose another address"))
-            })?;
+            check_free(config, listen)?;
             if let Some(remote) = new.remotes.get_mut(remote) {
                 remote.imports.insert(listen.clone(), import);
             }
@@ -357,15 +379,12 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         }
         Edit::Set(setting) => match setting {
             Setting::SocksAddr(addr) => {
-                if let Some(addr) = addr
-                    && let Some((_, remote, ..)) =
-                        config.imports().find(|(listen, ..)| **listen == ListenAddr::Tcp(*addr))
-                {
-                    return Err(refused(format!("{addr} is taken by an import of {remote}"))
-                        .hint(format!("ormesh import delete {addr} frees it; or choose another address")));
+                if let Some(addr) = addr {
+                    check_no_import(config, &ListenAddr::Tcp(*addr))?;
                 }
                 new.agent.socks_addr = *addr;
             }
+            Setting::SocksUsers(users) => new.agent.socks_users = *users,
             Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
             Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
             Setting::MaxSessions(number) => new.agent.max_sessions = *number,
@@ -377,6 +396,32 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         },
     }
     Ok(new)
+}
+
+/// Whether nothing of ours listens at an address, or at one that leaves no room for it.
+fn check_free(config: &Config, listen: &ListenAddr) -> Result<(), Problem> {
+    check_no_import(config, listen)?;
+    match config.agent.socks_addr {
+        Some(socks) if listen.overlaps(&ListenAddr::Tcp(socks)) => Err(refused(format!(
+            "{listen} is taken by the agent's SOCKS address {socks}"
+        ))
+        .hint(
+            "choose another port; or move the SOCKS address: ormesh config set agent.socks-addr ADDRESS:PORT",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_no_import(config: &Config, listen: &ListenAddr) -> Result<(), Problem> {
+    let Some((other, remote, _, import)) = config.imports().find(|(other, ..)| other.overlaps(listen)) else {
+        return Ok(());
+    };
+    let port = import.remote_port;
+    let message = match other == listen {
+        true => format!("{listen} is taken by the import of port {port} of {remote}"),
+        false => format!("{listen} is taken by the import of port {port} of {remote} at {other}"),
+    };
+    Err(refused(message).hint(format!("ormesh import delete {other} frees it; or choose another address")))
 }
 
 /// Ports that are granted must be exported: a mistyped one would be a client that reaches nothing.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod day;
 pub mod doctor;
 pub mod edit;
+pub mod exposure;
 pub mod invite;
 pub mod keys;
 pub mod name;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::address::{ListenAddr, Port, Target};
+use super::config::Users;
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
@@ -50,6 +51,14 @@ pub struct AgentStatus {
     pub tor: Option<TorStatus>,
     /// Where its SOCKS server listens; none when it is off or blocked.
     pub socks: Option<SocketAddr>,
+    /// Who may use it; none when it is off or blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub socks_users: Option<Users>,
+    /// What a person should know of who can reach it, in a sentence; none where it listens on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub socks_note: Option<String>,
     /// The file that describes a private Tor network, when it uses one.
     pub network: Option<PathBuf>,
     /// The secret store in use.
@@ -194,6 +203,14 @@ pub struct ImportStatus {
     pub listen: ListenAddr,
     /// The remote's virtual port.
     pub remote_port: Port,
+    /// Who may connect to it; none for a Unix socket, which is the user's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub users: Option<Users>,
+    /// What a person should know of who can reach it, in a sentence; none where it listens on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub note: Option<String>,
     /// None without an agent.
     pub state: Option<ImportState>,
     /// Open connections.

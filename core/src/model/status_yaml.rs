@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::address::Target;
+use super::config::Users;
 use super::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, ImportState, RemoteState, RemoteStatus, Status,
 };
@@ -77,6 +78,12 @@ fn write_agent(out: &mut Lines, agent: &AgentStatus) {
         Some(addr) => out.pair(1, "socks", &addr.to_string()),
         None => out.pair(1, "socks", "off"),
     }
+    if agent.socks_users == Some(Users::All) {
+        out.line(1, "socks-users: all");
+    }
+    if let Some(note) = &agent.socks_note {
+        out.pair(1, "socks-note", note);
+    }
     if let Some(secrets) = &agent.secrets {
         out.pair(1, "secrets", secrets);
     }
@@ -125,6 +132,12 @@ fn write_remote(out: &mut Lines, remote: &RemoteStatus) {
         let listen = if listen.starts_with(|c: char| c.is_ascii_digit()) { listen } else { quoted(&listen) };
         out.line(2, &format!("- local-addr: {listen}"));
         out.line(2, &format!("  remote-port: {}", import.remote_port));
+        if import.users == Some(Users::Me) {
+            out.line(3, "only-me: true");
+        }
+        if let Some(note) = &import.note {
+            out.pair(3, "note", note);
+        }
         if let Some(state) = &import.state {
             out.pair(3, "state", &import_state(state));
         }

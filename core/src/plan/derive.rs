@@ -6,6 +6,7 @@ use super::{Desired, Observed, Subject, is_up};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::config::{Client, Config, Export};
 use crate::model::day::Day;
+use crate::model::exposure;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::status::{
@@ -83,7 +84,9 @@ pub fn status(view: View<'_>) -> Status {
     let failures = view.observed.failures.values().map(|backoff| &backoff.problem);
     let said = |failure: &&Problem| !view.problems.iter().any(|problem| problem.message == failure.message);
     status.problems = view.problems.iter().chain(failures.filter(said)).cloned().collect();
-    status.agent = Some(view.agent);
+    let socks = view.observed.socks;
+    let note = socks.and_then(|socks| exposure::of_socks(socks.addr, socks.users));
+    status.agent = Some(AgentStatus { socks_note: note, ..view.agent });
     status
 }
 
@@ -146,6 +149,8 @@ fn remote_status(config: &Config, name: &crate::model::name::RemoteName) -> Remo
     let imports = remote.imports.iter().map(|(listen, import)| ImportStatus {
         listen: listen.clone(),
         remote_port: import.remote_port,
+        users: matches!(listen, ListenAddr::Tcp(_)).then_some(import.users),
+        note: exposure::of_import(listen, import.users, import.remote_port, name),
         state: None,
         sessions: 0,
         bytes: (0, 0),

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::model::address::{ListenAddr, Port, Target};
-use crate::model::config::{Config, HalfClose};
+use crate::model::config::{Config, HalfClose, Users};
 use crate::model::day::Day;
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
@@ -40,7 +40,16 @@ pub struct Desired {
     /// What listens for imports.
     pub listeners: BTreeMap<ListenAddr, Listener>,
     /// The agent's SOCKS server.
-    pub socks: Option<SocketAddr>,
+    pub socks: Option<Socks>,
+}
+
+/// The SOCKS server as it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socks {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Who may use it.
+    pub users: Users,
 }
 
 /// A service as it is wanted.
@@ -74,6 +83,8 @@ pub struct Listener {
     pub port: Port,
     /// What becomes of a half-close.
     pub half_close: HalfClose,
+    /// Who may connect to it.
+    pub users: Users,
 }
 
 impl Desired {
@@ -84,7 +95,9 @@ impl Desired {
         if paused {
             return Self::default();
         }
-        let mut desired = Self { socks: config.agent.socks_addr, ..Self::default() };
+        let users = config.agent.socks_users;
+        let socks = config.agent.socks_addr.map(|addr| Socks { addr, users });
+        let mut desired = Self { socks, ..Self::default() };
         for (name, client) in &config.clients {
             let granted = config.granted_ports(client);
             if client.expires.is_some_and(|day| day.is_over(today)) || granted.is_empty() {
@@ -104,6 +117,7 @@ impl Desired {
                     address: remote.address,
                     port: import.remote_port,
                     half_close: import.half_close,
+                    users: import.users,
                 };
                 desired.listeners.insert(listen.clone(), listener);
             }
@@ -125,8 +139,8 @@ pub struct Observed {
     pub keys: BTreeMap<OnionAddress, ClientPublicKey>,
     /// What listens.
     pub listeners: BTreeMap<ListenAddr, Listener>,
-    /// Where the SOCKS server listens.
-    pub socks: Option<SocketAddr>,
+    /// The SOCKS server that listens.
+    pub socks: Option<Socks>,
     /// What failed lately, and when it may be tried again.
     pub failures: BTreeMap<Subject, Backoff>,
     /// When each client was last seen, in seconds since 1970: who used it last is published first.
@@ -183,7 +197,7 @@ pub enum Step {
     /// Listen for an import.
     OpenListener(ListenAddr, Listener),
     /// Start the SOCKS server.
-    OpenSocks(SocketAddr),
+    OpenSocks(Socks),
     /// Hand tor the key for a remote. Last, since tor drops keys on some signals.
     AddKey(OnionAddress, ClientPublicKey),
 }
@@ -280,11 +294,11 @@ fn add_listeners(plan: &mut Plan, desired: &Desired, observed: &Observed, now: M
             plan.steps.push(Step::OpenListener(listen.clone(), listener.clone()));
         }
     }
-    if let Some(addr) = desired.socks
-        && observed.socks != Some(addr)
+    if let Some(socks) = desired.socks
+        && observed.socks != Some(socks)
         && !waits(plan, observed, &Subject::Socks, now)
     {
-        plan.steps.push(Step::OpenSocks(addr));
+        plan.steps.push(Step::OpenSocks(socks));
     }
 }
 

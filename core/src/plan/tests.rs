@@ -75,7 +75,7 @@ fn execute(observed: &mut Observed, steps: &[Step], now: Moment) {
             Step::OpenListener(listen, listener) => {
                 observed.listeners.insert(listen, listener);
             }
-            Step::OpenSocks(addr) => observed.socks = Some(addr),
+            Step::OpenSocks(socks) => observed.socks = Some(socks),
             Step::AddKey(address, key) => {
                 observed.keys.insert(address, key);
             }

@@ -22,6 +22,7 @@ async fn import(
         address: onion(),
         port: port(22),
         half_close: HalfClose::Hold,
+        users: Users::All,
     };
     (ImportListener::open(spec, dialler).await.unwrap(), engine, peers)
 }
@@ -162,6 +163,7 @@ async fn an_import_can_listen_on_a_unix_socket() {
         address: onion(),
         port: port(22),
         half_close: HalfClose::Pass,
+        users: Users::All,
     };
     let import = ImportListener::open(spec, dialler).await.unwrap();
     let mut app = tokio::net::UnixStream::connect(&path).await.unwrap();

@@ -13,7 +13,7 @@ async fn front(act: Act) -> (SocksFront, Arc<Script>, mpsc::UnboundedReceiver<Pe
     let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()));
     let table = RemoteTable::from_iter([("website".parse().unwrap(), onion())]);
     let (_, remotes) = watch::channel(Arc::new(table));
-    let front = SocksFront::open(([127, 0, 0, 1], 0).into(), remotes, dialler).await.unwrap();
+    let front = SocksFront::open(([127, 0, 0, 1], 0).into(), Users::Me, remotes, dialler).await.unwrap();
     (front, engine, peers)
 }
 

@@ -82,6 +82,8 @@ pub struct AgentSettings {
     pub tor_path: Option<PathBuf>,
     /// The secret store; chosen at first use.
     pub secrets: Option<StoreKind>,
+    /// Who may use the SOCKS server.
+    pub socks_users: Users,
     /// The most sessions that one client can have open at once.
     pub max_sessions: u16,
     /// The bridges by which tor enters the network; its public relays when there are none.
@@ -94,8 +96,31 @@ impl Default for AgentSettings {
             socks_addr: Some(DEFAULT_SOCKS),
             tor_path: None,
             secrets: None,
+            socks_users: Users::default(),
             max_sessions: 512,
             bridges: Vec::new(),
+        }
+    }
+}
+
+/// Which users of this machine may connect to a TCP listener of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Users {
+    /// The user that the agent runs as, and root. Nobody else, and no other machine.
+    #[default]
+    Me,
+    /// Everyone who can reach the address.
+    All,
+}
+
+impl Users {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Me => "me",
+            Self::All => "all",
         }
     }
 }
@@ -151,6 +176,8 @@ pub struct Import {
     pub remote_port: Port,
     /// What becomes of an application's half-close.
     pub half_close: HalfClose,
+    /// Who may connect to it. A Unix socket's mode says that by itself.
+    pub users: Users,
 }
 
 /// What an import does when the application has said all it will say (a FIN). A Tor stream ends both ways at once.

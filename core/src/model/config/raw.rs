@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AgentSettings, HalfClose, InstanceId};
+use super::{AgentSettings, HalfClose, InstanceId, Users};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::{self, Bridge, BridgeError};
 use crate::model::day::Day;
@@ -37,6 +37,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Agent {
     socks_addr: Option<Socks>,
+    #[serde(default)]
+    socks_users: Users,
     tor_path: Option<PathBuf>,
     secrets: Option<StoreKind>,
     max_sessions: Option<std::num::NonZeroU16>,
@@ -50,6 +52,7 @@ impl From<Agent> for AgentSettings {
         Self {
             socks_addr: raw.socks_addr.map_or(default.socks_addr, |socks| socks.0),
             tor_path: raw.tor_path,
+            socks_users: raw.socks_users,
             secrets: raw.secrets,
             max_sessions: raw.max_sessions.map_or(default.max_sessions, |n| n.get()),
             bridges: raw.bridges.0,
@@ -122,6 +125,8 @@ pub(super) struct Import {
     pub(super) listen: ListenAddr,
     #[serde(default)]
     pub(super) half_close: HalfClose,
+    #[serde(default)]
+    pub(super) only_me: bool,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{
     Client, Config, DEFAULT_SOCKS, Export, HalfClose, Import, InstanceId, MAX_CLIENTS, MAX_EXPORTS, Remote,
-    VERSION, raw,
+    Users, VERSION, raw,
 };
 use crate::model::address::{ListenAddr, Port};
 use crate::model::bridge::Bridge;
@@ -114,9 +114,9 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
                 return Err(error(format!("{} is imported to twice", import.listen)));
             }
             check_listen(&config, &import.listen).map_err(error)?;
-            let Import { remote_port, half_close } =
-                Import { remote_port: import.remote_port, half_close: import.half_close };
-            remote.imports.insert(import.listen.clone(), Import { remote_port, half_close });
+            let users = if import.only_me { Users::Me } else { Users::All };
+            let raw::Import { remote_port, half_close, .. } = *import;
+            remote.imports.insert(import.listen.clone(), Import { remote_port, half_close, users });
         }
         config.remotes.insert(name, remote);
     }
@@ -148,8 +148,8 @@ pub(in crate::model) fn check_export(
     Ok(())
 }
 
-/// The rules that a new listening address meets.
-pub(in crate::model) fn check_listen(config: &Config, listen: &ListenAddr) -> Result<(), String> {
+/// Two that are the same. (Those that merely overlap were taken in earlier versions; the agent says which one is blocked.)
+fn check_listen(config: &Config, listen: &ListenAddr) -> Result<(), String> {
     if let Some((_, remote, _, import)) = config.imports().find(|(other, ..)| *other == listen) {
         return Err(format!("{listen} is taken by the import of port {} of {remote}", import.remote_port));
     }
@@ -187,6 +187,10 @@ pub fn write(document: &mut DocumentMut, config: &Config) {
         ("socks-addr", socks),
         ("tor-path", agent.tor_path.as_ref().map(|path| path.display().to_string().into())),
         ("secrets", agent.secrets.map(|kind| kind.to_string().into())),
+        (
+            "socks-users",
+            (agent.socks_users != default.socks_users).then(|| agent.socks_users.as_str().into()),
+        ),
         (
             "max-sessions",
             (agent.max_sessions != default.max_sessions).then(|| i64::from(agent.max_sessions).into()),
@@ -235,6 +239,7 @@ fn is_default(key: &str, item: Option<&Item>) -> bool {
         "max-sessions" => {
             item.and_then(Item::as_integer) == Some(super::AgentSettings::default().max_sessions.into())
         }
+        "socks-users" => text == Some(Users::default().as_str()),
         _ => false,
     }
 }
@@ -265,6 +270,7 @@ fn write_imports(remote_table: &mut Table, remote: &Remote) {
             HalfClose::Pass => Some("pass"),
         };
         set(table, "half-close", half_close.map(Into::into));
+        set(table, "only-me", (import.users == Users::Me).then(|| true.into()));
     });
 }
 

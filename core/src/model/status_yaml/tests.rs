@@ -42,7 +42,15 @@ fn client(name: &str, state: Option<ClientState>) -> ClientStatus {
 
 fn import(listen: &str, remote_port: i64, state: Option<ImportState>) -> ImportStatus {
     let (listen, remote_port) = (listen.parse().unwrap(), remote_port.try_into().unwrap());
-    ImportStatus { listen, remote_port, state, sessions: 0, bytes: (0, 0) }
+    ImportStatus {
+        listen,
+        remote_port,
+        users: Some(Users::All),
+        note: None,
+        state,
+        sessions: 0,
+        bytes: (0, 0),
+    }
 }
 
 fn remote(name: &str, state: Option<RemoteState>, imports: Vec<ImportStatus>) -> RemoteStatus {
@@ -62,6 +70,8 @@ fn agent(state: AgentState) -> AgentStatus {
             found: "PATH".into(),
         }),
         socks: Some(SocketAddr::from(([127, 0, 0, 1], 9250))),
+        socks_users: Some(Users::Me),
+        socks_note: None,
         network: None,
         secrets: Some("os-keyring".into()),
         bridges: None,

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use ormesh_core::model::edit::{Edit, Setting};
+use ormesh_core::model::exposure;
 use ormesh_core::model::problem::Problem;
 
 use crate::args;
@@ -24,6 +25,7 @@ pub(crate) enum Config {
 const SETTINGS: &str = "\
 Settings:
   agent.socks-addr    where the agent's SOCKS server listens, as in 127.0.0.1:9250, or off
+  agent.socks-users   who may use it: me, which is the user that the agent runs as, and root; or all
   agent.tor-path      the tor binary; empty for the one that is found
   agent.max-sessions  the most sessions that one client can have open at once
   agent.bridges       ways into Tor where it is blocked, as bridges.torproject.org gives them, separated by ; or
@@ -62,7 +64,15 @@ impl Config {
                 output::table(["KEY", "VALUE"], &rows)?;
             }
             Self::Set(Set { key, value }) => {
-                host.edit(Edit::Set(Setting::parse(&key, &value)?)).await?;
+                let setting = Setting::parse(&key, &value)?;
+                let about_socks = matches!(setting, Setting::SocksAddr(_) | Setting::SocksUsers(_));
+                host.edit(Edit::Set(setting)).await?;
+                if about_socks {
+                    let agent = host.config()?.agent;
+                    output::notes(
+                        agent.socks_addr.and_then(|addr| exposure::of_socks(addr, agent.socks_users)),
+                    );
+                }
                 output::said(format!("set {key}"));
             }
             Self::Check => {

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::{Args, Subcommand, ValueEnum};
 use ormesh_core::model::address::{ListenAddr, Port};
-use ormesh_core::model::config;
+use ormesh_core::model::config::{self, Users};
 use ormesh_core::model::edit::Edit;
+use ormesh_core::model::exposure;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::status::{ImportStatus, Status};
 use ormesh_core::model::status_yaml::import_state;
@@ -42,6 +43,10 @@ pub(crate) struct Add {
     /// the connection
     #[arg(long, value_enum, default_value_t = HalfClose::Hold)]
     half_close: HalfClose,
+    /// Let nobody connect but programs of the user that the agent runs as, and root's. Every other user of this machine can
+    /// connect without it, as to any local port
+    #[arg(long)]
+    only_me: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -74,17 +79,17 @@ impl Import {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
-            Self::Add(Add { remote, remote_port, listen, half_close }) => {
+            Self::Add(Add { remote, remote_port, listen, half_close, only_me }) => {
                 let listen = listen.unwrap_or_else(|| same_port(remote_port));
                 let half_close = match half_close {
                     HalfClose::Hold => config::HalfClose::Hold,
                     HalfClose::Pass => config::HalfClose::Pass,
                 };
-                let open = listen.is_public().then(|| {
-                    format!("everyone who can reach this machine can connect to {listen}, and so to port {remote_port} of {remote}")
-                });
+                let users = if only_me { Users::Me } else { Users::All };
+                let open = exposure::of_import(&listen, users, remote_port, &remote);
                 let said = format!("imported port {remote_port} of {remote} at {listen}");
-                host.edit(Edit::AddImport { remote, remote_port, listen, half_close }).await?;
+                host.edit(Edit::AddImport { remote, remote_port, listen, half_close, users: Some(users) })
+                    .await?;
                 output::notes(open);
                 output::said(said);
             }
@@ -125,7 +130,8 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
     }
     let lines = rows.iter().map(|Row { remote, import }| {
         let state = import.state.as_ref().map(import_state).unwrap_or_default();
-        [import.listen.to_string(), remote.to_string(), import.remote_port.to_string(), state]
+        let users = import.users.unwrap_or(Users::Me).as_str().to_owned();
+        [import.listen.to_string(), remote.to_string(), import.remote_port.to_string(), users, state]
     });
-    Ok(output::table(["LISTEN", "REMOTE", "PORT", "STATE"], &lines.collect::<Vec<_>>())?)
+    Ok(output::table(["LISTEN", "REMOTE", "PORT", "USERS", "STATE"], &lines.collect::<Vec<_>>())?)
 }

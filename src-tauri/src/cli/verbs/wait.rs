@@ -111,6 +111,8 @@ mod tests {
             state: AgentState::Online,
             tor: None,
             socks: None,
+            socks_users: None,
+            socks_note: None,
             network: None,
             secrets: None,
             bridges: None,
@@ -127,6 +129,8 @@ mod tests {
         };
         let import = ImportStatus {
             listen: "127.0.0.1:10022".parse().unwrap(),
+            users: None,
+            note: None,
             remote_port: "22".parse().unwrap(),
             state: Some(ImportState::Listening),
             sessions: 0,

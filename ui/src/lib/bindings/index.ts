@@ -83,6 +83,14 @@ tor: TorStatus | null,
  */
 socks: string | null, 
 /**
+ * Who may use it; none when it is off or blocked.
+ */
+socks_users?: Users, 
+/**
+ * What a person should know of who can reach it, in a sentence; none where it listens on loopback.
+ */
+socks_note?: string, 
+/**
  * The file that describes a private Tor network, when it uses one.
  */
 network: string | null, 
@@ -207,6 +215,14 @@ listen: ListenAddr,
  */
 remote_port: Port, 
 /**
+ * Who may connect to it; none for a Unix socket, which is the user's alone.
+ */
+users?: Users, 
+/**
+ * What a person should know of who can reach it, in a sentence; none where it listens on loopback.
+ */
+note?: string, 
+/**
  * None without an agent.
  */
 state: ImportState | null, 
@@ -224,6 +240,7 @@ export type ImportState = { "is": "opening" } | { "is": "paused" } | { "is": "li
  */
 why: string, } | { "is": "degraded" };
 export type HalfClose = "hold" | "pass";
+export type Users = "me" | "all";
 export type Import = { 
 /**
  * The remote's virtual port.
@@ -232,7 +249,11 @@ remote_port: Port,
 /**
  * What becomes of an application's half-close.
  */
-half_close: HalfClose, };
+half_close: HalfClose, 
+/**
+ * Who may connect to it. A Unix socket's mode says that by itself.
+ */
+users: Users, };
 export type Client = { 
 /**
  * The address of its service.
@@ -279,7 +300,7 @@ plain_tor: boolean,
  * Where we listen → what it leads to.
  */
 imports: { [key in ListenAddr]?: Import }, };
-export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
+export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
 export type Edit = { "edit": "add-export", 
 /**
  * Where the connections go.
@@ -380,7 +401,11 @@ listen: ListenAddr,
 /**
  * What becomes of a half-close.
  */
-half_close: HalfClose, } | { "edit": "delete-import", 
+half_close: HalfClose, 
+/**
+ * Who may connect to it; all when none.
+ */
+users?: Users, } | { "edit": "delete-import", 
 /**
  * Of which remote; of any when none.
  */

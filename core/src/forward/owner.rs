@@ -1,0 +1,86 @@
+//! Lets in nobody but the agent's own user, and root, at a TCP listener that is for them: by the owner of the socket that connects.
+//!
+//! Whose owner can't be found out is turned away: a connection from another machine, one that has ended already, or any where the
+//! system doesn't tell.
+
+#[cfg_attr(target_os = "linux", path = "owner/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "owner/process.rs")]
+mod ask;
+mod user;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::engine::stream::Stream;
+use crate::model::config::Users;
+use user::User;
+
+/// How long a refusal is told of after the last one.
+const TOLD_FOR: Duration = Duration::from_secs(600);
+
+/// A listener's rule, and whom it has turned away.
+#[derive(Debug)]
+pub(super) struct Owners {
+    users: Users,
+    /// The listener, for the log.
+    listener: String,
+    last: Mutex<Option<(TurnedAway, Instant)>>,
+}
+
+/// Connections that were turned away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Whose the last one was: `user 1001`, or why nobody knows.
+    pub who: String,
+    /// How many there were, until none came for ten minutes.
+    pub times: u64,
+}
+
+impl Owners {
+    pub(super) fn new(users: Users, listener: String) -> Self {
+        Self { users, listener, last: Mutex::default() }
+    }
+
+    /// Whether a connection may pass.
+    pub(super) async fn admit(&self, stream: &Stream) -> bool {
+        // A Unix socket's mode has kept others out.
+        let (Users::Me, Stream::Tcp(stream)) = (self.users, stream) else { return true };
+        let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
+        let owner = match ends {
+            Ok((peer, local)) => ask::owner(peer, local).await,
+            Err(error) => Err(format!("the connection has ended: {error}")),
+        };
+        let who = match owner {
+            Ok(User::Me | User::Root) => return true,
+            Ok(User::Other(name)) => name,
+            Err(why) => format!("somebody unknown ({why})"),
+        };
+        self.note(who);
+        false
+    }
+
+    fn note(&self, who: String) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.take().filter(|(_, at)| at.elapsed() < TOLD_FOR).map(|(refusal, _)| refusal);
+        // Whoever knocks without end is not to fill the log.
+        if before.as_ref().is_none_or(|before| before.who != who) {
+            warn!(listener = %self.listener, %who, "a connection was refused: the address is for this user alone");
+        } else {
+            debug!(listener = %self.listener, %who, "a connection was refused");
+        }
+        let times = before.map_or(0, |before| before.times) + 1;
+        *last = Some((TurnedAway { who, times }, Instant::now()));
+    }
+
+    /// Who was turned away in the last ten minutes.
+    pub(super) fn turned_away(&self) -> Option<TurnedAway> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(_, at)| at.elapsed() < TOLD_FOR).map(|(refusal, _)| refusal.clone())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;
