@@ -21,6 +21,11 @@ struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// Starts one and waits until it answers. Its SOCKS server is off, so that tests can run side by side.
     fn start(host: &'a Host) -> Self {
+        Self::start_logging_to(host, Stdio::inherit())
+    }
+
+    /// The same, with another standard error.
+    fn start_logging_to(host: &'a Host, log: impl Into<Stdio>) -> Self {
         host.good(&["config", "set", "agent.socks-addr", "off"]);
         let child = host
             .command(ORMESH)
@@ -28,6 +33,7 @@ impl<'a> Agent<'a> {
             .env("ORMESH_TOR", "/nonexistent/tor")
             // Where no other tor is to be found.
             .env("PATH", "/nonexistent")
+            .stderr(log)
             .spawn()
             .unwrap();
         let agent = Self { host, child };
@@ -42,6 +48,54 @@ impl Drop for Agent<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Has the agent log much, and asserts that it does all that it should meanwhile and ends in order.
+fn log_hurts_nobody(host: &Host, mut agent: Agent<'_>, lines: usize) {
+    for _ in 0..lines {
+        host.good(&["agent", "pause"]);
+        host.good(&["agent", "resume"]);
+    }
+    host.good(&["export", "add", "22"]);
+    assert_eq!(status(host)["exports"].as_array().unwrap().len(), 1);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&agent.child),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    until("the agent ends", || agent.child.try_wait().unwrap().is_some());
+    assert!(agent.child.wait().unwrap().success(), "it did not end in order");
+}
+
+#[test]
+fn a_reader_of_the_log_that_goes_away_is_no_harm() {
+    let host = Host::new();
+    let (reader, log) = std::io::pipe().unwrap();
+    let agent = Agent::start_logging_to(&host, log);
+    drop(reader);
+    log_hurts_nobody(&host, agent, 5);
+}
+
+#[test]
+fn a_reader_of_the_log_that_stands_still_is_no_harm() {
+    let host = Host::new();
+    let (mut reader, log) = std::io::pipe().unwrap();
+    // The smallest that there is.
+    rustix::pipe::fcntl_setpipe_size(&log, 4096).unwrap();
+    let agent = Agent::start_logging_to(&host, log);
+    // A pause and its end are two lines of more than 40 bytes.
+    log_hurts_nobody(&host, agent, 60);
+    let mut read = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut read).unwrap();
+    assert!(read.len() >= 3900, "the pipe was never full: {}", read.len());
+}
+
+#[test]
+fn a_log_on_a_full_disk_is_no_harm() {
+    let host = Host::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let agent = Agent::start_logging_to(&host, full);
+    log_hurts_nobody(&host, agent, 5);
 }
 
 fn status(host: &Host) -> Value {

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::host::{Host, ORMESH};
+use crate::host::{Host, ORMESH, Ran};
 
 #[test]
 fn an_invite_is_alone_on_standard_output() {
@@ -39,10 +39,81 @@ fn an_invite_comes_by_argument_pipe_or_file() {
     }
 }
 
+/// Commands that print something, on a host with an export, a client and a remote.
+const PRINTING: [&[&str]; 19] = [
+    &["--help"],
+    &["--version"],
+    &["completions", "bash"],
+    &["agent", "systemd-unit"],
+    &["config", "path"],
+    &["config", "get"],
+    &["config", "get", "agent.socks-addr"],
+    &["status"],
+    &["status", "--json"],
+    &["export", "list"],
+    &["client", "list", "--json"],
+    &["client", "show", "a"],
+    &["client", "token", "a"],
+    &["remote", "list"],
+    &["remote", "show", "web"],
+    &["remote", "request", "other"],
+    &["remote", "ssh-config", "web"],
+    &["remote", "export", "web"],
+    &["secrets", "status"],
+];
+
+/// A host on which each of [`PRINTING`] has something to print.
+fn with_something_to_print() -> Host {
+    let (host, exporter) = (Host::new(), Host::new());
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "a"]);
+    host.good(&["remote", "add", "web", exporter.good(&["client", "add", "b"]).trim()]);
+    host
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let host = with_something_to_print();
+    for args in PRINTING {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ran = Ran::from(host.command(ORMESH).args(args).stdout(full).output().unwrap());
+        assert_eq!(ran.code, 1, "{args:?}: {ran:?}");
+        let said = ran.stderr.lines().find(|line| line.starts_with("ormesh: ")).unwrap_or_default();
+        assert!(
+            said.starts_with("ormesh: failed to write to standard output: No space left"),
+            "{args:?}: {ran:?}"
+        );
+    }
+    // An invite that was made and not seen is not lost.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = Ran::from(host.command(ORMESH).args(["client", "add", "c"]).stdout(full).output().unwrap());
+    assert!(ran.code == 1 && ran.stderr.contains("ormesh client token c"), "{ran:?}");
+    assert!(host.good(&["client", "token", "c"]).starts_with("ormesh1"));
+}
+
+#[test]
+fn standard_error_may_be_closed_or_full() {
+    let host = with_something_to_print();
+    for (args, code) in [
+        (&["client", "list"][..], 0),
+        (&["client", "delete", "nobody"], 4),
+        (&["nonsense"], 2),
+        (&["ssh"], 2),
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        for err in [Stdio::from(full), Stdio::from(closed)] {
+            let ran = host.command(ORMESH).args(args).stderr(err).output().unwrap();
+            assert_eq!(ran.status.code(), Some(code), "{args:?}");
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
-    let host = Host::new();
-    for args in [&["--help"][..], &["completions", "bash"], &["agent", "systemd-unit"], &["config", "path"]] {
+    let host = with_something_to_print();
+    for args in PRINTING {
         let mut child =
             host.command(ORMESH).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

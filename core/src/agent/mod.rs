@@ -5,6 +5,7 @@ mod doctor;
 mod environment;
 mod execute;
 mod fresh;
+pub mod log;
 mod reconcile;
 mod report;
 mod run;

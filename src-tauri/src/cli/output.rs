@@ -16,15 +16,18 @@ pub(crate) const DONE: Outcome = Ok(ExitCode::SUCCESS);
 /// Prints a result, exactly as it is.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
 }
 
 /// Prints a result and ends its line.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(unwritable)
+}
+
+/// An error of standard output, with what failed; its kind stays, by which a reader that left is known.
+pub(crate) fn unwritable(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to write to standard output: {error}"))
 }
 
 /// Prints a result as JSON for people and programs.

@@ -11,9 +11,9 @@ use crate::{args, output};
 /// Ends the process after a parse that gave no command: help and version are results, anything else is a usage problem.
 pub(crate) fn finish(error: &clap::Error) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            output::finish(error.print().map(|()| ExitCode::SUCCESS).map_err(Into::into))
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output::finish(
+            error.print().map(|()| ExitCode::SUCCESS).map_err(|error| output::unwritable(error).into()),
+        ),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             ExitCode::from(ProblemKind::Usage.exit_code())

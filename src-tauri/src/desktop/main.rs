@@ -16,8 +16,10 @@ mod tray;
 mod web;
 mod window;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use ormesh_core::agent::log;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::store::paths::Paths;
 use tauri::{App, AppHandle, Emitter as _, Manager as _, RunEvent};
@@ -35,9 +37,11 @@ fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("ormesh-desktop: {problem}");
+            // Nobody may listen there; the exit code still says it.
+            let mut err = std::io::stderr();
+            let _ = writeln!(err, "ormesh-desktop: {problem}");
             if !problem.hint.is_empty() {
-                eprintln!("hint: {}", problem.hint);
+                let _ = writeln!(err, "hint: {}", problem.hint);
             }
             ExitCode::from(problem.kind.exit_code())
         }
@@ -46,7 +50,7 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), Problem> {
     let hidden = hidden()?;
-    log_to_stderr();
+    let mut flush = Some(log_to_stderr()?);
     let paths = Paths::from_env()?;
     let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
         return Ok(());
@@ -68,12 +72,14 @@ fn start() -> Result<(), Problem> {
         })
         .build(tauri::generate_context!())
         .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the app: {error}")))?;
-    app.run(|app, event| match event {
+    app.run(move |app, event| match event {
         // The last window was closed: the tray and the agent stay.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
         RunEvent::Exit => {
             tray::keeper::end(app);
             app.state::<Scratch>().remove();
+            // The process ends without coming back from here.
+            drop(flush.take());
         }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::show(app),
@@ -144,12 +150,15 @@ fn hidden() -> Result<bool, Problem> {
     }
 }
 
-fn log_to_stderr() {
+fn log_to_stderr() -> Result<log::Flush, Problem> {
+    let (lines, flush) = log::start(std::io::stderr())
+        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the log: {error}")))?;
     let filter = EnvFilter::try_from_env("ORMESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(move || lines.clone())
         .with_ansi(false)
         .with_target(false)
         .with_env_filter(filter)
         .init();
+    Ok(flush)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ormesh_core::agent::{self, RunOptions};
+use ormesh_core::agent::{self, RunOptions, log};
 use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Problem, ProblemKind};
@@ -72,7 +72,7 @@ impl Agent {
 impl Run {
     async fn run(self) -> Outcome {
         let paths = Host::from_env()?.into_paths();
-        log_to_stderr()?;
+        let _flush = log_to_stderr()?;
         // Not our path: an upgrade may have put another program there.
         let launcher = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
         let options = RunOptions { allow_old_tor: self.allow_old_tor, launcher };
@@ -136,7 +136,7 @@ fn stop_command(groups: &str) -> Option<&'static str> {
 }
 
 /// Logs go to standard error; journald puts the time on each line itself, and says so by `JOURNAL_STREAM` (systemd.exec(5)).
-fn log_to_stderr() -> Result<(), Problem> {
+fn log_to_stderr() -> Result<log::Flush, Problem> {
     let filter = match std::env::var("ORMESH_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
             Problem::new(ProblemKind::Usage, format!("ORMESH_LOG can't be {directives:?}: {error}"))
@@ -144,8 +144,10 @@ fn log_to_stderr() -> Result<(), Problem> {
         })?,
         _ => EnvFilter::new("info"),
     };
+    let (lines, flush) = log::start(io::stderr())
+        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the log: {error}")))?;
     let log = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(move || lines.clone())
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .with_env_filter(filter);
@@ -153,7 +155,7 @@ fn log_to_stderr() -> Result<(), Problem> {
         Some(_) => log.without_time().init(),
         None => log.init(),
     }
-    Ok(())
+    Ok(flush)
 }
 
 #[cfg(test)]

@@ -141,8 +141,8 @@ impl Client {
         match self {
             Self::Add(Add { name, ports, expires, request, qr }) => {
                 let ports = (!ports.is_empty()).then(|| ports.into_iter().collect());
-                let invite = host.invite(Request::AddClient { name, ports, expires, request }).await?;
-                print_invite(&invite, &qr)?;
+                let request = Request::AddClient { name: name.clone(), ports, expires, request };
+                print_invite(&name, &host.invite(request).await?, &qr)?;
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
             Self::Show(Show { name, json }) => show(&host.status().await?, &name, json)?,
@@ -151,12 +151,12 @@ impl Client {
                     Format::Ormesh => InviteFormat::Ormesh,
                     Format::AuthPrivate => InviteFormat::AuthPrivate,
                 };
-                let invite = host.invite(Request::ClientToken { name, format }).await?;
-                print_invite(&invite, &qr)?;
+                let invite = host.invite(Request::ClientToken { name: name.clone(), format }).await?;
+                print_invite(&name, &invite, &qr)?;
             }
             Self::Rotate(Rotate { name, request, qr }) => {
-                let invite = host.invite(Request::RotateClient { name, request }).await?;
-                print_invite(&invite, &qr)?;
+                let invite = host.invite(Request::RotateClient { name: name.clone(), request }).await?;
+                print_invite(&name, &invite, &qr)?;
             }
             Self::Set(Set { name, ports, expires }) => {
                 if ports.is_empty() && expires.is_none() {
@@ -182,8 +182,13 @@ impl Client {
 }
 
 /// The text alone on standard output, so that it can be piped; a drawing goes beside it.
-fn print_invite(invite: &Confidential, qr: &Qr) -> anyhow::Result<()> {
-    output::line(invite.expose())?;
+fn print_invite(name: &ClientName, invite: &Confidential, qr: &Qr) -> anyhow::Result<()> {
+    output::line(invite.expose()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => anyhow::Error::from(error),
+        _ => Problem::new(ProblemKind::Failed, error.to_string())
+            .hint(format!("the invite is not lost: ormesh client token {name} prints it"))
+            .into(),
+    })?;
     if qr.qr {
         output::always_said(qr::draw(invite.expose(), io::stderr().is_terminal())?.as_str());
     }

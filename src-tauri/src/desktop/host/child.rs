@@ -27,14 +27,14 @@ impl AgentChild {
     /// Starts `ormesh agent run`.
     pub(super) fn start(paths: &Paths) -> Result<Self, Problem> {
         let program = find_program()?;
-        let log = open_log(paths)?;
+        let log = open_log(paths);
         let failed = |error: std::io::Error| {
             Problem::new(ProblemKind::Failed, format!("failed to start {}: {error}", program.display()))
                 .about("agent")
         };
         let mut command = Command::new(&program);
         command.args(["agent", "run"]).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(log.try_clone().map_err(failed)?);
+        command.stdout(Stdio::null()).stderr(log.map_or_else(Stdio::null, Stdio::from));
         // Ctrl-C at the app's terminal is the app's to answer.
         #[cfg(unix)]
         command.process_group(0);
@@ -87,16 +87,15 @@ pub(super) fn log_path(paths: &Paths) -> PathBuf {
     paths.state.join("agent.log")
 }
 
-/// A new log; that of the agent before is kept beside it.
-fn open_log(paths: &Paths) -> Result<File, Problem> {
-    private::ensure_dir(&paths.state)?;
+/// A new log; that of the agent before is kept beside it. None where it can't be made (a full disk): the agent is wanted all the same.
+fn open_log(paths: &Paths) -> Option<File> {
     let path = log_path(paths);
     // There is none at the first start.
     let _ = std::fs::rename(&path, path.with_extension("log.old"));
-    OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
-        Problem::new(ProblemKind::Failed, format!("failed to write {}: {error}", path.display()))
-            .about("agent")
-    })
+    let made = private::ensure_dir(&paths.state).map_err(|problem| problem.to_string()).and_then(|()| {
+        OpenOptions::new().create(true).append(true).open(&path).map_err(|error| error.to_string())
+    });
+    made.inspect_err(|why| tracing::warn!(path = %path.display(), why, "the agent's log can't be kept")).ok()
 }
 
 /// Why an agent ended: what it said last, or how the system says that it ended.
