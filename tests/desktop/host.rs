@@ -9,6 +9,7 @@ use ormesh_core::store::paths::Paths;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::again::has_web_view;
 use crate::driver::{Session, until};
 use crate::screen::{Screen, end};
 
@@ -173,19 +174,9 @@ impl Running {
         until("it ends", || self.0.try_wait().unwrap()).success()
     }
 
-    /// Whether it has a window: the web view is a process of its own.
+    /// Whether it has a window.
     pub(crate) fn has_web_view(&self) -> bool {
-        self.children().iter().any(|name| name.starts_with("WebKitWebProces"))
-    }
-
-    /// The names of its child processes, as far as the system keeps them.
-    pub(crate) fn children(&self) -> Vec<String> {
-        let children =
-            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id())).unwrap_or_default();
-        let names = children
-            .split_whitespace()
-            .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-        names.map(|name| name.trim().to_owned()).collect()
+        has_web_view(self.id())
     }
 
     /// Kills it, as a crash would.

@@ -7,6 +7,7 @@
 #[path = "../mesh/support/mod.rs"]
 mod support;
 
+mod again;
 mod driver;
 mod figures;
 mod host;

@@ -1,17 +1,15 @@
-//! The window closed and opened again, as a person does it and with nothing that drives it; and what a window leaves behind.
+//! The window closed and opened again, and what it leaves behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::again::Hidden;
 use crate::driver::until;
-use crate::host::{Host, Running};
+use crate::host::Host;
 use crate::panel::Panel;
-use crate::screen::{Bus, Picture};
-
-/// How often it is opened again, in each way.
-const TIMES: usize = 5;
+use crate::screen::Bus;
 
 #[test]
 fn a_window_opened_again_shows_what_it_showed() {
@@ -23,43 +21,10 @@ fn a_window_opened_again_shows_what_it_showed() {
     let icon = panel.icon();
     // With no tor to be found, nothing changes any more once this is known.
     until("the agent is offline", || (host.status()["agent"]["state"]["is"] == "offline").then_some(()));
-    panel.click(&icon);
-    let first = host.screen().settled_picture();
-    keep(&first, "opened");
-    close(&host, &app);
-    let closed = app.children();
 
-    for turn in 0..TIMES {
-        panel.choose(&icon, "Open ormesh");
-        assert_same(&host, &first, &format!("opened-by-tray-{turn}"));
-        close(&host, &app);
-    }
-    for turn in 0..TIMES {
-        assert!(host.app(&[]).ended(), "a second start ends");
-        assert_same(&host, &first, &format!("opened-by-start-{turn}"));
-        close(&host, &app);
-    }
-
-    assert_eq!(app.children(), closed, "each window left something running");
-}
-
-/// Closes the window as Alt+F4 does, and waits until it is gone.
-fn close(host: &Host, app: &Running) {
-    host.screen().close_the_window();
-    until("the web view is gone", || (!app.has_web_view()).then_some(()));
-}
-
-fn assert_same(host: &Host, first: &Picture, name: &str) {
-    let now = host.screen().settled_picture();
-    keep(&now, name);
-    assert!(now.is_like(first), "{name}: the window shows something else than at first");
-}
-
-/// Keeps a picture for people, in the directory that `ORMESH_PICTURES` names, if it names one.
-fn keep(picture: &Picture, name: &str) {
-    if let Some(directory) = std::env::var_os("ORMESH_PICTURES") {
-        picture.write(&Path::new(&directory).join(format!("real-{name}.ppm")));
-    }
+    let start_again = || assert!(host.app(&[]).ended());
+    let (app, screen) = (app.id(), host.screen());
+    Hidden { app, screen, panel: &panel, icon: &icon, start_again: &start_again }.opens_again("opened");
 }
 
 /// Names and an invite that are nowhere else in this test, nor in a web view's own files.

@@ -23,7 +23,12 @@ pub(crate) struct Screen {
 impl Screen {
     /// Starts an X server on the first free display.
     pub(crate) fn start() -> Self {
-        let mut server = Command::new("Xvfb")
+        Self::by(Command::new("Xvfb"))
+    }
+
+    /// The same by a command that runs Xvfb.
+    pub(crate) fn by(mut xvfb: Command) -> Self {
+        let mut server = xvfb
             .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -139,8 +144,15 @@ pub(crate) struct Bus {
 impl Bus {
     /// Starts a bus that nobody else is on.
     pub(crate) fn start() -> Self {
-        let mut daemon = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address=1"])
+        let mut daemon = Command::new("dbus-daemon");
+        daemon.arg("--session");
+        Self::by(daemon)
+    }
+
+    /// The same by a command that runs dbus-daemon with a configuration.
+    pub(crate) fn by(mut daemon: Command) -> Self {
+        let mut daemon = daemon
+            .args(["--nofork", "--print-address=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,14 +4,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::again::Hidden;
 use crate::driver::{Session, until};
 use crate::host::{Host, Running, fetch, free_address, serve};
+use crate::panel::Panel;
 use crate::root::{As, Root};
+use crate::screen::{Bus, Screen};
 use crate::{app_files, assert_has, command_files, package};
 
-/// What the tests need in the root that the package does not bring: a display, a driver for the window, shells, systemd's
+/// What the tests need in the root that the package does not bring: a display, a bus, a driver for the window, shells, systemd's
 /// own check of units.
-const FOR_TESTS: [&str; 6] = ["fish", "man-db", "systemd", "webkit2gtk-driver", "xvfb", "zsh"];
+const FOR_TESTS: [&str; 7] = ["dbus-daemon", "fish", "man-db", "systemd", "webkit2gtk-driver", "xvfb", "zsh"];
 
 #[test]
 fn the_app_is_installed_used_and_removed() {
@@ -49,8 +52,43 @@ fn the_app_is_installed_used_and_removed() {
         agent
     };
 
+    window_opens_again(&root);
     removed(&root, &files, &mut agent);
     assert!(exporter.is_kept() && importer.is_kept());
+}
+
+/// The window of the release as a person has it: nothing drives it.
+fn window_opens_again(root: &Root) {
+    /// Open to root, too: the tests' panel is on it.
+    const BUS: &str = r#"<busconfig><type>session</type><listen>unix:abstract=ormesh-packages</listen>
+        <policy context="default"><allow user="*"/><allow own="*"/><allow eavesdrop="true"/>
+        <allow send_destination="*" eavesdrop="true"/></policy></busconfig>"#;
+    std::fs::write(root.path("/etc/bus-for-tests.conf"), BUS).unwrap();
+    let screen = Screen::by(root.command(As::User, "Xvfb"));
+    let mut daemon = root.command(As::User, "dbus-daemon");
+    daemon.arg("--config-file=/etc/bus-for-tests.conf");
+    let bus = Bus::by(daemon);
+    let panel = Panel::on(&bus);
+    let host = Host::new(root, "desk");
+    let start = |arguments: &[&str]| {
+        let mut app = host.command("ormesh-desktop");
+        app.args(arguments).env("DISPLAY", screen.name()).env("DBUS_SESSION_BUS_ADDRESS", bus.address());
+        Running(app.env("LIBGL_ALWAYS_SOFTWARE", "1").stderr(Stdio::null()).spawn().unwrap())
+    };
+    let mut app = start(&["--hidden"]);
+    let icon = panel.icon();
+    // Nothing changes any more then.
+    until("the app's agent is online", || (host.status()["agent"]["state"]["is"] == "online").then_some(()));
+
+    let start_again = || {
+        let mut second = start(&[]);
+        until("a second start ends", || (!second.runs()).then_some(()));
+    };
+    let (pid, screen) = (app.id(), &screen);
+    Hidden { app: pid, screen, panel: &panel, icon: &icon, start_again: &start_again }
+        .opens_again("installed");
+
+    app.end();
 }
 
 /// Removes the package while an agent runs: that one is named and goes on, and of the package nothing is left.

@@ -4,6 +4,8 @@
 //! namespaces of its own. Nothing here goes further than Debian's archive and loopback.
 #![cfg(target_os = "linux")]
 
+#[path = "../desktop/again.rs"]
+mod again;
 mod app;
 mod archives;
 mod command;
@@ -11,7 +13,13 @@ mod command;
 #[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
 mod driver;
 mod host;
+#[path = "../desktop/panel.rs"]
+#[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
+mod panel;
 mod root;
+#[path = "../desktop/screen.rs"]
+#[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
+mod screen;
 
 use std::path::{Path, PathBuf};
 
