@@ -30,7 +30,7 @@ impl Hidden<'_> {
         let first = self.screen.settled_picture();
         keep(&first, name);
         self.close();
-        let left = children(self.app);
+        let (left, held) = (children(self.app), memory(self.app));
 
         for turn in 0..TIMES {
             self.panel.choose(self.icon, "Open ormesh");
@@ -44,6 +44,7 @@ impl Hidden<'_> {
         }
 
         assert_eq!(children(self.app), left, "each window left something running");
+        until("the windows' memory is given back", || (memory(self.app) <= held + held / 4).then_some(()));
     }
 
     /// Closes the window as Alt+F4 does, and waits until it is gone.
@@ -66,9 +67,23 @@ pub(crate) fn has_web_view(app: u32) -> bool {
 
 /// The names of a process's children, as far as the system keeps them.
 fn children(pid: u32) -> Vec<String> {
+    let name = |pid| Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned());
+    child_ids(pid).into_iter().filter_map(name).collect()
+}
+
+fn child_ids(pid: u32) -> Vec<u32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let name = |pid: &str| Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned());
-    children.split_whitespace().filter_map(name).collect()
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// The proportional memory of a process and its children, in KiB (proc_pid_smaps_rollup(5)).
+fn memory(pid: u32) -> u64 {
+    let each = child_ids(pid).into_iter().chain([pid]).map(|pid| {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+    });
+    each.sum()
 }
 
 /// Keeps a picture for people, in the directory that `ORMESH_PICTURES` names, if it names one.
