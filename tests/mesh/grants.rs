@@ -77,3 +77,44 @@ fn each_of_many_clients_reaches_its_ports_alone() {
     let addresses: BTreeSet<_> = server.status().clients.into_iter().map(|client| client.address).collect();
     assert_eq!(addresses.len(), CLIENTS, "an address is shared");
 }
+
+#[test]
+fn an_export_for_one_client_is_reached_by_that_one_alone() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let (open, own) = (echo(), echo());
+    server.export(open.addr, 1001);
+    for name in ["alice", "bob"] {
+        laptop.add_remote(name, &server.invite(name, &[]));
+    }
+    server.good(&["export", "add", &own.addr.to_string(), "1002", "--client", "alice"]);
+    server.start();
+    server.wait_until("all services are published", |status| {
+        status.clients.iter().all(|client| client.state == Some(ClientState::Reachable))
+    });
+    laptop.start();
+    laptop.wait_until("all remotes are reached", |status| {
+        status.remotes.iter().all(|remote| matches!(remote.state, Some(RemoteState::Reachable { .. })))
+    });
+    let reaches = |name: &str, port| match socks_dial(laptop.socks(), name, port) {
+        Ok(mut stream) => {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut heard = [0; 4];
+            stream.write_all(b"ping").unwrap();
+            stream.read_exact(&mut heard).map(|()| assert_eq!(heard, *b"ping")).is_ok()
+        }
+        Err(_) => false,
+    };
+    assert!(reaches("alice", 1001) && reaches("bob", 1001) && reaches("alice", 1002));
+    assert!(!reaches("bob", 1002));
+    assert_eq!(own.accepted(), 1);
+
+    // The agent obeys a change at once, and both can be told from its status.
+    let ran = server.ormesh(&["export", "set", "1002", "--client", "bob"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, "note: bob can now reach port 1002\n"), "{ran:?}");
+    assert!(!reaches("alice", 1002));
+    crate::support::until("bob reaches it", || reaches("bob", 1002));
+    let status = server.json_status();
+    assert_eq!(status["exports"][1]["clients"], serde_json::json!(["bob"]));
+    assert_eq!(status["clients"][0]["may_reach"], serde_json::json!([1001]));
+    assert_eq!(status["clients"][1]["may_reach"], serde_json::json!([1001, 1002]));
+}

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::vault::{Changing, Vault};
 use super::{fresh, not_running};
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
+use crate::model::access;
 use crate::model::address::Port;
 use crate::model::config::{Client, Config, Remote};
 use crate::model::day::Day;
@@ -24,8 +25,8 @@ use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::derive;
 use crate::secrets::SecretId;
-use crate::store::ConfigStore;
 use crate::store::paths::Paths;
+use crate::store::{ConfigStore, Edited};
 
 /// Carries out requests on one host's configuration and keys.
 pub(super) struct Commands {
@@ -61,8 +62,8 @@ impl Commands {
                 Ok(Response::Status(Box::new(status)))
             }
             Request::Edit(edit) => {
-                self.store.edit(|config| edit::apply(config, &edit))?;
-                done(Vec::new())
+                let edited = self.store.edit(|config| edit::apply(config, &edit))?;
+                done(access_notes(&edit, &edited))
             }
             Request::AddClient { name, ports, expires, request } => {
                 self.add_client(name, ports, expires, request).await
@@ -146,7 +147,10 @@ impl Commands {
 
         let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let (_, notes) = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+        let (new, mut notes) = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+        notes.extend(
+            access::of_all(&new, &name).map(|said| format!("{said}; --port limits a client to some")),
+        );
         Ok(new_invite(&client, own, notes))
     }
 
@@ -449,6 +453,26 @@ impl Commands {
 fn new_invite(client: &Client, own: Option<ClientKey>, notes: Notes) -> Response {
     let key = own.map_or(InviteKey::Requested, InviteKey::Private);
     Response::Invite { text: Confidential::new(invite_text(client, key)), notes }
+}
+
+/// What an edit lets whom reach.
+fn access_notes(edit: &Edit, edited: &Edited) -> Notes {
+    let mut notes = access::gained(&edited.old, &edited.new, fresh::today());
+    match edit {
+        Edit::SetClient { name, ports: Some(None), .. } => {
+            notes = access::of_all(&edited.new, name).into_iter().collect()
+        }
+        Edit::AddExport { target, port, clients: None, .. } => {
+            let port = port.or(target.port());
+            let export =
+                port.and_then(|port| edited.new.exports.get(&port)).filter(|export| export.clients.is_some());
+            notes.extend(port.zip(export).map(|(port, export)| {
+                format!("port {port} is for {}, as before; ormesh export set {port} --all-clients opens it to all", access::whom(export))
+            }));
+        }
+        _ => {}
+    }
+    notes
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {

@@ -32,7 +32,7 @@ fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
             if words.next().is_some() {
                 return Err(bad(format!("{entry:?} has more than a target and a port")));
             }
-            Ok(Edit::AddExport { target, port, allow_lan: false })
+            Ok(Edit::AddExport { target, port, allow_lan: false, clients: None })
         })
         .collect()
 }

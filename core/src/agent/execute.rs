@@ -369,10 +369,10 @@ impl Executor {
 }
 
 fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
-    let Some(client) = config.clients.values().find(|client| client.address == *address) else {
+    let Some((name, client)) = config.clients.iter().find(|(_, client)| client.address == *address) else {
         return Grants::default();
     };
-    let granted = config.granted_ports(client);
+    let granted = config.granted_ports(name, client);
     let ports = config.exports.iter().filter(|(port, _)| granted.contains(port));
     Grants {
         ports: ports.map(|(port, export)| (*port, export.target.clone())).collect(),

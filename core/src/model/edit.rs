@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::access;
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
 use super::config::text::{check_export, parse_socks};
@@ -29,6 +30,17 @@ pub enum Edit {
         port: Option<Port>,
         /// Whether the target may be another host.
         allow_lan: bool,
+        /// The only clients that it is for; every client when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        clients: Option<BTreeSet<ClientName>>,
+    },
+    /// `export set`.
+    SetExport {
+        /// The virtual port.
+        port: Port,
+        /// The only clients that it is for from now on; every client when none.
+        clients: Option<BTreeSet<ClientName>>,
     },
     /// `export delete`.
     DeleteExport {
@@ -243,7 +255,7 @@ pub fn find<'a, K: Ord + ToString, V>(
 pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
     let mut new = config.clone();
     match edit {
-        Edit::AddExport { target, port, allow_lan } => {
+        Edit::AddExport { target, port, allow_lan, clients } => {
             let port = port.or(target.port()).ok_or_else(|| {
                 Problem::new(
                     ProblemKind::Usage,
@@ -251,9 +263,20 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 )
                 .hint(format!("ormesh export add {target} 80"))
             })?;
-            let export = Export { target: target.clone(), allow_lan: *allow_lan && !target.is_local() };
-            if config.exports.get(&port) == Some(&export) {
-                return Ok(new);
+            let allow_lan = &(*allow_lan && !target.is_local());
+            if let Some(export) = config.exports.get(&port)
+                && export.target == *target
+                // On this host it means nothing, whatever the file says.
+                && (target.is_local() || export.allow_lan == *allow_lan)
+            {
+                // Who it is for stays, where that was not said.
+                return match clients.is_none() || *clients == export.clients {
+                    true => Ok(new),
+                    false => {
+                        Err(refused(format!("port {port} is exported already, for {}", access::whom(export)))
+                            .hint(format!("ormesh export set {port} --client NAME says for whom it is")))
+                    }
+                };
             }
             check_export(config, port, target, *allow_lan).map_err(|why| {
                 let hint = match target.is_local() || *allow_lan {
@@ -268,7 +291,15 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 };
                 refused(why).hint(hint)
             })?;
+            let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: None };
             new.exports.insert(port, export);
+            if clients.is_some() {
+                offer(&mut new, port, clients.as_ref())?;
+            }
+        }
+        Edit::SetExport { port, clients } => {
+            find(&config.exports, "export", port)?;
+            offer(&mut new, *port, clients.as_ref())?;
         }
         Edit::DeleteExport { port } => {
             find(&config.exports, "export", port)?;
@@ -289,12 +320,16 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                     .hint("let the importer make a new request: ormesh remote request NAME"));
             }
             check_ports(config, client.ports.as_ref())?;
+            // A name may have been left in the file by a client of before.
+            new.exports.values_mut().for_each(|export| forget(export, name));
+            grant(&mut new, name, None, client.ports.as_ref());
             new.clients.insert(name.clone(), client.clone());
         }
         Edit::SetClient { name, ports, expires } => {
             let mut client = find(&config.clients, "client", name)?.clone();
             if let Some(ports) = ports {
                 check_ports(config, ports.as_ref())?;
+                grant(&mut new, name, Some(&client), ports.as_ref());
                 client.ports.clone_from(ports);
             }
             if let Some(expires) = expires {
@@ -310,6 +345,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::DeleteClient { name } => {
             find(&config.clients, "client", name)?;
             new.clients.remove(name);
+            new.exports.values_mut().for_each(|export| forget(export, name));
         }
         Edit::AddRemote { name, remote, replace } => {
             let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
@@ -422,6 +458,49 @@ fn check_no_import(config: &Config, listen: &ListenAddr) -> Result<(), Problem> 
         false => format!("{listen} is taken by the import of port {port} of {remote} at {other}"),
     };
     Err(refused(message).hint(format!("ormesh import delete {other} frees it; or choose another address")))
+}
+
+/// Says for whom an export is. A client that has a list of its own ports gets or loses this one there, so that both say the same.
+fn offer(config: &mut Config, port: Port, clients: Option<&BTreeSet<ClientName>>) -> Result<(), Problem> {
+    for name in clients.into_iter().flatten() {
+        find(&config.clients, "client", name)?;
+    }
+    if let Some(clients) = clients {
+        for (name, client) in &mut config.clients {
+            match &mut client.ports {
+                Some(ports) if clients.contains(name) => ports.insert(port),
+                Some(ports) => ports.remove(&port),
+                None => false,
+            };
+        }
+    }
+    if let Some(export) = config.exports.get_mut(&port) {
+        export.clients = clients.cloned();
+    }
+    Ok(())
+}
+
+/// Lets a client in at each export for some clients only that its ports name anew, and out at those that they no longer name.
+fn grant(config: &mut Config, name: &ClientName, before: Option<&Client>, ports: Option<&BTreeSet<Port>>) {
+    let Some(ports) = ports else { return };
+    let had =
+        |port: &Port| before.and_then(|client| client.ports.as_ref()).is_some_and(|had| had.contains(port));
+    for (port, export) in &mut config.exports {
+        match (&mut export.clients, ports.contains(port)) {
+            (Some(clients), true) if !had(port) => {
+                clients.insert(name.clone());
+            }
+            (Some(_), false) => forget(export, name),
+            _ => {}
+        }
+    }
+}
+
+fn forget(export: &mut Export, name: &ClientName) {
+    // One that is then for nobody stays so: it never becomes one for all.
+    if let Some(clients) = &mut export.clients {
+        clients.remove(name);
+    }
 }
 
 /// Ports that are granted must be exported: a mistyped one would be a client that reaches nothing.

@@ -3,6 +3,7 @@
 // Much of it reads what strangers wrote: a slip there must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
+pub mod access;
 pub mod address;
 pub mod bridge;
 pub mod config;

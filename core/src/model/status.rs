@@ -114,6 +114,25 @@ pub struct ExportStatus {
     pub target: Target,
     /// The virtual port.
     pub port: Port,
+    /// The only clients that it is for; every client when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub clients: Option<Vec<ClientName>>,
+}
+
+impl Status {
+    /// The ports of a client as they are shown; none for all that are exported, now and later.
+    pub fn ports_of(&self, client: &ClientStatus) -> Option<Vec<Port>> {
+        let for_it = |export: &&ExportStatus| {
+            export.clients.as_ref().is_none_or(|clients| clients.contains(&client.name))
+        };
+        let others = |port: &Port| self.exports.iter().any(|export| export.port == *port && !for_it(&export));
+        match &client.ports {
+            Some(ports) => Some(ports.iter().copied().filter(|port| !others(port)).collect()),
+            None if self.exports.iter().all(|export| for_it(&export)) => None,
+            None => Some(self.exports.iter().filter(for_it).map(|export| export.port).collect()),
+        }
+    }
 }
 
 /// One client.
@@ -126,6 +145,10 @@ pub struct ClientStatus {
     pub address: OnionAddress,
     /// The ports it was limited to.
     pub ports: Option<Vec<Port>>,
+    /// The exported ports that it may reach: those that are for it, less what it was not granted.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<Vec<Port>>", optional))]
+    pub may_reach: Vec<Port>,
     /// Its last day.
     pub expires: Option<Day>,
     /// None without an agent.

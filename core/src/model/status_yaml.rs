@@ -24,6 +24,14 @@ pub fn to_yaml(status: &Status) -> String {
                 true => export.target.to_string(),
                 false => format!("{} → {}", export.target, export.port),
             };
+            let plain = match export.clients.as_deref() {
+                None => plain,
+                Some([]) => format!("{plain} for no client"),
+                Some(clients) => {
+                    let names: Vec<&str> = clients.iter().map(|name| name.as_str()).collect();
+                    format!("{plain} for {} only", names.join(", "))
+                }
+            };
             // A flow sequence opens with a bracket, so an IPv6 target must be quoted.
             match &export.target {
                 Target::Tcp(..) if !plain.starts_with('[') => out.line(2, &format!("- {plain}")),
@@ -33,7 +41,7 @@ pub fn to_yaml(status: &Status) -> String {
     }
     if !status.clients.is_empty() {
         out.line(1, "clients:");
-        status.clients.iter().for_each(|client| write_client(&mut out, client));
+        status.clients.iter().for_each(|client| write_client(&mut out, status, client));
     }
     if !status.remotes.is_empty() {
         out.line(0, "remotes:");
@@ -91,10 +99,10 @@ fn write_agent(out: &mut Lines, agent: &AgentStatus) {
     out.pair(1, "version", &agent.version);
 }
 
-fn write_client(out: &mut Lines, client: &ClientStatus) {
+fn write_client(out: &mut Lines, status: &Status, client: &ClientStatus) {
     out.line(2, &format!("- name: {}", word(client.name.as_str())));
     out.line(2, &format!("  address: {}", client.address));
-    if let Some(ports) = &client.ports {
+    if let Some(ports) = status.ports_of(client) {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         out.line(2, &format!("  ports: [{}]", ports.join(", ")));
     }

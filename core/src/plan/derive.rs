@@ -52,7 +52,7 @@ pub fn at_rest(config: &Config) -> Status {
         version: VERSION,
         agent: None,
         exports: exports(config),
-        clients: config.clients.iter().map(|(name, client)| client_status(name, client)).collect(),
+        clients: config.clients.iter().map(|(name, client)| client_status(config, name, client)).collect(),
         remotes: config.remotes.keys().map(|name| remote_status(config, name)).collect(),
         requests: config.requests.keys().cloned().collect(),
         problems: Vec::new(),
@@ -126,16 +126,20 @@ fn import_state(view: &View<'_>, listen: &ListenAddr, unreachable: bool) -> Impo
 }
 
 fn exports(config: &Config) -> Vec<ExportStatus> {
-    let status =
-        |(port, export): (&Port, &Export)| ExportStatus { target: export.target.clone(), port: *port };
+    let status = |(port, export): (&Port, &Export)| ExportStatus {
+        target: export.target.clone(),
+        port: *port,
+        clients: export.clients.as_ref().map(|clients| clients.iter().cloned().collect()),
+    };
     config.exports.iter().map(status).collect()
 }
 
-fn client_status(name: &crate::model::name::ClientName, client: &Client) -> ClientStatus {
+fn client_status(config: &Config, name: &crate::model::name::ClientName, client: &Client) -> ClientStatus {
     ClientStatus {
         name: name.clone(),
         address: client.address,
         ports: client.ports.as_ref().map(|ports| ports.iter().copied().collect()),
+        may_reach: config.granted_ports(name, client).into_iter().collect(),
         expires: client.expires,
         state: None,
         sessions: 0,

@@ -99,7 +99,7 @@ impl Desired {
         let socks = config.agent.socks_addr.map(|addr| Socks { addr, users });
         let mut desired = Self { socks, ..Self::default() };
         for (name, client) in &config.clients {
-            let granted = config.granted_ports(client);
+            let granted = config.granted_ports(name, client);
             if client.expires.is_some_and(|day| day.is_over(today)) || granted.is_empty() {
                 continue;
             }

@@ -26,7 +26,7 @@ fn config(clients: impl IntoIterator<Item = u8>) -> Config {
     let mut config = Config::new(InstanceId::from_random([0; 10]));
     for number in [22, 80] {
         let target = number.to_string().parse().unwrap();
-        config.exports.insert(port(number), Export { target, allow_lan: false });
+        config.exports.insert(port(number), Export { target, allow_lan: false, clients: None });
     }
     for seed in clients {
         let client =
@@ -188,6 +188,7 @@ enum Change {
     ToggleExport(u16),
     ToggleClient(u8),
     Limit(u8, Option<u16>),
+    Offer(u16, Option<u8>),
     Expire(u8, Option<u16>),
     LoseTor,
     Upload,
@@ -199,6 +200,7 @@ fn change() -> impl Strategy<Value = Change> {
         (20u16..26).prop_map(Change::ToggleExport),
         (1u8..6).prop_map(Change::ToggleClient),
         (1u8..6, proptest::option::of(20u16..26)).prop_map(|(c, p)| Change::Limit(c, p)),
+        (20u16..26, proptest::option::of(1u8..6)).prop_map(|(p, c)| Change::Offer(p, c)),
         (1u8..6, proptest::option::of(998u16..1003)).prop_map(|(c, d)| Change::Expire(c, d)),
         Just(Change::LoseTor),
         Just(Change::Upload),
@@ -222,7 +224,7 @@ proptest! {
                 Change::ToggleExport(number) => {
                     if config.exports.remove(&port(number)).is_none() {
                         let target = number.to_string().parse().unwrap();
-                        config.exports.insert(port(number), Export { target, allow_lan: false });
+                        config.exports.insert(port(number), Export { target, allow_lan: false, clients: None });
                     }
                 }
                 Change::ToggleClient(seed) => {
@@ -234,6 +236,11 @@ proptest! {
                 Change::Limit(seed, number) => {
                     if let Some(client) = config.clients.get_mut(&client_of(seed)) {
                         client.ports = number.map(|number| [port(number)].into());
+                    }
+                }
+                Change::Offer(number, seed) => {
+                    if let Some(export) = config.exports.get_mut(&port(number)) {
+                        export.clients = seed.map(|seed| [client_of(seed)].into());
                     }
                 }
                 Change::Expire(seed, day) => {
@@ -258,8 +265,11 @@ proptest! {
                 prop_assert!(client.expires.is_none_or(|day| !day.is_over(today())));
             }
             for (address, number) in observed.gates.keys() {
-                let client = config.clients.values().find(|client| client.address == *address).expect("a client");
-                prop_assert!(*number == Port::RESPONDER || config.granted_ports(client).contains(number));
+                let (name, client) =
+                    config.clients.iter().find(|(_, client)| client.address == *address).expect("a client");
+                prop_assert!(*number == Port::RESPONDER || config.granted_ports(name, client).contains(number));
+                let only = config.exports.get(number).and_then(|export| export.clients.as_ref());
+                prop_assert!(only.is_none_or(|only| only.contains(name)));
             }
         }
         let desired = Desired::from_config(&config, today(), false);

@@ -11,7 +11,7 @@ fn store(dir: &std::path::Path) -> ConfigStore {
 }
 
 fn add_export(port: u16) -> Edit {
-    Edit::AddExport { target: port.to_string().parse().unwrap(), port: None, allow_lan: false }
+    Edit::AddExport { target: port.to_string().parse().unwrap(), port: None, allow_lan: false, clients: None }
 }
 
 fn ports(config: &Config) -> BTreeSet<u16> {

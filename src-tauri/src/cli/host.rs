@@ -41,17 +41,18 @@ impl Host {
         }
     }
 
-    /// Makes a change that touches no secret.
-    pub(crate) async fn edit(&self, edit: Edit) -> Result<(), Problem> {
+    /// Makes a change that touches no secret. Gives whether there was something to say.
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<bool, Problem> {
         self.done(Request::Edit(edit)).await
     }
 
-    /// Has something done, and says what follows from it.
-    pub(crate) async fn done(&self, request: Request) -> Result<(), Problem> {
+    /// Has something done, and says what follows from it. Gives whether there was something to say.
+    pub(crate) async fn done(&self, request: Request) -> Result<bool, Problem> {
         match self.ask(request).await? {
             Response::Done { notes } => {
+                let said = !notes.is_empty();
                 output::notes(notes);
-                Ok(())
+                Ok(said)
             }
             _ => Err(unexpected()),
         }

@@ -59,10 +59,14 @@ impl Config {
         }
     }
 
-    /// The virtual ports that a client may reach: what is exported, less what it was not granted.
-    pub fn granted_ports(&self, client: &Client) -> BTreeSet<Port> {
-        let granted = |port: &&Port| client.ports.as_ref().is_none_or(|ports| ports.contains(port));
-        self.exports.keys().filter(granted).copied().collect()
+    /// The virtual ports that a client may reach: what is exported, to all or to it by name, less what it was not granted.
+    ///
+    /// Both must agree: the client's own list, if it has one, and the export's.
+    pub fn granted_ports(&self, name: &ClientName, client: &Client) -> BTreeSet<Port> {
+        let granted = |(port, export): &(&Port, &Export)| {
+            export.is_for(name) && client.ports.as_ref().is_none_or(|ports| ports.contains(port))
+        };
+        self.exports.iter().filter(granted).map(|(port, _)| *port).collect()
     }
 
     /// All imports, with the remote that each belongs to.
@@ -132,6 +136,15 @@ pub struct Export {
     pub target: Target,
     /// Whether the target may be another host.
     pub allow_lan: bool,
+    /// The only clients that it is for; every client when none. A name that no client has lets nobody in.
+    pub clients: Option<BTreeSet<ClientName>>,
+}
+
+impl Export {
+    /// Whether a client of this name may be let in.
+    pub fn is_for(&self, name: &ClientName) -> bool {
+        self.clients.as_ref().is_none_or(|clients| clients.contains(name))
+    }
 }
 
 /// One client: an onion service of its own, restricted to its key.

@@ -91,6 +91,7 @@ pub(super) struct Export {
     pub(super) port: Option<Port>,
     #[serde(default)]
     pub(super) allow_lan: bool,
+    pub(super) clients: Option<BTreeSet<ClientName>>,
 }
 
 #[derive(Deserialize)]

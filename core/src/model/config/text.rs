@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::address::{ListenAddr, Port};
 use crate::model::bridge::Bridge;
+use crate::model::name::ClientName;
 
 /// Why a text is not a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,10 +69,11 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
 
     for entry in file.export {
         let error = |why: String| TextError::at(text, Some(entry.span()), why);
-        let raw::Export { target, port, allow_lan } = entry.get_ref();
+        let raw::Export { target, port, allow_lan, clients } = entry.get_ref();
         let port = port.or(target.port()).ok_or_else(|| error(format!("{target} needs a port")))?;
         check_export(&config, port, target, *allow_lan).map_err(error)?;
-        config.exports.insert(port, Export { target: target.clone(), allow_lan: *allow_lan });
+        let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: clients.clone() };
+        config.exports.insert(port, export);
     }
     for (name, entry) in file.client {
         let error = |why: String| TextError::at(text, Some(entry.span()), why);
@@ -256,6 +258,9 @@ fn write_exports(root: &mut Table, config: &Config) {
         let differs = export.target.port() != Some(*port);
         set(table, "port", (differs || table.contains_key("port")).then(|| i64::from(port.get()).into()));
         set(table, "allow-lan", export.allow_lan.then(|| true.into()));
+        let names =
+            |clients: &BTreeSet<ClientName>| clients.iter().map(ClientName::as_str).collect::<Array>();
+        set(table, "clients", export.clients.as_ref().map(|clients| Value::Array(names(clients))));
     });
 }
 

@@ -24,7 +24,7 @@ fn empty() -> Status {
 }
 
 fn export(target: &str, port: i64) -> ExportStatus {
-    ExportStatus { target: target.parse().unwrap(), port: port.try_into().unwrap() }
+    ExportStatus { target: target.parse().unwrap(), port: port.try_into().unwrap(), clients: None }
 }
 
 fn client(name: &str, state: Option<ClientState>) -> ClientStatus {
@@ -32,6 +32,7 @@ fn client(name: &str, state: Option<ClientState>) -> ClientStatus {
         name: name.parse().unwrap(),
         address: ADDRESS.parse().unwrap(),
         ports: None,
+        may_reach: Vec::new(),
         expires: None,
         state,
         sessions: 0,

@@ -204,7 +204,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let rows = status.clients.iter().map(|client| {
-        let ports = client.ports.as_deref().map_or("all".into(), port_list);
+        let ports = status.ports_of(client).map_or("all".into(), |ports| port_list(&ports));
         let expires = client.expires.map_or("never".into(), |day| day.to_string());
         let state = client.state.as_ref().map(client_state).unwrap_or_default();
         [client.name.to_string(), client.address.to_string(), ports, expires, state]
@@ -223,17 +223,21 @@ fn show(status: &Status, name: &ClientName, json: bool) -> anyhow::Result<()> {
     }
     output::line(&client.address.to_string())?;
     if io::stdout().is_terminal() {
-        output::print(&details(client))?;
+        output::print(&details(status, client))?;
     }
     Ok(())
 }
 
 /// What a person wants to know after the address.
-fn details(client: &ClientStatus) -> String {
+fn details(status: &Status, client: &ClientStatus) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| text.push_str(&format!("{key}: {value}\n"));
-    if let Some(ports) = &client.ports {
-        line("ports", port_list(ports));
+    match (status.ports_of(client), &client.ports) {
+        (Some(ports), None) => {
+            line("ports", format!("{}, and later ones that are exported for all", port_list(&ports)))
+        }
+        (Some(ports), Some(_)) => line("ports", port_list(&ports)),
+        (None, _) => line("ports", "all".into()),
     }
     if let Some(day) = client.expires {
         line("expires", day.to_string());

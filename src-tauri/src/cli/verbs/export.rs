@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use ormesh_core::model::address::{Port, Target};
 use ormesh_core::model::edit::Edit;
+use ormesh_core::model::name::ClientName;
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::status::Status;
 
@@ -12,8 +13,10 @@ use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
 pub(crate) enum Export {
-    /// Offer a port
+    /// Offer a port, to every client that has no list of ports, or to some clients only
     Add(Add),
+    /// Say for which clients a port is
+    Set(Set),
     /// List what is offered
     #[command(visible_alias = "ls")]
     List(List),
@@ -33,6 +36,22 @@ pub(crate) struct Add {
     /// Allow a target that is another host, which clients then reach through this one
     #[arg(long)]
     allow_lan: bool,
+    /// Offer it to this client only; can be given several times. Left out, every client without a list of ports reaches it
+    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name)]
+    clients: Vec<ClientName>,
+}
+
+#[derive(Args)]
+pub(crate) struct Set {
+    /// The port under which clients reach it
+    #[arg(value_name = "PORT", value_parser = args::port, allow_negative_numbers = true)]
+    port: Port,
+    /// Offer it to this client only; can be given several times
+    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name, required_unless_present = "all_clients")]
+    clients: Vec<ClientName>,
+    /// Offer it to every client that has no list of ports
+    #[arg(long, conflicts_with = "clients")]
+    all_clients: bool,
 }
 
 #[derive(Args)]
@@ -53,9 +72,25 @@ impl Export {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
-            Self::Add(Add { target, port, allow_lan }) => {
+            Self::Add(Add { target, port, allow_lan, clients }) => {
                 let said = format!("exported {target}");
-                host.edit(Edit::AddExport { target, port, allow_lan }).await?;
+                let for_all = clients.is_empty().then_some(port.or(target.port())).flatten();
+                let clients = (!clients.is_empty()).then(|| clients.into_iter().collect());
+                let gained = host.edit(Edit::AddExport { target, port, allow_lan, clients }).await?;
+                if let Some(port) = for_all.filter(|_| gained) {
+                    output::hint(format!(
+                        "`ormesh export set {port} --client NAME` offers it to some clients only"
+                    ));
+                }
+                output::said(said);
+            }
+            Self::Set(Set { port, clients, all_clients }) => {
+                let said = format!("changed who can reach port {port}");
+                host.edit(Edit::SetExport {
+                    port,
+                    clients: (!all_clients).then(|| clients.into_iter().collect()),
+                })
+                .await?;
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
@@ -80,8 +115,15 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
         output::hint("nothing is exported; `ormesh export add 22` offers this host's ssh");
         return Ok(());
     }
-    let rows = status.exports.iter().map(|export| [export.port.to_string(), export.target.to_string()]);
-    Ok(output::table(["PORT", "TARGET"], &rows.collect::<Vec<_>>())?)
+    let rows = status.exports.iter().map(|export| {
+        let clients = match export.clients.as_deref() {
+            None => "all".into(),
+            Some([]) => "none".into(),
+            Some(clients) => clients.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        };
+        [export.port.to_string(), export.target.to_string(), clients]
+    });
+    Ok(output::table(["PORT", "TARGET", "CLIENTS"], &rows.collect::<Vec<_>>())?)
 }
 
 /// The port under which a target is exported; it may be exported under several.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ormesh_core::model::problem::{Problem, ProblemKind};
-use ormesh_core::model::status::{AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status};
+use ormesh_core::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
 use ormesh_core::model::status_yaml::{agent_state, client_state, import_state};
 use tokio::time::Instant;
 
@@ -68,13 +68,14 @@ fn missing(status: &Status) -> Option<String> {
         Some(state) => return Some(format!("the agent is {}", agent_state(state))),
         None => return Some("no agent runs".into()),
     }
-    let client = status.clients.iter().filter(|client| is_served(status, client)).find_map(|client| {
-        match &client.state {
+    let client =
+        status.clients.iter().filter(|client| !client.may_reach.is_empty()).find_map(|client| match &client
+            .state
+        {
             Some(ClientState::Reachable | ClientState::Connected | ClientState::Expired) => None,
             Some(state) => Some(format!("client {} is {}", client.name, client_state(state))),
             None => Some(format!("client {} is unknown to the agent", client.name)),
-        }
-    });
+        });
     client.or_else(|| {
         status.remotes.iter().find_map(|remote| {
             let import = remote.imports.iter().find_map(|import| match &import.state {
@@ -90,15 +91,12 @@ fn missing(status: &Status) -> Option<String> {
     })
 }
 
-/// Whether the client has a port to reach: without one its service is never published.
-fn is_served(status: &Status, client: &ClientStatus) -> bool {
-    status.exports.iter().any(|export| client.ports.as_ref().is_none_or(|ports| ports.contains(&export.port)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ormesh_core::model::status::{AgentStatus, ExportStatus, ImportStatus, RemoteStatus, VERSION};
+    use ormesh_core::model::status::{
+        AgentStatus, ClientStatus, ExportStatus, ImportStatus, RemoteStatus, VERSION,
+    };
 
     type Change = fn(&mut Status);
 
@@ -121,6 +119,7 @@ mod tests {
             name: "laptop".parse().unwrap(),
             address,
             ports: None,
+            may_reach: vec!["22".parse().unwrap()],
             expires: None,
             state: Some(ClientState::Reachable),
             sessions: 0,
@@ -146,7 +145,11 @@ mod tests {
         Status {
             version: VERSION,
             agent: Some(agent),
-            exports: vec![ExportStatus { target: "22".parse().unwrap(), port: "22".parse().unwrap() }],
+            exports: vec![ExportStatus {
+                target: "22".parse().unwrap(),
+                port: "22".parse().unwrap(),
+                clients: None,
+            }],
             clients: vec![client],
             remotes: vec![remote],
             requests: vec![],
@@ -183,6 +186,7 @@ mod tests {
         let cases: [Change; 4] = [
             |s| {
                 s.exports.clear();
+                s.clients[0].may_reach.clear();
                 s.clients[0].state = Some(ClientState::Invited);
             },
             |s| s.clients[0].state = Some(ClientState::Expired),

@@ -93,6 +93,7 @@ pub(super) async fn remote_delete(host: State<'_, Host>, name: String) -> Result
 fn of_the_window(edit: Edit) -> Result<Edit, Problem> {
     match edit {
         Edit::AddExport { .. }
+        | Edit::SetExport { .. }
         | Edit::DeleteExport { .. }
         | Edit::SetClient { .. }
         | Edit::AddImport { .. }

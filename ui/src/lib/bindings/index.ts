@@ -136,7 +136,11 @@ target: Target,
 /**
  * The virtual port.
  */
-port: Port, };
+port: Port, 
+/**
+ * The only clients that it is for; every client when none.
+ */
+clients?: Array<ClientName>, };
 export type ClientStatus = { 
 /**
  * Its name.
@@ -150,6 +154,10 @@ address: OnionAddress,
  * The ports it was limited to.
  */
 ports: Array<Port> | null, 
+/**
+ * The exported ports that it may reach: those that are for it, less what it was not granted.
+ */
+may_reach?: Array<Port>, 
 /**
  * Its last day.
  */
@@ -313,7 +321,19 @@ port: Port | null,
 /**
  * Whether the target may be another host.
  */
-allow_lan: boolean, } | { "edit": "delete-export", 
+allow_lan: boolean, 
+/**
+ * The only clients that it is for; every client when none.
+ */
+clients?: Array<ClientName>, } | { "edit": "set-export", 
+/**
+ * The virtual port.
+ */
+port: Port, 
+/**
+ * The only clients that it is for from now on; every client when none.
+ */
+clients: Array<ClientName> | null, } | { "edit": "delete-export", 
 /**
  * The virtual port.
  */
