@@ -6,6 +6,8 @@ mod doctor;
 mod exposure;
 mod host;
 mod output;
+#[cfg(target_os = "linux")]
+mod prompt;
 mod status;
 mod transcript;
 mod usage;

@@ -1,8 +1,9 @@
 //! Invites and join requests: the texts that hosts hand each other, parsed strictly and written one way only.
 //!
-//! A text is bech32m (BIP 350) over `version, kind, 32 bytes for each key, tail`: `text` has the outer layer, `tail` the fields
-//! at the end. Whether a name or an address is known already is for others to say. No error holds any of the text.
+//! A text is bech32m (BIP 350) over `version, kind, 32 bytes for each key, tail`: `find` takes them out of what was pasted, `text` has the
+//! outer layer, `tail` the fields at the end. Whether a name or an address is known already is for others to say. No error holds any of the text.
 
+mod find;
 mod tail;
 mod text;
 
@@ -66,7 +67,15 @@ pub enum InviteError {
     /// More than [`MAX_CHARS`] characters.
     #[error("the {0} is too long ({1} characters, at most {MAX_CHARS})")]
     TooLong(TextKind, usize),
-    /// It begins with something else.
+    /// Two of them, which differ.
+    #[error("there are several different {0}s in the text")]
+    Several(TextKind),
+    /// 32 bytes in base64, as ormesh wrote them in 2017.
+    #[error(
+        "this looks like a token of the ormesh of 2017; its v2 onion services no longer exist since 2021"
+    )]
+    Token2017,
+    /// None is in it.
     #[error("this is no {kind}: one begins with {}1", .kind.human_part())]
     NotOne {
         /// What was expected.
@@ -155,7 +164,8 @@ impl InviteError {
             Self::TooLong(..) | Self::Damaged { .. } => "copy the whole text again",
             Self::IsRequest => "on the exporting host: `ormesh client add NAME --request …`",
             Self::IsInvite => "on the importing host: `ormesh remote add NAME …`",
-            Self::V2 => "ask the other host for an invite of a v3 onion service",
+            Self::Several(_) => "paste the one that is meant",
+            Self::V2 | Self::Token2017 => "ask the other host for an invite of a v3 onion service",
             Self::AddressOnly => "ask the other host for an invite: `ormesh client add NAME`",
             Self::TorFormat(TextKind::Invite) => "`ormesh remote add` takes a line of an .auth_private file",
             Self::TorFormat(TextKind::Request) | Self::Malformed(..) => "ask the other host for a new one",
@@ -237,11 +247,16 @@ impl Invite {
         text::encode(TextKind::Invite, &bytes)
     }
 
-    /// Reads a text as a person pastes it, on the day `today`: spaces, line ends, quotes and invisible characters don't matter.
+    /// Finds the one invite in what a person pastes, on the day `today`: quoted, broken into lines, in the midst of other words.
     pub fn parse(text: &str, today: Day) -> Result<Self, InviteError> {
         let what = TextKind::Invite;
         let bytes = text::decode(what, text)?;
         Self::from_payload(&bytes, today)
+    }
+
+    /// Whether a text holds a whole one: for whoever reads it line by line.
+    pub fn is_in(text: &str) -> bool {
+        !find::find(TextKind::Invite, text).whole.is_empty()
     }
 
     fn from_payload(bytes: &[u8], today: Day) -> Result<Self, InviteError> {
@@ -287,7 +302,7 @@ impl JoinRequest {
         text::encode(TextKind::Request, &bytes).to_string()
     }
 
-    /// Reads a text as a person pastes it.
+    /// Finds the one request in what a person pastes.
     pub fn parse(text: &str) -> Result<Self, InviteError> {
         let bytes = text::decode(TextKind::Request, text)?;
         Self::from_payload(&bytes)

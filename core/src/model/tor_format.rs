@@ -51,7 +51,7 @@ pub fn write_auth_private(address: &OnionAddress, key: &ClientKey) -> Zeroizing<
 
 /// Reads a line of an `.auth_private` file; the key alone is [`ClientKey::from_base32`].
 pub fn parse_auth_private(text: &str) -> Result<(OnionAddress, ClientKey), TorFormatError> {
-    let text = text.trim();
+    let text = line(text);
     let (before, key) = split(text).ok_or(TorFormatError::NotPrivate)?;
     let address = match before.strip_suffix(':') {
         Some(address) => address.parse().map_err(TorFormatError::Address)?,
@@ -76,6 +76,16 @@ pub fn parse_auth(text: &str) -> Result<ClientPublicKey, TorFormatError> {
         None if text.contains(':') => Err(TorFormatError::NotPublic),
         None => text.parse().map_err(TorFormatError::Key),
     }
+}
+
+/// The one line of tor's in what a person pasted: what is written together around the type words.
+fn line(text: &str) -> &str {
+    let Some(at) = position(text) else { return text.trim() };
+    let apart = |c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == ':' || c == '=');
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let start = before.rsplit(apart).next().map_or(0, |word| before.len() - word.len());
+    let end = text.len() - after.len() + after.find(apart).unwrap_or(after.len());
+    text.get(start..end).unwrap_or_default().trim_end_matches(['.', ':'])
 }
 
 /// What is before the two type words, in either case, and what is after them.
@@ -120,6 +130,14 @@ mod tests {
             let (read, read_key) = parse_auth_private(&form).unwrap();
             assert_eq!(read, address());
             assert_eq!(read_key.expose(), key().expose());
+        }
+        for pasted in [
+            format!("Here it is: {}", *line),
+            format!("On Monday:\n> {}\n> Bye.\n", *line),
+            format!("<{}>, {}", *line, "see you."),
+            format!("ä{}ä", *line),
+        ] {
+            assert_eq!(parse_auth_private(&pasted).unwrap().0, address(), "{pasted}");
         }
         let with_onion = line.replacen(':', ".onion:", 1);
         assert_eq!(parse_auth_private(&with_onion).unwrap().0, address());

@@ -180,8 +180,8 @@ fn no_invite(text: &str) -> Result<&str, Problem> {
 }
 
 fn may_be_secret(text: &str) -> bool {
-    let lower = text.trim_start_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
-    lower.starts_with("ormesh1") || lower.contains("descriptor:x25519")
+    let lower = text.to_ascii_lowercase();
+    lower.contains("ormesh1") || lower.contains("descriptor:x25519")
 }
 
 fn is_number(text: &str) -> bool {
@@ -198,7 +198,12 @@ mod tests {
 
     #[test]
     fn an_invite_in_the_wrong_place_is_not_quoted() {
-        for text in ["ormesh1qqqsecret", "\"ORMESH1QQQSECRET\"", "x:descriptor:x25519:QQQSECRET"] {
+        for text in [
+            "ormesh1qqqsecret",
+            "Here it is: ormesh1qqqsecret",
+            "\"ORMESH1QQQSECRET\"",
+            "x:descriptor:x25519:QQQSECRET",
+        ] {
             for problem in [
                 port(text).unwrap_err(),
                 target(text).err().unwrap(),

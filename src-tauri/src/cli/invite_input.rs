@@ -4,8 +4,12 @@ use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use ormesh_core::ipc::Confidential;
+use ormesh_core::model::invite::Invite;
 use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::tor_format;
 use zeroize::Zeroizing;
+
+use crate::prompt;
 
 /// The most that is read, in bytes: every form of an invite is far shorter.
 const MAX: u64 = 64 * 1024;
@@ -32,12 +36,12 @@ impl InviteInput {
     }
 
     /// Reads it.
-    pub(crate) fn read(self) -> Result<Confidential, Problem> {
+    pub(crate) async fn read(self) -> Result<Confidential, Problem> {
         let text = match (self.invite, self.file) {
             (Some(dash), None) if dash == "-" => from_reader(io::stdin().lock(), "standard input")?,
             (Some(text), _) => Zeroizing::new(text),
             (None, Some(path)) => from_file(&path)?,
-            (None, None) => from_prompt()?,
+            (None, None) => from_prompt().await?,
         };
         Ok(Confidential::new(text))
     }
@@ -58,17 +62,24 @@ fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Prob
     }
 }
 
-fn from_prompt() -> Result<Zeroizing<String>, Problem> {
+async fn from_prompt() -> Result<Zeroizing<String>, Problem> {
     if !io::stdin().is_terminal() {
         return Err(Problem::new(ProblemKind::Usage, "INVITE is missing").hint(
             "give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE",
         ));
     }
-    match rpassword::prompt_password("invite (not shown): ") {
-        Ok(text) => Ok(Zeroizing::new(text)),
+    let more = "more of it (not shown; an empty line ends it): ";
+    match prompt::hidden("invite (not shown): ", more, is_whole).await {
+        Ok(text) if text.trim().is_empty() => Err(nothing_in("what was typed")),
+        Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing_in("the terminal")),
         Err(error) => Err(failed("the terminal", &error)),
     }
+}
+
+/// Whether nothing more need be read.
+fn is_whole(text: &str) -> bool {
+    Invite::is_in(text) || tor_format::parse_auth_private(text).is_ok()
 }
 
 fn nothing_in(place: &str) -> Problem {

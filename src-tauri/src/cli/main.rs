@@ -5,6 +5,7 @@ mod args;
 mod host;
 mod invite_input;
 mod output;
+mod prompt;
 mod qr;
 mod this_binary;
 mod usage;

@@ -96,6 +96,65 @@ fn a_pasted_text_may_be_wrapped_quoted_or_shouted() {
 }
 
 #[test]
+fn it_is_found_in_what_people_paste() {
+    let invite = full().to_text();
+    let (head, rest) = invite.split_at(50);
+    let request =
+        JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public(), label: None }.to_text();
+    for pasted in [
+        format!("Here is your invite: {}", *invite),
+        format!("ormesh remote add website {}\n", *invite),
+        format!("$ ormesh remote add NAME \\\n    {}", *invite),
+        format!("<{}>", *invite),
+        format!("(<ormesh:{}>)", *invite),
+        format!("ormesh:{}, and see you soon.", *invite),
+        format!("**{}**", *invite),
+        format!("see 73 hq {} see 73 hq", *invite),
+        format!(
+            "On Monday, Zoë wrote:\n> > Here is it:\n> > \n> > {head}\n> > {rest}\n> > see you\n\nThanks!"
+        ),
+        format!("> {head}\r\n>  {rest}\r\n"),
+        format!("| {head}=\n| {rest}\n"),
+        format!("{0}\n\n> {0}\n", *invite),
+        format!("{}\n{}", invite.to_uppercase(), *invite),
+        format!("You asked:\n> {request}\nand I answer:\n{}\n", *invite),
+        format!("as in `ormesh remote add NAME ormesh1…`:\n{}", *invite),
+        format!("one that was cut: {head}… and the whole: {}", *invite),
+    ] {
+        let read = parse(&pasted).unwrap_or_else(|error| panic!("{error}: {pasted}"));
+        assert_eq!(said(&read), said(&full()), "{pasted}");
+        assert_eq!(JoinRequest::parse(&format!("> {request}\n\n{pasted}")).unwrap().to_text(), request);
+    }
+}
+
+#[test]
+fn two_different_ones_are_refused() {
+    let text = format!("{}\n{}", *plain().to_text(), *full().to_text());
+    assert_eq!(error(&text), InviteError::Several(TextKind::Invite));
+    assert_eq!(error(&text).to_string(), "there are several different invites in the text");
+    assert_eq!(JoinRequest::parse(&text), Err(InviteError::IsInvite));
+}
+
+#[test]
+fn a_damaged_one_among_words_is_still_said_to_be() {
+    let text = plain().to_text();
+    for pasted in [
+        format!("Here it is: {}", &text[..97]),
+        format!("> {}\n> {}\nSee you!", &text[..40], &text[40..97]),
+        format!("<{}>", &text[..97]),
+    ] {
+        assert_eq!(
+            error(&pasted).to_string(),
+            "the invite is mistyped or cut (97 of 119 characters)",
+            "{pasted}"
+        );
+    }
+    // Letters that stick to it are damage, too.
+    assert!(matches!(error(&format!("{}q", *text)), InviteError::Damaged { .. }));
+    assert_eq!(error(&format!("x{}", *text)), InviteError::NotOne { kind: TextKind::Invite });
+}
+
+#[test]
 fn a_reply_to_a_request_carries_no_key() {
     let reply = Invite { key: InviteKey::Requested, ..full() };
     let read = parse(&reply.to_text()).unwrap();
@@ -151,7 +210,10 @@ fn other_texts_are_explained() {
     for (text, expected) in [
         ("", InviteError::Empty(TextKind::Invite)),
         (" \"\" \n", InviteError::Empty(TextKind::Invite)),
-        (&"q".repeat(401), InviteError::TooLong(TextKind::Invite, 401)),
+        (&format!("ormesh1{}", "q".repeat(394)), InviteError::TooLong(TextKind::Invite, 401)),
+        (&"q".repeat(401), InviteError::NotOne { kind: TextKind::Invite }),
+        ("dGhlIG9ybWVzaCBvZiAyMDE3IHdyb3RlIHN1Y2ggb24=", InviteError::Token2017),
+        (" dGhlIG9ybWVzaCBvZiAyMDE3\nIHdyb3RlIHN1Y2ggb24=\n", InviteError::Token2017),
         ("hello", InviteError::NotOne { kind: TextKind::Invite }),
         ("ormesh", InviteError::NotOne { kind: TextKind::Invite }),
         ("HidServAuth expyuzz4wqqyqhjn.onion 0123456789abcdefABCDEF # client", InviteError::V2),
@@ -317,7 +379,9 @@ fn a_million_damages_are_all_noticed() {
         for round in 0..500_000 {
             let good = &texts[round % 2];
             damage(&mut dice, good.as_bytes(), &mut bad);
-            if bad == good.as_bytes() {
+            // What is before it and not written together with it is no damage.
+            let before = bad.iter().take_while(|c| matches!(c, b'-' | b'.')).count();
+            if bad[before..] == *good.as_bytes() {
                 continue;
             }
             changed += 1;
@@ -371,7 +435,53 @@ fn any_invite() -> impl Strategy<Value = (u8, bool, Option<u16>, Option<String>,
     (any::<u8>(), any::<bool>(), expires, label, ports)
 }
 
+/// How a mail or a chat leaves an invite: words around it, in lines, each with a quote before it, perhaps in brackets.
+fn any_paste() -> impl Strategy<Value = (String, String, usize, String, (&'static str, &'static str))> {
+    let brackets = prop_oneof![
+        Just((" ", " ")),
+        Just(("<", ">")),
+        Just(("`", "`")),
+        Just(("(", ").")),
+        Just(("\n", "\n")),
+        Just((" ormesh:", ",")),
+        Just(("“", "”")),
+        Just(("\u{200b} ", "!")),
+    ];
+    ("[ -~äé]{0,60}", "[ -~äé\n]{0,60}", 8_usize..100, "(> ?|\\| ){0,3}", brackets)
+}
+
 proptest! {
+    #[test]
+    fn wherever_it_is_embedded_it_is_found(
+        (before, after, width, quote, (open, close)) in any_paste(),
+        which in 0..3_usize,
+        flip in 7..119_usize,
+    ) {
+        let invite = [plain(), full(), Invite { key: InviteKey::Requested, ..full() }].into_iter().nth(which).unwrap();
+        let text = invite.to_text();
+        let paste = |text: &str| {
+            let lines: Vec<String> = text.as_bytes().chunks(width).map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+            let lines = lines.join(&format!("\n{quote}"));
+            format!("{quote}{before}{open}{lines}{close}{after}")
+        };
+        let pasted = paste(&text);
+        match parse(&pasted) {
+            Ok(read) => prop_assert_eq!(said(&read), said(&invite)),
+            Err(error) => prop_assert!(false, "{}: {:?}", error, pasted),
+        }
+        // One character wrong, and it is damage, of which nothing is said again.
+        let mut torn = text.as_bytes().to_vec();
+        torn[flip.min(text.len() - 1)] ^= 1;
+        let torn = String::from_utf8(torn).unwrap();
+        if let Err(error) = parse(&paste(&torn)) {
+            let said = format!("{error} {error:?} {}", error.hint());
+            prop_assert!(matches!(error, InviteError::Damaged { .. } | InviteError::TooLong(..)), "{}", error);
+            prop_assert!(!said.contains(&torn[10..20]));
+        } else {
+            prop_assert!(false, "the damage was not seen");
+        }
+    }
+
     #[test]
     fn invites_round_trip((seed, private, expires, label, numbers) in any_invite()) {
         let key = match private {

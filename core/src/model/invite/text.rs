@@ -1,10 +1,11 @@
-//! The outer layer of an invite's text: what a person may paste, to checked bytes and back. It knows no keys and no fields.
+//! The outer layer of an invite's text: to checked bytes and back, and what it is instead. It knows no keys and no fields.
 
 use bech32::primitives::decode::UncheckedHrpstring;
 use bech32::{Bech32m, Hrp};
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64};
 use zeroize::Zeroizing;
 
+use super::find::find;
 use super::{InviteError, Malformed, TextKind};
 use crate::model::onion::{ADDRESS_LEN, OnionAddress};
 
@@ -23,33 +24,26 @@ pub(super) fn encode(what: TextKind, bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// Reads what a person pasted: length, human part, case, charset, checksum and padding, and nothing of the content.
+/// Reads what a person pasted: finds the one text of ours in it, checks it, and says nothing of its content.
 pub(super) fn decode(what: TextKind, pasted: &str) -> Result<Zeroizing<Vec<u8>>, InviteError> {
-    let text = strip(what, pasted)?;
-    let other = match what {
-        TextKind::Invite => TextKind::Request,
-        TextKind::Request => TextKind::Invite,
+    let found = find(what, pasted);
+    let text = match (found.whole.as_slice(), found.damaged) {
+        ([text], _) => text,
+        ([_, _, ..], _) => return Err(InviteError::Several(what)),
+        ([], Some(torn)) => return Err(damaged(what, &torn)),
+        ([], None) => return Err(foreign(what, pasted)),
     };
-    let begins = |kind: TextKind| {
-        let head = kind.human_part();
-        text.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head))
-            && text.as_bytes().get(head.len()) == Some(&b'1')
-    };
-    match () {
-        () if begins(what) => {}
-        () if begins(other) && what == TextKind::Invite => return Err(InviteError::IsRequest),
-        () if begins(other) => return Err(InviteError::IsInvite),
-        () => return Err(foreign(what, &text)),
-    }
-    let damaged =
-        || InviteError::Damaged { kind: what, length: text.chars().count(), least: least(what, &text) };
-    let hrp_string = UncheckedHrpstring::new(&text).map_err(|_| damaged())?;
-    if hrp_string.hrp() != human_part(what) {
-        return Err(damaged());
-    }
-    let checked = hrp_string.validate_and_remove_checksum::<Bech32m>().map_err(|_| damaged())?;
+    let hrp_string = UncheckedHrpstring::new(text).map_err(|_| damaged(what, text))?;
+    let checked = hrp_string.validate_and_remove_checksum::<Bech32m>().map_err(|_| damaged(what, text))?;
     to_bytes(checked.fe32_iter().map(|element| element.to_u8()))
         .ok_or(InviteError::Malformed(what, Malformed::Padding))
+}
+
+fn damaged(what: TextKind, text: &str) -> InviteError {
+    match text.chars().count() {
+        length if length > MAX_CHARS => InviteError::TooLong(what, length),
+        length => InviteError::Damaged { kind: what, length, least: least(what, text) },
+    }
 }
 
 /// Whether a character takes no room, or turns the direction of writing: it comes along with copied text and can hide things in it.
@@ -57,45 +51,45 @@ pub(super) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-fn is_wrapping(c: char) -> bool {
-    // Nearly all characters are letters and digits: ask for those first.
-    !c.is_ascii_alphanumeric() && (c.is_whitespace() || is_invisible(c) || is_quote(c))
-}
-
-fn is_quote(c: char) -> bool {
+pub(super) fn is_quote(c: char) -> bool {
     matches!(c, '"' | '\'' | '`' | '«' | '»' | '‘'..='‟' | '‹' | '›')
 }
 
-/// Takes away what comes with copying; the result never outgrows its first allocation.
-fn strip(what: TextKind, pasted: &str) -> Result<Zeroizing<String>, InviteError> {
-    let kept = || pasted.chars().filter(|c| !is_wrapping(*c));
-    match kept().count() {
-        0 => return Err(InviteError::Empty(what)),
-        n if n > MAX_CHARS => return Err(InviteError::TooLong(what, n)),
-        _ => {}
-    }
-    let mut text = Zeroizing::new(String::with_capacity(pasted.len()));
-    text.extend(kept());
-    Ok(text)
-}
-
-/// Says what a text is that begins otherwise than ours.
-fn foreign(what: TextKind, text: &str) -> InviteError {
-    let lower = Zeroizing::new(text.to_ascii_lowercase());
+/// Says what a text is that holds none of ours.
+fn foreign(what: TextKind, pasted: &str) -> InviteError {
+    let other = match what {
+        TextKind::Invite => TextKind::Request,
+        TextKind::Request => TextKind::Invite,
+    };
+    let of_other = find(other, pasted);
+    let mut lower = Zeroizing::new(String::with_capacity(pasted.len()));
+    let wraps = |c: &char| c.is_whitespace() || is_invisible(*c) || is_quote(*c);
+    lower.extend(pasted.chars().filter(|c| !wraps(c)).map(|c| c.to_ascii_lowercase()));
     let id = lower.strip_suffix(".onion").unwrap_or(&lower);
     let base32 = || {
         id.bytes().all(|b| BASE32_NOPAD.specification().symbols.as_bytes().contains(&b.to_ascii_uppercase()))
     };
+    // Case matters here.
+    let base64 = || {
+        let token: Zeroizing<String> = Zeroizing::new(pasted.chars().filter(|c| !wraps(c)).collect());
+        token.len() == 44 && BASE64.decode(token.as_bytes()).map(Zeroizing::new).is_ok()
+    };
     match () {
+        () if !of_other.whole.is_empty() || of_other.damaged.is_some() => match what {
+            TextKind::Invite => InviteError::IsRequest,
+            TextKind::Request => InviteError::IsInvite,
+        },
+        () if lower.is_empty() => InviteError::Empty(what),
         () if lower.starts_with("hidservauth") => InviteError::V2,
         () if lower.contains("descriptor:x25519:") => InviteError::TorFormat(what),
         () if id.len() == 16 && base32() => InviteError::V2,
         () if id.len() == ADDRESS_LEN && id.parse::<OnionAddress>().is_ok() => InviteError::AddressOnly,
+        () if base64() => InviteError::Token2017,
         () => InviteError::NotOne { kind: what },
     }
 }
 
-fn human_part(what: TextKind) -> Hrp {
+pub(super) fn human_part(what: TextKind) -> Hrp {
     Hrp::parse_unchecked(what.human_part())
 }
 

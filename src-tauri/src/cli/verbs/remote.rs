@@ -95,7 +95,7 @@ impl Remote {
             Self::Add(Add { name, invite, replace }) => {
                 let said = format!("added {name}");
                 let warning = invite.warning();
-                let invite = invite.read()?;
+                let invite = invite.read().await?;
                 host.done(Request::AddRemote { name, invite, replace }).await?;
                 output::notes(warning);
                 output::said(said);

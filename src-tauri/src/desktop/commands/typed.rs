@@ -54,8 +54,8 @@ pub(super) fn usage(why: impl Display, hint: &str) -> Problem {
 }
 
 fn may_be_secret(text: &str) -> bool {
-    let lower = text.trim_start_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
-    lower.starts_with("ormesh1") || lower.contains("descriptor:x25519")
+    let lower = text.to_ascii_lowercase();
+    lower.contains("ormesh1") || lower.contains("descriptor:x25519")
 }
 
 #[cfg(test)]
