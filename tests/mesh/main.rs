@@ -15,6 +15,7 @@ mod edits;
 mod exactly_once;
 mod expiry;
 mod grants;
+mod half_close;
 mod invites;
 mod pause;
 mod plain_tor;

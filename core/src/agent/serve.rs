@@ -15,6 +15,7 @@ use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, Request, Response};
 use crate::model::address::Port;
+use crate::model::config::HalfClose;
 use crate::model::edit::{self, Edit};
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
@@ -206,23 +207,24 @@ impl Server {
         };
         let dial = self.dialler.connect(&address, port, "nc", Early::none());
         let Some(connected) = unless_gone(&mut asker, dial).await else { return Ok(()) };
-        match connected {
-            Ok(connected) => {
-                asker.answer(&Response::Connected).await?;
-                let near = transport::into_stream(asker.into_stream());
-                let holds = relay::Holds::new(1);
-                relay::run(
-                    near,
-                    connected.stream,
-                    connected.unsent,
-                    OnNearEnd::Hold(holds),
-                    relay::Traffic::default(),
-                )
-                .await;
-                Ok(())
-            }
-            Err(error) => asker.answer(&Response::Refused(cannot_reach(remote, &error))).await,
+        let connected = match connected {
+            Ok(connected) => connected,
+            Err(error) => return asker.answer(&Response::Refused(cannot_reach(remote, &error))).await,
+        };
+        asker.answer(&Response::Connected).await?;
+        let mut near = asker.into_pieces();
+        let rule = OnNearEnd::for_application(HalfClose::Hold, &relay::Holds::new(1));
+        let traffic = relay::Traffic::default();
+        let ending = relay::run(&mut near, connected.stream, connected.unsent, rule, traffic).await;
+        if ending.is_cut() {
+            tracing::info!(%remote, why = %ending, "connection of ormesh nc cut off");
+            let cut = Problem::new(
+                ProblemKind::Failed,
+                format!("the connection to {remote} was cut off: {ending}"),
+            );
+            near.fail(cut.hint("what has come may be a part of what was sent")).await?;
         }
+        Ok(())
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,8 +17,79 @@ pub enum Stream {
     /// A Unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
+    /// One whose end of file has to be confirmed.
+    Confirmed(Confirmed),
     /// A pipe within the process, for fakes.
     Pipe(tokio::io::DuplexStream),
+}
+
+/// A stream whose end of file counts once something else has confirmed it; until then it is not there yet, and else it is an error.
+pub struct Confirmed {
+    stream: Box<Stream>,
+    word: Word,
+}
+
+enum Word {
+    Awaited(Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>),
+    Told(Result<(), io::ErrorKind>),
+}
+
+impl Confirmed {
+    /// `word` is asked when the stream has ended.
+    pub fn new(stream: Stream, word: impl Future<Output = io::Result<()>> + Send + Sync + 'static) -> Self {
+        Self { stream: Box::new(stream), word: Word::Awaited(Box::pin(word)) }
+    }
+}
+
+impl std::fmt::Debug for Confirmed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Confirmed").field(&self.stream).finish()
+    }
+}
+
+impl AsyncRead for Confirmed {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let (room, before) = (buf.remaining(), buf.filled().len());
+        ready!(Pin::new(&mut *this.stream).poll_read(cx, buf))?;
+        if room == 0 || buf.filled().len() > before {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.word {
+            Word::Told(told) => Poll::Ready(told.map_err(Into::into)),
+            Word::Awaited(word) => {
+                let told = ready!(word.as_mut().poll(cx));
+                this.word = Word::Told(told.as_ref().copied().map_err(io::Error::kind));
+                Poll::Ready(told)
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Confirmed {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl Stream {
+    /// Waits until there is something to read, or it has ended, and takes nothing. A stream within the process is not waited for.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.readable().await,
+            Self::Confirmed(_) | Self::Pipe(_) => Ok(()),
+        }
+    }
 }
 
 /// A listening socket.
@@ -53,6 +124,7 @@ macro_rules! each {
             Stream::Tcp($stream) => $body,
             #[cfg(unix)]
             Stream::Unix($stream) => $body,
+            Stream::Confirmed($stream) => $body,
             Stream::Pipe($stream) => $body,
         }
     };
@@ -75,5 +147,40 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_counts_once_it_is_confirmed() {
+        for confirmed in [true, false] {
+            let (stream, mut peer) = duplex(100);
+            let (sender, word) = oneshot::channel();
+            let word = async {
+                if word.await.unwrap() { Ok(()) } else { Err(io::ErrorKind::ConnectionReset.into()) }
+            };
+            let mut stream = Stream::Confirmed(Confirmed::new(Stream::Pipe(stream), word));
+            peer.write_all(b"answer").await.unwrap();
+            drop(peer);
+            let mut heard = Vec::new();
+            let mut reading = Box::pin(stream.read_to_end(&mut heard));
+            tokio::select! {
+                biased;
+                ended = &mut reading => panic!("it ended unconfirmed: {ended:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+
+            sender.send(confirmed).unwrap();
+
+            assert_eq!(reading.await.is_ok(), confirmed);
+            assert_eq!(heard, b"answer");
+            assert_eq!(stream.read(&mut [0]).await.is_ok(), confirmed);
+        }
     }
 }

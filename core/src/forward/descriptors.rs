@@ -1,7 +1,8 @@
 //! Room for sessions: the process has so many descriptors, and a session takes two of them.
 //!
 //! Without this, a flood of connections would take every descriptor for its near sides, none would be left for a far side, and all
-//! would wait for each other. A connection that finds no room waits; to make room, the oldest held connection ([`Holds`]) gives way.
+//! would wait for each other. A connection that finds no room waits; to make room, the held connection ([`Holds`])
+//! that is quiet longest gives way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -37,7 +38,7 @@ pub(super) async fn place() -> Place {
     ROOM.place().await
 }
 
-/// To be called when a connection is held from now on: if somebody waits for room, the oldest one ends.
+/// To be called when a connection is held from now on: if somebody waits for room, the one quiet longest ends.
 pub(super) fn one_more_held() {
     if ROOM.waiting.load(Ordering::Relaxed) > 0 {
         ROOM.relieve();
@@ -77,11 +78,12 @@ impl Room {
         all.push(Arc::downgrade(holds));
     }
 
-    /// Ends the held connection that is held longest, if there is one.
+    /// Ends the held connection that is quiet longest, if there is one.
     fn relieve(&self) {
         let all: Vec<Arc<Holds>> = self.holds().iter().filter_map(Weak::upgrade).collect();
-        if let Some(holds) = all.iter().filter(|holds| holds.held() > 0).min_by_key(|holds| holds.oldest()) {
-            holds.oust_oldest();
+        if let Some(holds) = all.iter().filter(|holds| holds.held() > 0).min_by_key(|holds| holds.quietest())
+        {
+            holds.oust_quietest();
         }
     }
 
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_held_connection_gives_way_whichever_import_it_belongs_to() {
+    fn the_held_connection_quiet_longest_gives_way_whichever_import_it_belongs_to() {
         let room = Room::for_limit(None);
         let imports = [Holds::new(10), Holds::new(10), Holds::new(10)];
         imports.iter().for_each(|holds| room.register(holds));

@@ -22,7 +22,7 @@ use super::import::unix_now;
 use super::listen::ListenError;
 use super::relay::{self, OnNearEnd, Traffic};
 use super::server::Server;
-use super::sockets::keep_alive;
+use super::sockets::{Abort, keep_alive};
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
@@ -35,6 +35,9 @@ pub const SESSION_CAP: u64 = 512;
 
 /// How long a backend may take to accept, the resolving of its name included.
 const BACKEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a client's first bytes are waited for where there is no backend for them.
+const UNREAD: Duration = Duration::from_secs(2);
 
 /// What gates tell by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,6 +296,9 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         }
         Err(error) => {
             debug!(client = %shared.sessions.client, port = %shared.port, %target, %error, "no backend");
+            // tor has told the client of success. It tells of a failure after all when something that it passed on is left unread.
+            tor.reset_on_close(true);
+            let _ = timeout(UNREAD, tor.readable()).await;
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::cuts::Cuts;
 use super::descriptors::{self, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::lanes::Lanes;
@@ -67,6 +68,7 @@ struct Shared {
     holds: Arc<Holds>,
     lanes: Arc<Lanes>,
     owners: Owners,
+    cuts: Cuts,
 }
 
 impl std::fmt::Debug for Shared {
@@ -84,7 +86,8 @@ impl ImportListener {
         let holds = Holds::new(HOLD_LIMIT);
         descriptors::register(&holds);
         let owners = Owners::new(spec.users, spec.listen.to_string());
-        let shared = Arc::new(Shared { spec, dialler, usage: Usage::default(), holds, lanes, owners });
+        let (usage, cuts) = (Usage::default(), Cuts::default());
+        let shared = Arc::new(Shared { spec, dialler, usage, holds, lanes, owners, cuts });
         let sessions = Arc::clone(&shared);
         let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
         Ok(Self { shared, server, listening })
@@ -141,9 +144,11 @@ fn group_name(listen: &ListenAddr) -> String {
 
 async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     if !shared.owners.admit(&app).await {
-        return app.abort();
+        return app.abort("the address is for another user");
     }
     let _open = shared.usage.begin();
+    // Until the far side has said its last.
+    app.reset_on_close(true);
     keep_alive(&app);
     let ride = shared.lanes.pick();
     let Shared { spec, dialler, .. } = &*shared;
@@ -157,16 +162,18 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
             if error != ConnectError::AppGone {
                 debug!(import = %spec.listen, remote = %spec.remote, %error, "connection given up");
             }
-            return app.abort();
+            return app.abort(&error.to_string());
         }
     };
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(sent_early + unsent.len());
-    let rule = match spec.half_close {
-        HalfClose::Hold => OnNearEnd::Hold(Arc::clone(&shared.holds)),
-        HalfClose::Pass => OnNearEnd::Pass,
-    };
-    relay::run(app, stream, unsent, rule, ride.meter(traffic)).await;
+    let rule = OnNearEnd::for_application(spec.half_close, &shared.holds);
+    let ending = relay::run(app, stream, unsent, rule, ride.meter(traffic)).await;
+    if ending.is_cut()
+        && let Some(others) = shared.cuts.note()
+    {
+        info!(import = %spec.listen, remote = %spec.remote, why = %ending, others, "connection cut off");
+    }
 }
 
 /// Counts the sessions and bytes of a listener.

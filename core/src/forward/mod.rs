@@ -5,6 +5,7 @@
 //!
 //! Everything runs on the caller's tokio runtime. Each listener owns its sessions: closing it ends them and waits for that.
 
+mod cuts;
 mod descriptors;
 pub mod dialler;
 pub mod gate;

@@ -11,12 +11,18 @@ mod user;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::engine::stream::Stream;
 use crate::model::config::Users;
 use user::User;
+
+/// Whether the program at the other end of a TCP connection is known to have closed it, not only its own side.
+pub(super) fn has_closed(stream: &TcpStream) -> bool {
+    matches!((stream.peer_addr(), stream.local_addr()), (Ok(peer), Ok(local)) if ask::has_closed(peer, local))
+}
 
 /// How long a refusal is told of after the last one.
 const TOLD_FOR: Duration = Duration::from_secs(600);

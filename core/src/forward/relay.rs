@@ -2,7 +2,10 @@
 //!
 //! It is lazy: all relays of a thread share one buffer of [`CHUNK`] bytes, and only what a stalled peer leaves is kept on the heap,
 //! at most [`CHUNK`] bytes a direction, only while it stalls. So an idle connection costs no buffer. Who the two streams are, and who
-//! counts their bytes, is the caller's business. Dropping a relay closes both streams at once.
+//! counts their bytes, is the caller's business.
+//!
+//! Invariant: an end of file is passed on only where one came. Whatever else ends a relay, its being dropped and the end of this
+//! process included, resets what can be reset.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::descriptors;
 use super::sockets::Abort;
+use crate::model::config::HalfClose;
 
 /// Bytes of the shared buffer, hence of one read.
 pub const CHUNK: usize = 64 * 1024;
@@ -27,11 +31,15 @@ pub const CHUNK: usize = 64 * 1024;
 /// Reads that one relay may make in a direction before it lets others run.
 const BUDGET: usize = 16;
 
-/// How long a held connection waits for a reply that has not begun (tor.md, "No half-close").
-pub const HOLD_UNANSWERED: Duration = Duration::from_secs(30);
+/// How long a held connection may be quiet, both ways. Far more than servers take for an answer, or their own patience; it only serves
+/// to let go of a far side that is gone without a word.
+pub const HOLD_QUIET: Duration = Duration::from_secs(15 * 60);
 
-/// How long a held connection waits once bytes have come back and stop.
-pub const HOLD_SILENCE: Duration = Duration::from_secs(2);
+/// How long a side that takes no more bytes is given for what it said before.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// The first and the longest time between two looks whether a held application is gone.
+const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// Connections of one import that may be held at a time.
 pub const HOLD_LIMIT: usize = 256;
@@ -43,10 +51,11 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
 }
 
-/// What happens when the near side sends its last byte. (The far side's end always ends everything, once its bytes are delivered.)
+/// What happens when the near side sends its last byte. (The far side's end always ends everything, once its bytes are delivered: a Tor
+/// stream ends both ways at once.)
 #[derive(Debug, Clone)]
 pub enum OnNearEnd {
-    /// Hold it back, as [`crate::model::config::HalfClose::Hold`] says.
+    /// Hold it back, as [`HalfClose::Hold`] says.
     Hold(Arc<Holds>),
     /// Pass it on, and go on the other way.
     Pass,
@@ -54,19 +63,45 @@ pub enum OnNearEnd {
     End,
 }
 
+impl OnNearEnd {
+    /// The rule for an application's connection. The one place that decides it: a far side that carries half-close as it is, once there
+    /// is such a one, gets its rule here.
+    pub fn for_application(half_close: HalfClose, holds: &Arc<Holds>) -> Self {
+        match half_close {
+            HalfClose::Hold => Self::Hold(Arc::clone(holds)),
+            HalfClose::Pass => Self::Pass,
+        }
+    }
+}
+
 /// Why a relay ended. Bytes read before an end of stream were delivered.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Ending {
     /// The near side ended, and that ends all.
+    #[error("it ended")]
     Near,
     /// The far side ended.
+    #[error("the far side ended")]
     Far,
-    /// The near side was held until its time was up, or until another needed its place.
-    Held,
+    /// The near side had closed its side and was held, and nothing moved for [`HOLD_QUIET`].
+    #[error("the application had closed its side, and nothing came for {} minutes", HOLD_QUIET.as_secs() / 60)]
+    Quiet,
+    /// The near side had closed its side and was held, the one quiet longest, and its place was needed.
+    #[error("the application had closed its side, and another connection needed the place")]
+    Ousted,
     /// The near side's connection broke.
+    #[error("the connection broke: {0}")]
     NearBroke(io::Error),
     /// The far side's connection broke.
+    #[error("the far side's connection broke: {0}")]
     FarBroke(io::Error),
+}
+
+impl Ending {
+    /// Whether the near side was cut off although it had done nothing to end it: what it has may be a part of what was sent.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Quiet | Self::Ousted | Self::FarBroke(_))
+    }
 }
 
 /// Is told of bytes as they are read.
@@ -114,7 +149,7 @@ impl<M: Meter + ?Sized> Meter for Arc<M> {
     }
 }
 
-/// Carries bytes between two streams until it is over, then closes both: in order where one has ended, by a reset where one broke.
+/// Carries bytes between two streams until it is over, then closes both: in order where one has ended, by a reset otherwise.
 ///
 /// `first` are bytes of the near side that were read already; they are not counted again.
 pub async fn run<A, B>(mut near: A, mut far: B, first: Vec<u8>, rule: OnNearEnd, meter: impl Meter) -> Ending
@@ -122,25 +157,32 @@ where
     A: AsyncRead + AsyncWrite + Abort + Unpin,
     B: AsyncRead + AsyncWrite + Abort + Unpin,
 {
-    let ending = Relay::new(&mut near, &mut far, first, rule, meter).await;
+    near.reset_on_close(true);
+    far.reset_on_close(true);
+    let (ending, lost) = {
+        let mut relay = pin!(Relay::new(&mut near, &mut far, first, rule, meter));
+        let ending = relay.as_mut().await;
+        (ending, relay.lost())
+    };
     match &ending {
         Ending::Near => {
             drop(near);
-            linger(far).await;
+            linger(far, lost).await;
         }
         Ending::Far => {
             drop(far);
-            linger(near).await;
+            linger(near, lost).await;
         }
-        Ending::Held => {}
-        Ending::NearBroke(_) => far.abort(),
-        Ending::FarBroke(_) => near.abort(),
+        Ending::NearBroke(_) => far.abort(&ending.to_string()),
+        Ending::Quiet | Ending::Ousted | Ending::FarBroke(_) => near.abort(&ending.to_string()),
     }
     ending
 }
 
-/// Ends a stream whose last bytes were just written: says so, then reads what still comes until the peer ends too.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+/// Ends a stream whose last bytes were just written: says so, then reads what still comes until the peer ends too. A peer whose bytes
+/// could not be delivered, those that are read here or some before (`lost`), sees a reset after that end.
+async fn linger<S: AsyncRead + AsyncWrite + Abort + Unpin>(mut stream: S, mut lost: bool) {
+    stream.reset_on_close(false);
     let drain = poll_fn(|cx| {
         ready!(Pin::new(&mut stream).poll_shutdown(cx))?;
         BUFFER.with_borrow_mut(|buffer| {
@@ -150,6 +192,7 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
                 if buffer.filled().is_empty() {
                     return Poll::Ready(io::Result::Ok(()));
                 }
+                lost = true;
             }
             cx.waker().wake_by_ref();
             Poll::Pending
@@ -157,6 +200,9 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     });
     // Whether it ended, broke or took too long: it is dropped.
     let _ = timeout(LINGER, drain).await;
+    if lost {
+        stream.reset_on_close(true);
+    }
 }
 
 /// The copying itself, over borrowed streams; see [`run`].
@@ -167,23 +213,21 @@ struct Relay<'a, A, B, M> {
     down: Way,
     rule: OnNearEnd,
     meter: M,
-    /// Whether anything has come back since the near side's last byte.
-    answered: bool,
     /// The near side's end was passed on.
     passed: bool,
-    hold: Option<Pin<Box<Hold>>>,
+    hold: Option<Box<Hold>>,
 }
 
 impl<'a, A, B, M> Relay<'a, A, B, M>
 where
-    A: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Abort + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
     M: Meter,
 {
     fn new(near: &'a mut A, far: &'a mut B, first: Vec<u8>, rule: OnNearEnd, meter: M) -> Self {
         let up = Way { kept: first, ..Way::default() };
         let down = Way::default();
-        Self { near, far, up, down, rule, meter, answered: false, passed: false, hold: None }
+        Self { near, far, up, down, rule, meter, passed: false, hold: None }
     }
 
     /// What is to be done once both directions have gone as far as they can.
@@ -214,30 +258,40 @@ where
     }
 
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let is_stuck = |end: &Option<End>| matches!(end, Some(End::Write(_)));
+        let stuck = is_stuck(&self.up.end) || is_stuck(&self.down.end);
+        let patience = if stuck { LAST_WORDS } else { HOLD_QUIET };
         let moved = self.down.moved | self.up.moved;
-        let stalled = !self.down.kept.is_empty() || !self.up.kept.is_empty();
-        let patience = if self.answered && !stalled { HOLD_SILENCE } else { HOLD_UNANSWERED };
-        let deadline = || Instant::now() + patience;
         let hold = match &mut self.hold {
-            Some(hold) => hold,
-            none => none.insert(Box::pin(Hold::new(deadline(), &self.rule))),
+            Some(hold) => {
+                if moved {
+                    hold.moved();
+                }
+                hold
+            }
+            none => none.insert(Box::new(Hold::new(&self.rule))),
         };
-        if moved {
-            hold.as_mut().get_mut().sleep.as_mut().reset(deadline());
-        }
-        ready!(hold.as_mut().get_mut().poll(cx));
-        // It must be told apart: a side that takes no more bytes is broken, not held.
-        Poll::Ready(match (&mut self.up.end, &mut self.down.end) {
-            (_, Some(End::Write(error))) => Ending::NearBroke(take(error)),
-            (Some(End::Write(error)), _) => Ending::FarBroke(take(error)),
-            _ => Ending::Held,
+        let over = ready!(hold.poll(cx, patience, || self.near.is_gone()));
+        Poll::Ready(match (over, &mut self.up.end, &mut self.down.end) {
+            // A side that takes no more bytes is broken, not held.
+            (_, _, Some(End::Write(error))) => Ending::NearBroke(take(error)),
+            (_, Some(End::Write(error)), _) => Ending::FarBroke(take(error)),
+            (Over::Gone, ..) => Ending::Near,
+            (Over::Quiet, ..) => Ending::Quiet,
+            (Over::Ousted, ..) => Ending::Ousted,
         })
+    }
+
+    /// Whether bytes that were read could not be delivered.
+    fn lost(&self) -> bool {
+        let lost = |way: &Way| !way.kept.is_empty() || matches!(way.end, Some(End::Write(_)));
+        lost(&self.up) || lost(&self.down)
     }
 }
 
 impl<A, B, M> Future for Relay<'_, A, B, M>
 where
-    A: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Abort + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
     M: Meter,
 {
@@ -247,17 +301,14 @@ where
         let this = &mut *self;
         (this.up.moved, this.down.moved) = (false, false);
         let (down, up) = BUFFER.with_borrow_mut(|buffer| {
-            // Down first: when both moved, nobody knows which was first, and the longer hold is the safe one.
             let down = this.down.advance(cx, this.far, this.near, buffer);
             let up = this.up.advance(cx, this.near, this.far, buffer);
             (down, up)
         });
         if down > 0 {
-            this.answered = true;
             this.meter.count_down(down);
         }
         if up > 0 {
-            this.answered = false;
             this.meter.count_up(up);
         }
         this.settle(cx)
@@ -402,16 +453,16 @@ fn write<W: AsyncWrite + Unpin>(
     (written, Poll::Ready(Ok(())))
 }
 
-/// The places for held connections of one import: when all are taken, a newcomer gets the oldest one's.
+/// The places for held connections of one import: when all are taken, the one quiet longest gives its place to a newcomer.
 #[derive(Debug)]
 pub struct Holds {
     limit: usize,
-    /// By when they came, compared with those of other imports.
+    /// By when bytes last moved on them, compared with those of other imports.
     taken: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
-/// Numbers held connections in the order in which they came, over all imports.
-static ARRIVALS: AtomicU64 = AtomicU64::new(0);
+/// Numbers the moments at which bytes moved on held connections, over all imports.
+static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Holds {
     /// With room for `limit` connections.
@@ -424,13 +475,13 @@ impl Holds {
         self.taken().len()
     }
 
-    /// The arrival of the one held longest.
-    pub(super) fn oldest(&self) -> Option<u64> {
+    /// The moment at which bytes last moved on the one quiet longest.
+    pub(super) fn quietest(&self) -> Option<u64> {
         self.taken().keys().next().copied()
     }
 
-    /// Ends the one held longest.
-    pub(super) fn oust_oldest(&self) {
+    /// Ends the one quiet longest.
+    pub(super) fn oust_quietest(&self) {
         // Dropping the sender tells it.
         self.taken().pop_first();
     }
@@ -441,12 +492,12 @@ impl Holds {
 
     pub(super) fn enter(self: &Arc<Self>) -> Held {
         let (sender, ousted) = oneshot::channel();
-        let arrival = ARRIVALS.fetch_add(1, Ordering::Relaxed);
-        self.taken().insert(arrival, sender);
+        let moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
+        self.taken().insert(moment, sender);
         if self.held() > self.limit {
-            self.oust_oldest();
+            self.oust_quietest();
         }
-        Held { holds: Arc::clone(self), arrival, ousted }
+        Held { holds: Arc::clone(self), moment, ousted }
     }
 }
 
@@ -454,24 +505,50 @@ impl Holds {
 #[derive(Debug)]
 pub(super) struct Held {
     holds: Arc<Holds>,
-    arrival: u64,
+    moment: u64,
     ousted: oneshot::Receiver<()>,
+}
+
+impl Held {
+    /// Bytes have moved on it: it is the last to give way.
+    fn moved(&mut self) {
+        let mut taken = self.holds.taken();
+        // One that was ousted meanwhile has no place any more.
+        if let Some(place) = taken.remove(&self.moment) {
+            self.moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
+            taken.insert(self.moment, place);
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.holds.taken().remove(&self.arrival);
+        self.holds.taken().remove(&self.moment);
     }
 }
 
-/// One held connection: it ends in time, or when another takes its place.
+/// Why a hold is over.
+enum Over {
+    /// The application was seen to be gone.
+    Gone,
+    /// Nothing moved for too long.
+    Quiet,
+    /// Another has taken its place.
+    Ousted,
+}
+
+/// One held connection.
 struct Hold {
-    sleep: Pin<Box<Sleep>>,
+    /// When bytes last moved.
+    since: Instant,
+    /// Until the next look; none before the first.
+    timer: Option<Pin<Box<Sleep>>>,
+    pause: Duration,
     place: Option<Held>,
 }
 
 impl Hold {
-    fn new(deadline: Instant, rule: &OnNearEnd) -> Self {
+    fn new(rule: &OnNearEnd) -> Self {
         let place = match rule {
             OnNearEnd::Hold(holds) => {
                 let place = holds.enter();
@@ -480,16 +557,46 @@ impl Hold {
             }
             OnNearEnd::Pass | OnNearEnd::End => None,
         };
-        Self { sleep: Box::pin(sleep_until(deadline)), place }
+        Self { since: Instant::now(), timer: None, pause: LOOK.0, place }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn moved(&mut self) {
+        self.since = Instant::now();
+        if let Some(place) = &mut self.place {
+            place.moved();
+        }
+    }
+
+    /// `is_gone` is asked now and then.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        patience: Duration,
+        mut is_gone: impl FnMut() -> bool,
+    ) -> Poll<Over> {
         if let Some(place) = &mut self.place
             && pin!(&mut place.ousted).poll(cx).is_ready()
         {
-            return Poll::Ready(());
+            return Poll::Ready(Over::Ousted);
         }
-        self.sleep.as_mut().poll(cx)
+        loop {
+            if let Some(timer) = &mut self.timer {
+                ready!(timer.as_mut().poll(cx));
+            }
+            let (now, end) = (Instant::now(), self.since + patience);
+            if is_gone() {
+                return Poll::Ready(Over::Gone);
+            }
+            if now >= end {
+                return Poll::Ready(Over::Quiet);
+            }
+            let next = end.min(now + self.pause);
+            self.pause = (self.pause * 2).min(LOOK.1);
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(next),
+                none => *none = Some(Box::pin(sleep_until(next))),
+            }
+        }
     }
 }
 

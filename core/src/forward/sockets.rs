@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use super::owner::has_closed;
+use super::system;
 use crate::engine::stream::Stream;
 
 /// A silent peer is asked after this time whether it is there…
@@ -16,21 +18,45 @@ const KEEPALIVE_TRIES: u32 = 4;
 
 /// A stream that can end so that its peer sees a failure, not an end of file.
 pub trait Abort {
-    /// Ends it. Where the system has no such thing (Unix sockets, pipes) it is closed.
-    fn abort(self);
+    /// Whether closing it, by whatever ends it, is a failure to its peer; at first it is not.
+    ///
+    /// A TCP connection is then reset, even when this process dies. A Unix socket has no such thing: its peer sees an end of file,
+    /// unless it had said something that was not read.
+    fn reset_on_close(&self, on: bool);
+
+    /// Ends it as a failure. `why` is for a peer that can be told.
+    fn abort(self, _why: &str)
+    where
+        Self: Sized,
+    {
+        self.reset_on_close(true);
+    }
+
+    /// Whether the peer, which has sent its last byte, is known to read no more either. False where that can't be known.
+    fn is_gone(&mut self) -> bool {
+        false
+    }
 }
 
 impl Abort for Stream {
-    fn abort(self) {
-        if let Self::Tcp(stream) = &self {
+    fn reset_on_close(&self, on: bool) {
+        if let Self::Tcp(stream) = self {
             // Closing with a linger time of zero sends RST (tcp(7)). If it is refused, the close is an ordinary one.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(stream).set_linger(on.then_some(Duration::ZERO));
+        }
+    }
+
+    fn is_gone(&mut self) -> bool {
+        match self {
+            // Where the system doesn't tell: what is closed answers keep-alive probes by a reset once its FIN_WAIT_2 is over (a minute).
+            Self::Tcp(stream) => !matches!(stream.take_error(), Ok(None)) || has_closed(stream),
+            other => system::is_gone(other),
         }
     }
 }
 
 impl Abort for tokio::io::DuplexStream {
-    fn abort(self) {}
+    fn reset_on_close(&self, _on: bool) {}
 }
 
 /// Has a TCP peer probed, so that a half-open connection ends within 120 s. Others need no probing.

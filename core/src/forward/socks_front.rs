@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::cuts::Cuts;
 use super::descriptors::{self, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::import::{Stats, Usage};
@@ -28,7 +29,7 @@ use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
-use crate::model::config::Users;
+use crate::model::config::{HalfClose, Users};
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 
@@ -85,6 +86,7 @@ struct Shared {
     holds: Arc<Holds>,
     lanes: Mutex<HashMap<OnionAddress, Arc<Lanes>>>,
     owners: Owners,
+    cuts: Cuts,
 }
 
 impl std::fmt::Debug for Shared {
@@ -111,6 +113,7 @@ impl SocksFront {
             usage: Usage::default(),
             holds,
             lanes: Mutex::default(),
+            cuts: Cuts::default(),
             owners: Owners::new(users, addr.to_string()),
         });
         let sessions = Arc::clone(&shared);
@@ -178,7 +181,7 @@ impl Reply {
 
 async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     if !shared.owners.admit(&app).await {
-        return app.abort();
+        return app.abort("the address is for another user");
     }
     let _open = shared.usage.begin();
     keep_alive(&app);
@@ -186,16 +189,21 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let Some((connected, ride)) = Box::pin(serve(&shared, &mut app)).await else { return };
     let connected = match connected {
         Ok(connected) => connected,
-        Err(Uncertain) => return app.abort(),
+        Err(Uncertain(error)) => return app.abort(&error.to_string()),
     };
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(connected.sent_early + connected.unsent.len());
-    let rule = OnNearEnd::Hold(Arc::clone(&shared.holds));
-    relay::run(app, connected.stream, connected.unsent, rule, ride.meter(traffic)).await;
+    let rule = OnNearEnd::for_application(HalfClose::Hold, &shared.holds);
+    let ending = relay::run(app, connected.stream, connected.unsent, rule, ride.meter(traffic)).await;
+    if ending.is_cut()
+        && let Some(others) = shared.cuts.note()
+    {
+        info!(why = %ending, others, "connection through the SOCKS address cut off");
+    }
 }
 
 /// The application sent bytes ahead of our reply and they may have left: it must see a failure, not a refusal that invites a retry.
-struct Uncertain;
+struct Uncertain(ConnectError);
 
 /// Handshake and dial. `None` once the application has been told no, or is gone.
 async fn serve(
@@ -208,6 +216,8 @@ async fn serve(
         Err(Refusal::Reply(reply)) => return refuse(app, reply).await,
         Err(Refusal::Silent) => return None,
     };
+    // Until it has been told no, or the far side has said its last.
+    app.reset_on_close(true);
     let address = shared.remotes.borrow().resolve(&host);
     let Some(address) = address else {
         // Names of hosts that people look for are nobody's business: at debug only.
@@ -222,7 +232,7 @@ async fn serve(
             Some((Ok(connected), ride))
         }
         Err(ConnectError::Dial(error)) => refuse(app, Reply::to(&error)).await,
-        Err(ConnectError::Uncertain(_)) => Some((Err(Uncertain), ride)),
+        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride)),
         Err(ConnectError::AppGone) => None,
     }
 }
@@ -235,6 +245,7 @@ impl Shared {
 }
 
 async fn refuse<T>(app: &mut Stream, reply: Reply) -> Option<T> {
+    app.reset_on_close(false);
     let _ = timeout(HANDSHAKE, async {
         app.write_all(&reply.bytes()).await?;
         app.shutdown().await

@@ -94,6 +94,21 @@ pub(super) async fn connect_unix(path: &Path) -> io::Result<Stream> {
     UnixStream::connect(path).await.map(Stream::Unix)
 }
 
+/// Whether a Unix socket's peer has closed it, not only its own side. Other systems don't tell the two apart.
+#[cfg(target_os = "linux")]
+pub(super) fn is_gone(stream: &Stream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let Stream::Unix(stream) = stream else { return false };
+    let mut polled = [PollFd::new(stream, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_gone(_stream: &Stream) -> bool {
+    false
+}
+
 /// How many descriptors this process may have open; `None` where there is no limit.
 pub(super) fn descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

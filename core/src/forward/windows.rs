@@ -44,6 +44,11 @@ pub(super) async fn connect_unix(_path: &Path) -> io::Result<Stream> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets"))
 }
 
+/// Whether a peer that has sent its last byte reads no more either: not told here.
+pub(super) fn is_gone(_stream: &Stream) -> bool {
+    false
+}
+
 /// Sockets are limited by memory alone.
 pub(super) fn descriptor_limit() -> Option<u64> {
     None

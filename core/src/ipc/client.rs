@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::frame::{self, MAX_RESPONSE};
+use super::pieces::{Pieces, agent_ended};
 use super::transport::{self, Connection};
 use super::{Hello, PROTOCOL, Request, Response};
 use crate::model::problem::{Problem, ProblemKind};
@@ -76,12 +77,19 @@ impl Client {
         Ok(Watch(self))
     }
 
-    /// Asks for a remote's byte stream and gives the connection, from which its bytes can be read.
-    pub async fn connect_remote(mut self, request: &Request) -> Result<Connection, Problem> {
+    /// Asks for a remote's byte stream. `waiting` is told what is waited for, and again when that changes.
+    pub async fn connect_remote(
+        mut self,
+        request: &Request,
+        mut waiting: impl FnMut(&str),
+    ) -> Result<Pieces<Connection>, Problem> {
         self.send(request).await?;
-        match self.next().await? {
-            Response::Connected => Ok(self.connection),
-            _ => Err(unexpected()),
+        loop {
+            match self.next().await? {
+                Response::Waiting(what) => waiting(&what),
+                Response::Connected => return Ok(Pieces::new(self.connection)),
+                _ => return Err(unexpected()),
+            }
         }
     }
 
@@ -113,13 +121,13 @@ impl Watch {
 }
 
 fn broken(error: &io::Error) -> Problem {
-    let why = match error.kind() {
+    match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-            "the agent ended while it was asked".to_owned()
+            agent_ended()
         }
-        _ => format!("failed to talk to the agent: {error}"),
-    };
-    Problem::new(ProblemKind::NotReady, why).hint("ormesh status shows whether it runs")
+        _ => Problem::new(ProblemKind::NotReady, format!("failed to talk to the agent: {error}"))
+            .hint("ormesh status shows whether it runs"),
+    }
 }
 
 fn unexpected() -> Problem {

@@ -1,10 +1,12 @@
 //! Room 7, ipc: what shells and the agent say to each other. Frames of JSON over a private local socket.
 //!
 //! A connection carries a [`Hello`] each way, then one [`Request`] and its [`Response`]. After [`Request::Watch`] a [`Response::Status`]
-//! follows at each change; after [`Response::Connected`] the connection is the remote's byte stream.
+//! follows at each change. After [`Request::Connect`] any number of [`Response::Waiting`] come; after [`Response::Connected`] the connection
+//! is the remote's byte stream, in [`pieces`].
 
 pub mod client;
 pub mod frame;
+pub mod pieces;
 pub mod server;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -27,7 +29,7 @@ use crate::model::status::Status;
 use crate::model::store_kind::StoreKind;
 
 /// The version of this protocol. Two ends of different versions say so and part.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The first frame of either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +161,7 @@ pub enum Request {
         /// The only remote to try; all of them when none.
         remote: Option<RemoteName>,
     },
-    /// Turns this connection into the remote's byte stream. Answer: `Connected`, then bytes. Agent only.
+    /// Turns this connection into the remote's byte stream. Answers: `Waiting` any number of times, `Connected`, then bytes. Agent only.
     Connect {
         /// Which.
         remote: RemoteName,
@@ -212,6 +214,8 @@ pub enum Response {
     Layers(Vec<Layer>),
     /// How the store is.
     Secrets(SecretsStatus),
+    /// What is waited for meanwhile, for a person: one sentence without a full stop.
+    Waiting(String),
     /// Bytes follow.
     Connected,
     /// It could not be done; nothing was changed.

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::frame::{self, MAX_REQUEST};
+use super::pieces::Pieces;
 use super::transport::Connection;
 use super::{Hello, PROTOCOL, Request, Response};
 
@@ -46,7 +47,7 @@ impl Asker {
     }
 
     /// The connection itself, after [`Response::Connected`].
-    pub fn into_stream(self) -> Connection {
-        self.0
+    pub fn into_pieces(self) -> Pieces<Connection> {
+        Pieces::new(self.0)
     }
 }

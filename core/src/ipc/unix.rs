@@ -51,8 +51,3 @@ pub async fn connect(path: &Path) -> io::Result<Connection> {
     }
     Ok(stream)
 }
-
-/// The connection as a stream that can be relayed.
-pub fn into_stream(connection: Connection) -> crate::engine::stream::Stream {
-    crate::engine::stream::Stream::Unix(connection)
-}

@@ -42,12 +42,3 @@ impl Listener {
 pub async fn connect(path: &Path) -> io::Result<Connection> {
     DuplexPipeStream::connect_by_path(path).await
 }
-
-/// The connection as a stream that can be relayed.
-pub fn into_stream(mut connection: Connection) -> crate::engine::stream::Stream {
-    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
-    tokio::spawn(async move {
-        let _ = tokio::io::copy_bidirectional(&mut connection, &mut theirs).await;
-    });
-    crate::engine::stream::Stream::Pipe(ours)
-}

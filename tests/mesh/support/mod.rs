@@ -23,7 +23,7 @@ pub(crate) use connections::{
 pub(crate) use host::{Host, ORMESH, Ran, connected, is_connected, is_online, is_reachable, remote_state};
 pub(crate) use ports::{free_address, free_port};
 pub(crate) use processes::{Signal, children, cpu_time, is_running, resident_kib, send, tcp_peers};
-pub(crate) use room::{hosts, room};
+pub(crate) use room::{hosts, hosts_beside, room};
 pub(crate) use servers::{Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo};
 pub(crate) use sshd::Sshd;
 

@@ -33,9 +33,15 @@ impl Drop for Places {
 /// Hosts with nothing set up, by their names in messages. Their places are taken at once, so that two tests never wait for each
 /// other.
 pub(crate) fn hosts<const N: usize>(names: [&'static str; N]) -> [Host; N] {
-    let mut places = room(N);
-    names.map(|name| {
+    hosts_beside(names, 0).0
+}
+
+/// The same, with places for so many other tors.
+pub(crate) fn hosts_beside<const N: usize>(names: [&'static str; N], others: usize) -> ([Host; N], Places) {
+    let mut places = room(N + others);
+    let hosts = names.map(|name| {
         places.0 -= 1;
         Host::new(name, Places(1))
-    })
+    });
+    (hosts, places)
 }

@@ -16,7 +16,7 @@ pub(super) const TAKE_OWNERSHIP: &str = "TAKEOWNERSHIP";
 /// Ends tor at once and in order (control-spec §3.7).
 pub(super) const HALT: &str = "SIGNAL HALT";
 /// What `events` reads. Circuits are not among them: every one would wake an idle agent.
-pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC STATUS_CLIENT STATUS_GENERAL";
+pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC STATUS_CLIENT STATUS_GENERAL STREAM";
 
 /// The reply to `ADD_ONION` when there is a service of this address ("Onion address collision").
 pub(super) const COLLISION: u16 = 550;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::control::presentable;
+use super::ends::{self, End};
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
 
@@ -25,6 +26,10 @@ pub(super) enum TorEvent {
     ClockSkew { ahead: i64 },
     /// `STATUS_GENERAL … CLOCK_JUMPED`: somebody has set it.
     ClockJumped,
+    /// `STREAM … NEW`: tor's number of it, and ours of the connection.
+    StreamMade { stream: u64, number: u64 },
+    /// `STREAM … CLOSED` and `FAILED`.
+    StreamEnded { stream: u64, end: End },
 }
 
 /// What happened to a descriptor.
@@ -53,6 +58,7 @@ pub(super) fn parse(lines: &[String]) -> Option<TorEvent> {
     let (kind, rest) = line.split_once(' ')?;
     match kind {
         "HS_DESC" => parse_descriptor(rest),
+        "STREAM" => parse_stream(rest),
         "STATUS_CLIENT" => {
             let (_severity, rest) = rest.split_once(' ')?;
             match rest.split_once(' ').unwrap_or((rest, "")) {
@@ -102,6 +108,24 @@ fn parse_descriptor(rest: &str) -> Option<TorEvent> {
         _ => return None,
     };
     Some(TorEvent::Descriptor { address, action })
+}
+
+/// `STREAM StreamID StreamStatus CircuitID Target [REASON=… [REMOTE_REASON=…]] …`
+fn parse_stream(rest: &str) -> Option<TorEvent> {
+    let mut words = rest.split_ascii_whitespace();
+    let stream = words.next()?.parse().ok()?;
+    match words.next()? {
+        "NEW" => Some(TorEvent::StreamMade { stream, number: ends::number(words.nth(1)?)? }),
+        "CLOSED" | "FAILED" => {
+            let (mut reason, mut remote) = (None, None);
+            for word in words.skip(2) {
+                reason = reason.or(word.strip_prefix("REASON="));
+                remote = remote.or(word.strip_prefix("REMOTE_REASON="));
+            }
+            Some(TorEvent::StreamEnded { stream, end: End::of(reason, remote) })
+        }
+        _ => None,
+    }
 }
 
 fn parse_arguments_of_bootstrap(arguments: &str) -> Option<Phase> {
@@ -206,7 +230,7 @@ impl Progress {
             TorEvent::ClockSkew { ahead } => self.clock = Some(clock_sentence(*ahead)),
             // Set right, or wrong: then tor finds out again.
             TorEvent::ClockJumped => self.clock = None,
-            TorEvent::Descriptor { .. } => {}
+            TorEvent::Descriptor { .. } | TorEvent::StreamMade { .. } | TorEvent::StreamEnded { .. } => {}
         }
     }
 
@@ -268,6 +292,27 @@ mod tests {
             assert_eq!(read(&format!("HS_DESC {other} {ID} NO_AUTH $AB~r1")), None);
         }
         assert_eq!(read("HS_DESC UPLOADED expyuzz4wqqyqhjn UNKNOWN $AB~r1"), None);
+    }
+
+    #[test]
+    fn streams_are_read() {
+        let made =
+            format!("STREAM 12 NEW 0 c3.{ID}.onion:80 SOURCE_ADDR=:1 PURPOSE=USER SOCKS_USERNAME=\"ox\"");
+        assert_eq!(read(&made), Some(TorEvent::StreamMade { stream: 12, number: 3 }));
+        assert_eq!(read(&made.replace("c3.", "")), None);
+        let ended = |rest: &str| match read(&format!("STREAM 12 CLOSED 4 {ID}.onion:80 {rest}")) {
+            Some(TorEvent::StreamEnded { stream: 12, end }) => end,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ended("REASON=END REMOTE_REASON=DONE SOCKS_USERNAME=\"ox\""), End::Done);
+        assert_eq!(ended("REASON=END REMOTE_REASON=CONNRESET"), End::Broken("CONNRESET".to_owned()));
+        assert_eq!(ended("REASON=DESTROY"), End::Broken("DESTROY".to_owned()));
+        assert_eq!(ended("REASON=DONE"), End::Ours);
+        for other in
+            ["STREAM", "STREAM x NEW 0 c3.x.onion:80", "STREAM 12 SUCCEEDED 4 x.onion:80", "STREAM 12 NEW"]
+        {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -351,7 +396,7 @@ mod tests {
 
         #[test]
         fn any_event_is_read(
-            kind in "(HS_DESC (UPLOADED|FAILED)|STATUS_CLIENT [A-Z]+ BOOTSTRAP|STATUS_GENERAL WARN CLOCK_SKEW)",
+            kind in "(HS_DESC (UPLOADED|FAILED)|STREAM [0-9]{1,3} (NEW|CLOSED)|STATUS_CLIENT [A-Z]+ BOOTSTRAP|STATUS_GENERAL WARN CLOCK_SKEW)",
             rest in r#"( |[A-Z]{1,8}=|"|\\|PROGRESS=[0-9]{1,4}|SKEW=[+-]?[0-9]{1,20}|REASON=|\PC){0,20}"#,
         ) {
             read(&format!("{kind} {rest}"));

@@ -1,13 +1,14 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
 //! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running; `control`, `long_reply`, `auth`,
-//! `commands` and `events` talk with it; `socks` dials; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
 mod auth;
 mod backoff;
 mod commands;
 mod control;
+mod ends;
 mod events;
 mod find;
 mod long_reply;
@@ -37,6 +38,7 @@ pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
 
 use self::control::{Batch, Control};
+use self::ends::Ends;
 use self::events::Descriptor;
 use self::supervisor::Want;
 use self::uploads::Uploads;
@@ -70,6 +72,7 @@ struct Shared {
     info: Mutex<Option<EngineInfo>>,
     link: Mutex<Option<Link>>,
     uploads: Mutex<Uploads>,
+    ends: Ends,
     events: mpsc::UnboundedSender<EngineEvent>,
 }
 
@@ -98,6 +101,7 @@ impl CTor {
             info: Mutex::default(),
             link: Mutex::default(),
             uploads: Mutex::default(),
+            ends: Ends::default(),
             events,
         };
         let want = watch::Sender::new(Want::default());
@@ -283,7 +287,7 @@ impl OnionEngine for CTor {
         let link = self.shared.link().filter(|link| link.was_ready).ok_or(DialError::NotReady)?;
         // The listener is there for as long as tor is.
         let stream = system::connect_socks(&link.socks).await.map_err(|_| DialError::NotReady)?;
-        socks::dial(stream, address, port, isolation).await
+        socks::dial(stream, address, port, isolation, self.shared.ends.expect()).await
     }
 }
 
@@ -303,6 +307,7 @@ impl Shared {
     fn set_link(&self, link: Option<Link>) {
         *lock(&self.link) = link;
         *lock(&self.uploads) = Uploads::default();
+        self.ends.clear();
     }
 
     fn link_is_ready(&self) {

@@ -9,7 +9,8 @@
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::engine::stream::Stream;
+use super::ends::Ticket;
+use crate::engine::stream::{Confirmed, Stream};
 use crate::engine::{Attempt, AwaitReply, DialError};
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
@@ -29,20 +30,21 @@ pub(super) async fn dial(
     address: &OnionAddress,
     port: Port,
     isolation: &str,
+    ticket: Ticket,
 ) -> Result<Attempt, DialError> {
-    let request = request(address, port, isolation)?;
+    let request = request(&ticket.name(), address, port, isolation)?;
     stream.write_all(&request).await.map_err(|error| DialError::Broken(error.to_string()))?;
-    Ok(Box::new(Awaiting { stream, port, unsent: None }))
+    Ok(Box::new(Awaiting { stream, port, ticket, unsent: None }))
 }
 
 /// Everything that is said before the reply. tor answers the parts in turn, or leaves the first answer out.
-fn request(address: &OnionAddress, port: Port, isolation: &str) -> Result<Vec<u8>, DialError> {
+fn request(name: &str, address: &OnionAddress, port: Port, isolation: &str) -> Result<Vec<u8>, DialError> {
     // An empty name is none for RFC 1929, and the first letter keeps clear of names to which tor gives a meaning.
     let user = format!("o{isolation}");
     let length = u8::try_from(user.len())
         .map_err(|_| DialError::Broken("the name that chooses the circuit is too long".to_owned()))?;
-    let domain = address.to_string();
-    let domain_length = u8::try_from(domain.len()).expect("an onion address has 62 characters");
+    let domain = format!("{name}.{address}");
+    let domain_length = u8::try_from(domain.len()).expect("an onion address has 62 characters, a name a few");
     let mut bytes = vec![VERSION, 1, USER_PASSWORD];
     bytes.extend([AUTH_VERSION, length]);
     bytes.extend(user.as_bytes());
@@ -56,6 +58,7 @@ fn request(address: &OnionAddress, port: Port, isolation: &str) -> Result<Vec<u8
 struct Awaiting {
     stream: Stream,
     port: Port,
+    ticket: Ticket,
     /// Why early bytes could not be sent. The reply, which may be there already, says more.
     unsent: Option<String>,
 }
@@ -89,7 +92,7 @@ impl AwaitReply for Awaiting {
             }
         }
         match self.unsent {
-            None => Ok(self.stream),
+            None => Ok(Stream::Confirmed(Confirmed::new(self.stream, self.ticket.confirm()))),
             Some(error) => Err(DialError::Broken(error)),
         }
     }
@@ -193,6 +196,7 @@ impl Handshake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ctor::ends::{End, Ends};
     use proptest::prelude::*;
     use tokio::io::DuplexStream;
 
@@ -212,7 +216,12 @@ mod tests {
 
     async fn attempt(isolation: &str) -> (Result<Attempt, DialError>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(4096);
-        (dial(Stream::Pipe(ours), &address(), port(), isolation).await, theirs)
+        let ends = Ends::default();
+        let attempt = dial(Stream::Pipe(ours), &address(), port(), isolation, ends.expect()).await;
+        // Whatever comes of it, tor will say that the other end has closed it in order.
+        ends.made(100, 1);
+        ends.ended(100, End::Done);
+        (attempt, theirs)
     }
 
     /// Answers with these bytes, one at a time, and closes.
@@ -238,7 +247,7 @@ mod tests {
         let mut bytes = Vec::new();
         tor.read_to_end(&mut bytes).await.unwrap();
 
-        let mut expected = b"\x05\x01\x02\x01\x02oa\x01-\x05\x01\x00\x03\x3e".to_vec();
+        let mut expected = b"\x05\x01\x02\x01\x02oa\x01-\x05\x01\x00\x03\x41c1.".to_vec();
         expected.extend(address().to_string().as_bytes());
         expected.extend([0, 22]);
         assert_eq!(bytes, expected);
@@ -315,7 +324,7 @@ mod tests {
     async fn early_bytes_follow_the_request_and_a_refusal_outweighs_them() {
         let (attempt, mut tor) = attempt("a").await;
         let mut attempt = attempt.unwrap();
-        let mut request = vec![0; request(&address(), port(), "a").unwrap().len()];
+        let mut request = vec![0; request("c1", &address(), port(), "a").unwrap().len()];
         tor.read_exact(&mut request).await.unwrap();
         attempt.send_early(b"early").await.unwrap();
         let mut early = [0; 5];

@@ -278,8 +278,16 @@ async fn watch_over(
         match tick {
             Tick::Event(Ok(lines)) => match events::parse(&lines) {
                 Some(TorEvent::Descriptor { address, action }) => shared.note_descriptor(address, action),
+                Some(TorEvent::StreamMade { stream, number }) => {
+                    shared.ends.made(stream, number);
+                    continue;
+                }
+                Some(TorEvent::StreamEnded { stream, end }) => {
+                    shared.ends.ended(stream, end);
+                    continue;
+                }
                 Some(event) => progress.note(&event),
-                None => {}
+                None => continue,
             },
             other => break other,
         }

@@ -113,8 +113,10 @@ async fn closing_ends_listener_and_sessions_also_those_that_still_dial() {
 
     soon(import.close()).await;
 
-    assert_eq!(soon(read_all(&mut open)).await.unwrap(), b"");
-    assert_eq!(soon(read_all(&mut dialling)).await.unwrap(), b"");
+    for app in [&mut open, &mut dialling] {
+        let error = soon(read_all(app)).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it was not the remote's end");
+    }
     assert_eq!(soon(read_all(&mut peer.stream)).await.unwrap(), b"");
     assert_eq!(import.stats().sessions_open, 0);
     TcpStream::connect(addr).await.unwrap_err();
@@ -126,7 +128,7 @@ async fn an_application_that_goes_away_ends_the_dialling() {
     let app = connect(&import).await;
     until(|| engine.dials().len() == 1).await;
 
-    Stream::Tcp(app).abort();
+    Stream::Tcp(app).abort("test");
 
     until(|| import.stats().sessions_open == 0).await;
 }

@@ -38,6 +38,20 @@ pub(super) async fn owner(peer: SocketAddr, local: SocketAddr) -> Result<User, S
     judge(&answer, peer, local, rustix::process::geteuid().as_raw())
 }
 
+/// Whether the program at `peer` is known to have closed its connection to `local`, not only its own side of it.
+pub(super) fn has_closed(peer: SocketAddr, local: SocketAddr) -> bool {
+    let (peer, local) = (canonical(peer), canonical(local));
+    match ask(peer, local) {
+        Ok(answer) => is_of(&answer, peer, local) && answer.inode == 0,
+        // The socket of a program on another machine is never found, and a kernel that tells nothing does not even find our own.
+        Err(error) => {
+            error.kind() == io::ErrorKind::NotFound
+                && peer.ip().is_loopback()
+                && ask(local, peer).is_ok_and(|answer| is_of(&answer, local, peer))
+        }
+    }
+}
+
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
@@ -90,12 +104,9 @@ fn question(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
 /// What an answer proves. The kernel says uid 0 of a socket that no process has open any more, and finds a listener where there is no
 /// connection: neither is taken for an owner.
 fn judge(answer: &InetResponseHeader, peer: SocketAddr, local: SocketAddr, me: u32) -> Result<User, String> {
-    let id = &answer.socket_id;
-    let ends = [(id.source_address, id.source_port), (id.destination_address, id.destination_port)];
-    let is_it = ends.map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port)) == [peer, local];
     let connected =
         [TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK];
-    if !is_it || !connected.contains(&answer.state) {
+    if !is_of(answer, peer, local) || !connected.contains(&answer.state) {
         return Err(format!("{peer} is no open connection of this machine"));
     }
     if answer.inode == 0 {
@@ -110,6 +121,12 @@ fn judge(answer: &InetResponseHeader, peer: SocketAddr, local: SocketAddr, me: u
         uid if uid == me => Ok(User::Me),
         uid => Ok(User::Other(format!("user {uid}"))),
     }
+}
+
+fn is_of(answer: &InetResponseHeader, peer: SocketAddr, local: SocketAddr) -> bool {
+    let id = &answer.socket_id;
+    let ends = [(id.source_address, id.source_port), (id.destination_address, id.destination_port)];
+    ends.map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port)) == [peer, local]
 }
 
 #[cfg(test)]

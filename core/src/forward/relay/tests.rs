@@ -97,51 +97,40 @@ async fn many_megabytes_pass_over_tcp_both_ways_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_held_end_leaves_the_reply_thirty_seconds_to_begin() {
-    let (mut app, mut tor, _, _task) = piped(hold(), 4096);
+async fn a_held_end_waits_for_a_reply_that_takes_minutes() {
+    let (mut app, mut tor, _, task) = piped(hold(), 4096);
     app.write_all(b"request").await.unwrap();
     app.shutdown().await.unwrap();
     let mut request = [0; 7];
     tor.read_exact(&mut request).await.unwrap();
 
-    // Just short of the limit, then a reply in three parts with pauses short of the other limit.
-    tokio::time::sleep(Duration::from_millis(29_900)).await;
     for _ in 0..3 {
+        tokio::time::sleep(HOLD_QUIET - Duration::from_secs(1)).await;
         tor.write_all(b"reply").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1_900)).await;
     }
     tor.shutdown().await.unwrap();
 
     assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"replyreplyreply");
+    assert!(matches!(soon(task).await.unwrap(), Ending::Far));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_held_end_that_nothing_answers_closes_after_thirty_seconds() {
-    let (mut app, mut tor, _, task) = piped(hold(), 4096);
-    app.write_all(b"request").await.unwrap();
-    let began = Instant::now();
-    app.shutdown().await.unwrap();
+async fn a_held_end_that_nothing_answers_is_reset_in_the_end() {
+    for reply in [&b""[..], b"reply"] {
+        let ((mut app, near), (far, mut tor)) = (tcp_pair().await, tcp_pair().await);
+        let task =
+            tokio::spawn(run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), hold(), Traffic::default()));
+        tor.write_all(reply).await.unwrap();
+        app.read_exact(&mut vec![0; reply.len()]).await.unwrap();
+        let began = Instant::now();
+        app.shutdown().await.unwrap();
 
-    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"request");
+        let error = timeout(2 * HOLD_QUIET, read_all(&mut app)).await.unwrap().unwrap_err();
 
-    assert!(matches!(task.await.unwrap(), Ending::Held));
-    assert_eq!(began.elapsed().as_secs(), HOLD_UNANSWERED.as_secs());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_held_end_after_an_answer_closes_after_two_seconds_of_silence() {
-    let (mut app, mut tor, _, task) = piped(hold(), 4096);
-    app.write_all(b"request").await.unwrap();
-    tor.read_exact(&mut [0; 7]).await.unwrap();
-    tor.write_all(b"reply").await.unwrap();
-    app.read_exact(&mut [0; 5]).await.unwrap();
-    let began = Instant::now();
-    app.shutdown().await.unwrap();
-
-    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
-
-    assert!(matches!(task.await.unwrap(), Ending::Held));
-    assert_eq!(began.elapsed().as_secs(), HOLD_SILENCE.as_secs());
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(matches!(task.await.unwrap(), Ending::Quiet));
+        assert_eq!(began.elapsed().as_secs(), HOLD_QUIET.as_secs());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,26 +156,63 @@ async fn a_held_reader_that_is_slow_still_gets_all() {
     assert!(heard == reply, "bytes differ");
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_oldest_held_end_gives_way_to_one_too_many() {
+#[tokio::test]
+async fn the_held_end_quiet_longest_gives_way_to_one_too_many() {
     let holds = Holds::new(2);
     let mut open = Vec::new();
     for n in 1..=3 {
-        let (mut app, tor, _, task) = piped(OnNearEnd::Hold(Arc::clone(&holds)), 64);
+        let ((mut app, near), (far, tor)) = (tcp_pair().await, tcp_pair().await);
+        let rule = OnNearEnd::Hold(Arc::clone(&holds));
+        let task =
+            tokio::spawn(run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), rule, Traffic::default()));
         app.shutdown().await.unwrap();
-        until(|| holds.held() == n.min(2) && (n < 3 || open.first().is_some_and(is_over))).await;
+        until(|| holds.held() == n.min(2) && (n < 3 || open.iter().any(is_over))).await;
         open.push((app, tor, task));
+        if n == 2 {
+            // The first one is held longest, and from now on the second one is quiet longest.
+            open[0].1.write_all(b"still here").await.unwrap();
+            soon(open[0].0.read_exact(&mut [0; 10])).await.unwrap();
+        }
     }
 
     let over: Vec<bool> = open.iter().map(is_over).collect();
-    assert_eq!(over, [true, false, false]);
+    assert_eq!(over, [false, true, false]);
+    let (mut app, _tor, task) = open.remove(1);
+    assert_eq!(soon(read_all(&mut app)).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert!(matches!(task.await.unwrap(), Ending::Ousted));
 
-    drop(open.split_off(1));
+    drop(open);
     until(|| holds.held() == 0).await;
 }
 
-fn is_over(open: &(DuplexStream, DuplexStream, tokio::task::JoinHandle<Ending>)) -> bool {
+fn is_over<A, B>(open: &(A, B, tokio::task::JoinHandle<Ending>)) -> bool {
     open.2.is_finished()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_held_end_of_an_application_that_is_gone_ends_at_the_far_side_too() {
+    let unix = tokio::net::UnixStream::pair().unwrap();
+    let tcp = tcp_pair().await;
+    for (mut app, near) in
+        [(Stream::Unix(unix.0), Stream::Unix(unix.1)), (Stream::Tcp(tcp.0), Stream::Tcp(tcp.1))]
+    {
+        let (far, mut tor) = tcp_pair().await;
+        let task = tokio::spawn(run(near, Stream::Tcp(far), Vec::new(), hold(), Traffic::default()));
+        app.write_all(b"last words").await.unwrap();
+        app.shutdown().await.unwrap();
+        tor.read_exact(&mut [0; 10]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!(!task.is_finished(), "it only closed its side");
+
+        let began = Instant::now();
+        drop(app);
+
+        assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+        assert!(began.elapsed() <= LOOK.1, "{:?}", began.elapsed());
+        drop(tor);
+        assert!(matches!(soon(task).await.unwrap(), Ending::Near));
+    }
 }
 
 #[tokio::test]
@@ -264,7 +290,7 @@ async fn a_reset_on_one_side_is_a_reset_on_the_other() {
         hold(),
         Arc::new(Traffic::default()),
     ));
-    Stream::Tcp(app).abort();
+    Stream::Tcp(app).abort("test");
 
     let error = soon(read_all(&mut tor)).await.unwrap_err();
 
@@ -272,16 +298,34 @@ async fn a_reset_on_one_side_is_a_reset_on_the_other() {
     assert!(matches!(soon(task).await.unwrap(), Ending::NearBroke(_)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_speaks_on_to_a_side_that_has_ended_is_reset_after_its_end() {
+    let (mut app, near) = tcp_pair().await;
+    let (far, mut tor) = tcp_pair().await;
+    tokio::spawn(run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), hold(), Traffic::default()));
+    tor.write_all(b"good-bye").await.unwrap();
+    drop(tor);
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"good-bye");
+
+    app.write_all(b"but wait").await.unwrap();
+
+    // What was said last is lost, and its speaker must know.
+    until(|| app.take_error().unwrap().is_some()).await;
+}
+
 #[tokio::test]
-async fn dropping_a_relay_closes_both_sides() {
-    let (mut app, mut tor, _, task) = piped(hold(), 100);
+async fn dropping_a_relay_resets_both_sides() {
+    let (mut app, near) = tcp_pair().await;
+    let (far, mut tor) = tcp_pair().await;
+    let task = tokio::spawn(run(Stream::Tcp(near), Stream::Tcp(far), Vec::new(), hold(), Traffic::default()));
     app.write_all(b"x").await.unwrap();
     tor.read_exact(&mut [0]).await.unwrap();
 
     task.abort();
 
-    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"");
-    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
+    for side in [&mut app, &mut tor] {
+        assert_eq!(soon(read_all(side)).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
 }
 
 /// A source that never ends and a sink that never takes: what is kept between them?
@@ -317,7 +361,7 @@ impl AsyncWrite for Flood {
 }
 
 impl Abort for Flood {
-    fn abort(self) {}
+    fn reset_on_close(&self, _on: bool) {}
 }
 
 #[tokio::test]

@@ -31,9 +31,12 @@ impl Nc {
         let host = Host::from_env()?;
         let agent = host.agent().await?;
         let request = Request::Connect { remote: resolve(&host, self.remote).await?, port: self.port };
-        let connection = agent.connect_remote(&request).await?;
-        relay(connection, tokio::io::stdin(), tokio::io::stdout()).await?;
-        DONE
+        let mut connection = agent.connect_remote(&request, |_| ()).await?;
+        match relay(&mut connection, tokio::io::stdin(), tokio::io::stdout()).await {
+            Ok(()) => DONE,
+            Err(Broken::Connection) => Err(connection.failure().await.into()),
+            Err(Broken::Output(error)) => Err(error.into()),
+        }
     }
 }
 
@@ -51,37 +54,50 @@ pub(crate) async fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName
     })
 }
 
+/// How carrying bytes ended badly.
+#[derive(Debug)]
+enum Broken {
+    /// The connection did; what the agent says of it is still to be read.
+    Connection,
+    /// Standard output takes no more.
+    Output(io::Error),
+}
+
 /// Carries bytes until the remote has said all. The end of the input is passed on and does not end the connection.
 async fn relay(
-    connection: impl AsyncRead + AsyncWrite,
+    connection: &mut (impl AsyncRead + AsyncWrite + Unpin),
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     let (mut from_remote, mut to_remote) = tokio::io::split(connection);
     let send = async {
-        copy(&mut input, &mut to_remote).await?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = input.read(&mut buffer).await?;
+            if count == 0 {
+                break;
+            }
+            to_remote.write_all(&buffer[..count]).await?;
+        }
         to_remote.shutdown().await?;
         // The remote may still have much to say.
         std::future::pending::<io::Result<()>>().await
     };
-    let receive = copy(&mut from_remote, &mut output);
+    let receive = async {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match from_remote.read(&mut buffer).await.map_err(|_| Broken::Connection)? {
+                0 => return Ok(()),
+                count => output.write_all(&buffer[..count]).await.map_err(Broken::Output)?,
+            }
+            output.flush().await.map_err(Broken::Output)?;
+        }
+    };
     tokio::pin!(send, receive);
     tokio::select! {
         ended = &mut receive => ended,
         // The remote no longer listens; what it said before is still to be passed on.
         _ = &mut send => receive.await,
-    }
-}
-
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let count = from.read(&mut buffer).await?;
-        if count == 0 {
-            return to.flush().await;
-        }
-        to.write_all(&buffer[..count]).await?;
-        to.flush().await?;
     }
 }
 
@@ -91,26 +107,26 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_input_waits_for_the_reply() {
-        let (near, mut far) = tokio::io::duplex(16);
+        let (mut near, mut far) = tokio::io::duplex(16);
         let remote = tokio::spawn(async move {
             let mut question = String::new();
             far.read_to_string(&mut question).await.unwrap();
             far.write_all(format!("{question}? yes").as_bytes()).await.unwrap();
         });
         let mut said = Vec::new();
-        relay(near, &b"are you there"[..], &mut said).await.unwrap();
+        relay(&mut near, &b"are you there"[..], &mut said).await.unwrap();
         remote.await.unwrap();
         assert_eq!(said, b"are you there? yes");
     }
 
     #[tokio::test]
     async fn the_remotes_end_does_not_wait_for_the_input() {
-        let (near, mut far) = tokio::io::duplex(16);
+        let (mut near, mut far) = tokio::io::duplex(16);
         let (_open, never) = tokio::io::duplex(16);
         far.write_all(b"bye").await.unwrap();
         drop(far);
         let mut said = Vec::new();
-        relay(near, never, &mut said).await.unwrap();
+        relay(&mut near, never, &mut said).await.unwrap();
         assert_eq!(said, b"bye");
     }
 }

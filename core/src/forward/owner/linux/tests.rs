@@ -43,8 +43,10 @@ async fn a_half_closed_socket_has_an_owner_and_a_closed_one_has_none() {
     let (accepted, peer) = listener.accept().unwrap();
     let local = accepted.local_addr().unwrap();
     assert_eq!(owner(peer, local).await, Ok(User::Me));
+    assert!(!has_closed(peer, local));
 
     drop(app);
+    assert!(has_closed(peer, local));
     // The kernel says uid 0 of it: who is root must not be let in by that, either.
     let why = owner(peer, local).await.unwrap_err();
     assert!(why.contains("closed") || why.contains("no open"), "{why}");
@@ -57,6 +59,7 @@ async fn a_listener_is_not_taken_for_a_connection_and_another_machine_has_no_own
     let (listening, local) = (listener.local_addr().unwrap(), other.local_addr().unwrap());
     assert!(owner(listening, local).await.unwrap_err().contains("no open"));
     assert!(owner("192.0.2.1:4321".parse().unwrap(), local).await.unwrap_err().contains("no open"));
+    assert!(!has_closed(listening, local) && !has_closed("192.0.2.1:4321".parse().unwrap(), local));
 }
 
 #[test]
