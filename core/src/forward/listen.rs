@@ -3,22 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use listeners::{Protocol, SocketState};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
+use super::holders::{self, OURS};
 use super::system;
 use crate::engine::stream::Listener;
 use crate::model::address::ListenAddr;
 
 /// Connections that may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
-
-/// How long the search for a port's holder may take.
-const SEARCH: Duration = Duration::from_secs(2);
 
 /// Why an address can't be listened on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +121,9 @@ pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
         ListenAddr::Tcp(tcp) => match open_tcp(*tcp) {
             Ok(listener) => Ok(Bound { listener: Listener::Tcp(listener), _file: None }),
             Err(error) => Err(match ListenError::from_io(addr, &error) {
-                ListenError::InUse { addr, .. } => ListenError::InUse { addr, by: holder(*tcp).await },
+                ListenError::InUse { addr, .. } => {
+                    ListenError::InUse { addr, by: holders::holder(*tcp).await }
+                }
                 other => other,
             }),
         },
@@ -145,33 +142,6 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-/// How a holder is called that is this process.
-const OURS: &str = "this agent itself";
-
-/// Who listens on a TCP address: `nginx (pid 123)`. Other users' processes can't be seen without privilege.
-pub async fn holder(addr: SocketAddr) -> Option<String> {
-    // It reads all of /proc, or its like.
-    let search = tokio::task::spawn_blocking(move || {
-        let all = listeners::get_all().ok()?;
-        let overlaps = |other: SocketAddr| {
-            let either_any = other.ip().is_unspecified() || addr.ip().is_unspecified();
-            other.port() == addr.port()
-                && (other.ip().to_canonical() == addr.ip().to_canonical() || either_any)
-        };
-        let listening = |l: &&listeners::Listener| {
-            l.protocol == Protocol::TCP && l.state == SocketState::Listen && overlaps(l.socket)
-        };
-        let exact = |l: &&listeners::Listener| l.socket == addr;
-        let found: Vec<_> = all.iter().filter(listening).collect();
-        let best = found.iter().copied().find(exact).or(found.first().copied())?;
-        if best.process.pid == std::process::id() {
-            return Some(OURS.to_owned());
-        }
-        Some(format!("{} (pid {})", best.process.name, best.process.pid))
-    });
-    timeout(SEARCH, search).await.ok()?.ok()?
 }
 
 #[cfg(test)]

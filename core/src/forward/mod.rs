@@ -9,6 +9,7 @@ mod cuts;
 mod descriptors;
 pub mod dialler;
 pub mod gate;
+pub mod holders;
 pub mod import;
 pub mod lanes;
 pub mod listen;

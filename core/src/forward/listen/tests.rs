@@ -27,7 +27,7 @@ async fn a_holder_of_all_addresses_is_found_too() {
     let all = open(&ListenAddr::Tcp((Ipv4Addr::UNSPECIFIED, 0).into())).await.unwrap();
     let port = all.tcp_addr().unwrap().port();
 
-    let by = holder((Ipv4Addr::LOCALHOST, port).into()).await.unwrap();
+    let by = holders::holder((Ipv4Addr::LOCALHOST, port).into()).await.unwrap();
 
     assert_eq!(by, OURS);
 }
