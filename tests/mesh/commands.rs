@@ -102,4 +102,16 @@ fn commands_reach_a_remote_and_tell_of_it() {
     server.stop();
     assert_eq!(watch.wait().unwrap().code(), Some(3));
     assert_eq!(server.ormesh(&["wait", "--timeout", "0"]).code, 3);
+
+    // What a remote that has gone keeps from being ready is waited for, unless less is asked for.
+    until_some("the remote is known to be gone", || {
+        laptop.ormesh(&["ping", "remote", "--count", "1"]);
+        let state = &laptop.json_status()["remotes"][0]["state"]["is"];
+        (state == "unreachable").then_some(())
+    });
+    let ran = laptop.ormesh(&["wait", "--timeout", "1"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("remote remote is unreachable ("), "{ran:?}");
+    laptop.good(&["wait", "--timeout", "1", "--for", "online", "--for", "clients"]);
+    assert_eq!(laptop.ormesh(&["wait", "--timeout", "0", "--for", "imports"]).code, 3);
 }

@@ -315,10 +315,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 return Err(refused(format!("there can be at most {MAX_CLIENTS} clients"))
                     .hint("delete one that is not used: ormesh client list"));
             }
-            if let Some((other, _)) = config.clients.iter().find(|(_, c)| c.key == client.key) {
-                return Err(refused(format!("client {other} has that key already"))
-                    .hint("let the importer make a new request: ormesh remote request NAME"));
-            }
+            check_keys(config, name, client)?;
             check_ports(config, client.ports.as_ref())?;
             // A name may have been left in the file by a client of before.
             new.exports.values_mut().for_each(|export| forget(export, name));
@@ -340,6 +337,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::RotateClient { name, address, key, requested } => {
             let client = find(&config.clients, "client", name)?.clone();
             let client = Client { address: *address, key: *key, requested: *requested, ..client };
+            check_keys(config, name, &client)?;
             new.clients.insert(name.clone(), client);
         }
         Edit::DeleteClient { name } => {
@@ -500,6 +498,16 @@ fn forget(export: &mut Export, name: &ClientName) {
     // One that is then for nobody stays so: it never becomes one for all.
     if let Some(clients) = &mut export.clients {
         clients.remove(name);
+    }
+}
+
+/// A key, like an address, is one client's: two with the same could not be told apart, nor one of them be revoked.
+fn check_keys(config: &Config, name: &ClientName, client: &Client) -> Result<(), Problem> {
+    let same = |c: &Client| c.key == client.key || c.address == client.address;
+    match config.clients.iter().find(|(other, c)| *other != name && same(c)) {
+        None => Ok(()),
+        Some((other, _)) => Err(refused(format!("client {other} has that key already"))
+            .hint("let the importer make a new request: ormesh remote request NAME")),
     }
 }
 

@@ -122,6 +122,24 @@ fn naming_client_and_port_lets_in_from_either_side() {
 }
 
 #[test]
+fn a_key_is_one_clients_whichever_change_brings_it() {
+    let config = config();
+    let other = &config.clients[&name("all")];
+    let rotated = |key, address| Edit::RotateClient { name: name("some"), address, key, requested: true };
+    let own = client(9, None);
+    for edit in [
+        Edit::AddClient { name: name("new"), client: Client { key: other.key, ..own.clone() } },
+        Edit::AddClient { name: name("new"), client: Client { address: other.address, ..own.clone() } },
+        rotated(other.key, own.address),
+        rotated(own.key, other.address),
+    ] {
+        assert_eq!(apply(&config, &edit).unwrap_err().message, "client all has that key already", "{edit:?}");
+    }
+    let same = &config.clients[&name("some")];
+    assert!(apply(&config, &rotated(same.key, own.address)).is_ok(), "its own key may stay");
+}
+
+#[test]
 fn an_expired_client_gains_when_its_access_goes_on() {
     let mut old = config();
     old.clients.get_mut(&name("some")).unwrap().expires = Some(Day::from_epoch_days(19_000));

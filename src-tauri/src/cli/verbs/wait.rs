@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
-use ormesh_core::model::status_yaml::{agent_state, client_state, import_state};
+use ormesh_core::model::status_yaml::{agent_state, client_state, import_state, remote_state};
 use tokio::time::Instant;
 
 use crate::args;
@@ -20,6 +20,19 @@ pub(crate) struct Wait {
     /// Give up after so many seconds, with exit code 3; left out, never
     #[arg(long, value_name = "SECONDS", value_parser = args::number, allow_negative_numbers = true)]
     timeout: Option<u32>,
+    /// Wait for this only; can be given several times. Left out, for all of them
+    #[arg(long = "for", value_name = "WHAT", value_enum)]
+    what: Vec<What>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// tor is connected
+    Online,
+    /// The service of each client that has a port to reach is published
+    Clients,
+    /// Each import listens, and its remote was reached at the last try
+    Imports,
 }
 
 impl Wait {
@@ -29,7 +42,7 @@ impl Wait {
         // A year is never to a command, and fits every clock.
         let seconds = self.timeout.map_or(365 * 86_400, u64::from);
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        match tokio::time::timeout_at(deadline, until_ready(&host, &mut missing)).await {
+        match tokio::time::timeout_at(deadline, until_ready(&host, &self.what, &mut missing)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 Err(Problem::new(ProblemKind::NotReady, format!("not ready after {seconds} s: {missing}"))
@@ -41,7 +54,7 @@ impl Wait {
 }
 
 /// Follows one agent after another until one is ready; keeps in `missing` what it waits for.
-async fn until_ready(host: &Host, missing: &mut String) -> Outcome {
+async fn until_ready(host: &Host, what: &[What], missing: &mut String) -> Outcome {
     loop {
         let Some(agent) = host.running().await? else {
             *missing = "no agent runs".into();
@@ -51,7 +64,7 @@ async fn until_ready(host: &Host, missing: &mut String) -> Outcome {
         let mut watch = agent.watch().await?;
         // An agent that ends may be one that is being restarted.
         while let Ok(status) = watch.next().await {
-            match self::missing(&status) {
+            match self::missing(&status, what) {
                 Some(sentence) => *missing = sentence,
                 None => return DONE,
             }
@@ -60,33 +73,44 @@ async fn until_ready(host: &Host, missing: &mut String) -> Outcome {
     }
 }
 
-/// The first thing that is not ready, in a sentence.
-fn missing(status: &Status) -> Option<String> {
+/// The first thing that is not ready, in a sentence. Nothing named is everything.
+fn missing(status: &Status, what: &[What]) -> Option<String> {
     let state = status.agent.as_ref().map(|agent| &agent.state);
     match state {
         Some(AgentState::Online) => {}
         Some(state) => return Some(format!("the agent is {}", agent_state(state))),
         None => return Some("no agent runs".into()),
     }
-    let client =
-        status.clients.iter().filter(|client| !client.may_reach.is_empty()).find_map(|client| match &client
-            .state
-        {
+    let asked = |of| what.is_empty() || what.contains(&of);
+    let client = asked(What::Clients).then(|| missing_client(status)).flatten();
+    client.or_else(|| asked(What::Imports).then(|| missing_import(status)).flatten())
+}
+
+/// A client without a port to reach has no service, nor has one whose last day is over: neither is waited for.
+fn missing_client(status: &Status) -> Option<String> {
+    status.clients.iter().filter(|client| !client.may_reach.is_empty()).find_map(|client| {
+        match &client.state {
             Some(ClientState::Reachable | ClientState::Connected | ClientState::Expired) => None,
             Some(state) => Some(format!("client {} is {}", client.name, client_state(state))),
             None => Some(format!("client {} is unknown to the agent", client.name)),
+        }
+    })
+}
+
+/// A remote without imports need not be reached.
+fn missing_import(status: &Status) -> Option<String> {
+    status.remotes.iter().filter(|remote| !remote.imports.is_empty()).find_map(|remote| {
+        let import = remote.imports.iter().find_map(|import| match &import.state {
+            Some(ImportState::Listening | ImportState::Degraded) => None,
+            Some(state) => Some(format!("import {} is {}", import.listen, import_state(state))),
+            None => Some(format!("import {} is unknown to the agent", import.listen)),
         });
-    client.or_else(|| {
-        status.remotes.iter().find_map(|remote| {
-            let import = remote.imports.iter().find_map(|import| match &import.state {
-                Some(ImportState::Listening | ImportState::Degraded) => None,
-                Some(state) => Some(format!("import {} is {}", import.listen, import_state(state))),
-                None => Some(format!("import {} is unknown to the agent", import.listen)),
-            });
-            let untried = matches!(remote.state, None | Some(RemoteState::Unknown));
-            let tried = (!remote.imports.is_empty() && untried)
-                .then(|| format!("remote {} has not been tried yet", remote.name));
-            import.or(tried)
+        import.or_else(|| match &remote.state {
+            Some(RemoteState::Reachable { .. }) => None,
+            Some(RemoteState::Unknown) | None => {
+                Some(format!("remote {} has not been tried yet", remote.name))
+            }
+            Some(state) => Some(format!("remote {} is {}", remote.name, remote_state(state))),
         })
     })
 }
@@ -159,12 +183,19 @@ mod tests {
 
     #[test]
     fn a_host_that_does_all_it_should_is_ready() {
-        assert_eq!(missing(&online()), None);
+        assert_eq!(missing(&online(), &[]), None);
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let cases: [(Change, &str); 5] = [
+        let cases: [(Change, &str); 6] = [
+            (
+                |s| {
+                    s.remotes[0].state = Some(RemoteState::Unreachable { why: "it is gone".into() });
+                    s.remotes[0].imports[0].state = Some(ImportState::Degraded);
+                },
+                "remote website is unreachable (it is gone)",
+            ),
             (|s| s.agent = None, "no agent runs"),
             (|s| s.agent.as_mut().unwrap().state = AgentState::Paused, "the agent is paused"),
             (|s| s.clients[0].state = Some(ClientState::Publishing), "client laptop is publishing"),
@@ -177,20 +208,19 @@ mod tests {
         for (change, sentence) in cases {
             let mut status = online();
             change(&mut status);
-            assert_eq!(missing(&status).as_deref(), Some(sentence));
+            assert_eq!(missing(&status, &[]).as_deref(), Some(sentence));
         }
     }
 
     #[test]
     fn what_can_never_come_is_not_waited_for() {
-        let cases: [Change; 4] = [
+        let cases: [Change; 3] = [
             |s| {
                 s.exports.clear();
                 s.clients[0].may_reach.clear();
                 s.clients[0].state = Some(ClientState::Invited);
             },
             |s| s.clients[0].state = Some(ClientState::Expired),
-            |s| s.remotes[0].state = Some(RemoteState::Unreachable { why: "gone".into() }),
             |s| {
                 s.remotes[0].imports.clear();
                 s.remotes[0].state = Some(RemoteState::Unknown);
@@ -199,7 +229,20 @@ mod tests {
         for change in cases {
             let mut status = online();
             change(&mut status);
-            assert_eq!(missing(&status), None);
+            assert_eq!(missing(&status, &[]), None);
         }
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_waited_for() {
+        let mut status = online();
+        status.clients[0].state = Some(ClientState::Publishing);
+        status.remotes[0].state = Some(RemoteState::Unreachable { why: "it is gone".into() });
+        assert_eq!(missing(&status, &[What::Online]), None);
+        assert_eq!(missing(&status, &[What::Clients]).as_deref(), Some("client laptop is publishing"));
+        assert!(missing(&status, &[What::Imports]).unwrap().starts_with("remote website is unreachable"));
+        assert!(missing(&status, &[What::Online, What::Clients, What::Imports]).is_some());
+        status.agent.as_mut().unwrap().state = AgentState::Starting;
+        assert!(missing(&status, &[What::Imports]).unwrap().starts_with("the agent is"));
     }
 }
