@@ -28,6 +28,9 @@ const BACKEND: &str = "ORMESH_TEST_BACKEND";
 /// Tells the child how many descriptors it may have.
 const NOFILE: &str = "ORMESH_TEST_NOFILE";
 
+/// The port that is never reached: a dial to it goes on until it is given up, after a minute.
+const AWAY: u16 = 23;
+
 /// A remote that is a TCP address.
 struct Direct {
     backend: SocketAddr,
@@ -87,9 +90,12 @@ impl OnionEngine for Direct {
     async fn dial(
         &self,
         _address: &OnionAddress,
-        _port: Port,
+        port: Port,
         _isolation: &str,
     ) -> Result<Attempt, DialError> {
+        if port.get() == AWAY {
+            return std::future::pending().await;
+        }
         let stream = tokio::net::TcpStream::connect(self.backend).await;
         let stream = stream.map_err(|error| DialError::Broken(error.to_string()))?;
         Ok(Box::new(Connected(Stream::Tcp(stream))))
@@ -117,30 +123,34 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let engine = Direct { backend, state: watch::Sender::new(EngineState::Ready) };
-        let spec = ImportSpec {
+        let dialler = Dialler::new(Arc::new(engine), Arc::new(NoKeys));
+        let spec = |port: u16| ImportSpec {
             listen: ListenAddr::Tcp(([127, 0, 0, 1], 0).into()),
             remote: "website".parse().unwrap(),
             address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),
-            port: Port::new(22).unwrap(),
+            port: Port::new(port).unwrap(),
             half_close: HalfClose::Hold,
             users: Users::All,
         };
-        let import =
-            ImportListener::open(spec, Dialler::new(Arc::new(engine), Arc::new(NoKeys))).await.unwrap();
-        println!("listening {}", import.tcp_addr().unwrap());
+        let import = ImportListener::open(spec(22), Arc::clone(&dialler)).await.unwrap();
+        let away = ImportListener::open(spec(AWAY), dialler).await.unwrap();
+        println!("listening {} {}", import.tcp_addr().unwrap(), away.tcp_addr().unwrap());
         // Until the parent ends or has had enough.
         let stdin = thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
         while !stdin.is_finished() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         import.close().await;
+        away.close().await;
     });
 }
 
-/// A child with an import; it ends with this value.
+/// A child with two imports; it ends with this value.
 struct Import {
     process: Child,
     addr: SocketAddr,
+    /// Of the one whose remote is away.
+    away: SocketAddr,
 }
 
 impl Import {
@@ -156,8 +166,10 @@ impl Import {
         // The test harness writes its own words ahead of the child's on the same line.
         let listening = lines
             .map_while(Result::ok)
-            .find_map(|line| line.split_once("listening ").map(|(_, addr)| addr.trim().parse().unwrap()));
-        Self { process, addr: listening.expect("the child should have said where it listens") }
+            .find_map(|line| line.split_once("listening ").map(|(_, addrs)| addrs.trim().to_owned()))
+            .expect("the child should have said where it listens");
+        let (addr, away) = listening.split_once(' ').unwrap();
+        Self { process, addr: addr.parse().unwrap(), away: away.parse().unwrap() }
     }
 
     fn descriptors(&self) -> usize {
@@ -252,9 +264,9 @@ fn more_connections_than_descriptors_end_nothing_and_are_recovered_from() {
     let first = connect(&import);
     assert!(echoes(&first));
 
-    // The system accepts them for the import, which has room for sixteen.
+    // The system accepts them for the import, which has room for ten.
     let many: Vec<TcpStream> = (0..300).map(|_| connect(&import)).collect();
-    assert!(many[..10].iter().all(echoes));
+    assert!(many[..9].iter().all(echoes));
     assert!(import.descriptors() < 60, "some descriptors should be left");
 
     // One that waits gets through once another has ended.
@@ -265,4 +277,18 @@ fn more_connections_than_descriptors_end_nothing_and_are_recovered_from() {
     assert!(echoes(last));
     assert!(echoes(&first) && echoes(&connect(&import)));
     assert!(import.is_running());
+}
+
+#[test]
+fn an_import_whose_remote_is_away_can_not_starve_another() {
+    let import = Import::start(echo_server(), Some(256));
+    // Each is dialled for a minute. There is room for 98 sessions in all.
+    let before = import.descriptors();
+    let waiting: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(import.away).unwrap()).collect();
+    until(|| import.descriptors() >= before + 60, "they should have been accepted");
+
+    let served: Vec<TcpStream> = (0..16).map(|_| connect(&import)).collect();
+
+    assert!(served.iter().all(echoes));
+    drop(waiting);
 }

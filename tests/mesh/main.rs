@@ -10,6 +10,7 @@ mod addresses;
 mod bridges;
 mod commands;
 mod containers;
+mod crowds;
 mod doctor;
 mod edits;
 mod exactly_once;

@@ -109,6 +109,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         tor,
         link: None,
         clients: Vec::new(),
+        listeners: Vec::new(),
         remotes: remotes.collect(),
     })
 }
@@ -143,6 +144,7 @@ impl Server {
             tor: tor(&state, info),
             link: link(&state, clock, &survey, in_force.config.agent.bridges.len()),
             clients: self.clients(&in_force.config, &status, &survey.services),
+            listeners: status.problems.iter().filter(|problem| is_of_a_listener(problem)).cloned().collect(),
             remotes,
         };
         Ok(judge::layers(&findings))
@@ -212,6 +214,12 @@ impl Server {
     }
 }
 
+/// By its subject, as `execute` gives it.
+fn is_of_a_listener(problem: &Problem) -> bool {
+    let subject = &problem.subject;
+    subject == "the SOCKS server" || subject.starts_with("import ") || subject.starts_with("export ")
+}
+
 fn is_published(client: &ClientStatus) -> bool {
     matches!(client.state, Some(ClientState::Reachable | ClientState::Connected))
 }
@@ -243,8 +251,10 @@ async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
         Ok(_) => responder::ask_info(&mut connected.stream).await,
         Err(error) => Err(error),
     };
-    let told =
-        told.map(|info| Told { ports: info.ports.iter().map(|port| (port.port, port.open)).collect() });
+    let told = told.map(|info| Told {
+        ports: info.ports.iter().map(|port| (port.port, port.open)).collect(),
+        full: info.full(),
+    });
     Reach::Met { told: told.map_err(|error| error.to_string()), round_trip }
 }
 

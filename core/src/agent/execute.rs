@@ -7,12 +7,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
+use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::import::{ImportListener, ImportSpec};
 use crate::forward::listen::ListenError;
 use crate::forward::owner::TurnedAway;
-use crate::forward::responder::{Grants, Responder};
+use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::config::Config;
@@ -75,6 +76,7 @@ pub(super) struct Executor {
     sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
     grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
     listeners: BTreeMap<ListenAddr, ImportListener>,
+    prober: Arc<Prober>,
     socks: Option<SocksFront>,
     remotes: watch::Sender<Arc<RemoteTable>>,
     /// Keys in use, so that neither a restart of tor nor a changed port list needs the secret store.
@@ -102,6 +104,7 @@ impl Executor {
             sessions: BTreeMap::new(),
             grants: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            prober: Arc::default(),
             socks: None,
             remotes: watch::Sender::default(),
             service_keys: BTreeMap::new(),
@@ -222,19 +225,31 @@ impl Executor {
             Behind::Responder => {
                 let grants = Arc::new(grants_of(config, address));
                 let grants = self.grants.entry(*address).or_insert_with(|| watch::Sender::new(grants));
-                Door::Responder(Responder::open(&self.room, address, grants.subscribe()).await?)
+                let (grants, prober) = (grants.subscribe(), Arc::clone(&self.prober));
+                let sessions = self.sessions_of(config, address, client);
+                Door::Responder(Responder::open(&self.room, address, grants, sessions, prober).await?)
             }
             Behind::Target(target) => {
-                let sessions = self.sessions.entry(*address).or_insert_with(|| {
-                    let known = self.vault.has_connected(address);
-                    let cap = config.agent.max_sessions.into();
-                    ClientSessions::with_cap(*address, client.clone(), known, self.gate_events.clone(), cap)
-                });
-                Door::Gate(Gate::open(&self.room, port, target.clone(), Arc::clone(sessions)).await?)
+                let sessions = self.sessions_of(config, address, client);
+                Door::Gate(Gate::open(&self.room, port, target.clone(), sessions).await?)
             }
         };
         self.doors.insert((*address, port), door);
         Ok(())
+    }
+
+    fn sessions_of(
+        &mut self,
+        config: &Config,
+        address: &OnionAddress,
+        client: &ClientName,
+    ) -> Arc<ClientSessions> {
+        let sessions = self.sessions.entry(*address).or_insert_with(|| {
+            let known = self.vault.has_connected(address);
+            let cap = config.agent.max_sessions.into();
+            ClientSessions::with_cap(*address, client.clone(), known, self.gate_events.clone(), cap)
+        });
+        Arc::clone(sessions)
     }
 
     async fn publish(
@@ -331,7 +346,7 @@ impl Executor {
     }
 
     /// What keeps connections out that a person may want in.
-    pub(super) fn trouble(&self) -> Vec<Problem> {
+    pub(super) fn trouble(&self, config: &Config) -> Vec<Problem> {
         let refused = |subject: String, addr: String, away: TurnedAway, hint: String| {
             let TurnedAway { who, times } = away;
             let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
@@ -351,7 +366,50 @@ impl Executor {
             let hint = format!("to let everyone in, delete the import {listen} and add it without --only-me");
             Some(refused(format!("import {listen}"), listen.to_string(), import.turned_away()?, hint))
         });
-        socks.chain(imports).collect()
+        let crowded = |subject: String, what: String, crowded: Crowded| {
+            let turned = match crowded.refused {
+                1 => "1 connection was turned away".to_owned(),
+                refused => format!("{refused} connections were turned away"),
+            };
+            let message = format!("{what} is {}; {turned}", crowded.sentence());
+            let hint = match crowded.by_room {
+                true => {
+                    "close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit"
+                }
+                false => "close some, or allow more: ormesh config set agent.max-sessions NUMBER",
+            };
+            Problem::new(ProblemKind::Refused, message).about(subject).hint(hint)
+        };
+        let full_socks = self.socks.iter().filter_map(|socks| {
+            let what = format!("the SOCKS address {}", socks.addr());
+            Some(crowded("the SOCKS server".into(), what, socks.crowded()?))
+        });
+        let full_imports = self.listeners.iter().filter_map(|(listen, import)| {
+            Some(crowded(format!("import {listen}"), listen.to_string(), import.crowded()?))
+        });
+        let clients = config
+            .clients
+            .iter()
+            .filter_map(|(name, client)| Some((name, self.sessions.get(&client.address)?)));
+        let full_ports = clients.flat_map(|(name, sessions)| {
+            let full = sessions.crowded().into_iter();
+            full.map(move |(port, full)| {
+                crowded(format!("export {port}"), format!("port {port} for {name}"), full)
+            })
+        });
+        // The same backend may fail for many clients.
+        let mut silent: BTreeMap<Port, Problem> = BTreeMap::new();
+        for ((_, port), door) in &self.doors {
+            if let Door::Gate(gate) = door
+                && let Some(why) = gate.trouble()
+            {
+                let message = format!("the last connection to port {port} found no server: {why}");
+                let problem = Problem::new(ProblemKind::Failed, message).about(format!("export {port}"));
+                silent.insert(*port, problem.hint("start the program that is exported there"));
+            }
+        }
+        let backends = silent.into_values();
+        socks.chain(imports).chain(full_socks).chain(full_imports).chain(full_ports).chain(backends).collect()
     }
 
     /// Takes no more connections from applications; what is open goes on.

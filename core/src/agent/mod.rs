@@ -1,6 +1,7 @@
 //! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
 
 mod commands;
+mod crowds;
 mod doctor;
 mod environment;
 mod execute;

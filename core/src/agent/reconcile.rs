@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
 use super::fresh;
 use super::stranger::Checked;
@@ -112,6 +113,8 @@ enum Wake {
     Checked(OnionAddress, Checked),
     /// Nothing to act on, but the status says something else.
     Told,
+    /// A remote ended a connection without a word.
+    Silent(OnionAddress),
     StatusAsked(oneshot::Sender<Status>),
     Timer,
 }
@@ -133,6 +136,7 @@ pub(super) struct Reconciler {
     /// Services that let strangers in: kept down until the agent ends.
     pub(super) condemned: BTreeSet<OnionAddress>,
     pub(super) warmers: Warmers,
+    pub(super) crowds: Crowds,
 }
 
 impl Reconciler {
@@ -172,6 +176,7 @@ impl Reconciler {
                     let _ = asked.send(self.status());
                 }
                 Wake::Told => self.try_unreachable(),
+                Wake::Silent(address) => self.ask_silent(address),
                 Wake::Timer => {}
             }
         }
@@ -257,6 +262,7 @@ impl Reconciler {
             }
         };
         let inputs = &mut self.inputs;
+        let dialler = &self.dialler;
         tokio::select! {
             biased;
             Ok(()) = inputs.stop.changed() => Wake::Stop,
@@ -271,6 +277,7 @@ impl Reconciler {
             Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
             Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
             Ok(()) = inputs.health.changed() => Wake::Told,
+            address = dialler.next_silent() => Wake::Silent(address),
             () = timer => Wake::Timer,
         }
     }
@@ -328,6 +335,7 @@ impl Reconciler {
             Step::RemoveKey(address) => {
                 observed.keys.remove(address);
                 self.warmers.stop(address);
+                self.crowds.forget(address);
             }
             Step::OpenGate(address, port, _, behind) => {
                 observed.gates.insert((*address, *port), behind.clone());
@@ -358,6 +366,14 @@ impl Reconciler {
         let plain = config.remotes.values().any(|remote| remote.address == address && remote.plain_tor);
         let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
         self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
+    }
+
+    /// Its agent knows whether there was no room; another program than ormesh is not asked.
+    fn ask_silent(&mut self, address: OnionAddress) {
+        let config = Arc::clone(&self.inputs.config.borrow().config);
+        if config.remotes.values().any(|remote| remote.address == address && !remote.plain_tor) {
+            self.crowds.ask(&self.dialler, address);
+        }
     }
 
     /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.

@@ -3,11 +3,14 @@
 use super::fresh;
 use super::reconcile::Reconciler;
 use crate::engine::EngineState;
+use crate::model::address::Port;
+use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
 use crate::plan::Desired;
 use crate::plan::derive::{self, View};
+use crate::plan::doctor::{FULL_THERE, told_full};
 
 impl Reconciler {
     /// The whole state, as it is now.
@@ -31,7 +34,10 @@ impl Reconciler {
             .about(format!("client {client}"))
             .hint("this must never happen: please report it, with tor's version")
         }));
-        problems.extend(self.executor.trouble());
+        problems.extend(self.executor.trouble(&in_force.config));
+        problems.extend(in_force.config.remotes.iter().flat_map(|(name, remote)| {
+            self.crowds.full(&remote.address).into_iter().map(|(port, full)| full_there(name, port, full))
+        }));
         derive::status(View {
             config: &in_force.config,
             today,
@@ -80,6 +86,12 @@ impl Reconciler {
             }
         }
     }
+}
+
+fn full_there(remote: &RemoteName, port: Port, full: (u64, u64)) -> Problem {
+    Problem::new(ProblemKind::Refused, told_full(remote, port, full))
+        .about(format!("remote {remote}"))
+        .hint(FULL_THERE)
 }
 
 fn agent_state(engine: &EngineState, paused: bool) -> AgentState {

@@ -12,7 +12,7 @@ use super::fresh;
 use super::reconcile::{About, Applied, AskAgain, InForce, Inputs, Outputs, Reconciler};
 use super::serve::Server;
 use super::vault::Vault;
-use super::{environment, warm};
+use super::{crowds, environment, warm};
 use crate::engine::ctor::{CTor, Finder, TorSettings};
 use crate::engine::{EngineState, OnionEngine};
 use crate::forward::dialler::Dialler;
@@ -270,6 +270,7 @@ fn wire(
         rekeys: Default::default(),
         condemned: Default::default(),
         warmers: warm::Warmers::default(),
+        crowds: crowds::Crowds::default(),
     };
     (reconciler, server, first_streams)
 }

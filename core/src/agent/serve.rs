@@ -22,6 +22,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
 use crate::plan::Subject;
+use crate::plan::doctor::{FULL_THERE, told_full};
 use crate::store::ConfigStore;
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
@@ -232,6 +233,7 @@ impl Server {
         let refused = |error: ConnectError| cannot_reach(remote, &error);
         let plain = self.in_force.borrow().config.remotes.get(remote).is_some_and(|remote| remote.plain_tor);
         let began = Instant::now();
+        let mut full = Vec::new();
         let mut pong = Pong { address, connect: 0, round_trip: None, ports: Vec::new() };
         if let Some(port) = port {
             self.dialler.connect(&address, port, "ping", Early::none()).await.map_err(refused)?;
@@ -254,6 +256,7 @@ impl Server {
                 .map_err(refused)?;
             if let Ok(info) = responder::ask_info(info.stream).await {
                 pong.ports = info.ports.iter().map(|info| (info.port, info.open)).collect();
+                full = info.full();
             }
         } else if port.is_none() {
             return Err(Problem::new(
@@ -263,6 +266,12 @@ impl Server {
             .hint(format!("ormesh ping {remote} PORT")));
         }
         let closed = port.filter(|port| pong.ports.iter().any(|(other, open)| other == port && !open));
+        let full = full.into_iter().find(|(other, ..)| Some(*other) == port);
+        if let Some((port, held, of)) = full {
+            return Err(
+                Problem::new(ProblemKind::Refused, told_full(remote, port, (held, of))).hint(FULL_THERE)
+            );
+        }
         match closed {
             Some(port) => Err(Problem::new(
                 ProblemKind::Refused,

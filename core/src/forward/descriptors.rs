@@ -1,93 +1,266 @@
 //! Room for sessions: the process has so many descriptors, and a session takes two of them.
 //!
 //! Without this, a flood of connections would take every descriptor for its near sides, none would be left for a far side, and all
-//! would wait for each other. A connection that finds no room waits; to make room, the held connection ([`Holds`])
-//! that is quiet longest gives way.
+//! would wait for each other. Who gets a place is the rule of [`shares`](super::shares). A connection that finds no room waits or is
+//! refused, as its listener has it; to make room, the held connection ([`Holds`]) of the same listener that is quiet
+//! longest gives way.
+//!
+//! What agents say to each other (the responder) has a small room of its own, so that it can tell why the other one is full.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::relay::Holds;
+use super::shares::{Full, Id, Limit, Shares};
 use super::system;
 
 /// Descriptors left for all else: tor, files, listeners, the agent's own clients: an eighth, within these bounds.
 const RESERVE: (u64, u64) = (32, 256);
 
-/// The process's room. Descriptors are the process's, so there is one. Its size is that of the limit when it is first asked for: the
-/// agent raises the limit before it opens anything.
-static ROOM: LazyLock<Room> = LazyLock::new(|| Room::for_limit(system::descriptor_limit()));
+/// Of the places, one in so many is the control room's.
+const CONTROL: u64 = 8;
+
+/// Places where nothing limits them but memory.
+const UNLIMITED: u64 = 1 << 32;
+
+/// How long a refusal is told of, when there is room again.
+const TOLD_FOR: Duration = Duration::from_secs(10);
+
+/// The process's rooms. Descriptors are the process's, so there is one of each. Their size is that of the limit when it is first asked
+/// for: the agent raises the limit before it opens anything.
+static ROOMS: LazyLock<(Arc<Room>, Arc<Room>)> = LazyLock::new(|| {
+    let (sessions, control) = places(system::descriptor_limit());
+    (Room::new(sessions), Room::new(control))
+});
+
+/// How many sessions, and how many conversations of agents, a limit of descriptors leaves room for.
+fn places(limit: Option<u64>) -> (u64, u64) {
+    let all = limit.map_or(UNLIMITED, |limit| {
+        (limit.saturating_sub((limit / 8).clamp(RESERVE.0, RESERVE.1)) / 2).max(2)
+    });
+    let control = (all / CONTROL).max(1);
+    (all - control, control)
+}
 
 #[derive(Debug)]
 struct Room {
-    places: Arc<Semaphore>,
-    /// How many wait for room.
+    shares: Mutex<Shares>,
+    /// Tells those who wait that a place was given back.
+    freed: Notify,
+    /// How many wait for a place.
     waiting: AtomicUsize,
-    holds: Mutex<Vec<Weak<Holds>>>,
+    holds: Mutex<Vec<(Weak<Holds>, Weak<Part>)>>,
+}
+
+/// Whoever has a share of the room: a client, an import, the SOCKS front.
+#[derive(Debug)]
+pub(super) struct Member {
+    room: Arc<Room>,
+    id: Id,
+    refused: AtomicU64,
+}
+
+impl Member {
+    /// One that may hold at most `cap` sessions.
+    pub(super) fn new(cap: u64) -> Arc<Self> {
+        Self::of(&ROOMS.0, cap)
+    }
+
+    /// One that agents talk by.
+    pub(super) fn control(cap: u64) -> Arc<Self> {
+        Self::of(&ROOMS.1, cap)
+    }
+
+    fn of(room: &Arc<Room>, cap: u64) -> Arc<Self> {
+        let id = room.shares().join(cap);
+        Arc::new(Self { room: Arc::clone(room), id, refused: AtomicU64::new(0) })
+    }
+
+    /// Allows it another number of sessions from now on; those that are open stay.
+    pub(super) fn set_cap(&self, cap: u64) {
+        self.room.shares().set_cap(self.id, cap);
+    }
+
+    /// How many connections found no place.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.room.shares().leave(self.id);
+    }
+}
+
+/// A listener's part of what its member has.
+#[derive(Debug)]
+pub(super) struct Part {
+    member: Arc<Member>,
+    id: Id,
+    waiting: AtomicUsize,
+    /// The last refusal, and how many there were since there was room.
+    last: Mutex<Option<(Full, Instant, u64)>>,
+}
+
+/// A listener that turns connections away, or did a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowded {
+    /// Places that it holds.
+    pub held: u64,
+    /// Places of its client, or of the whole agent.
+    pub of: u64,
+    /// Whether the limit is the agent's, which descriptors set; else it is the client's.
+    pub by_room: bool,
+    /// Connections turned away since there was room.
+    pub refused: u64,
+}
+
+impl Part {
+    /// One of several parts of a member.
+    pub(super) fn of(member: &Arc<Member>) -> Arc<Self> {
+        let id = member.room.shares().open(member.id);
+        let member = Arc::clone(member);
+        Arc::new(Self { member, id, waiting: AtomicUsize::new(0), last: Mutex::default() })
+    }
+
+    /// A listener that is a member by itself, bounded by the room alone. Its held connections give way when it has no room.
+    pub(super) fn alone(holds: &Arc<Holds>) -> Arc<Self> {
+        let part = Self::of(&Member::new(u64::MAX));
+        part.member.room.register(holds, &part);
+        part
+    }
+
+    /// Takes a place, if there is one.
+    pub(super) fn take(self: &Arc<Self>) -> Result<Place, Full> {
+        self.member.room.shares().take(self.member.id, self.id)?;
+        Ok(Place { part: Arc::clone(self) })
+    }
+
+    /// Waits for a place. Cancel-safe.
+    pub(super) async fn place(self: &Arc<Self>) -> Place {
+        let room = &self.member.room;
+        let _waiting = (Waiting::new(&room.waiting), Waiting::new(&self.waiting));
+        loop {
+            let mut freed = std::pin::pin!(room.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(place) = self.take() {
+                return place;
+            }
+            room.relieve();
+            freed.await;
+        }
+    }
+
+    /// Notes that a connection was turned away.
+    pub(super) fn refuse(&self, full: Full) {
+        self.member.refused.fetch_add(1, Ordering::Relaxed);
+        let mut last = self.last();
+        let before = last.map_or(0, |(_, _, refused)| refused);
+        if before == 0 {
+            tracing::warn!(held = full.held, limit = ?full.limit, "full: connections are turned away");
+        }
+        *last = Some((full, Instant::now(), before + 1));
+    }
+
+    /// Whether it turns connections away, or did until a moment ago.
+    pub(super) fn crowded(self: &Arc<Self>) -> Option<Crowded> {
+        let (full, at, refused) = (*self.last())?;
+        // A place that was only tried for is given back at once.
+        let now = self.take().map(drop).err();
+        if now.is_none() && at.elapsed() >= TOLD_FOR {
+            *self.last() = None;
+            return None;
+        }
+        let full = now.unwrap_or(full);
+        let (of, by_room) = match full.limit {
+            Limit::Member(of) => (of, false),
+            Limit::Room(of) => (of, true),
+        };
+        Some(Crowded { held: full.held, of, by_room, refused })
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Full, Instant, u64)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.member.room.shares().close(self.member.id, self.id);
+    }
+}
+
+impl Crowded {
+    /// `full: 512 of 512`, and where the rest is.
+    pub fn sentence(&self) -> String {
+        let Self { held, of, .. } = self;
+        match held == of {
+            true => format!("full: {held} of {of}"),
+            false => format!("full: {held} of {of}, the rest is taken by others or kept for them"),
+        }
+    }
 }
 
 /// A session's room; given back on drop.
 #[derive(Debug)]
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    part: Arc<Part>,
 }
 
-/// Waits for room. Cancel-safe.
-pub(super) async fn place() -> Place {
-    ROOM.place().await
-}
-
-/// To be called when a connection is held from now on: if somebody waits for room, the one quiet longest ends.
-pub(super) fn one_more_held() {
-    if ROOM.waiting.load(Ordering::Relaxed) > 0 {
-        ROOM.relieve();
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Part { member, id, .. } = &*self.part;
+        member.room.shares().give(member.id, *id);
+        if member.room.waiting.load(Ordering::Relaxed) > 0 {
+            member.room.freed.notify_waiters();
+        }
     }
 }
 
-/// Has held connections give way when room is short.
-pub(super) fn register(holds: &Arc<Holds>) {
-    ROOM.register(holds);
+/// To be called when a connection is held from now on: if its listener waits for room, the one quiet longest ends.
+pub(super) fn one_more_held() {
+    if ROOMS.0.waiting.load(Ordering::Relaxed) > 0 {
+        ROOMS.0.relieve();
+    }
 }
 
 impl Room {
-    fn for_limit(limit: Option<u64>) -> Self {
-        let sessions = |limit: u64| limit.saturating_sub((limit / 8).clamp(RESERVE.0, RESERVE.1)) / 2;
-        let sessions = limit.map_or(Semaphore::MAX_PERMITS, |limit| {
-            usize::try_from(sessions(limit).max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
-        });
-        Self {
-            places: Arc::new(Semaphore::new(sessions)),
+    fn new(places: u64) -> Arc<Self> {
+        Arc::new(Self {
+            shares: Mutex::new(Shares::new(places)),
+            freed: Notify::new(),
             waiting: AtomicUsize::new(0),
             holds: Mutex::default(),
-        }
+        })
     }
 
-    async fn place(&self) -> Place {
-        if self.places.available_permits() == 0 {
-            self.relieve();
-        }
-        let _waiting = Waiting::new(&self.waiting);
-        let permit = Arc::clone(&self.places).acquire_owned().await;
-        Place { _permit: permit.expect("the semaphore is never closed") }
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self, holds: &Arc<Holds>) {
+    fn register(&self, holds: &Arc<Holds>, part: &Arc<Part>) {
         let mut all = self.holds();
-        all.retain(|holds| holds.strong_count() > 0);
-        all.push(Arc::downgrade(holds));
+        all.retain(|(_, part)| part.strong_count() > 0);
+        all.push((Arc::downgrade(holds), Arc::downgrade(part)));
     }
 
-    /// Ends the held connection that is quiet longest, if there is one.
+    /// Of each listener that waits, ends the held connection that is quiet longest. Who waits has its share: what it wants beyond that,
+    /// no other listener's connection is ended for.
     fn relieve(&self) {
-        let all: Vec<Arc<Holds>> = self.holds().iter().filter_map(Weak::upgrade).collect();
-        if let Some(holds) = all.iter().filter(|holds| holds.held() > 0).min_by_key(|holds| holds.quietest())
-        {
-            holds.oust_quietest();
+        for (holds, part) in self.holds().iter() {
+            let waits = part.upgrade().is_some_and(|part| part.waiting.load(Ordering::Relaxed) > 0);
+            if let Some(holds) = holds.upgrade().filter(|holds| waits && holds.quietest().is_some()) {
+                holds.oust_quietest();
+            }
         }
     }
 
-    fn holds(&self) -> MutexGuard<'_, Vec<Weak<Holds>>> {
+    fn holds(&self) -> MutexGuard<'_, Vec<(Weak<Holds>, Weak<Part>)>> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,23 +285,29 @@ mod tests {
     use super::*;
     use crate::forward::testing::soon;
 
+    fn listener(room: &Arc<Room>, holds: &Arc<Holds>) -> Arc<Part> {
+        let part = Part::of(&Member::of(room, u64::MAX));
+        room.register(holds, &part);
+        part
+    }
+
     #[test]
     fn a_session_takes_two_descriptors_and_some_are_left() {
-        let sessions = |limit| Room::for_limit(limit).places.available_permits();
-        assert_eq!(sessions(Some(64)), 16);
-        assert_eq!(sessions(Some(1024)), 448);
-        assert_eq!(sessions(Some(20_000)), 9_872);
-        assert_eq!(sessions(Some(0)), 1);
-        assert_eq!(sessions(None), Semaphore::MAX_PERMITS);
+        assert_eq!(places(Some(64)), (14, 2));
+        assert_eq!(places(Some(1024)), (392, 56));
+        assert_eq!(places(Some(20_000)), (8_638, 1_234));
+        assert_eq!(places(Some(0)), (1, 1));
+        assert!(places(None).0 > 1 << 31);
     }
 
     #[tokio::test]
     async fn who_finds_no_room_waits_until_another_leaves() {
-        let room = Arc::new(Room::for_limit(Some(0)));
-        let first = room.place().await;
+        let room = Room::new(2);
+        let part = listener(&room, &Holds::new(1));
+        let first = part.place().await;
         let second = tokio::spawn({
-            let room = Arc::clone(&room);
-            async move { room.place().await }
+            let part = Arc::clone(&part);
+            async move { part.place().await }
         });
         tokio::task::yield_now().await;
         assert!(!second.is_finished());
@@ -136,23 +315,55 @@ mod tests {
         drop(first);
 
         soon(second).await.unwrap();
+        assert_eq!(room.waiting.load(Ordering::Relaxed), 0);
     }
 
-    #[test]
-    fn the_held_connection_quiet_longest_gives_way_whichever_import_it_belongs_to() {
-        let room = Room::for_limit(None);
-        let imports = [Holds::new(10), Holds::new(10), Holds::new(10)];
-        imports.iter().for_each(|holds| room.register(holds));
-        let order = [1, 0, 1];
-        let _held = order.map(|import: usize| imports[import].enter());
-        let held = || imports.each_ref().map(|holds| holds.held());
+    #[tokio::test]
+    async fn the_held_connections_of_the_listener_that_waits_give_way_and_no_others() {
+        let room = Room::new(4);
+        let holds = [Holds::new(10), Holds::new(10)];
+        let parts = holds.each_ref().map(|holds| listener(&room, holds));
+        let held = || holds.each_ref().map(|holds| holds.held());
+        let mut places = Vec::new();
+        while let Ok(place) = parts[0].take() {
+            places.push(place);
+        }
+        let _held = [0, 0, 1].map(|listener: usize| holds[listener].enter());
+        room.relieve();
+        assert_eq!(held(), [2, 1], "nobody waits");
 
+        let waits = tokio::spawn({
+            let part = Arc::clone(&parts[0]);
+            async move { part.place().await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(held(), [1, 1]);
         room.relieve();
-        assert_eq!(held(), [1, 1, 0]);
         room.relieve();
-        assert_eq!(held(), [0, 1, 0]);
-        room.relieve();
-        room.relieve();
-        assert_eq!(held(), [0, 0, 0]);
+        assert_eq!(held(), [0, 1]);
+        waits.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn being_full_is_told_until_there_is_room_again() {
+        let room = Room::new(100);
+        let client = Member::of(&room, 2);
+        let (web, ssh) = (Part::of(&client), Part::of(&client));
+        let _place = web.take().unwrap();
+        assert_eq!(web.crowded(), None);
+        let full = web.take().unwrap_err();
+        web.refuse(full);
+        web.refuse(full);
+        let crowded = Crowded { held: 1, of: 2, by_room: false, refused: 2 };
+        assert_eq!((web.crowded(), ssh.crowded(), client.refused()), (Some(crowded), None, 2));
+        assert!(crowded.sentence().starts_with("full: 1 of 2, "));
+
+        // However long it is full.
+        tokio::time::advance(TOLD_FOR * 10).await;
+        assert_eq!(web.crowded(), Some(crowded));
+        client.set_cap(512);
+        assert_eq!(web.crowded(), None);
+        web.refuse(full);
+        assert!(web.crowded().is_some_and(|crowded| crowded.refused == 1));
     }
 }

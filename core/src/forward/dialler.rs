@@ -8,13 +8,13 @@
 mod early;
 mod health;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
@@ -117,6 +117,9 @@ pub struct Dialler {
     changed: watch::Sender<u64>,
     /// Bumped when the engine has lost all it held.
     lost: watch::Sender<u64>,
+    /// Remotes that ended a connection without a word, and were not told of yet.
+    silent: Mutex<BTreeSet<OnionAddress>>,
+    silent_told: Notify,
 }
 
 impl Dialler {
@@ -135,6 +138,8 @@ impl Dialler {
             remotes: Mutex::default(),
             changed: watch::Sender::new(0),
             lost: watch::Sender::new(0),
+            silent: Mutex::default(),
+            silent_told: Notify::new(),
         })
     }
 
@@ -162,6 +167,32 @@ impl Dialler {
     /// Wakes when some remote's health has changed: reachable or not, another reason, or a new round trip (at most every few seconds).
     pub fn health_changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Wakes whoever waits for [`Self::health_changed`]: something else about a remote has changed.
+    pub fn tell(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// To be told that a remote ended a connection without having said anything.
+    pub(super) fn ended_silent(&self, remote: &OnionAddress) {
+        if self.silent().insert(*remote) {
+            self.silent_told.notify_one();
+        }
+    }
+
+    /// Waits for a remote that ended a connection without having said anything. Cancel-safe; for one who waits.
+    pub async fn next_silent(&self) -> OnionAddress {
+        loop {
+            if let Some(remote) = self.silent().pop_first() {
+                return remote;
+            }
+            self.silent_told.notified().await;
+        }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, BTreeSet<OnionAddress>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a remote that was deleted or whose key was replaced.

@@ -3,25 +3,26 @@
 //! There is a gate for each client *and* port, so closing it takes the port away from that client at once, with all open sessions.
 //! Who may have which port is the planner's to decide; an open gate is a granted port.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::descriptors::Place;
+use super::descriptors::{Crowded, Member, Part, Place};
 use super::import::unix_now;
 use super::listen::ListenError;
 use super::relay::{self, OnNearEnd, Traffic};
-use super::server::Server;
+use super::server::{AtBound, Server};
 use super::sockets::{Abort, keep_alive};
 use super::system;
 use crate::engine::GateAddr;
@@ -38,6 +39,9 @@ const BACKEND_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a client's first bytes are waited for where there is no backend for them.
 const UNREAD: Duration = Duration::from_secs(2);
+
+/// How long a backend that failed is told of, when nobody has tried it since.
+const TROUBLE_LIFE: Duration = Duration::from_secs(600);
 
 /// What gates tell by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +91,10 @@ impl TorProcess {
 pub struct ClientSessions {
     address: OnionAddress,
     client: ClientName,
-    cap: AtomicU64,
+    member: Arc<Member>,
+    gates: Mutex<BTreeMap<Port, Weak<Part>>>,
     open: AtomicU64,
     total: AtomicU64,
-    refused: AtomicU64,
     last_seen: AtomicU64,
     known: AtomicBool,
     traffic: Arc<Traffic>,
@@ -136,10 +140,10 @@ impl ClientSessions {
         Arc::new(Self {
             address,
             client,
-            cap: AtomicU64::new(cap),
+            member: Member::new(cap),
+            gates: Mutex::default(),
             open: AtomicU64::new(0),
             total: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
             last_seen: AtomicU64::new(0),
             known: AtomicBool::new(known),
             traffic: Arc::default(),
@@ -149,7 +153,7 @@ impl ClientSessions {
 
     /// Allows another number of sessions from now on; those that are open stay.
     pub fn set_cap(&self, cap: u64) {
-        self.cap.store(cap, Ordering::Relaxed);
+        self.member.set_cap(cap);
     }
 
     /// The client's service.
@@ -163,20 +167,31 @@ impl ClientSessions {
         SessionStats {
             open: self.open.load(Ordering::Relaxed),
             total: self.total.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
+            refused: self.member.refused(),
             bytes_in: self.traffic.up(),
             bytes_out: self.traffic.down(),
             last_seen: (last > 0).then_some(last),
         }
     }
 
-    /// Takes a place, if one is free.
-    fn enter(self: &Arc<Self>) -> Option<OpenSession> {
-        let room = |open: u64| (open < self.cap.load(Ordering::Relaxed)).then_some(open + 1);
-        if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
+    /// The ports that turn connections away, for want of room.
+    pub fn crowded(&self) -> Vec<(Port, Crowded)> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().filter_map(|(port, part)| Some((*port, part.upgrade()?.crowded()?))).collect()
+    }
+
+    /// A gate's share of the client's sessions.
+    fn part(&self, port: Port) -> Arc<Part> {
+        let part = Part::of(&self.member);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, part| part.strong_count() > 0);
+        gates.insert(port, Arc::downgrade(&part));
+        part
+    }
+
+    /// Counts a session until it is dropped.
+    fn enter(self: &Arc<Self>) -> OpenSession {
+        self.open.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
         self.last_seen.store(unix_now(), Ordering::Relaxed);
         if !self.known.swap(true, Ordering::Relaxed) {
@@ -184,7 +199,7 @@ impl ClientSessions {
             // Nobody listens any more: the agent is ending.
             let _ = self.events.send(event);
         }
-        Some(OpenSession(Arc::clone(self)))
+        OpenSession(Arc::clone(self))
     }
 }
 
@@ -210,7 +225,7 @@ struct Shared {
     sessions: Arc<ClientSessions>,
     port: Port,
     target: Mutex<Target>,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<(String, Instant)>>,
     tor: TorProcess,
 }
 
@@ -231,7 +246,9 @@ impl Gate {
             tor: room.tor.clone(),
         });
         let each = Arc::clone(&shared);
-        let server = Server::start(bound, move |tor, place| session(Arc::clone(&each), tor, place));
+        let part = shared.sessions.part(port);
+        let handle = move |tor, place| session(Arc::clone(&each), tor, place);
+        let server = Server::start(bound, part, AtBound::Refuse, handle);
         Ok(Self { addr, shared, server })
     }
 
@@ -250,9 +267,10 @@ impl Gate {
         *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    /// Why the backend could not be reached last time, if it could not.
+    /// Why the backend could not be reached last time, if it could not and that is not long ago.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().filter(|(_, at)| at.elapsed() < TROUBLE_LIFE).map(|(why, _)| why.clone())
     }
 
     /// Takes no more sessions; the open ones go on.
@@ -283,12 +301,11 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         debug!(client = %shared.sessions.client, "a connection to a gate did not come from tor");
         return;
     }
-    // Closed at once: whoever floods is not to hold anything here.
-    let Some(_open) = shared.sessions.enter() else { return };
+    let _open = shared.sessions.enter();
     let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let backend = Box::pin(connect(&target)).await;
-    let trouble = backend.as_ref().err().map(ToString::to_string);
-    shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&trouble);
+    let trouble = backend.as_ref().err().map(|error| (error.to_string(), Instant::now()));
+    *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     match backend {
         Ok(backend) => {
             let traffic = Arc::clone(&shared.sessions.traffic);

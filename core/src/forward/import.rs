@@ -7,13 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{debug, info};
 
 use super::cuts::Cuts;
-use super::descriptors::{self, Place};
+use super::descriptors::{Crowded, Part, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::heard::Heard;
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd, Traffic};
-use super::server::Server;
+use super::server::{AtBound, Server};
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
@@ -58,6 +59,7 @@ pub struct Stats {
 pub struct ImportListener {
     shared: Arc<Shared>,
     server: Server,
+    part: Arc<Part>,
     listening: Option<std::net::SocketAddr>,
 }
 
@@ -84,13 +86,14 @@ impl ImportListener {
         let listening = bound.tcp_addr();
         let lanes = Arc::new(Lanes::new(group_name(&spec.listen)));
         let holds = Holds::new(HOLD_LIMIT);
-        descriptors::register(&holds);
+        let part = Part::alone(&holds);
         let owners = Owners::new(spec.users, spec.listen.to_string());
         let (usage, cuts) = (Usage::default(), Cuts::default());
         let shared = Arc::new(Shared { spec, dialler, usage, holds, lanes, owners, cuts });
         let sessions = Arc::clone(&shared);
-        let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
-        Ok(Self { shared, server, listening })
+        let handle = move |app, place| session(Arc::clone(&sessions), app, place);
+        let server = Server::start(bound, Arc::clone(&part), AtBound::Wait, handle);
+        Ok(Self { shared, server, part, listening })
     }
 
     /// What it is.
@@ -106,6 +109,11 @@ impl ImportListener {
     /// How much it was used.
     pub fn stats(&self) -> Stats {
         self.shared.usage.stats()
+    }
+
+    /// Whether it has no room for more connections.
+    pub fn crowded(&self) -> Option<Crowded> {
+        self.part.crowded()
     }
 
     /// Who was turned away lately, since it is for one user alone.
@@ -168,7 +176,11 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(sent_early + unsent.len());
     let rule = OnNearEnd::for_application(spec.half_close, &shared.holds);
-    let ending = relay::run(app, stream, unsent, rule, ride.meter(traffic)).await;
+    let heard = Heard::default();
+    let ending = relay::run(app, stream, unsent, rule, heard.meter(ride.meter(traffic))).await;
+    if heard.was_silent(&ending) {
+        dialler.ended_silent(&spec.address);
+    }
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {

@@ -6,9 +6,10 @@
 //! Everything runs on the caller's tokio runtime. Each listener owns its sessions: closing it ends them and waits for that.
 
 mod cuts;
-mod descriptors;
+pub mod descriptors;
 pub mod dialler;
 pub mod gate;
+mod heard;
 pub mod holders;
 pub mod import;
 pub mod lanes;
@@ -17,6 +18,7 @@ pub mod owner;
 pub mod relay;
 pub mod responder;
 mod server;
+pub mod shares;
 pub mod sockets;
 pub mod socks_front;
 #[cfg(unix)]

@@ -13,28 +13,29 @@
 // It reads what another host writes: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
-use std::collections::{BTreeMap, HashMap};
+mod prober;
+
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::descriptors;
-use super::gate::{self, GateRoom, TorProcess};
+use super::descriptors::{Crowded, Member, Part, Place};
+use super::gate::{self, ClientSessions, GateRoom, TorProcess};
 use super::listen::ListenError;
-use super::server::Server;
+use super::server::{AtBound, Server};
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
 use crate::model::address::{Port, Target};
 use crate::model::day::Day;
 use crate::model::onion::OnionAddress;
+pub use prober::Prober;
 
 /// The version of this protocol.
 pub const VERSION: u32 = 1;
@@ -57,17 +58,8 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 /// How long asking may take in all: the other end probes its backends first.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 
-/// How long a backend may take to accept when it is probed.
-const PROBE_TIME: Duration = Duration::from_secs(2);
-
-/// How long a probe's result is kept.
-const PROBE_LIFE: Duration = Duration::from_secs(5);
-
-/// Backends probed at a time.
-const PROBES: usize = 32;
-
 /// Connections that one client may have to it.
-const SESSIONS: usize = 16;
+const SESSIONS: u64 = 16;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
@@ -118,9 +110,17 @@ pub struct PortInfo {
     pub port: Port,
     /// Whether its backend accepts connections now.
     pub open: bool,
+    /// While the host turns connections to it away for want of room: how many are open, and how many there can be of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<(u64, u64)>,
 }
 
 impl Info {
+    /// The ports that have no room: open sessions, and how many there can be of all.
+    pub fn full(&self) -> Vec<(Port, u64, u64)> {
+        self.ports.iter().filter_map(|info| info.full.map(|(held, of)| (info.port, held, of))).collect()
+    }
+
     /// What is told of a port; `None` where it is not granted.
     pub fn port(&self, port: Port) -> Option<PortInfo> {
         self.ports.iter().find(|info| info.port == port).copied()
@@ -146,26 +146,25 @@ pub struct Responder {
 #[derive(Debug)]
 struct Shared {
     grants: watch::Receiver<Arc<Grants>>,
-    probed: Mutex<HashMap<Target, (Instant, bool)>>,
-    open: AtomicUsize,
+    sessions: Arc<ClientSessions>,
+    prober: Arc<Prober>,
     tor: TorProcess,
 }
 
 impl Responder {
-    /// Opens it. It answers with the grants as they are when asked.
+    /// Opens it. It answers with the grants as they are when asked, and with what the client's sessions lack.
     pub async fn open(
         room: &GateRoom,
         address: &OnionAddress,
         grants: watch::Receiver<Arc<Grants>>,
+        sessions: Arc<ClientSessions>,
+        prober: Arc<Prober>,
     ) -> Result<Self, ListenError> {
         let (bound, addr) = gate::open_socket(&room.run_dir, address, Port::RESPONDER).await?;
-        let shared = Arc::new(Shared {
-            grants,
-            probed: Mutex::default(),
-            open: AtomicUsize::new(0),
-            tor: room.tor.clone(),
-        });
-        let server = Server::start(bound, move |tor, place| session(Arc::clone(&shared), tor, place));
+        let shared = Arc::new(Shared { grants, sessions, prober, tor: room.tor.clone() });
+        let part = Part::of(&Member::control(SESSIONS));
+        let handle = move |tor, place| session(Arc::clone(&shared), tor, place);
+        let server = Server::start(bound, part, AtBound::Refuse, handle);
         Ok(Self { addr, server })
     }
 
@@ -180,23 +179,7 @@ impl Responder {
     }
 }
 
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(open: &'a AtomicUsize) -> Option<Self> {
-        let room = |open: usize| (open < SESSIONS).then_some(open + 1);
-        open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok().map(|_| Self(open))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn session(shared: Arc<Shared>, tor: Stream, _room: descriptors::Place) {
-    let Some(_place) = Place::take(&shared.open) else { return };
+async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     if system::admit(&tor, shared.tor.get()).await {
         // Whatever ends it, the connection is closed; there is nobody to tell.
         let _ = answer_all(&shared, tor).await;
@@ -230,48 +213,15 @@ fn error(text: &str) -> ErrorAnswer {
 impl Shared {
     async fn info(&self) -> Info {
         let grants = Arc::clone(&self.grants.borrow());
-        let open = self.probe(&grants).await;
-        let is_open = |target| open.get(target).copied().unwrap_or(false);
-        let ports = grants.ports.iter().map(|(port, target)| PortInfo { port: *port, open: is_open(target) });
+        let open = self.prober.accept(grants.ports.values().cloned().collect()).await;
+        let crowded: BTreeMap<Port, Crowded> = self.sessions.crowded().into_iter().collect();
+        let info = |(port, target): (&Port, &Target)| PortInfo {
+            port: *port,
+            open: open.get(target).copied().unwrap_or(false),
+            full: crowded.get(port).map(|crowded| (crowded.held, crowded.of)),
+        };
+        let ports = grants.ports.iter().map(info);
         Info { ormesh: VERSION, ports: ports.collect(), expires: grants.expires }
-    }
-
-    /// Which backends accept. A client can't make us probe one more often than every few seconds.
-    async fn probe(&self, grants: &Grants) -> HashMap<Target, bool> {
-        let mut result = HashMap::new();
-        let mut due = Vec::new();
-        {
-            let mut probed = self.probed();
-            probed.retain(|_, (at, _)| at.elapsed() < PROBE_LIFE);
-            for target in grants.ports.values() {
-                match probed.get(target) {
-                    Some((_, open)) => drop(result.insert(target.clone(), *open)),
-                    None if due.contains(target) => {}
-                    None => due.push(target.clone()),
-                }
-            }
-        }
-        let mut probes = JoinSet::new();
-        let mut waiting = due.into_iter();
-        loop {
-            while probes.len() < PROBES
-                && let Some(target) = waiting.next()
-            {
-                probes.spawn(async move {
-                    let open = timeout(PROBE_TIME, gate::connect(&target)).await.is_ok_and(|r| r.is_ok());
-                    (target, open)
-                });
-            }
-            let Some(probed) = probes.join_next().await else { return result };
-            if let Ok((target, open)) = probed {
-                self.probed().insert(target.clone(), (Instant::now(), open));
-                result.insert(target, open);
-            }
-        }
-    }
-
-    fn probed(&self) -> std::sync::MutexGuard<'_, HashMap<Target, (Instant, bool)>> {
-        self.probed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

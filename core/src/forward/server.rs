@@ -1,7 +1,9 @@
-//! A listener that never dies and owns its sessions: accepts, backs off when the system is short of something, ends all on request.
+//! A listener that never dies and owns its sessions: accepts, backs off when the system is short of something, refuses or waits when its
+//! share of the room is taken, ends all on request.
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -9,12 +11,26 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::descriptors::{self, Place};
+use super::descriptors::{Part, Place};
 use super::listen::Bound;
+use super::shares::Full;
+use super::sockets::Abort;
 use crate::engine::stream::Stream;
 
 /// The first and the longest pause after an accept that failed (out of descriptors, say).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How long a connection may wait for a place. While a listener is full for longer than that, no other waits either.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What becomes of a connection for which there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtBound {
+    /// It is closed at once: whoever floods is not to hold anything here.
+    Refuse,
+    /// It waits a little, since bursts pass, and is reset then.
+    Wait,
+}
 
 /// Where connections come from.
 pub(crate) trait Accept: Send + Sync + 'static {
@@ -38,7 +54,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Runs a task for each connection; the task keeps the place until it ends.
-    pub(crate) fn start<A, H, S>(listener: A, handle: H) -> Self
+    pub(crate) fn start<A, H, S>(listener: A, part: Arc<Part>, at_bound: AtBound, handle: H) -> Self
     where
         A: Accept,
         H: Fn(Stream, Place) -> S + Send + 'static,
@@ -50,7 +66,7 @@ impl Server {
         let over = server.over.clone().drop_guard();
         tokio::spawn(async move {
             let mut sessions = JoinSet::new();
-            accept_all(listener, handle, &mut sessions, &refuse).await;
+            accept_all(listener, &part, at_bound, handle, &mut sessions, &refuse).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = async { while let Some(ended) = sessions.join_next().await { note(ended) } } => {}
@@ -80,8 +96,14 @@ impl Drop for Server {
 }
 
 /// Accepts until told to stop; the listener is closed when this returns.
-async fn accept_all<A, H, S>(listener: A, handle: H, sessions: &mut JoinSet<()>, refuse: &CancellationToken)
-where
+async fn accept_all<A, H, S>(
+    listener: A,
+    part: &Arc<Part>,
+    at_bound: AtBound,
+    handle: H,
+    sessions: &mut JoinSet<()>,
+    refuse: &CancellationToken,
+) where
     A: Accept,
     H: Fn(Stream, Place) -> S,
     S: Future<Output = ()> + Send + 'static,
@@ -91,18 +113,22 @@ where
         Ended(Result<(), tokio::task::JoinError>),
         Accepted(io::Result<Stream>),
         Room(Place),
+        NoRoom,
     }
     let mut pause = None;
     // A moment, not a time to wait: sessions that end meanwhile must not put it off.
     let mut after = Instant::now();
     // Accepted, and waiting for room.
-    let mut waiting: Option<Stream> = None;
+    let mut waiting: Option<(Stream, Full)> = None;
+    // Since when none was given a place.
+    let mut full: Option<Instant> = None;
     loop {
         let tick = tokio::select! {
             biased;
             () = refuse.cancelled() => Tick::Refuse,
             Some(ended) = sessions.join_next() => Tick::Ended(ended),
-            place = descriptors::place(), if waiting.is_some() => Tick::Room(place),
+            place = part.place(), if waiting.is_some() => Tick::Room(place),
+            () = sleep_until(full.unwrap_or(after) + PATIENCE), if waiting.is_some() => Tick::NoRoom,
             accepted = accept_after(&listener, after), if waiting.is_none() => Tick::Accepted(accepted),
         };
         match tick {
@@ -110,7 +136,20 @@ where
             Tick::Ended(ended) => note(ended),
             Tick::Accepted(Ok(stream)) => {
                 pause = None;
-                waiting = Some(stream);
+                match (part.take(), at_bound) {
+                    (Ok(place), _) => {
+                        full = None;
+                        sessions.spawn(handle(stream, place));
+                    }
+                    (Err(why), AtBound::Wait) if full.is_none_or(|since| since.elapsed() < PATIENCE) => {
+                        full.get_or_insert_with(Instant::now);
+                        waiting = Some((stream, why));
+                    }
+                    (Err(why), _) => {
+                        part.refuse(why);
+                        stream.abort("there is no room for more connections");
+                    }
+                }
             }
             Tick::Accepted(Err(error)) => {
                 let next = pause.map_or(BACKOFF.0, |last: Duration| (last * 2).min(BACKOFF.1));
@@ -118,8 +157,15 @@ where
                 pause = Some(next);
                 after = Instant::now() + next;
             }
+            Tick::NoRoom => {
+                if let Some((stream, why)) = waiting.take() {
+                    part.refuse(why);
+                    stream.abort("there is no room for more connections");
+                }
+            }
             Tick::Room(place) => {
-                if let Some(stream) = waiting.take() {
+                full = None;
+                if let Some((stream, _)) = waiting.take() {
                     sessions.spawn(handle(stream, place));
                 }
             }

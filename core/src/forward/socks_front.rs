@@ -17,14 +17,15 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::cuts::Cuts;
-use super::descriptors::{self, Place};
+use super::descriptors::{Crowded, Part, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::heard::Heard;
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
 use super::listen::{self, ListenError};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd};
-use super::server::Server;
+use super::server::{AtBound, Server};
 use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
 use crate::engine::stream::Stream;
@@ -76,6 +77,7 @@ const SUFFIX: &str = ".ormesh";
 pub struct SocksFront {
     shared: Arc<Shared>,
     server: Server,
+    part: Arc<Part>,
     addr: SocketAddr,
 }
 
@@ -106,7 +108,7 @@ impl SocksFront {
         let bound = listen::open(&ListenAddr::Tcp(addr)).await?;
         let addr = bound.tcp_addr().unwrap_or(addr);
         let holds = Holds::new(HOLD_LIMIT);
-        descriptors::register(&holds);
+        let part = Part::alone(&holds);
         let shared = Arc::new(Shared {
             remotes,
             dialler,
@@ -117,8 +119,9 @@ impl SocksFront {
             owners: Owners::new(users, addr.to_string()),
         });
         let sessions = Arc::clone(&shared);
-        let server = Server::start(bound, move |app, place| session(Arc::clone(&sessions), app, place));
-        Ok(Self { shared, server, addr })
+        let handle = move |app, place| session(Arc::clone(&sessions), app, place);
+        let server = Server::start(bound, Arc::clone(&part), AtBound::Wait, handle);
+        Ok(Self { shared, server, part, addr })
     }
 
     /// The address that it listens on, with the port that the system chose if 0 was asked for.
@@ -129,6 +132,11 @@ impl SocksFront {
     /// How much it was used.
     pub fn stats(&self) -> Stats {
         self.shared.usage.stats()
+    }
+
+    /// Whether it has no room for more connections.
+    pub fn crowded(&self) -> Option<Crowded> {
+        self.part.crowded()
     }
 
     /// Who was turned away lately, since it is for one user alone.
@@ -186,7 +194,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let _open = shared.usage.begin();
     keep_alive(&app);
     // Boxed, so that what it takes to connect is given back once connected.
-    let Some((connected, ride)) = Box::pin(serve(&shared, &mut app)).await else { return };
+    let Some((connected, ride, address)) = Box::pin(serve(&shared, &mut app)).await else { return };
     let connected = match connected {
         Ok(connected) => connected,
         Err(Uncertain(error)) => return app.abort(&error.to_string()),
@@ -194,7 +202,12 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(connected.sent_early + connected.unsent.len());
     let rule = OnNearEnd::for_application(HalfClose::Hold, &shared.holds);
-    let ending = relay::run(app, connected.stream, connected.unsent, rule, ride.meter(traffic)).await;
+    let heard = Heard::default();
+    let meter = heard.meter(ride.meter(traffic));
+    let ending = relay::run(app, connected.stream, connected.unsent, rule, meter).await;
+    if heard.was_silent(&ending) {
+        shared.dialler.ended_silent(&address);
+    }
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {
@@ -209,7 +222,7 @@ struct Uncertain(ConnectError);
 async fn serve(
     shared: &Shared,
     app: &mut Stream,
-) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride)> {
+) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride, OnionAddress)> {
     let request = timeout(HANDSHAKE, handshake(app)).await.ok()?;
     let (host, port) = match request {
         Ok(request) => request,
@@ -229,10 +242,10 @@ async fn serve(
     match shared.dialler.connect(&address, port, &group, Early::of(app)).await {
         Ok(connected) => {
             app.write_all(&Reply::Succeeded.bytes()).await.ok()?;
-            Some((Ok(connected), ride))
+            Some((Ok(connected), ride, address))
         }
         Err(ConnectError::Dial(error)) => refuse(app, Reply::to(&error)).await,
-        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride)),
+        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride, address)),
         Err(ConnectError::AppGone) => None,
     }
 }

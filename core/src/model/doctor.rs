@@ -26,6 +26,8 @@ pub enum LayerName {
     Descriptor,
     /// The introduction points of this host's services stand.
     Introduction,
+    /// What listens on this host takes connections: nobody is turned away, and no address is taken by others.
+    Listeners,
     /// A remote's service takes this host's key.
     Key,
     /// A remote was met at a rendezvous point, and answers.
@@ -46,6 +48,7 @@ impl LayerName {
             Self::Bootstrap => "bootstrap",
             Self::Descriptor => "descriptor",
             Self::Introduction => "introduction",
+            Self::Listeners => "listeners",
             Self::Key => "key",
             Self::Rendezvous => "rendezvous",
             Self::Port => "port",
@@ -59,7 +62,7 @@ impl LayerName {
             Self::Secrets => ProblemKind::Secrets,
             Self::Tor | Self::Bootstrap | Self::Descriptor | Self::Introduction => ProblemKind::Tor,
             Self::Key | Self::Port => ProblemKind::Refused,
-            Self::Clock | Self::Network | Self::Rendezvous => ProblemKind::Failed,
+            Self::Clock | Self::Network | Self::Listeners | Self::Rendezvous => ProblemKind::Failed,
         }
     }
 }

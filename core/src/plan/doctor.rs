@@ -6,7 +6,7 @@ mod remote;
 #[cfg(test)]
 mod tests;
 
-pub use remote::{Reach, Remote, Told};
+pub use remote::{FULL_THERE, Reach, Remote, Told, told_full};
 
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::ClientName;
@@ -35,6 +35,8 @@ pub struct Findings {
     pub link: Option<Link>,
     /// The clients of this host.
     pub clients: Vec<Client>,
+    /// What keeps connections from this host's listeners: its imports, its SOCKS address, its exports.
+    pub listeners: Vec<Problem>,
     /// The remotes that were to be tried.
     pub remotes: Vec<Remote>,
 }
@@ -159,8 +161,12 @@ pub fn layers(findings: &Findings) -> Vec<Layer> {
         }
     }
     layers.extend(match standstill {
-        Some(why) => [LayerName::Descriptor, LayerName::Introduction].map(|name| Layer::unknown(name, why)),
-        None => [descriptor(&findings.clients), introduction(&findings.clients)],
+        Some(why) => [LayerName::Descriptor, LayerName::Introduction, LayerName::Listeners]
+            .map(|name| Layer::unknown(name, why)),
+        None => {
+            let clients = &findings.clients;
+            [descriptor(clients), introduction(clients), listeners(&findings.listeners)]
+        }
     });
     layers.extend(remote::layers(&findings.remotes, standstill));
     layers
@@ -368,6 +374,19 @@ fn introduction(clients: &[Client]) -> Layer {
         );
     }
     Layer::good(NAME, said(&up, "ready for", "introduction point stands", "introduction points stand"))
+}
+
+fn listeners(problems: &[Problem]) -> Layer {
+    const NAME: LayerName = LayerName::Listeners;
+    match problems {
+        [] => Layer::good(NAME, "imports, exports and the SOCKS address take connections"),
+        [one] => Layer::bad(NAME, one.message.clone(), one.hint.clone()),
+        [first, others @ ..] => {
+            let others = number(u32::try_from(others.len()).unwrap_or(u32::MAX), "other problem");
+            let message = format!("{} (and {others}: ormesh status)", first.message);
+            Layer::bad(NAME, message, first.hint.clone())
+        }
+    }
 }
 
 fn wanted(clients: &[Client]) -> impl Iterator<Item = &Client> {

@@ -200,6 +200,7 @@ const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null =
     good('bootstrap', 'connected to the Tor network'),
     good('descriptor', 'published for all 5 clients (at least 6 directories have it)'),
     good('introduction', 'ready for all 5 clients (at least 3 introduction points stand)'),
+    good('listeners', 'imports, exports and the SOCKS address take connections'),
     ...['home-server', 'office'].flatMap((name) => [
       good('key', `${name} takes this host's key`),
       good('rendezvous', `${name} answers within ${name === 'office' ? 468 : 312} ms`),

@@ -80,7 +80,7 @@ export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-p
 
 /** One layer of `doctor`, in the order in which a connection passes them. */
 export interface Layer {
-  /** `agent`, `secrets`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, then for each remote `key`, `rendezvous`, `port`; others are shown as they are called. */
+  /** `agent`, `secrets`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, `listeners`, then for each remote `key`, `rendezvous`, `port`; others are shown as they are called. */
   layer: string;
   /** Null: it was not tried, since one before it failed or there is nothing to try it on. */
   ok: boolean | null;

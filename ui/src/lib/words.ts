@@ -140,6 +140,7 @@ const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = 
   bootstrap: ['Tor', 'Joining Tor'],
   descriptor: ['Tor', 'Publishing the address'],
   introduction: ['Tor', 'Meeting points'],
+  listeners: ['Here', 'Room for connections'],
   
   key: ['There', 'The key'],
   rendezvous: ['There', 'Getting through'],

@@ -11,9 +11,20 @@ use super::*;
 use crate::forward::testing::{onion, port, read_all, soon};
 use crate::model::address::Host;
 
+fn sessions() -> Arc<ClientSessions> {
+    ClientSessions::new(onion(), "laptop".parse().unwrap(), true, tokio::sync::mpsc::unbounded_channel().0)
+}
+
+async fn open_responder(
+    room: &GateRoom,
+    told: watch::Receiver<Arc<Grants>>,
+) -> Result<Responder, ListenError> {
+    Responder::open(room, &onion(), told, sessions(), Arc::default()).await
+}
+
 fn shared(grants: Grants) -> Shared {
     let (_, grants) = watch::channel(Arc::new(grants));
-    Shared { grants, probed: Mutex::default(), open: AtomicUsize::new(0), tor: TorProcess::default() }
+    Shared { grants, sessions: sessions(), prober: Arc::default(), tor: TorProcess::default() }
 }
 
 /// What a responder with nothing to grant answers to some bytes and an end.
@@ -78,7 +89,7 @@ async fn answers_are_taken_strictly() {
     let good =
         b"{\"ormesh\":1,\"ports\":[{\"port\":22,\"open\":true,\"new\":1}],\"expires\":\"2026-12-31\"}\n";
     let info = ask_of(good).await.unwrap();
-    assert_eq!(info.port(port(22)), Some(PortInfo { port: port(22), open: true }));
+    assert_eq!(info.port(port(22)), Some(PortInfo { full: None, port: port(22), open: true }));
     assert_eq!((info.port(port(80)), info.expires), (None, Some("2026-12-31".parse().unwrap())));
 
     let too_many: Vec<String> = (1..=1025).map(|n| format!("{{\"port\":{n},\"open\":true}}")).collect();
@@ -123,7 +134,7 @@ async fn a_host_tells_which_backends_accept() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let ports = [(port(22), target(open.local_addr().unwrap())), (port(80), target(closed))];
     let (grants, told) = watch::channel(Arc::new(Grants { ports: ports.into(), expires: None }));
-    let responder = Responder::open(&GateRoom::new(dir.path()), &onion(), told).await.unwrap();
+    let responder = open_responder(&GateRoom::new(dir.path()), told).await.unwrap();
     let GateAddr::Unix(name) = responder.addr() else { panic!("not a Unix socket") };
     let dial = || UnixStream::connect(dir.path().join(name));
 
@@ -131,7 +142,10 @@ async fn a_host_tells_which_backends_accept() {
 
     assert_eq!(
         info.ports,
-        [PortInfo { port: port(22), open: true }, PortInfo { port: port(80), open: false }]
+        [
+            PortInfo { full: None, port: port(22), open: true },
+            PortInfo { full: None, port: port(80), open: false }
+        ]
     );
     // What is granted is read anew each time.
     grants.send_replace(Arc::default());
@@ -156,10 +170,33 @@ async fn backends_are_not_probed_at_each_question() {
 }
 
 #[tokio::test]
+async fn many_who_ask_at_once_make_one_connection_to_a_backend() {
+    let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let grants = Grants { ports: [(port(22), target(open.local_addr().unwrap()))].into(), expires: None };
+    let (one, other) = (shared(grants.clone()), shared(grants));
+    // Two clients of one host.
+    let other = Shared { prober: Arc::clone(&one.prober), ..other };
+    let mut asking = tokio::task::JoinSet::new();
+    for shared in [Arc::new(one), Arc::new(other)] {
+        for _ in 0..16 {
+            let shared = Arc::clone(&shared);
+            asking.spawn(async move { shared.info().await });
+        }
+    }
+
+    for info in soon(asking.join_all()).await {
+        assert!(info.ports[0].open);
+    }
+
+    soon(open.accept()).await.unwrap();
+    assert!(timeout(Duration::from_millis(50), open.accept()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_client_has_a_bounded_number_of_connections() {
     let dir = tempfile::tempdir().unwrap();
     let (_grants, told) = watch::channel(Arc::default());
-    let responder = Responder::open(&GateRoom::new(dir.path()), &onion(), told).await.unwrap();
+    let responder = open_responder(&GateRoom::new(dir.path()), told).await.unwrap();
     let GateAddr::Unix(name) = responder.addr() else { panic!("not a Unix socket") };
     let mut open = Vec::new();
     for _ in 0..SESSIONS {

@@ -39,7 +39,7 @@ async fn failures_to_accept_are_paused_after_and_survived() {
     let (give, calls, listener) = scripted();
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
-    let _server = Server::start(listener, move |_, _| {
+    let _server = Server::start(listener, part(), AtBound::Wait, move |_, _| {
         let count = Arc::clone(&count);
         async move {
             count.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +64,7 @@ async fn sessions_that_end_do_not_put_off_accepting() {
     let (give, _, listener) = scripted();
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
-    let _server = Server::start(listener, move |_, _| {
+    let _server = Server::start(listener, part(), AtBound::Wait, move |_, _| {
         let nth = count.fetch_add(1, Ordering::Relaxed);
         // They end one after the other, every 5 ms, for longer than any pause.
         async move { tokio::time::sleep(Duration::from_millis(5 * nth as u64)).await }
@@ -86,7 +86,7 @@ async fn refusing_ends_the_listener_only_and_closing_ends_all() {
     let (give, _, listener) = scripted();
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
-    let server = Server::start(listener, move |stream, _| {
+    let server = Server::start(listener, part(), AtBound::Wait, move |stream, _| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
             let _stream = stream;
@@ -113,7 +113,7 @@ async fn a_session_that_panics_takes_nothing_with_it() {
     let (give, _, listener) = scripted();
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
-    let server = Server::start(listener, move |_, _| {
+    let server = Server::start(listener, part(), AtBound::Wait, move |_, _| {
         let nth = count.fetch_add(1, Ordering::Relaxed);
         async move { assert_ne!(nth, 0, "this panic is part of the test") }
     });
@@ -129,9 +129,13 @@ async fn a_session_that_panics_takes_nothing_with_it() {
 #[tokio::test]
 async fn dropping_it_closes_it() {
     let (give, _, listener) = scripted();
-    let server = Server::start(listener, |_, _| std::future::pending());
+    let server = Server::start(listener, part(), AtBound::Wait, |_, _| std::future::pending());
 
     drop(server);
 
     soon(give.closed()).await;
+}
+
+fn part() -> Arc<Part> {
+    Part::alone(&super::super::relay::Holds::new(1))
 }

@@ -52,6 +52,18 @@ pub enum Reach {
 pub struct Told {
     /// The ports granted, and whether each accepts connections there.
     pub ports: Vec<(Port, bool)>,
+    /// Those that have no room: open sessions, and how many there can be of all.
+    pub full: Vec<(Port, u64, u64)>,
+}
+
+/// What to do about a port that is full at the other end.
+pub const FULL_THERE: &str = "close some connections, or ask its owner to allow more: ormesh config set agent.max-sessions NUMBER, there";
+
+/// That a remote's port turns connections away for want of room.
+pub fn told_full(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> String {
+    format!(
+        "port {port} of {remote} is full: {held} of {of} connections, as {remote} says; more are turned away"
+    )
 }
 
 const SEE_THERE: &str = "see whether the host is up and connected; `ormesh doctor` there says more";
@@ -148,6 +160,11 @@ fn port(remote: &Remote) -> Layer {
             format!("nothing accepts connections behind port {port} of {name}"),
             "its owner must start the program that is exported there",
         );
+    }
+    let mut full: Vec<_> = told.full.clone();
+    full.sort_by_key(|(port, ..)| (!is_imported(port), *port));
+    if let Some((port, held, of)) = full.first() {
+        return Layer::bad(NAME, told_full(name, *port, (*held, *of)), FULL_THERE);
     }
     let open: Vec<String> = told.ports.iter().map(|(port, _)| port.to_string()).collect();
     match open.as_slice() {

@@ -19,7 +19,7 @@ fn port_number(number: u16) -> Port {
 
 fn met(ports: &[(u16, bool)]) -> Reach {
     let ports = ports.iter().map(|(port, open)| (port_number(*port), *open)).collect();
-    Reach::Met { told: Ok(Told { ports }), round_trip: Some(340) }
+    Reach::Met { told: Ok(Told { ports, full: Vec::new() }), round_trip: Some(340) }
 }
 
 fn remote(reach: Reach) -> Remote {
@@ -50,6 +50,7 @@ fn well() -> Findings {
             ..Link::default()
         }),
         clients: vec![client("laptop", Service::Up { directories: 6, introductions: 3 })],
+        listeners: Vec::new(),
         remotes: vec![remote(met(&[(22, true), (80, true)]))],
     }
 }
@@ -93,6 +94,7 @@ fn a_host_that_is_well_is_said_to_be_in_every_layer() {
     bootstrap ok: connected to the Tor network
     descriptor ok: published for laptop (6 directories have it)
     introduction ok: ready for laptop (3 introduction points stand)
+    listeners ok: imports, exports and the SOCKS address take connections
     key ok: website takes this host's key
     rendezvous ok: website answers within 340 ms
     port ok: ports 22, 80 of website are open
@@ -119,6 +121,7 @@ fn without_an_agent_what_can_be_known_is_told_and_the_rest_is_not_guessed() {
     bootstrap -: not tried, since no agent runs
     descriptor -: not tried, since no agent runs
     introduction -: not tried, since no agent runs
+    listeners -: not tried, since no agent runs
     key -: not tried, since no agent runs
     rendezvous -: not tried, since no agent runs
     port -: not tried, since no agent runs
@@ -284,10 +287,38 @@ fn each_way_of_not_reaching_a_remote_has_its_layer() {
     ] {
         let layers = with_reach(reach.clone());
 
-        let found: Vec<_> = layers[8..].iter().map(|layer| layer.ok).collect();
+        let found: Vec<_> = layers[9..].iter().map(|layer| layer.ok).collect();
         assert_eq!(found, verdicts, "{reach:?}");
-        assert!(layers[8..].iter().all(|layer| layer.sentence.contains("website")), "{}", text(&layers));
+        assert!(layers[9..].iter().all(|layer| layer.sentence.contains("website")), "{}", text(&layers));
     }
+}
+
+#[test]
+fn a_listener_that_turns_connections_away_fails_with_its_reason() {
+    let full = |name: &str| Problem::new(ProblemKind::Refused, format!("{name} is full")).hint("allow more");
+    let one = changed(|findings| findings.listeners = vec![full("port 80")]);
+    let two = changed(|findings| findings.listeners = vec![full("port 80"), full("port 81")]);
+
+    let layer = find(&one, LayerName::Listeners);
+    assert_eq!((layer.ok, layer.hint.as_deref()), (Some(false), Some("allow more")));
+    assert_eq!(layer.sentence, "port 80 is full");
+    assert_eq!(
+        find(&two, LayerName::Listeners).sentence,
+        "port 80 is full (and 1 other problem: ormesh status)"
+    );
+}
+
+#[test]
+fn a_port_that_is_full_at_the_other_end_fails_the_imported_one_first() {
+    let told = Told {
+        ports: vec![(port_number(9), true), (port_number(22), true)],
+        full: vec![(port_number(9), 3, 4), (port_number(22), 384, 512)],
+    };
+    let layers = with_reach(Reach::Met { told: Ok(told), round_trip: Some(340) });
+
+    let port = find(&layers, LayerName::Port);
+    assert_eq!(port.ok, Some(false));
+    assert!(port.sentence.contains("port 22 of website is full: 384 of 512"), "{}", port.sentence);
 }
 
 #[test]
@@ -324,8 +355,8 @@ fn every_remote_has_layers_of_its_own_and_none_are_three() {
     });
     let none = changed(|findings| findings.remotes.clear());
 
-    assert_eq!((two.len(), none.len()), (14, 11));
-    assert_eq!(none[10].sentence, "there are no remotes");
+    assert_eq!((two.len(), none.len()), (15, 12));
+    assert_eq!(none[11].sentence, "there are no remotes");
 }
 
 fn any_link() -> impl Strategy<Value = Option<Link>> {

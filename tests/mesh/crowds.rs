@@ -1,0 +1,139 @@
+//! More connections than there is room for: one port, one client and one importer can't use up what others need, and both ends say why.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use ormesh_core::model::status::Status;
+
+use crate::support::{
+    Host, ORMESH, connected, echo, figure, free_address, hosts, is_connected, is_reachable, open_echo,
+    reaches, refusal, socks_dial, until,
+};
+
+/// Connections that are opened at a time: tor takes them one by one.
+const AT_ONCE: usize = 16;
+
+/// Opens so many connections, and gives those through which a byte went and came back; they stay open.
+fn flood(at: SocketAddr, many: usize) -> Vec<TcpStream> {
+    thread::scope(|scope| {
+        let opening: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(move || (0..many / AT_ONCE).filter_map(|_| one(at)).collect::<Vec<_>>()))
+            .collect();
+        opening.into_iter().flat_map(|opened| opened.join().unwrap()).collect()
+    })
+}
+
+fn one(at: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(at).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(b"x").ok()?;
+    stream.read_exact(&mut [0]).ok()?;
+    Some(stream)
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let read = (&mut &*stream).read(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+fn full(status: &Status, subject: &str) -> Option<String> {
+    let about = |problem: &&ormesh_core::model::problem::Problem| {
+        problem.subject == subject && problem.message.contains("full: ")
+    };
+    status.problems.iter().find(about).map(|problem| format!("{}; {}", problem.message, problem.hint))
+}
+
+fn doctor(host: &Host) -> String {
+    host.ormesh(&["doctor"]).stdout
+}
+
+#[test]
+fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let (web, ssh) = (echo(), echo());
+    server.export(ssh.addr, 22);
+    let public = connected(&mut server, &mut laptop, web.addr, 80);
+    let other = laptop.import("remote", 22);
+    reaches(other);
+
+    let open = flood(public, 600);
+
+    figure("connections open of 600 to one port", open.len());
+    assert!((256..512).contains(&open.len()), "{} are open", open.len());
+    assert!(open.iter().all(is_open), "what is open stays");
+    // Whoever comes to another port is served at once, through an import, by SOCKS and by the command.
+    for _ in 0..20 {
+        assert!(open_echo(other).turn().is_ok());
+    }
+    assert!(socks_dial(laptop.socks(), "remote", 22).is_ok());
+
+    let here = server.wait_until("the exporter says so", |status| full(status, "export 80").is_some());
+    let said = full(&here, "export 80").unwrap();
+    assert!(said.contains("port 80 for client is full: ") && said.contains(" of 512"), "{said}");
+    assert!(said.contains("agent.max-sessions"), "{said}");
+    assert!(doctor(&server).contains("port 80 for client is full"), "{}", doctor(&server));
+    let there = laptop.wait_until("the importer says so", |status| full(status, "remote remote").is_some());
+    let said = full(&there, "remote remote").unwrap();
+    assert!(said.contains("port 80 of remote is full: "), "{said}");
+    assert!(doctor(&laptop).contains("port 80 of remote is full: "), "{}", doctor(&laptop));
+    let ping = laptop.ormesh(&["ping", "-c", "1", "remote", "80"]);
+    assert_eq!(ping.code, 4, "{ping:?}");
+    assert!(ping.stderr.contains("is full: "), "{ping:?}");
+    assert!(server.log().contains("full: connections are turned away"));
+
+    // It goes away by itself.
+    drop(open);
+    server.wait_until("the exporter has room", |status| full(status, "export 80").is_none());
+    laptop.wait_until("the importer knows", |status| full(status, "remote remote").is_none());
+    reaches(public);
+}
+
+#[test]
+fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
+    let [mut server, mut greedy, mut modest] = hosts(["server", "greedy", "modest"]);
+    // Nothing may have asked for a place before the limit is set.
+    server.good(&["config", "set", "agent.socks-addr", "off"]);
+    server.start();
+    let pid = server.agent_pid().to_string();
+    let limit = Command::new("prlimit").args(["--pid", &pid, "--nofile=1024:1024"]).status().unwrap();
+    assert!(limit.success());
+    let backend = echo();
+    server.export(backend.addr, 80);
+    let ats = [("greedy", &mut greedy), ("modest", &mut modest)].map(|(name, host)| {
+        host.add_remote("remote", &server.invite(name, &[]));
+        let at = host.import("remote", 80);
+        host.start();
+        at
+    });
+    for name in ["greedy", "modest"] {
+        server.wait_until("its service is published", is_reachable(name));
+    }
+    for host in [&greedy, &modest] {
+        host.wait_until("the remote is reached", is_connected("remote"));
+    }
+    // The server has a SOCKS address and an import of its own by now.
+    let socks = free_address();
+    server.good(&["config", "set", "agent.socks-addr", &socks.to_string()]);
+    until("the SOCKS server listens", || TcpStream::connect(socks).is_ok());
+
+    let open = flood(ats[0], 512);
+
+    figure("sessions of one client with 1,024 descriptors", open.len());
+    assert!((100..392).contains(&open.len()), "{} are open", open.len());
+    let other = flood(ats[1], 32);
+    assert_eq!(other.len(), 32, "another client is served");
+    assert_eq!(refusal(socks, "nobody", 80), 2, "the SOCKS server answers");
+    let status = server.wait_until("it is said", |status| full(status, "export 80").is_some());
+    let said = full(&status, "export 80").unwrap();
+    assert!(said.contains("port 80 for greedy is full: ") && said.contains("LimitNOFILE"), "{said}");
+    assert!(server.command(ORMESH).arg("status").status().unwrap().success());
+
+    drop(open);
+    server.wait_until("there is room", |status| full(status, "export 80").is_none());
+    assert_eq!(flood(ats[0], 32).len(), 32);
+}
