@@ -48,8 +48,42 @@ async fn a_lane_is_free_again_once_its_connections_end_or_fall_silent() {
     tokio::time::advance(WINDOW).await;
     assert_eq!(lanes.pick().lane, 0);
 
-    bulk.iter().for_each(|ride| move_bytes(ride, BULK));
+    // The first tells only that they moved something since they were last looked at.
+    for _ in 0..2 {
+        bulk.iter().for_each(|ride| move_bytes(ride, BULK));
+    }
     assert_eq!(lanes.pick().lane, 1);
     drop(bulk);
     assert_eq!(lanes.pick().lane, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_slow_but_steady_is_no_bulk_one() {
+    let lanes = lanes();
+    let slow = [lanes.pick(), lanes.pick(), lanes.pick()];
+    for _ in 0..100 {
+        slow.iter().for_each(|ride| move_bytes(ride, BULK / 10));
+        tokio::time::advance(WINDOW / 5).await;
+    }
+
+    assert_eq!(lanes.pick().lane, 0);
+}
+
+/// What is looked at while a connection comes and goes beside so many idle ones, some of which were bulk ones once.
+async fn looks_beside(idle: usize) -> u64 {
+    let lanes = lanes();
+    let rides: Vec<Ride> = (0..idle).map(|_| lanes.pick()).collect();
+    rides.iter().take(5).for_each(|ride| move_bytes(ride, BULK));
+    tokio::time::advance(3 * WINDOW).await;
+    drop(lanes.pick());
+    let before = lanes.lock().looks;
+
+    drop(lanes.pick());
+
+    lanes.lock().looks - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_costs_the_same_beside_ten_idle_ones_and_beside_thousands() {
+    assert_eq!(looks_beside(10).await, looks_beside(8_000).await);
 }
