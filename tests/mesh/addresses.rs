@@ -17,13 +17,15 @@ fn unix_sockets_and_ipv6_serve_at_both_ends() {
     server.export(v4.addr, 4);
     server.export(v6.addr, 6);
     server.good(&["export", "add", &format!("unix:{}", target.display()), "8"]);
-    server.good(&["export", "add", &format!("localhost:{}", v4.addr.port()), "9", "--allow-lan"]);
+    // A server on either loopback address, as development servers are.
+    server.good(&["export", "add", &format!("localhost:{}", v4.addr.port()), "9"]);
+    server.good(&["export", "add", &format!("localhost:{}", v6.addr.port()), "10"]);
     laptop.add_remote("remote", &server.invite("client", &[]));
     let listen = laptop.home().join("import.sock");
     laptop.good(&["import", "add", "remote", "8", &format!("unix:{}", listen.display())]);
     let v6_listen = format!("[::1]:{}", free_port());
     laptop.good(&["import", "add", "remote", "4", &v6_listen]);
-    let [to_v6, to_unix, to_name] = [6, 8, 9].map(|port| laptop.import("remote", port));
+    let [to_v6, to_unix, to_name, to_name_v6] = [6, 8, 9, 10].map(|port| laptop.import("remote", port));
 
     server.start();
     server.wait_until("the service is published", is_reachable("client"));
@@ -34,7 +36,10 @@ fn unix_sockets_and_ipv6_serve_at_both_ends() {
     open_echo(to_v6).bulk(100_000).unwrap();
     open_echo(to_unix).bulk(100_000).unwrap();
     open_echo(to_name).bulk(100_000).unwrap();
-    assert_eq!((v4.accepted(), v6.accepted()), (2, 1));
+    open_echo(to_name_v6).bulk(100_000).unwrap();
+    assert_eq!((v4.accepted(), v6.accepted()), (2, 2));
+    // The ping asks the other host whether its port accepts.
+    laptop.good(&["ping", "remote", "10", "--count", "1"]);
 
     let mode = listen.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "others may use the socket");

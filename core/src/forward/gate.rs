@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,6 +15,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -27,7 +28,7 @@ use super::sockets::{Abort, keep_alive};
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
-use crate::model::address::{Host, Port, Target, is_forbidden_target};
+use crate::model::address::{Host, LOCALHOST, Port, Target, is_forbidden_target};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 
@@ -36,6 +37,12 @@ pub const SESSION_CAP: u64 = 512;
 
 /// How long a backend may take to accept, the resolving of its name included.
 const BACKEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long one of several addresses is tried before the next one is, too.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Addresses of a name that are tried.
+const ADDRESSES: usize = 8;
 
 /// How long a client's first bytes are waited for where there is no backend for them.
 const UNREAD: Duration = Duration::from_secs(2);
@@ -350,23 +357,50 @@ async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
     };
     let addrs: Vec<SocketAddr> = match host {
         Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
+        Host::Name(name) if name == LOCALHOST => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            .map(|ip| SocketAddr::new(ip, port))
+            .into(),
         Host::Name(name) => lookup_host((name.as_str(), port))
             .await
             .map_err(|error| BackendError::Resolve(name.clone(), error))?
             .collect(),
     };
-    let mut last = BackendError::NoAddress(target.to_string());
-    for addr in addrs.into_iter().filter(|addr| !is_forbidden_target(addr.ip())) {
-        match TcpStream::connect(addr).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => {
-                let stream = Stream::Tcp(stream);
-                keep_alive(&stream);
+    let addrs: Vec<SocketAddr> =
+        addrs.into_iter().filter(|addr| !is_forbidden_target(addr.ip())).take(ADDRESSES).collect();
+    if addrs.is_empty() {
+        return Err(BackendError::NoAddress(target.to_string()));
+    }
+    let stream = Stream::Tcp(connect_any(addrs, TcpStream::connect).await.map_err(failed)?);
+    keep_alive(&stream);
+    Ok(stream)
+}
+
+/// Connects to the first address that accepts. Each has [`HEAD_START`] before the next one is tried beside it (as in RFC 8305), so that
+/// one which does not answer costs the others nothing. Where none accepts, the error is that of the first to fail.
+async fn connect_any<C, F>(addrs: Vec<SocketAddr>, connect: C) -> io::Result<TcpStream>
+where
+    C: Fn(SocketAddr) -> F,
+    F: Future<Output = io::Result<TcpStream>> + Send + 'static,
+{
+    let mut tries = JoinSet::new();
+    let mut addrs = addrs.into_iter().peekable();
+    let mut error = None;
+    loop {
+        if let Some(addr) = addrs.next() {
+            tries.spawn(connect(addr));
+        }
+        let head_start = if addrs.peek().is_some() { HEAD_START } else { BACKEND_LIMIT };
+        match timeout(head_start, tries.join_next()).await {
+            Ok(Some(Ok(Ok(stream)))) => {
+                stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) => last = failed(error),
+            Ok(Some(Ok(Err(failed)))) => drop(error.get_or_insert(failed)),
+            Ok(Some(Err(failed))) => drop(error.get_or_insert(failed.into())),
+            Ok(None) => return Err(error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())),
+            Err(_) => {}
         }
     }
-    Err(last)
 }
 
 #[cfg(all(test, unix))]

@@ -91,9 +91,12 @@ impl fmt::Display for Port {
 pub enum Host {
     /// An IP address.
     Ip(IpAddr),
-    /// A DNS name, resolved at each connection.
+    /// A DNS name, in lower case, resolved at each connection. [`LOCALHOST`] is this host's loopback of either family.
     Name(String),
 }
+
+/// The name that is always the loopback addresses, whatever a resolver says (RFC 6761 §6.3).
+pub const LOCALHOST: &str = "localhost";
 
 /// Where an export's connections go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,7 +114,7 @@ impl Target {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(Host::Ip(ip), _) => ip.to_canonical().is_loopback(),
-            Self::Tcp(Host::Name(_), _) => false,
+            Self::Tcp(Host::Name(name), _) => name == LOCALHOST,
             Self::Unix(_) => true,
         }
     }
@@ -221,8 +224,6 @@ impl FromStr for Target {
         let (host, port) = split(text)?;
         let host = match host {
             None => Host::Ip(Ipv4Addr::LOCALHOST.into()),
-            // RFC 6761 §6.3: always the loopback address, whatever a resolver says.
-            Some(name) if name.eq_ignore_ascii_case("localhost") => Host::Ip(Ipv4Addr::LOCALHOST.into()),
             Some(text) => match text.parse::<IpAddr>() {
                 Ok(ip) if is_forbidden_target(ip) => return Err(AddressError::Forbidden(ip)),
                 Ok(ip) => Host::Ip(ip),
@@ -244,7 +245,7 @@ impl FromStr for ListenAddr {
         let (host, port) = split(text)?;
         let ip = match host {
             None => Ipv4Addr::LOCALHOST.into(),
-            Some(name) if name.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+            Some(name) if name.eq_ignore_ascii_case(LOCALHOST) => Ipv4Addr::LOCALHOST.into(),
             Some(ip) => ip.parse().map_err(|_| AddressError::NotIp(text.to_owned()))?,
         };
         Ok(Self::Tcp(SocketAddr::new(ip, port.get())))
@@ -298,7 +299,7 @@ mod tests {
         for (text, canonical) in [
             ("22", "127.0.0.1:22"),
             ("127.0.0.1:22", "127.0.0.1:22"),
-            ("localhost:80", "127.0.0.1:80"),
+            ("LocalHost:80", "localhost:80"),
             ("[::1]:80", "[::1]:80"),
             ("192.168.1.10:8123", "192.168.1.10:8123"),
             ("NAS.lan:445", "nas.lan:445"),
