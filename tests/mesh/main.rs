@@ -26,3 +26,4 @@ mod revocation;
 mod strangers;
 mod transcript;
 mod users;
+mod waiting;

@@ -13,6 +13,7 @@ mod run;
 mod serve;
 mod stranger;
 mod vault;
+mod waiting;
 mod warm;
 
 use crate::ipc::client::Client;

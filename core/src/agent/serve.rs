@@ -1,6 +1,7 @@
 //! Answers shells: one task a connection. What touches configuration and keys goes to `commands`; then the loop is waited for.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commands::Commands;
 use super::reconcile::{Applied, InForce};
+use super::waiting;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::relay::{self, OnNearEnd};
 use crate::forward::responder;
@@ -27,6 +29,8 @@ use crate::store::ConfigStore;
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
 const APPLY: Duration = Duration::from_secs(10);
+/// After this time a connection under way is slow, and whoever waits for it is told.
+const SLOW: Duration = Duration::from_secs(3);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -206,8 +210,27 @@ impl Server {
             Ok(address) => address,
             Err(problem) => return asker.answer(&Response::Refused(problem)).await,
         };
-        let dial = self.dialler.connect(&address, port, "nc", Early::none());
-        let Some(connected) = unless_gone(&mut asker, dial).await else { return Ok(()) };
+        let mut dial = pin!(self.dialler.connect(&address, port, "nc", Early::none()));
+        let (mut engine, mut health) = (self.dialler.engine().state(), self.dialler.health_changed());
+        let slow = Instant::now() + SLOW;
+        let mut said = None;
+        let connected = loop {
+            let state = engine.borrow_and_update().clone();
+            let (trouble, is_slow) = (self.dialler.health(&address), Instant::now() >= slow);
+            let now = waiting::sentence(remote, &state, trouble.trouble(), is_slow);
+            if let Some(now) = now.filter(|now| said.as_ref() != Some(now)) {
+                asker.answer(&Response::Waiting(now.clone())).await?;
+                said = Some(now);
+            }
+            // A shell that gave up (Ctrl-C) must not leave a dial behind.
+            tokio::select! {
+                connected = &mut dial => break connected,
+                () = asker.gone() => return Ok(()),
+                Ok(()) = engine.changed() => {}
+                Ok(()) = health.changed() => {}
+                () = tokio::time::sleep_until(slow.into()), if !is_slow => {}
+            }
+        };
         let connected = match connected {
             Ok(connected) => connected,
             Err(error) => return asker.answer(&Response::Refused(cannot_reach(remote, &error))).await,

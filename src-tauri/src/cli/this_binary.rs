@@ -10,8 +10,8 @@ pub(crate) fn path() -> anyhow::Result<PathBuf> {
     Ok(path.canonicalize().unwrap_or(path))
 }
 
-/// A `ProxyCommand` that dials by `ormesh nc` (ssh_config(5)): a shell reads it after ssh has replaced `%` tokens.
-pub(crate) fn proxy_command(path: &str) -> String {
+/// A `ProxyCommand` that dials by `ormesh nc` with these options (ssh_config(5)): a shell reads it after ssh has replaced `%` tokens.
+pub(crate) fn proxy_command(path: &str, options: &str) -> String {
     let mut quoted = String::new();
     for c in path.chars() {
         match c {
@@ -22,7 +22,7 @@ pub(crate) fn proxy_command(path: &str) -> String {
             _ => quoted.push(c),
         }
     }
-    format!("\"{quoted}\" nc %h %p")
+    format!("\"{quoted}\" nc {options}%h %p")
 }
 
 /// A path as the first word of `ExecStart=` (systemd.service(5), systemd.syntax(7)).
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_for_their_readers() {
-        assert_eq!(proxy_command("/usr/bin/ormesh"), "\"/usr/bin/ormesh\" nc %h %p");
-        assert_eq!(proxy_command("/o p/100%/ormesh"), "\"/o p/100%%/ormesh\" nc %h %p");
+        assert_eq!(proxy_command("/usr/bin/ormesh", ""), "\"/usr/bin/ormesh\" nc %h %p");
+        assert_eq!(proxy_command("/o p/100%/ormesh", "-q "), "\"/o p/100%%/ormesh\" nc -q %h %p");
         assert_eq!(exec_start("/usr/bin/ormesh"), "/usr/bin/ormesh");
         assert_eq!(exec_start("/o p/100%/\"ormesh"), "\"/o p/100%%/\\\"ormesh\"");
     }
@@ -58,6 +58,6 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_shell_reads_the_path_back() {
-        assert_eq!(proxy_command("/a$b`c\\d\"e"), "\"/a\\$b\\`c\\\\d\\\"e\" nc %h %p");
+        assert_eq!(proxy_command("/a$b`c\\d\"e", ""), "\"/a\\$b\\`c\\\\d\\\"e\" nc %h %p");
     }
 }

@@ -11,13 +11,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::args::{self, RemoteRef};
 use crate::host::Host;
-use crate::output::{DONE, Outcome};
+use crate::output::{self, DONE, Outcome};
 
 /// Bytes moved at once, each way.
 const BUFFER: usize = 64 * 1024;
 
 #[derive(Args)]
 pub(crate) struct Nc {
+    /// Don't say on a terminal what is waited for
+    #[arg(short, long)]
+    quiet: bool,
     /// Which remote, by its name or its onion address
     #[arg(value_parser = args::remote_ref)]
     remote: RemoteRef,
@@ -31,7 +34,12 @@ impl Nc {
         let host = Host::from_env()?;
         let agent = host.agent().await?;
         let request = Request::Connect { remote: resolve(&host, self.remote).await?, port: self.port };
-        let mut connection = agent.connect_remote(&request, |_| ()).await?;
+        let waiting = |what: &str| {
+            if !self.quiet {
+                output::said(what);
+            }
+        };
+        let mut connection = agent.connect_remote(&request, waiting).await?;
         match relay(&mut connection, tokio::io::stdin(), tokio::io::stdout()).await {
             Ok(()) => DONE,
             Err(Broken::Connection) => Err(connection.failure().await.into()),

@@ -52,7 +52,8 @@ impl Ssh {
         let address = find(&config.remotes, "remote", &self.destination.remote)?.address;
         // Without this, ssh would only report that its proxy ended.
         drop(host.agent().await?);
-        let proxy = this_binary::proxy_command(&this_binary::path()?.display().to_string());
+        let options = if self.args.iter().any(|arg| arg == "-q") { "-q " } else { "" };
+        let proxy = this_binary::proxy_command(&this_binary::path()?.display().to_string(), options);
         let mut ssh = Command::new("ssh");
         ssh.args(arguments(&self.destination, &address.to_string(), &proxy)).args(&self.args);
         run(ssh)

@@ -51,7 +51,7 @@ impl SshConfig {
             (Some(Proxy::Nc), Some(socks)) => nc_command(socks),
             (None, Some(socks)) if nc_speaks_socks() => nc_command(socks),
             (Some(Proxy::Ormesh) | None, _) => {
-                this_binary::proxy_command(&this_binary::path()?.display().to_string())
+                this_binary::proxy_command(&this_binary::path()?.display().to_string(), "")
             }
         };
         output::print(&stanza(&self.name.to_string(), &command, &address.to_string()))?;

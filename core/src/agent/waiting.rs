@@ -1,0 +1,54 @@
+//! What a connection under way waits for, in a sentence for whoever waits with it.
+
+use crate::engine::{DialError, EngineState};
+use crate::model::name::RemoteName;
+
+/// The sentence, without a full stop; none while nothing out of the ordinary is known. `is_slow` says that it takes longer than usual.
+pub(super) fn sentence(
+    remote: &RemoteName,
+    engine: &EngineState,
+    trouble: Option<&DialError>,
+    is_slow: bool,
+) -> Option<String> {
+    match (engine, trouble) {
+        (EngineState::Ready, Some(trouble)) => Some(format!("waiting for {remote}: {trouble}")),
+        (EngineState::Ready, None) => {
+            is_slow.then(|| format!("waiting for {remote}: a way through Tor is being built"))
+        }
+        (EngineState::Stopped | EngineState::Starting, _) => Some("waiting for tor to start".to_owned()),
+        (EngineState::Bootstrapping { percent, doing, trouble: None }, _) => {
+            Some(format!("waiting for tor: {percent} %, {doing}"))
+        }
+        (EngineState::Bootstrapping { percent, trouble: Some(trouble), .. }, _) => {
+            Some(format!("waiting for tor: {percent} %, {trouble}"))
+        }
+        (EngineState::Failed { why, .. }, _) => Some(format!("waiting for tor: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_for_what() {
+        let remote: RemoteName = "website".parse().unwrap();
+        let said = |engine: EngineState, trouble: Option<&DialError>, is_slow| {
+            sentence(&remote, &engine, trouble, is_slow).unwrap_or_default()
+        };
+        let starting = |trouble: Option<&str>| EngineState::Bootstrapping {
+            percent: 45,
+            doing: "Asking for relays".to_owned(),
+            trouble: trouble.map(str::to_owned),
+        };
+
+        assert_eq!(said(EngineState::Ready, None, false), "");
+        assert!(said(EngineState::Ready, None, true).contains("through Tor"));
+        let offline = said(EngineState::Ready, Some(&DialError::NotPublished), false);
+        assert!(offline.starts_with("waiting for website: ") && offline.contains("offline"), "{offline}");
+        // While tor is not ready, what was known of the remote is of no interest.
+        let tor = said(starting(None), Some(&DialError::NotPublished), true);
+        assert_eq!(tor, "waiting for tor: 45 %, Asking for relays");
+        assert_eq!(said(starting(Some("blocked")), None, false), "waiting for tor: 45 %, blocked");
+    }
+}
