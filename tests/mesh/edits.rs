@@ -7,8 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Echo, Host, Random, connected, echo, figure, free_address, hosts, is_reachable, open_echo, reaches,
-    try_echo, until,
+    Echo, Host, PATIENCE, Random, connected, echo, ended, figure, free_address, hosts, is_kept_out,
+    is_reachable, open_echo, reaches, try_echo, until,
 };
 
 const EDITS: usize = 100;
@@ -50,6 +50,33 @@ fn a_hundred_random_edits_leave_a_session_alone() {
     assert_eq!(server.status().exports.len(), 1 + world.exports.len());
     assert_eq!(server.status().clients.len(), 1 + world.clients.len());
     assert_eq!(status.remotes.len(), 1 + world.remotes.len());
+}
+
+#[test]
+fn a_client_s_key_that_is_replaced_in_the_file_ends_what_the_old_one_had() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let echo = echo();
+    let import = connected(&mut server, &mut laptop, echo.addr, 80);
+    let held = open_echo(import);
+    let before = std::fs::read_to_string(server.config()).unwrap();
+    let client: toml::Table = before.parse().unwrap();
+    let old = client["client"]["client"]["key"].as_str().unwrap().to_owned();
+    server.good(&["client", "add", "other"]);
+    let after: toml::Table = std::fs::read_to_string(server.config()).unwrap().parse().unwrap();
+    let new = after["client"]["other"]["key"].as_str().unwrap().to_owned();
+
+    std::fs::write(server.config(), before.replace(&old, &new)).unwrap();
+
+    assert!(ended(held.stream(), PATIENCE), "the old key's session goes on");
+    server.wait_until("no session is counted", |status| status.clients[0].sessions == 0);
+    assert!(is_kept_out(import), "the old key still lets in");
+
+    // And what comes through the key that is there now is counted, and hears of what is granted later.
+    std::fs::write(server.config(), before).unwrap();
+    let _again = reaches(import);
+    server.wait_until("its session is counted", |status| status.clients[0].sessions == 1);
+    server.export(echo.addr, 81);
+    until("the new port is told", || laptop.ormesh(&["ping", "remote"]).stdout.contains("81"));
 }
 
 #[test]

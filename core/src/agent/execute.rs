@@ -120,8 +120,9 @@ impl Executor {
         self.remotes.send_replace(Arc::new(table));
         // Where gates are loopback ports, they let in nobody but this process.
         self.room.tor.set(self.engine.process());
-        for client in config.clients.values() {
+        for (name, client) in &config.clients {
             if let Some(sessions) = self.sessions.get(&client.address) {
+                sessions.rename(name);
                 sessions.set_cap(config.agent.max_sessions.into());
             }
             if let Some(grants) = self.grants.get(&client.address) {
@@ -149,12 +150,13 @@ impl Executor {
                 if let Some(door) = self.doors.remove(&(*address, *port)) {
                     door.close().await;
                 }
+                if !self.doors.keys().any(|(of, _)| of == address) {
+                    self.forget_sessions(address);
+                }
                 Outcome::Done
             }
             Step::Withdraw(address) => {
                 self.service_keys.remove(address);
-                self.grants.remove(address);
-                self.sessions.remove(address);
                 let withdrawn = self.engine.withdraw(address).await;
                 ended(withdrawn, "service")
             }
@@ -162,8 +164,8 @@ impl Executor {
                 self.dialler.forget(address);
                 ended(self.engine.remove_client_key(address).await, "key")
             }
-            Step::OpenGate(address, port, client, behind) => {
-                let opened = self.open_gate(config, address, *port, client, behind).await;
+            Step::OpenGate(address, port, client, door) => {
+                let opened = self.open_gate(config, address, *port, client, &door.behind).await;
                 opened.map_or_else(
                     |error| self.cannot_listen(&format!("client {client}"), &error),
                     |()| Outcome::Done,
@@ -211,6 +213,16 @@ impl Executor {
         Outcome::Failed(
             Problem::new(ProblemKind::Failed, error.to_string()).about(subject).hint(error.hint()),
         )
+    }
+
+    /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.
+    fn forget_sessions(&mut self, address: &OnionAddress) {
+        self.grants.remove(address);
+        let seen = self.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
+        // One that is not known yet is written down by whoever was told of its first session.
+        if let Some(seen) = seen.filter(|_| self.vault.has_connected(address)) {
+            self.vault.saw(*address, seen);
+        }
     }
 
     async fn open_gate(

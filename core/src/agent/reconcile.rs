@@ -23,7 +23,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::{Desired, Moment, Observed, Published, Step, Subject, plan};
+use crate::plan::{Desired, Moment, Observed, Step, Subject, plan};
 
 /// Status goes to those who watch at most this often, since traffic changes it all the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -287,18 +287,13 @@ impl Reconciler {
         match outcome {
             Outcome::Done => {
                 tracing::debug!(?step, "done");
-                self.observed.failures.remove(&subject);
                 self.take_done(config, step);
             }
             Outcome::Waiting => {
                 self.waiting.insert(subject);
             }
             Outcome::Failed(problem) => {
-                // Whatever could not be removed from tor is gone with it, or will be: nothing waits for it.
-                if matches!(step, Step::Withdraw(_) | Step::RemoveKey(_)) {
-                    tracing::warn!(problem = %problem, "tor was not told");
-                    self.take_done(config, step);
-                }
+                self.observed.failed(step, self.now());
                 self.fail(subject, problem);
             }
         }
@@ -306,8 +301,12 @@ impl Reconciler {
 
     fn fail(&mut self, subject: Subject, problem: Problem) {
         let problem = match &subject {
-            Subject::Service(address) => problem.about(format!("client {}", self.client_name(address))),
-            Subject::Key(address) => problem.about(format!("remote {}", self.remote_name(address))),
+            Subject::Service(address) | Subject::Withdrawal(address) => {
+                problem.about(format!("client {}", self.client_name(address)))
+            }
+            Subject::Key(address) | Subject::KeyRemoval(address) => {
+                problem.about(format!("remote {}", self.remote_name(address)))
+            }
             Subject::Listener(_) | Subject::Socks => problem,
         };
         let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
@@ -317,48 +316,24 @@ impl Reconciler {
         self.observed.failures.insert(subject, backoff);
     }
 
-    /// The Fact that a Step leaves behind.
+    /// The Fact that a Step leaves behind, and what follows from it.
     fn take_done(&mut self, config: &Config, step: &Step) {
-        let now = self.now();
-        let observed = &mut self.observed;
+        self.observed.done(step, self.now());
         match step {
-            Step::CloseListener(listen) => {
-                observed.listeners.remove(listen);
-            }
-            Step::CloseSocks => observed.socks = None,
-            Step::CloseGate(address, port) => {
-                observed.gates.remove(&(*address, *port));
-            }
-            Step::Withdraw(address) => {
-                observed.published.remove(address);
-            }
             Step::RemoveKey(address) => {
-                observed.keys.remove(address);
                 self.warmers.stop(address);
                 self.crowds.forget(address);
             }
-            Step::OpenGate(address, port, _, behind) => {
-                observed.gates.insert((*address, *port), behind.clone());
+            Step::OpenListener(_, listener) if self.observed.keys.contains_key(&listener.address) => {
+                self.warm(config, listener.address);
             }
-            Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
-                let published = Published { key: *key, ports: ports.clone(), at: now, uploaded: false };
-                observed.published.insert(*address, published);
-                observed.last_publish = Some(now);
-            }
-            Step::OpenListener(listen, listener) => {
-                observed.listeners.insert(listen.clone(), listener.clone());
-                if observed.keys.contains_key(&listener.address) {
-                    self.warm(config, listener.address);
-                }
-            }
-            Step::OpenSocks(socks) => observed.socks = Some(*socks),
-            Step::AddKey(address, key) => {
-                observed.keys.insert(*address, *key);
+            Step::AddKey(address, _) => {
                 for waiting in self.rekeys.remove(address).unwrap_or_default() {
                     let _ = waiting.send(true);
                 }
                 self.warm(config, *address);
             }
+            _ => {}
         }
     }
 
@@ -390,8 +365,7 @@ impl Reconciler {
     fn take_event(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::Lost => {
-                self.observed.published.clear();
-                self.observed.keys.clear();
+                self.observed.lost();
                 self.observed.ready = self.inputs.engine_state.borrow().is_ready();
                 self.warmers.stop_all();
                 self.dialler.engine_lost();

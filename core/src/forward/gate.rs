@@ -97,7 +97,7 @@ impl TorProcess {
 #[derive(Debug)]
 pub struct ClientSessions {
     address: OnionAddress,
-    client: ClientName,
+    client: Mutex<ClientName>,
     member: Arc<Member>,
     gates: Mutex<BTreeMap<Port, Weak<Part>>>,
     open: AtomicU64,
@@ -146,7 +146,7 @@ impl ClientSessions {
     ) -> Arc<Self> {
         Arc::new(Self {
             address,
-            client,
+            client: Mutex::new(client),
             member: Member::new(cap),
             gates: Mutex::default(),
             open: AtomicU64::new(0),
@@ -161,6 +161,15 @@ impl ClientSessions {
     /// Allows another number of sessions from now on; those that are open stay.
     pub fn set_cap(&self, cap: u64) {
         self.member.set_cap(cap);
+    }
+
+    /// Gives the client another name: in the configuration it has one now.
+    pub fn rename(&self, client: &ClientName) {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone_from(client);
+    }
+
+    fn client(&self) -> ClientName {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The client's service.
@@ -202,7 +211,7 @@ impl ClientSessions {
         self.total.fetch_add(1, Ordering::Relaxed);
         self.last_seen.store(unix_now(), Ordering::Relaxed);
         if !self.known.swap(true, Ordering::Relaxed) {
-            let event = GateEvent::FirstStream { address: self.address, client: self.client.clone() };
+            let event = GateEvent::FirstStream { address: self.address, client: self.client() };
             // Nobody listens any more: the agent is ending.
             let _ = self.events.send(event);
         }
@@ -305,7 +314,7 @@ pub(super) async fn open_socket(
 
 async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     if !system::admit(&tor, shared.tor.get()).await {
-        debug!(client = %shared.sessions.client, "a connection to a gate did not come from tor");
+        debug!(client = %shared.sessions.client(), "a connection to a gate did not come from tor");
         return;
     }
     let _open = shared.sessions.enter();
@@ -319,7 +328,7 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
             relay::run(tor, backend, Vec::new(), OnNearEnd::End, traffic).await;
         }
         Err(error) => {
-            debug!(client = %shared.sessions.client, port = %shared.port, %target, %error, "no backend");
+            debug!(client = %shared.sessions.client(), port = %shared.port, %target, %error, "no backend");
             // tor has told the client of success. It tells of a failure after all when something that it passed on is left unread.
             tor.reset_on_close(true);
             let _ = timeout(UNREAD, tor.readable()).await;

@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod derive;
 pub mod doctor;
+mod facts;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +64,13 @@ pub struct Service {
     pub ports: BTreeMap<Port, Behind>,
 }
 
+impl Service {
+    /// The gate of one of its ports.
+    fn door(&self, port: &Port) -> Option<Door> {
+        Some(Door { key: self.key, behind: self.ports.get(port)?.clone() })
+    }
+}
+
 /// What is behind a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behind {
@@ -72,6 +80,15 @@ pub enum Behind {
     Responder,
 }
 
+/// A gate that is open: for whom, and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Whose key the service takes: sessions under another one end.
+    pub key: ClientPublicKey,
+    /// What is behind it.
+    pub behind: Behind,
+}
+
 /// An import as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
@@ -79,6 +96,8 @@ pub struct Listener {
     pub remote: RemoteName,
     /// The remote's service.
     pub address: OnionAddress,
+    /// The public half of our key for it: what came through by another one ends.
+    pub key: ClientPublicKey,
     /// Its virtual port.
     pub port: Port,
     /// What becomes of a half-close.
@@ -115,6 +134,7 @@ impl Desired {
                 let listener = Listener {
                     remote: name.clone(),
                     address: remote.address,
+                    key: remote.key,
                     port: import.remote_port,
                     half_close: import.half_close,
                     users: import.users,
@@ -131,8 +151,8 @@ impl Desired {
 pub struct Observed {
     /// Whether the engine takes services and keys.
     pub ready: bool,
-    /// The gates that are open: for each service and port, where it leads.
-    pub gates: BTreeMap<(OnionAddress, Port), Behind>,
+    /// The gates that are open, by service and port.
+    pub gates: BTreeMap<(OnionAddress, Port), Door>,
     /// What tor was given.
     pub published: BTreeMap<OnionAddress, Published>,
     /// The remotes whose key tor holds.
@@ -154,7 +174,7 @@ pub struct Observed {
 pub struct Published {
     /// Whose key restricts it.
     pub key: ClientPublicKey,
-    /// The virtual ports it was given with.
+    /// The virtual ports it was given with; none when it is not known what tor has.
     pub ports: BTreeSet<Port>,
     /// When.
     pub at: Moment,
@@ -167,8 +187,12 @@ pub struct Published {
 pub enum Subject {
     /// Publishing or replacing a service, or opening its gates.
     Service(OnionAddress),
+    /// Taking a service down.
+    Withdrawal(OnionAddress),
     /// Handing over the key for a remote.
     Key(OnionAddress),
+    /// Having tor forget the key for a remote.
+    KeyRemoval(OnionAddress),
     /// Listening for an import.
     Listener(ListenAddr),
     /// The SOCKS server.
@@ -189,7 +213,7 @@ pub enum Step {
     /// Have tor forget the key for a remote.
     RemoveKey(OnionAddress),
     /// Open a gate. It is there before tor knows of it.
-    OpenGate(OnionAddress, Port, ClientName, Behind),
+    OpenGate(OnionAddress, Port, ClientName, Door),
     /// Give tor a service with these ports.
     Publish(OnionAddress, ClientPublicKey, BTreeSet<Port>),
     /// Give tor another list of ports for a service, in one go.
@@ -209,11 +233,12 @@ impl Step {
             Self::CloseListener(listen) | Self::OpenListener(listen, _) => Subject::Listener(listen.clone()),
             Self::CloseSocks | Self::OpenSocks(_) => Subject::Socks,
             Self::CloseGate(address, _)
-            | Self::Withdraw(address)
             | Self::OpenGate(address, ..)
             | Self::Publish(address, ..)
             | Self::Replace(address, ..) => Subject::Service(*address),
-            Self::RemoveKey(address) | Self::AddKey(address, _) => Subject::Key(*address),
+            Self::Withdraw(address) => Subject::Withdrawal(*address),
+            Self::AddKey(address, _) => Subject::Key(*address),
+            Self::RemoveKey(address) => Subject::KeyRemoval(*address),
         }
     }
 }
@@ -236,7 +261,7 @@ impl Plan {
 /// Compares what is wanted with what is.
 pub fn plan(desired: &Desired, observed: &Observed, now: Moment) -> Plan {
     let mut plan = Plan::default();
-    remove(&mut plan, desired, observed);
+    remove(&mut plan, desired, observed, now);
     add_gates(&mut plan, desired, observed, now);
     add_listeners(&mut plan, desired, observed, now);
     if observed.ready {
@@ -246,8 +271,8 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Moment) -> Plan {
     plan
 }
 
-/// Nothing here waits, not even for backoff: who may not come in is kept out now.
-fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed) {
+/// Nothing here waits: who may not come in is kept out now. Only what tor was told in vain is told again after a while.
+fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (listen, open) in &observed.listeners {
         if desired.listeners.get(listen) != Some(open) {
             plan.steps.push(Step::CloseListener(listen.clone()));
@@ -256,19 +281,21 @@ fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed) {
     if observed.socks.is_some() && observed.socks != desired.socks {
         plan.steps.push(Step::CloseSocks);
     }
-    for ((address, port), behind) in &observed.gates {
-        let wanted = desired.services.get(address).and_then(|service| service.ports.get(port));
-        if wanted != Some(behind) {
+    for ((address, port), door) in &observed.gates {
+        let wanted = desired.services.get(address).and_then(|service| service.door(port));
+        if wanted.as_ref() != Some(door) {
             plan.steps.push(Step::CloseGate(*address, *port));
         }
     }
     for (address, published) in &observed.published {
-        if desired.services.get(address).is_none_or(|service| service.key != published.key) {
+        let is_wanted = desired.services.get(address).is_some_and(|service| service.key == published.key);
+        if !is_wanted && !waits(plan, observed, &Subject::Withdrawal(*address), now) {
             plan.steps.push(Step::Withdraw(*address));
         }
     }
     for (address, key) in &observed.keys {
-        if desired.remotes.get(address) != Some(key) {
+        let is_wanted = desired.remotes.get(address) == Some(key);
+        if !is_wanted && !waits(plan, observed, &Subject::KeyRemoval(*address), now) {
             plan.steps.push(Step::RemoveKey(*address));
         }
     }
@@ -279,9 +306,9 @@ fn add_gates(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Momen
         if waits(plan, observed, &Subject::Service(*address), now) {
             continue;
         }
-        for (port, behind) in &service.ports {
-            if observed.gates.get(&(*address, *port)) != Some(behind) {
-                plan.steps.push(Step::OpenGate(*address, *port, service.client.clone(), behind.clone()));
+        for (port, door) in service.ports.keys().filter_map(|port| Some((port, service.door(port)?))) {
+            if observed.gates.get(&(*address, *port)) != Some(&door) {
+                plan.steps.push(Step::OpenGate(*address, *port, service.client.clone(), door));
             }
         }
     }
@@ -307,7 +334,8 @@ fn add_services(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Mo
     let mut waiting: Vec<_> =
         desired.services.iter().filter(|(address, _)| !is_up(desired, observed, address)).collect();
     waiting.sort_by_key(|(address, _)| std::cmp::Reverse(observed.last_seen.get(*address)));
-    let mut on_their_way = observed.published.values().filter(|published| !published.uploaded).count();
+    let is_on_its_way = |published: &&Published| !published.uploaded && !published.ports.is_empty();
+    let mut on_their_way = observed.published.values().filter(is_on_its_way).count();
     let mut last = observed.last_publish;
     for (address, service) in waiting {
         if waits(plan, observed, &Subject::Service(*address), now) {

@@ -40,44 +40,42 @@ fn today() -> Day {
     Day::from_epoch_days(1000)
 }
 
-/// Carries steps out as an engine does that never fails.
+/// Carries steps out as an agent does whose things never fail, and as strictly as they are.
 fn execute(observed: &mut Observed, steps: &[Step], now: Moment) {
-    for step in steps.iter().cloned() {
+    for step in steps {
         match step {
-            Step::CloseListener(listen) => {
-                observed.listeners.remove(&listen);
-            }
-            Step::CloseSocks => observed.socks = None,
             Step::CloseGate(address, port) => {
-                observed.gates.remove(&(address, port)).expect("only an open gate is closed");
+                assert!(observed.gates.contains_key(&(*address, *port)), "only an open gate is closed");
+            }
+            Step::OpenGate(address, port, ..) => {
+                assert!(!observed.gates.contains_key(&(*address, *port)), "a gate is opened once");
             }
             Step::Withdraw(address) => {
-                observed.published.remove(&address).expect("only a published service is withdrawn");
+                assert!(observed.published.contains_key(address), "only a published service is withdrawn");
             }
-            Step::RemoveKey(address) => {
-                observed.keys.remove(&address);
+            Step::Publish(address, ..) => {
+                assert!(!observed.published.contains_key(address), "550 Onion address collision");
             }
-            Step::OpenGate(address, port, _, behind) => {
-                let old = observed.gates.insert((address, port), behind);
-                assert_eq!(old, None, "a gate is opened once");
+            Step::Replace(address, ..) => {
+                assert!(observed.published.contains_key(address), "only a published service is replaced");
             }
-            Step::Publish(address, key, ports) => {
-                let old =
-                    observed.published.insert(address, Published { key, ports, at: now, uploaded: false });
-                assert_eq!(old, None, "550 Onion address collision");
-                observed.last_publish = Some(now);
-            }
-            Step::Replace(address, key, ports) => {
-                let new = Published { key, ports, at: now, uploaded: false };
-                observed.published.insert(address, new).expect("only a published service is replaced");
-                observed.last_publish = Some(now);
-            }
-            Step::OpenListener(listen, listener) => {
-                observed.listeners.insert(listen, listener);
-            }
-            Step::OpenSocks(socks) => observed.socks = Some(socks),
-            Step::AddKey(address, key) => {
-                observed.keys.insert(address, key);
+            _ => {}
+        }
+        observed.done(step, now);
+    }
+}
+
+/// The same when tor refuses all that it is told.
+fn execute_in_vain(observed: &mut Observed, steps: &[Step], now: Moment) {
+    for step in steps {
+        match step.subject() {
+            Subject::Listener(_) | Subject::Socks => observed.done(step, now),
+            _ if matches!(step, Step::CloseGate(..) | Step::OpenGate(..)) => observed.done(step, now),
+            subject => {
+                observed.failed(step, now);
+                let problem = Problem::new(ProblemKind::Tor, "no");
+                let backoff = Backoff::after(observed.failures.get(&subject), problem, now);
+                observed.failures.insert(subject, backoff);
             }
         }
     }
@@ -182,6 +180,141 @@ fn paused_is_nothing_and_expired_is_down() {
     assert!(Desired::from_config(&config, Day::from_epoch_days(1001), false).services.is_empty());
 }
 
+#[test]
+fn a_service_that_could_not_be_withdrawn_is_withdrawn_again_after_a_while() {
+    let mut now = NOW;
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    settle(&desired, &mut observed, &mut now);
+    let gone = Desired { socks: desired.socks, ..Desired::default() };
+
+    let first = plan(&gone, &observed, now);
+    execute_in_vain(&mut observed, &first.steps, now);
+
+    assert!(observed.gates.is_empty(), "nobody comes in meanwhile");
+    let second = plan(&gone, &observed, now);
+    assert_eq!(second.steps, [], "it is not tried at once");
+    let later = plan(&gone, &observed, second.wake.unwrap());
+    assert_eq!(later.steps, [Step::Withdraw(address(1))]);
+    execute(&mut observed, &later.steps, second.wake.unwrap());
+    assert!(observed.published.is_empty() && observed.failures.is_empty());
+}
+
+#[test]
+fn a_key_that_tor_does_not_forget_is_removed_again_unless_tor_ends() {
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    observed.keys.insert(address(1), key(1));
+    let first = plan(&Desired::default(), &observed, NOW);
+    assert_eq!(first.steps, [Step::RemoveKey(address(1))]);
+
+    execute_in_vain(&mut observed, &first.steps, NOW);
+
+    let second = plan(&Desired::default(), &observed, NOW);
+    assert_eq!(second.steps, []);
+    assert_eq!(plan(&Desired::default(), &observed, second.wake.unwrap()).steps, first.steps);
+    observed.lost();
+    assert_eq!(plan(&Desired::default(), &observed, NOW), Plan::default());
+    assert!(observed.failures.is_empty());
+}
+
+#[test]
+fn what_tor_may_have_is_replaced_or_withdrawn_and_never_taken_for_absent() {
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let mut observed = Observed { ready: true, socks: desired.socks, ..Observed::default() };
+    let first = plan(&desired, &observed, NOW);
+    execute_in_vain(&mut observed, &first.steps, NOW);
+    assert!(!is_up(&desired, &observed, &address(1)));
+
+    let mut now = NOW;
+    let mut again = plan(&desired, &observed, now);
+    while again.steps.is_empty() {
+        now = again.wake.unwrap();
+        again = plan(&desired, &observed, now);
+    }
+    assert!(matches!(again.steps.as_slice(), [Step::Replace(..)]), "{again:?}");
+    let gone = Desired { socks: desired.socks, ..Desired::default() };
+    assert_eq!(plan(&gone, &observed, now).steps.last(), Some(&Step::Withdraw(address(1))));
+}
+
+#[test]
+fn another_key_ends_what_the_old_one_had() {
+    let mut now = NOW;
+    let mut config = config([1, 2]);
+    let mut desired = Desired::from_config(&config, today(), false);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    settle(&desired, &mut observed, &mut now);
+    config.clients.get_mut(&"c1".parse::<ClientName>().unwrap()).unwrap().key = key(3);
+    desired = Desired::from_config(&config, today(), false);
+
+    let steps = plan(&desired, &observed, now).steps;
+
+    let ports = BTreeSet::from([port(1), port(22), port(80)]);
+    let close = |number| Step::CloseGate(address(1), port(number));
+    assert_eq!(steps[..4], [close(1), close(22), close(80), Step::Withdraw(address(1))]);
+    assert!(steps[4..7].iter().all(|step| matches!(step, Step::OpenGate(..))), "{steps:?}");
+    assert_eq!(steps[7..], [Step::Publish(address(1), key(3), ports)]);
+    execute(&mut observed, &steps, now);
+    assert_eq!(plan(&desired, &observed, now), Plan::default());
+}
+
+#[test]
+fn another_name_ends_nothing_and_swapped_keys_end_both() {
+    let mut now = NOW;
+    let mut config = config([1, 2]);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    settle(&Desired::from_config(&config, today(), false), &mut observed, &mut now);
+    let mut names: Vec<ClientName> = config.clients.keys().cloned().collect();
+    names.reverse();
+    config.clients = names.into_iter().zip(config.clients.into_values()).collect();
+    assert_eq!(plan(&Desired::from_config(&config, today(), false), &observed, now), Plan::default());
+
+    let keys: Vec<_> = config.clients.values().map(|client| client.key).rev().collect();
+    config.clients.values_mut().zip(keys).for_each(|(client, key)| client.key = key);
+
+    let steps = plan(&Desired::from_config(&config, today(), false), &observed, now).steps;
+    let closed = steps.iter().filter(|step| matches!(step, Step::CloseGate(..))).count();
+    let withdrawn = steps.iter().filter(|step| matches!(step, Step::Withdraw(_))).count();
+    assert_eq!((closed, withdrawn), (6, 2), "{steps:?}");
+}
+
+#[test]
+fn a_remotes_other_key_or_address_ends_what_its_imports_carry() {
+    let remote = |seed: u8, key_seed: u8| {
+        let mut config = config([]);
+        let mut remote = crate::model::config::Remote {
+            address: address(seed),
+            key: key(key_seed),
+            plain_tor: false,
+            expires: None,
+            ports: Default::default(),
+            imports: Default::default(),
+        };
+        let import = crate::model::config::Import {
+            remote_port: port(80),
+            half_close: HalfClose::default(),
+            users: Default::default(),
+        };
+        remote.imports.insert("127.0.0.1:8080".parse().unwrap(), import);
+        config.remotes.insert("web".parse().unwrap(), remote);
+        Desired::from_config(&config, today(), false)
+    };
+    for (other, forgotten) in [(remote(1, 2), address(1)), (remote(2, 1), address(1))] {
+        let mut now = NOW;
+        let mut observed = Observed { ready: true, ..Observed::default() };
+        settle(&remote(1, 1), &mut observed, &mut now);
+
+        let steps = plan(&other, &observed, now).steps;
+
+        assert!(
+            matches!(
+                steps.as_slice(),
+                [Step::CloseListener(_), Step::RemoveKey(key), Step::OpenListener(..), Step::AddKey(..)] if *key == forgotten
+            ),
+            "{steps:?}"
+        );
+    }
+}
+
 /// What a random hand does to a configuration between two plans.
 #[derive(Debug, Clone)]
 enum Change {
@@ -190,7 +323,9 @@ enum Change {
     Limit(u8, Option<u16>),
     Offer(u16, Option<u8>),
     Expire(u8, Option<u16>),
+    Rekey(u8, u8),
     LoseTor,
+    TorRefuses,
     Upload,
     Wait(u64),
 }
@@ -202,7 +337,9 @@ fn change() -> impl Strategy<Value = Change> {
         (1u8..6, proptest::option::of(20u16..26)).prop_map(|(c, p)| Change::Limit(c, p)),
         (20u16..26, proptest::option::of(1u8..6)).prop_map(|(p, c)| Change::Offer(p, c)),
         (1u8..6, proptest::option::of(998u16..1003)).prop_map(|(c, d)| Change::Expire(c, d)),
+        (1u8..6, 1u8..9).prop_map(|(c, k)| Change::Rekey(c, k)),
         Just(Change::LoseTor),
+        Just(Change::TorRefuses),
         Just(Change::Upload),
         (0u64..2000).prop_map(Change::Wait),
     ]
@@ -219,6 +356,7 @@ proptest! {
         let mut config = config([]);
         let mut observed = Observed { ready: true, ..Observed::default() };
         for change in changes {
+            let mut refuses = false;
             let client_of = |seed: u8| format!("c{seed}").parse::<ClientName>().unwrap();
             match change {
                 Change::ToggleExport(number) => {
@@ -248,25 +386,35 @@ proptest! {
                         client.expires = day.map(Day::from_epoch_days);
                     }
                 }
-                Change::LoseTor => {
-                    observed.published.clear();
-                    observed.keys.clear();
+                Change::Rekey(seed, other) => {
+                    if let Some(client) = config.clients.get_mut(&client_of(seed)) {
+                        client.key = key(other);
+                    }
                 }
+                Change::LoseTor => observed.lost(),
+                Change::TorRefuses => refuses = true,
                 Change::Upload => observed.published.values_mut().for_each(|published| published.uploaded = true),
                 Change::Wait(ms) => now += Duration::from_millis(ms),
             }
             let desired = Desired::from_config(&config, today(), false);
             let plan = plan(&desired, &observed, now);
-            execute(&mut observed, &plan.steps, now);
+            match refuses {
+                true => execute_in_vain(&mut observed, &plan.steps, now),
+                false => execute(&mut observed, &plan.steps, now),
+            }
 
             for (address, published) in &observed.published {
+                if observed.failures.contains_key(&Subject::Withdrawal(*address)) {
+                    continue;
+                }
                 let client = config.clients.values().find(|client| client.address == *address).expect("a client");
                 prop_assert_eq!(published.key, client.key, "restricted to that client's key");
                 prop_assert!(client.expires.is_none_or(|day| !day.is_over(today())));
             }
-            for (address, number) in observed.gates.keys() {
+            for ((address, number), door) in &observed.gates {
                 let (name, client) =
                     config.clients.iter().find(|(_, client)| client.address == *address).expect("a client");
+                prop_assert_eq!(door.key, client.key, "opened for that client's key");
                 prop_assert!(*number == Port::RESPONDER || config.granted_ports(name, client).contains(number));
                 let only = config.exports.get(number).and_then(|export| export.clients.as_ref());
                 prop_assert!(only.is_none_or(|only| only.contains(name)));
@@ -277,7 +425,7 @@ proptest! {
         for (address, service) in &desired.services {
             prop_assert!(is_up(&desired, &observed, address));
             for (number, behind) in &service.ports {
-                prop_assert_eq!(observed.gates.get(&(*address, *number)), Some(behind));
+                prop_assert_eq!(observed.gates.get(&(*address, *number)).map(|door| &door.behind), Some(behind));
             }
         }
         prop_assert_eq!(observed.published.len(), desired.services.len());

@@ -1,0 +1,63 @@
+//! What a Step that was carried out, or failed, leaves behind in Observed.
+//!
+//! Invariant: what may still be with tor is never taken for gone. Only its end, or its own word, says so.
+
+use std::collections::BTreeSet;
+
+use super::{Moment, Observed, Published, Step, Subject};
+
+impl Observed {
+    /// A Step was carried out.
+    pub fn done(&mut self, step: &Step, now: Moment) {
+        self.failures.remove(&step.subject());
+        match step {
+            Step::CloseListener(listen) => {
+                self.listeners.remove(listen);
+            }
+            Step::CloseSocks => self.socks = None,
+            Step::CloseGate(address, port) => {
+                self.gates.remove(&(*address, *port));
+            }
+            Step::Withdraw(address) => {
+                self.published.remove(address);
+            }
+            Step::RemoveKey(address) => {
+                self.keys.remove(address);
+            }
+            Step::OpenGate(address, port, _, door) => {
+                self.gates.insert((*address, *port), door.clone());
+            }
+            Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
+                let published = Published { key: *key, ports: ports.clone(), at: now, uploaded: false };
+                self.published.insert(*address, published);
+                self.last_publish = Some(now);
+                self.failures.remove(&Subject::Withdrawal(*address));
+            }
+            Step::OpenListener(listen, listener) => {
+                self.listeners.insert(listen.clone(), listener.clone());
+            }
+            Step::OpenSocks(addr) => self.socks = Some(*addr),
+            Step::AddKey(address, key) => {
+                self.keys.insert(*address, *key);
+                self.failures.remove(&Subject::KeyRemoval(*address));
+            }
+        }
+    }
+
+    /// A Step failed, or nobody knows what became of it. The failure itself is noted by the caller.
+    pub fn failed(&mut self, step: &Step, now: Moment) {
+        // tor may have the service all the same, with ports that nobody knows: it is to be replaced, or withdrawn.
+        if let Step::Publish(address, key, _) | Step::Replace(address, key, _) = step {
+            let published = Published { key: *key, ports: BTreeSet::new(), at: now, uploaded: false };
+            self.published.insert(*address, published);
+        }
+    }
+
+    /// tor has ended, or dropped all it was given.
+    pub fn lost(&mut self) {
+        self.published.clear();
+        self.keys.clear();
+        self.failures
+            .retain(|subject, _| !matches!(subject, Subject::Withdrawal(_) | Subject::KeyRemoval(_)));
+    }
+}
