@@ -76,7 +76,8 @@ fn a_client_s_key_that_is_replaced_in_the_file_ends_what_the_old_one_had() {
     let _again = reaches(import);
     server.wait_until("its session is counted", |status| status.clients[0].sessions == 1);
     server.export(echo.addr, 81);
-    until("the new port is told", || laptop.ormesh(&["ping", "remote"]).stdout.contains("81"));
+    let asked = ["ping", "remote", "81", "--count", "1"];
+    until("the new port is told", || laptop.ormesh(&asked).stdout.contains("port 81 open"));
 }
 
 #[test]
