@@ -50,7 +50,7 @@ pub(crate) fn with_remote() -> Host {
 }
 
 /// An invite to a host that nobody runs.
-fn invite_of_nobody() -> String {
+pub(crate) fn invite_of_nobody() -> String {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(ORMESH);
     command.args(["client", "add", "a"]).env_clear().env("ORMESH_SECRETS", "file");

@@ -42,7 +42,7 @@ fn all_is_well_then_a_backend_is_closed_then_the_exporter_is_offline() {
     // Either end sees its own side of it.
     let (layers, code) = doctor(&server, &[]);
     assert_eq!(code, 0, "{layers:#?}");
-    for name in HERE.iter().chain(&["descriptor", "introduction"]) {
+    for name in HERE.iter().chain(&["descriptor", "introduction", "listeners"]) {
         assert_eq!(verdict(&layers, name), Some(true), "{name}: {layers:#?}");
     }
     assert!(sentence(&layers, "descriptor").starts_with("published for client ("), "{layers:#?}");
@@ -58,7 +58,7 @@ fn all_is_well_then_a_backend_is_closed_then_the_exporter_is_offline() {
     }
     let text = laptop.ormesh(&["doctor", "remote"]);
     println!("{}", text.stdout);
-    assert_eq!((text.code, text.stdout.lines().count()), (0, 11), "{text:?}");
+    assert_eq!((text.code, text.stdout.lines().count()), (0, 12), "{text:?}");
 
     server.export(free_address(), 81);
     let (layers, code) = until_failed(&laptop, "port");

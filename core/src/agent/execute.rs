@@ -11,7 +11,7 @@ use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::ListenError;
+use crate::forward::listen::{self, ListenError};
 use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
@@ -197,7 +197,18 @@ impl Executor {
                         self.socks = Some(socks);
                         Outcome::Done
                     }
-                    Err(error) => self.cannot_listen("the SOCKS server", &error),
+                    Err(error) => {
+                        let problem =
+                            Problem::new(ProblemKind::Failed, error.to_string()).about("the SOCKS server");
+                        let hint = match listen::free_port_after(*addr) {
+                            // Another user of this machine may have the usual one.
+                            Some(free) if matches!(error, ListenError::InUse { .. }) => {
+                                format!("ormesh config set agent.socks-addr {free} takes a free one")
+                            }
+                            _ => error.hint(),
+                        };
+                        Outcome::Failed(problem.hint(hint))
+                    }
                 }
             }
             Step::AddKey(address, public) => {

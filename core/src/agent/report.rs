@@ -3,14 +3,12 @@
 use super::fresh;
 use super::reconcile::Reconciler;
 use crate::engine::EngineState;
-use crate::model::address::Port;
-use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
 use crate::plan::Desired;
 use crate::plan::derive::{self, View};
-use crate::plan::doctor::{FULL_THERE, told_full};
+use crate::plan::doctor::full_there;
 
 impl Reconciler {
     /// The whole state, as it is now.
@@ -86,12 +84,6 @@ impl Reconciler {
             }
         }
     }
-}
-
-fn full_there(remote: &RemoteName, port: Port, full: (u64, u64)) -> Problem {
-    Problem::new(ProblemKind::Refused, told_full(remote, port, full))
-        .about(format!("remote {remote}"))
-        .hint(FULL_THERE)
 }
 
 fn agent_state(engine: &EngineState, paused: bool) -> AgentState {

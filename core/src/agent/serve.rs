@@ -24,7 +24,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
 use crate::plan::Subject;
-use crate::plan::doctor::{FULL_THERE, told_full};
+use crate::plan::doctor::full_there;
 use crate::store::ConfigStore;
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
@@ -291,9 +291,7 @@ impl Server {
         let closed = port.filter(|port| pong.ports.iter().any(|(other, open)| other == port && !open));
         let full = full.into_iter().find(|(other, ..)| Some(*other) == port);
         if let Some((port, held, of)) = full {
-            return Err(
-                Problem::new(ProblemKind::Refused, told_full(remote, port, (held, of))).hint(FULL_THERE)
-            );
+            return Err(full_there(remote, port, (held, of)));
         }
         match closed {
             Some(port) => Err(Problem::new(

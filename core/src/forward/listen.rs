@@ -12,6 +12,9 @@ use super::system;
 use crate::engine::stream::Listener;
 use crate::model::address::ListenAddr;
 
+/// Ports that are looked at when one that is free is to be named.
+const LOOK_AT: u16 = 50;
+
 /// Connections that may wait to be accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
@@ -128,6 +131,13 @@ pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
             }),
         },
     }
+}
+
+/// The next port, of the few after this one, where nobody listens.
+pub fn free_port_after(addr: SocketAddr) -> Option<SocketAddr> {
+    let next =
+        (1..=LOOK_AT).filter_map(|step| Some(SocketAddr::new(addr.ip(), addr.port().checked_add(step)?)));
+    next.into_iter().find(|addr| open_tcp(*addr).is_ok())
 }
 
 fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {

@@ -6,7 +6,7 @@ mod remote;
 #[cfg(test)]
 mod tests;
 
-pub use remote::{FULL_THERE, Reach, Remote, Told, told_full};
+pub use remote::{Reach, Remote, Told, full_there};
 
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::ClientName;

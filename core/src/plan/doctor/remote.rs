@@ -4,7 +4,7 @@ use crate::model::address::Port;
 use crate::model::day::Day;
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::RemoteName;
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, ProblemKind};
 
 /// What was found of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +57,14 @@ pub struct Told {
 }
 
 /// What to do about a port that is full at the other end.
-pub const FULL_THERE: &str = "close some connections, or ask its owner to allow more: ormesh config set agent.max-sessions NUMBER, there";
+const FULL_THERE: &str = "close some connections, or ask its owner to allow more: ormesh config set agent.max-sessions NUMBER, there";
 
 /// That a remote's port turns connections away for want of room.
-pub fn told_full(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> String {
-    format!(
+pub fn full_there(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> Problem {
+    let message = format!(
         "port {port} of {remote} is full: {held} of {of} connections, as {remote} says; more are turned away"
-    )
+    );
+    Problem::new(ProblemKind::Refused, message).about(format!("remote {remote}")).hint(FULL_THERE)
 }
 
 const SEE_THERE: &str = "see whether the host is up and connected; `ormesh doctor` there says more";
@@ -164,7 +165,8 @@ fn port(remote: &Remote) -> Layer {
     let mut full: Vec<_> = told.full.clone();
     full.sort_by_key(|(port, ..)| (!is_imported(port), *port));
     if let Some((port, held, of)) = full.first() {
-        return Layer::bad(NAME, told_full(name, *port, (*held, *of)), FULL_THERE);
+        let full = full_there(name, *port, (*held, *of));
+        return Layer::bad(NAME, full.message, full.hint);
     }
     let open: Vec<String> = told.ports.iter().map(|(port, _)| port.to_string()).collect();
     match open.as_slice() {

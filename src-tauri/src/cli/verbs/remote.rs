@@ -110,7 +110,7 @@ impl Remote {
                 Response::JoinRequest { text } => output::line(&text)?,
                 _ => return Err(host::unexpected().into()),
             },
-            Self::SshConfig(verb) => verb.run(&host)?,
+            Self::SshConfig(verb) => verb.run(&host).await?,
             Self::Export(Export { name }) => {
                 let line = host.invite(Request::ExportRemote { name }).await?;
                 output::line(line.expose())?;

@@ -10,6 +10,7 @@ use ormesh_core::model::config::DEFAULT_SOCKS;
 use ormesh_core::model::edit::find;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::status::AgentState;
 
 use crate::host::Host;
 use crate::{args, output, this_binary};
@@ -36,7 +37,7 @@ pub(crate) enum Proxy {
 }
 
 impl SshConfig {
-    pub(crate) fn run(self, host: &Host) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, host: &Host) -> anyhow::Result<()> {
         let config = host.config()?;
         let address = find(&config.remotes, "remote", &self.name)?.address;
         let command = match (self.proxy, config.agent.socks_addr) {
@@ -49,13 +50,21 @@ impl SshConfig {
                 .into());
             }
             (Some(Proxy::Nc), Some(socks)) => nc_command(socks),
-            (None, Some(socks)) if nc_speaks_socks() => nc_command(socks),
+            (None, Some(socks)) if is_ours(host, socks).await && nc_speaks_socks() => nc_command(socks),
             (Some(Proxy::Ormesh) | None, _) => {
                 this_binary::proxy_command(&this_binary::path()?.display().to_string(), "")
             }
         };
         output::print(&stanza(&self.name.to_string(), &command, &address.to_string()))?;
         Ok(())
+    }
+}
+
+/// Whether our agent listens there, as far as is known: another user's may have been first.
+async fn is_ours(host: &Host, socks: SocketAddr) -> bool {
+    match host.status().await.ok().and_then(|status| status.agent) {
+        Some(agent) => agent.state == AgentState::Paused || agent.socks == Some(socks),
+        None => true,
     }
 }
 
