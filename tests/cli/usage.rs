@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::host::{Host, assert_refused};
+use crate::host::{Host, ORMESH, Ran, assert_refused};
 
 /// A host with one of everything.
 fn set_up() -> (Host, String) {
@@ -245,4 +245,46 @@ fn directories_that_are_not_absolute_are_refused() {
             host.command(crate::host::ORMESH).arg("status").env(name, "relative").output().unwrap().into();
         assert_refused(&ran, 2, name);
     }
+}
+
+#[test]
+fn an_expiry_is_a_day_where_the_user_is() {
+    use ormesh_core::model::day::Day;
+
+    let host = Host::new();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let yesterday = Day::from_unix(now - 86_400).to_string();
+    // A zone that is a whole day behind UTC (POSIX's form of TZ has its sign turned round): there it is still yesterday.
+    let add = |name: &str, day: &str, zone: &str| {
+        let mut command = host.command(ORMESH);
+        Ran::from(command.args(["client", "add", name, "--expires", day]).env("TZ", zone).output().unwrap())
+    };
+    let ran = add("west", &yesterday, "WEST+24");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains(" UTC (") && ran.stderr.contains(" here)"), "{ran:?}");
+    let over = add("utc", &yesterday, "UTC0");
+    assert_refused(&over, 2, "a day that is over");
+    assert!(over.stderr.contains("over already") && over.stderr.contains("here it is "), "{over:?}");
+    let ran = add("utc", "30d", "UTC0");
+    assert!(
+        ran.stderr.contains("the access of utc ends at ") && ran.stderr.contains(" 00:00 UTC\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_no_port_of_tcp_is_said_to_be_none() {
+    let host = Host::new();
+    for (target, sentence) in [
+        ("udp:53", "\"udp:53\" is UDP; ormesh carries TCP only"),
+        ("53/udp", "\"53/udp\" is UDP; ormesh carries TCP only"),
+        ("[fe80::1%lo]:80", "\"fe80::1%lo\" has a zone"),
+        ("http://localhost:3000/admin", "names a page"),
+    ] {
+        let ran = host.ormesh(&["export", "add", target]);
+        assert_refused(&ran, 2, target);
+        assert!(ran.stderr.contains(sentence), "{ran:?}");
+    }
+    host.good(&["export", "add", "http://localhost:3000/"]);
+    assert!(host.good(&["export", "list"]).starts_with("3000 "));
 }

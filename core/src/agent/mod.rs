@@ -7,6 +7,7 @@ mod environment;
 mod execute;
 mod fresh;
 pub mod log;
+pub mod own_day;
 mod reconcile;
 mod report;
 mod run;

@@ -32,6 +32,18 @@ pub enum AddressError {
     /// A Unix socket path that is relative, too long, or holds a control character.
     #[error("a Unix socket is unix: and an absolute path of at most {MAX_SOCKET_PATH} bytes, not {0:?}")]
     Path(String),
+    /// An IPv6 address with a zone, as in `fe80::1%eth0`: it names an interface of one machine only.
+    #[error("{0:?} has a zone (what follows the %), and an address here can't have one")]
+    Zone(String),
+    /// UDP.
+    #[error("{0:?} is UDP; ormesh carries TCP only")]
+    Udp(String),
+    /// A URL of more than a host and a port.
+    #[error("{0:?} names a page; ormesh carries a whole port, as in http://localhost:3000")]
+    Page(String),
+    /// A URL without a port, whose scheme has none that is known here.
+    #[error("{0:?} has no port")]
+    NoPort(String),
     /// Link-local, multicast or unspecified.
     #[error("{0} can't be an export's target: it is a link-local, multicast or unspecified address")]
     Forbidden(IpAddr),
@@ -179,6 +191,37 @@ fn socket_path(path: &str) -> Result<PathBuf, AddressError> {
     if good { Ok(PathBuf::from(path)) } else { Err(AddressError::Path(path.to_owned())) }
 }
 
+/// Takes from a URL its host and port, and from `tcp:22` or `22/tcp` what is not said of others.
+fn without_scheme(text: &str) -> Result<String, AddressError> {
+    let lower = text.to_ascii_lowercase();
+    if ["udp:", "udp6:", "udp4:"].iter().any(|udp| lower.starts_with(udp)) || lower.ends_with("/udp") {
+        return Err(AddressError::Udp(text.to_owned()));
+    }
+    let Some((scheme, rest)) = lower.split_once("://") else {
+        let plain = lower.strip_prefix("tcp:").or(lower.strip_suffix("/tcp"));
+        return Ok(plain.map_or_else(|| text.to_owned(), str::to_owned));
+    };
+    let (host, page) = match rest.find(['/', '?', '#']).and_then(|at| rest.split_at_checked(at)) {
+        Some((host, page)) => (host, page),
+        None => (rest, ""),
+    };
+    if !matches!(page, "" | "/") {
+        return Err(AddressError::Page(text.to_owned()));
+    }
+    // A colon in brackets belongs to an IPv6 address.
+    if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+        return Ok(host.to_owned());
+    }
+    // IANA's port numbers.
+    let port = match scheme {
+        "http" | "ws" => 80,
+        "https" | "wss" => 443,
+        "ssh" | "sftp" => 22,
+        _ => return Err(AddressError::NoPort(text.to_owned())),
+    };
+    Ok(format!("{host}:{port}"))
+}
+
 /// Splits `HOST:PORT` or `[IPV6]:PORT`; a port alone has no host.
 fn split(text: &str) -> Result<(Option<&str>, Port), AddressError> {
     if text.parse::<Ipv6Addr>().is_ok() {
@@ -193,6 +236,7 @@ fn split(text: &str) -> Result<(Option<&str>, Port), AddressError> {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bracketed {
         Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => Ok((Some(inner), port.parse()?)),
+        Some(inner) if inner.contains('%') => Err(AddressError::Zone(inner.to_owned())),
         Some(inner) => Err(AddressError::Host(inner.to_owned())),
         None if host.contains(':') => Err(AddressError::Brackets(text.to_owned())),
         None if host.is_empty() => Err(AddressError::Form(text.to_owned())),
@@ -221,6 +265,7 @@ impl FromStr for Target {
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(path).map(Self::Unix);
         }
+        let text = &without_scheme(text)?;
         let (host, port) = split(text)?;
         let host = match host {
             None => Host::Ip(Ipv4Addr::LOCALHOST.into()),
@@ -242,6 +287,7 @@ impl FromStr for ListenAddr {
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(path).map(Self::Unix);
         }
+        let text = &without_scheme(text)?;
         let (host, port) = split(text)?;
         let ip = match host {
             None => Ipv4Addr::LOCALHOST.into(),
@@ -309,6 +355,44 @@ mod tests {
             assert_eq!(target.to_string(), canonical);
             assert_eq!(canonical.parse(), Ok(target));
         }
+    }
+
+    #[test]
+    fn a_url_gives_its_host_and_port() {
+        for (text, canonical) in [
+            ("http://192.168.1.2:3000/", "192.168.1.2:3000"),
+            ("HTTP://NAS.lan", "nas.lan:80"),
+            ("https://nas.lan/", "nas.lan:443"),
+            ("http://[::1]:8080", "[::1]:8080"),
+            ("https://[::1]", "[::1]:443"),
+            ("ssh://127.0.0.1", "127.0.0.1:22"),
+            ("tcp://127.0.0.1:5432", "127.0.0.1:5432"),
+            ("tcp:22", "127.0.0.1:22"),
+            ("22/tcp", "127.0.0.1:22"),
+        ] {
+            assert_eq!(
+                text.parse::<Target>().map(|target| target.to_string()).as_deref(),
+                Ok(canonical),
+                "{text}"
+            );
+        }
+        assert_eq!("http://127.0.0.1:3000/".parse::<ListenAddr>().unwrap().to_string(), "127.0.0.1:3000");
+        // The same as without the scheme, whatever that is.
+        assert_eq!("http://localhost:3000/".parse::<Target>(), "localhost:3000".parse());
+        for (text, sentence) in [
+            ("http://127.0.0.1:3000/admin", "names a page"),
+            ("http://127.0.0.1:3000?x", "names a page"),
+            ("postgres://127.0.0.1", "has no port"),
+            ("udp:53", "carries TCP only"),
+            ("udp://127.0.0.1:53", "carries TCP only"),
+            ("53/udp", "carries TCP only"),
+            ("[fe80::1%lo]:80", "has a zone"),
+        ] {
+            let said = text.parse::<Target>().unwrap_err().to_string();
+            assert!(said.contains(sentence), "{text}: {said}");
+            assert_eq!(text.parse::<ListenAddr>().unwrap_err().to_string(), said);
+        }
+        assert!("http://user@127.0.0.1:80/".parse::<Target>().is_err());
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub enum DayError {
     /// Neither `YYYY-MM-DD` nor within 1970 to 2149.
     #[error("{0:?} is not a day as in 2026-12-31")]
     Day(String),
+    /// A day after the last one that can be written.
+    #[error("{0:?} is after {last}, the last day that there can be; without an end, access never ends", last = Day(u16::MAX))]
+    Late(String),
     /// Not `30d`, `12w` or a day.
     #[error("{0:?} is neither a time from now (as in 30d, 12w) nor a day (as in 2026-12-31)")]
     Span(String),
@@ -54,20 +57,22 @@ impl Day {
 
     /// Reads an expiry as a person gives it, seen from `today`: `30d`, `12w`, `2026-12-31`.
     pub fn parse_expiry(text: &str, today: Self) -> Result<Self, DayError> {
-        if let Ok(day) = text.parse() {
-            return Ok(day);
+        match text.parse() {
+            Err(DayError::Day(_) | DayError::Span(_)) => {}
+            read => return read,
         }
         let error = || DayError::Span(text.to_owned());
-        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
-            true => digits.parse::<u16>().map_err(|_| error()),
+        let late = || DayError::Late(text.to_owned());
+        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() {
+            true => digits.parse::<u16>().map_err(|_| late()),
             false => Err(error()),
         };
         let days = match (text.strip_suffix('d'), text.strip_suffix('w')) {
             (Some(days), _) => number(days)?,
-            (_, Some(weeks)) => number(weeks)?.checked_mul(7).ok_or_else(error)?,
+            (_, Some(weeks)) => number(weeks)?.checked_mul(7).ok_or_else(late)?,
             _ => return Err(error()),
         };
-        today.0.checked_add(days).map(Self).ok_or_else(error)
+        today.0.checked_add(days).map(Self).ok_or_else(late)
     }
 }
 
@@ -79,7 +84,10 @@ impl FromStr for Day {
         let form = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let date: Date = form.then(|| text.parse().ok()).flatten().ok_or_else(error)?;
         let days = date.since(EPOCH).map_err(|_| error())?.get_days();
-        u16::try_from(days).map(Self).map_err(|_| error())
+        u16::try_from(days).map(Self).map_err(|_| match days > 0 {
+            true => DayError::Late(text.to_owned()),
+            false => error(),
+        })
     }
 }
 
@@ -142,6 +150,14 @@ mod tests {
             "2149-06-07",
         ] {
             assert!(Day::parse_expiry(bad, today).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_day_that_is_too_late_is_said_to_be() {
+        for text in ["9999-12-31", "2149-06-07", "99999d", "65000d", "60000w", "9000w"] {
+            let said = Day::parse_expiry(text, Day(20_000)).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("{text:?} is after 2149-06-06")), "{said}");
         }
     }
 

@@ -113,7 +113,7 @@ pub enum InviteError {
     #[error("the {0} was made by a newer ormesh")]
     Newer(TextKind),
     /// Its last day is over.
-    #[error("the invite expired at the end of {0}")]
+    #[error("the invite expired at the end of {0} in UTC")]
     Expired(Day),
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, Subcommand, ValueEnum};
+use ormesh_core::agent::own_day;
 use ormesh_core::ipc::{Confidential, InviteFormat, Request};
 use ormesh_core::model::address::Port;
 use ormesh_core::model::day::Day;
@@ -49,7 +50,8 @@ pub(crate) struct Add {
     /// Limit the client to this exported port; can be given several times
     #[arg(long = "port", value_name = "PORT", value_parser = args::port, allow_negative_numbers = true)]
     ports: Vec<Port>,
-    /// End the access: after a time (30d, 12w) or a day (2027-06-30), at the end of that day in UTC
+    /// End the access: after a time (30d, 12w) or a day (2027-06-30) where you are. It lasts to the end of that day, and of the day that
+    /// it then is in UTC
     #[arg(long, value_name = "WHEN", value_parser = args::expiry)]
     expires: Option<Day>,
     /// Let in whoever made this request (`ormesh remote request`), so that the invite carries no key
@@ -142,7 +144,9 @@ impl Client {
             Self::Add(Add { name, ports, expires, request, qr }) => {
                 let ports = (!ports.is_empty()).then(|| ports.into_iter().collect());
                 let request = Request::AddClient { name: name.clone(), ports, expires, request };
-                print_invite(&name, &host.invite(request).await?, &qr)?;
+                let invite = host.invite(request).await?;
+                output::notes(expires.map(|day| ends(&name, day)));
+                print_invite(&name, &invite, &qr)?;
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
             Self::Show(Show { name, json }) => show(&host.status().await?, &name, json)?,
@@ -165,11 +169,16 @@ impl Client {
                         .into());
                 }
                 let said = format!("changed {name}");
+                let note = match &expires {
+                    Some(DayOrNever::Day(day)) => Some(ends(&name, *day)),
+                    _ => None,
+                };
                 let expires = expires.map(|expires| match expires {
                     DayOrNever::Day(day) => Some(day),
                     DayOrNever::Never => None,
                 });
                 host.edit(Edit::SetClient { name, ports: args::granted(ports), expires }).await?;
+                output::notes(note);
                 output::said(said);
             }
             Self::Delete(Delete { name }) => {
@@ -179,6 +188,11 @@ impl Client {
         }
         DONE
     }
+}
+
+/// The very moment, since a day is another one elsewhere.
+fn ends(name: &ClientName, day: Day) -> String {
+    format!("the access of {name} ends at {}", own_day::ends(day))
 }
 
 /// The text alone on standard output, so that it can be piped; a drawing goes beside it.
@@ -240,7 +254,7 @@ fn details(status: &Status, client: &ClientStatus) -> String {
         (None, _) => line("ports", "all".into()),
     }
     if let Some(day) = client.expires {
-        line("expires", day.to_string());
+        line("expires", format!("{day}, at {}", own_day::ends(day)));
     }
     if let Some(state) = &client.state {
         line("state", client_state(state));

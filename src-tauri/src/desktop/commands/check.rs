@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
+use ormesh_core::agent::own_day;
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::{ListenAddr, Port, Target};
 use ormesh_core::model::bridge;
@@ -77,7 +78,7 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         }
         Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
         Checkable::Listen => listen(text, config).map(|checked| checked.detail),
-        Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends on {day}"))),
+        Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends at {}", own_day::ends(day)))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
         Checkable::Bridges => {
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(check(Checkable::Bridges, &two), Ok(Some("2 bridges, by obfs4".into())));
         assert_eq!(check(Checkable::Bridges, ""), Ok(None));
         assert!(check(Checkable::Bridges, "192.0.2.1:443").is_err());
-        assert_eq!(check(Checkable::Expiry, "2030-01-02"), Ok(Some("ends on 2030-01-02".into())));
+        assert!(check(Checkable::Expiry, "2030-01-02").unwrap().unwrap().starts_with("ends at 2030-01-0"));
     }
 
     #[test]
