@@ -288,3 +288,21 @@ fn what_is_no_port_of_tcp_is_said_to_be_none() {
     host.good(&["export", "add", "http://localhost:3000/"]);
     assert!(host.good(&["export", "list"]).starts_with("3000 "));
 }
+
+#[test]
+fn no_invite_is_printed_that_would_not_be_taken() {
+    let host = Host::new();
+    host.good(&["client", "add", "old", "--expires", "30d"]);
+    let config = fs::read_to_string(host.config()).unwrap();
+    let expires = config.lines().find(|line| line.starts_with("expires")).unwrap();
+    fs::write(host.config(), config.replace(expires, "expires = \"2020-01-01\"")).unwrap();
+    for args in [&["client", "token", "old"][..], &["client", "rotate", "old"], &["client", "add", "old"]] {
+        let before = host.kept();
+        let ran = host.ormesh(args);
+        assert_refused(&ran, 4, &args.join(" "));
+        assert!(ran.stderr.contains("was over at the end of 2020-01-01"), "{ran:?}");
+        assert!(host.kept() == before, "{args:?} changed something");
+    }
+    host.good(&["client", "set", "old", "--expires", "never"]);
+    assert!(host.good(&["client", "token", "old"]).starts_with("ormesh1"));
+}

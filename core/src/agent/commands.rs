@@ -162,6 +162,7 @@ impl Commands {
         let changing = self.vault.change().await?;
         let config = self.store.load()?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
+        check_not_over(&name, &old)?;
         let service = fresh::service_key()?;
         let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
         let key = request.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
@@ -399,6 +400,7 @@ impl Commands {
         format: InviteFormat,
         notes: Notes,
     ) -> Result<Response, Problem> {
+        check_not_over(name, client)?;
         if !client.requested && self.vault.has_connected(&client.address) {
             return Err(Problem::new(
                 ProblemKind::Refused,
@@ -473,6 +475,20 @@ fn access_notes(edit: &Edit, edited: &Edited) -> Notes {
         _ => {}
     }
     notes
+}
+
+/// An invite whose last day is over is taken by nobody.
+fn check_not_over(name: &ClientName, client: &Client) -> Result<(), Problem> {
+    match client.expires.filter(|day| day.is_over(fresh::today())) {
+        None => Ok(()),
+        Some(day) => Err(Problem::new(
+            ProblemKind::Refused,
+            format!(
+                "the access of {name} was over at the end of {day} in UTC, so its invite would not be taken"
+            ),
+        )
+        .hint(format!("ormesh client set {name} --expires WHEN gives it another last day, or never"))),
+    }
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {

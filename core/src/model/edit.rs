@@ -325,7 +325,10 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::SetClient { name, ports, expires } => {
             let mut client = find(&config.clients, "client", name)?.clone();
             if let Some(ports) = ports {
-                check_ports(config, ports.as_ref())?;
+                // Those that it has stay its own, exported or not.
+                let anew = |port: &&Port| client.ports.as_ref().is_none_or(|had| !had.contains(port));
+                let anew: BTreeSet<Port> = ports.iter().flatten().filter(anew).copied().collect();
+                check_ports(config, Some(&anew))?;
                 grant(&mut new, name, Some(&client), ports.as_ref());
                 client.ports.clone_from(ports);
             }
@@ -411,23 +414,33 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 remote.imports.remove(listen);
             }
         }
-        Edit::Set(setting) => match setting {
-            Setting::SocksAddr(addr) => {
-                if let Some(addr) = addr {
-                    check_no_import(config, &ListenAddr::Tcp(*addr))?;
+        Edit::Set(setting) => {
+            match setting {
+                Setting::SocksAddr(addr) => {
+                    if let Some(addr) = addr {
+                        check_no_import(config, &ListenAddr::Tcp(*addr))?;
+                    }
+                    new.agent.socks_addr = *addr;
                 }
-                new.agent.socks_addr = *addr;
+                Setting::SocksUsers(users) => new.agent.socks_users = *users,
+                Setting::TorPath(Some(path)) if !path.is_absolute() => {
+                    return Err(refused("the path of a binary is absolute")
+                        .hint("give it in full, as in /usr/bin/tor"));
+                }
+                Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
+                Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
+                Setting::MaxSessions(0) => {
+                    return Err(refused("there can't be 0 sessions at most")
+                        .hint("as in 512, which it is by default"));
+                }
+                Setting::MaxSessions(number) => new.agent.max_sessions = *number,
+                Setting::Bridges(bridges) => {
+                    bridge::check_count(bridges)
+                        .map_err(|why| refused(why.to_string()).hint("a few are enough"))?;
+                    new.agent.bridges.clone_from(bridges);
+                }
             }
-            Setting::SocksUsers(users) => new.agent.socks_users = *users,
-            Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
-            Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
-            Setting::MaxSessions(number) => new.agent.max_sessions = *number,
-            Setting::Bridges(bridges) => {
-                bridge::check_count(bridges)
-                    .map_err(|why| refused(why.to_string()).hint("a few are enough"))?;
-                new.agent.bridges.clone_from(bridges);
-            }
-        },
+        }
     }
     Ok(new)
 }

@@ -140,6 +140,26 @@ fn a_key_is_one_clients_whichever_change_brings_it() {
 }
 
 #[test]
+fn a_port_that_is_no_longer_exported_is_no_hindrance_to_other_changes() {
+    let gone = apply(&config(), &Edit::DeleteExport { port: port(22) }).unwrap();
+    let set = |numbers: &[u16]| Edit::SetClient {
+        name: name("some"),
+        ports: Some(Some(numbers.iter().copied().map(port).collect())),
+        expires: Some(None),
+    };
+    assert!(apply(&gone, &set(&[22])).is_ok());
+    assert_eq!(apply(&gone, &set(&[22, 80])).unwrap_err().message, "port 80 is not exported");
+}
+
+#[test]
+fn a_setting_is_held_to_the_same_whoever_sends_it() {
+    use crate::model::edit::Setting;
+    for setting in [Setting::MaxSessions(0), Setting::TorPath(Some("tor".into()))] {
+        assert!(apply(&config(), &Edit::Set(setting.clone())).is_err(), "{setting:?}");
+    }
+}
+
+#[test]
 fn an_expired_client_gains_when_its_access_goes_on() {
     let mut old = config();
     old.clients.get_mut(&name("some")).unwrap().expires = Some(Day::from_epoch_days(19_000));

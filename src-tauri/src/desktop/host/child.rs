@@ -134,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_whose_log_can_not_be_kept_is_started_without() {
+        let state = std::env::temp_dir().join(format!("ormesh-log-{}", std::process::id()));
+        let paths = Paths { config: state.join("config.toml"), run: state.join("run"), state: state.clone() };
+        private::ensure_dir(&state).unwrap();
+        assert!(open_log(&paths).is_some());
+        // Neither can be moved nor opened, as on a disk that is full.
+        std::fs::remove_file(log_path(&paths)).unwrap();
+        std::fs::create_dir(log_path(&paths)).unwrap();
+        std::fs::create_dir_all(state.join("agent.log.old/x")).unwrap();
+        assert!(open_log(&paths).is_none());
+        std::fs::remove_dir_all(&state).unwrap();
+    }
+
+    #[test]
     fn a_name_inside_a_line_is_not_a_last_word() {
         assert!(said_by_log("12:00 WARN of ormesh: refused\n").is_none());
         assert!(said_by_log("").is_none());
