@@ -29,6 +29,23 @@ pub(crate) fn start_with(host: &mut Host, environment: &[(&str, &str)]) {
     host.start_with(&[&[("ORMESH_TOR_NETWORK", network.as_str())], environment].concat());
 }
 
+/// Starts a host's agent under strace, which sees calls that concern these files and directories and does with them what `inject` says;
+/// gives its log. The agent is our child all the same, and strace ends with it.
+pub(crate) fn start_traced(host: &mut Host, about: &[PathBuf], expressions: &[&str]) -> PathBuf {
+    let log = host.home().join("strace.log");
+    let mut traced: Vec<String> = ["strace", "-D", "-f", "-o"].map(str::to_owned).to_vec();
+    traced.push(log.display().to_string());
+    for path in about {
+        traced.extend(["-P".to_owned(), path.display().to_string()]);
+    }
+    for expression in expressions {
+        traced.extend(["-e".to_owned(), (*expression).to_owned()]);
+    }
+    let network = no_network(host).display().to_string();
+    host.start_under(&traced, &[("ORMESH_TOR_NETWORK", network.as_str())]);
+    log
+}
+
 /// The process of a host's tor, once it answers: before, it might be one that is only asked for its version.
 pub(crate) fn tor(host: &Host) -> u32 {
     until("tor answers", || host.json_status()["agent"]["state"]["is"] == "connecting");

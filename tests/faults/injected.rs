@@ -52,7 +52,7 @@ fn paths(host: &Host) -> BTreeSet<PathBuf> {
     let mut paths: BTreeSet<PathBuf> = [home.to_owned(), state.clone(), host.secrets(), host.config()].into();
     paths.extend([".config.toml.new"].map(|name| home.join(name)));
     paths.extend(
-        ["config.lock", "keys.lock", "journal.json", ".journal.json.new", "history.json"]
+        ["config.lock", "keys.lock", "journal.json", ".journal.json.new", "history.json", "last-good.toml"]
             .map(|name| state.join(name)),
     );
     paths

@@ -9,6 +9,7 @@ mod support;
 mod addresses;
 mod bridges;
 mod commands;
+mod config_over_itself;
 mod containers;
 mod crowds;
 mod doctor;

@@ -25,6 +25,7 @@ use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::derive;
 use crate::secrets::SecretId;
+use crate::store::apart::apart;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, Edited};
 
@@ -44,7 +45,7 @@ impl Commands {
     /// For a command with no agent.
     pub(super) fn local(paths: &Paths) -> Result<Self, Problem> {
         let store = ConfigStore::new(paths)?;
-        Ok(Self::new(store, Arc::new(Vault::new(paths))))
+        Ok(Self::new(store, Arc::new(Vault::local(paths))))
     }
 
     /// For the agent, which shares its vault.
@@ -57,25 +58,30 @@ impl Commands {
         let done = |notes| Ok(Response::Done { notes });
         match request {
             Request::Status => {
-                let mut status = derive::at_rest(&self.store.load()?);
+                let mut status = derive::at_rest(&self.load().await?);
                 status.problems.extend(self.vault.trouble());
+                status.problems.extend(self.vault.history_problem());
                 Ok(Response::Status(Box::new(status)))
             }
             Request::Edit(edit) => {
-                let edited = self.store.edit(|config| edit::apply(config, &edit))?;
+                let change = edit.clone();
+                let edited = self.edit(move |config| edit::apply(config, &change)).await?;
                 done(access_notes(&edit, &edited))
             }
             Request::AddClient { name, ports, expires, request } => {
                 self.add_client(name, ports, expires, request).await
             }
             Request::ClientToken { name, format } => {
-                let config = self.store.load()?;
+                let config = self.load().await?;
                 let client = edit::find(&config.clients, "client", &name)?;
                 self.invite(&config, &name, client, format, Vec::new()).await
             }
             Request::RotateClient { name, request } => self.rotate_client(name, request).await,
             Request::DeleteClient { name } => {
-                self.delete_client(&name)?;
+                let config = self.load().await?;
+                let client = edit::find(&config.clients, "client", &name)?;
+                self.vault.begin(&ids_of(client)).await?;
+                self.take_out(client).await?;
                 done(self.settle().await)
             }
             Request::RequestRemote { name } => self.request_remote(name).await,
@@ -83,7 +89,7 @@ impl Commands {
                 done(self.add_remote(name, &invite, replace).await?)
             }
             Request::ExportRemote { name } => {
-                let config = self.store.load()?;
+                let config = self.load().await?;
                 let remote = edit::find(&config.remotes, "remote", &name)?;
                 let key = self.client_key(&config, remote.key).await?;
                 let text = tor_format::write_auth_private(&remote.address, &key);
@@ -96,6 +102,16 @@ impl Commands {
                 let changing = self.vault.change().await?;
                 self.vault.settle(&changing, &self.store).await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
+            }
+            Request::AcceptConfig => {
+                let store = self.store.clone();
+                apart(move || store.accept()).await?;
+                done(Vec::new())
+            }
+            Request::RestoreConfig => {
+                let store = self.store.clone();
+                let kept = apart(move || store.restore()).await?;
+                done(kept.into_iter().map(|kept| format!("what the file held is now {kept}")).collect())
             }
             Request::Watch
             | Request::Ping { .. }
@@ -116,7 +132,7 @@ impl Commands {
     ) -> Result<Response, Problem> {
         // From the first look on, so that of many who add the same name at once one makes the keys, and all print its invite.
         let changing = self.vault.change().await?;
-        let config = self.store.load()?;
+        let config = self.load().await?;
         if let Some(client) = config.clients.get(&name) {
             let other_key = match request {
                 Some(key) => client.key != key,
@@ -160,7 +176,7 @@ impl Commands {
         request: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
         let changing = self.vault.change().await?;
-        let config = self.store.load()?;
+        let config = self.load().await?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
         check_not_over(&name, &old)?;
         let service = fresh::service_key()?;
@@ -176,32 +192,92 @@ impl Commands {
         Ok(new_invite(client, own, notes))
     }
 
-    /// Revocation's first step: needs no secret store. The caller settles once the client is out.
-    pub(super) fn delete_client(&self, name: &ClientName) -> Result<OnionAddress, Problem> {
-        let config = self.store.load()?;
-        let client = edit::find(&config.clients, "client", name)?;
-        let ids = [SecretId::Service(client.address), SecretId::Client(client.key)];
-        self.delete(&ids, &Edit::DeleteClient { name: name.clone() })?;
-        Ok(client.address)
+    /// The client of that name in the file: one that is not in force yet, say.
+    pub(super) async fn listed_client(&self, name: &ClientName) -> Result<Client, Problem> {
+        let config = self.load().await?;
+        edit::find(&config.clients, "client", name).cloned()
     }
 
-    /// Notes in the journal what an edit makes superfluous, and makes it.
-    fn delete(&self, ids: &[SecretId], edit: &Edit) -> Result<(), Problem> {
-        self.vault.begin(ids)?;
-        self.store.edit(|config| edit::apply(config, edit))?;
-        // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
-        if let Err(problem) = self.vault.begin(ids) {
+    /// Takes a client out of the file, whatever it is called there, and notes that its keys are to be erased: needs no secret store. The
+    /// caller settles once the client is out.
+    ///
+    /// That the journal can't be written is no error here: access ends first, and the keys are noted later.
+    pub(super) async fn take_out(&self, client: &Client) -> Result<(), Problem> {
+        let ids = ids_of(client);
+        if let Err(problem) = self.vault.begin(&ids).await {
+            tracing::warn!(%problem, "failed to note keys to be erased");
+        }
+        let address = client.address;
+        let taken_out = move |config: &Config| {
+            let named = config.clients.iter().find(|(_, client)| client.address == address);
+            let Some((name, _)) = named else { return Ok(config.clone()) };
+            edit::apply(config, &Edit::DeleteClient { name: name.clone() })
+        };
+        self.edit(taken_out).await?;
+        // Another command may have settled in between, when the configuration still referred to them.
+        if let Err(problem) = self.vault.owe(&ids).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
         }
         Ok(())
     }
 
+    /// Takes clients that were revoked here out of the file, as soon as it can be changed: their deletion failed halfway.
+    ///
+    /// Never returns.
+    pub(super) async fn keep_revoking(&self) {
+        let mut in_force = self.store.in_force();
+        let mut pause = SETTLE_AGAIN.0;
+        // The sender is our store's.
+        while in_force.wait_for(|in_force| !in_force.revoked.is_empty()).await.is_ok() {
+            // The command that asked for it comes first. A change of the file is a reason to try again, and time is one.
+            tokio::time::sleep(SETTLE_AGAIN.0).await;
+            let _ = tokio::time::timeout(pause, in_force.changed()).await;
+            let revoked = in_force.borrow_and_update().revoked.clone();
+            for (_, client) in revoked.values() {
+                if let Err(problem) = self.take_out(client).await {
+                    tracing::debug!(%problem, "a revoked client is still in the file");
+                }
+            }
+            pause = match self.store.in_force().borrow().revoked.is_empty() {
+                true => SETTLE_AGAIN.0,
+                false => (pause * 2).min(SETTLE_AGAIN.1),
+            };
+            if !revoked.is_empty() {
+                self.settle().await;
+            }
+        }
+    }
+
+    /// Notes in the journal what an edit makes superfluous, and makes it.
+    async fn delete(&self, ids: &[SecretId], edit: Edit) -> Result<(), Problem> {
+        self.vault.begin(ids).await?;
+        self.edit(move |config| edit::apply(config, &edit)).await?;
+        // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
+        if let Err(problem) = self.vault.owe(ids).await {
+            tracing::warn!(%problem, "failed to note keys to be erased");
+        }
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Config, Problem> {
+        let store = self.store.clone();
+        apart(move || store.load()).await
+    }
+
+    async fn edit(
+        &self,
+        change: impl FnOnce(&Config) -> Result<Config, Problem> + Send + 'static,
+    ) -> Result<Edited, Problem> {
+        let store = self.store.clone();
+        apart(move || store.edit(change)).await
+    }
+
     /// A client has shown that it holds its key: from now on its private half is not kept here.
     pub(super) async fn first_seen(&self, config: &Config, address: &OnionAddress, now: u64) {
-        self.vault.saw(*address, now);
+        self.vault.saw(*address, now).await;
         let client = config.clients.values().find(|client| client.address == *address && !client.requested);
         let Some(client) = client else { return };
-        if let Err(problem) = self.vault.begin(&[SecretId::Client(client.key)]) {
+        if let Err(problem) = self.vault.owe(&[SecretId::Client(client.key)]).await {
             tracing::warn!(%problem, "failed to note a key to be erased");
         }
         self.settle().await;
@@ -209,7 +285,7 @@ impl Commands {
 
     async fn request_remote(&self, name: RemoteName) -> Result<Response, Problem> {
         let changing = self.vault.change().await?;
-        let config = self.store.load()?;
+        let config = self.load().await?;
         let key = match config.requests.get(&name) {
             Some(key) => *key,
             None => {
@@ -231,9 +307,9 @@ impl Commands {
         replace: bool,
     ) -> Result<Notes, Problem> {
         // A mistyped invite is refused at once, whoever is changing keys meanwhile.
-        self.new_remote(&self.store.load()?, &name, invite, replace)?;
+        self.new_remote(&self.load().await?, &name, invite, replace)?;
         let changing = self.vault.change().await?;
-        let config = self.store.load()?;
+        let config = self.load().await?;
         let (edit, key) = self.new_remote(&config, &name, invite, replace)?;
         let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
         let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
@@ -307,7 +383,7 @@ impl Commands {
     }
 
     async fn delete_remote(&self, name: &RemoteName) -> Result<Notes, Problem> {
-        let config = self.store.load()?;
+        let config = self.load().await?;
         let (id, edit) = match (config.remotes.get(name), config.requests.get(name)) {
             (None, Some(key)) => (SecretId::Client(*key), Edit::DeleteRequest { name: name.clone() }),
             (Some(remote), _) => (SecretId::Client(remote.key), Edit::DeleteRemote { name: name.clone() }),
@@ -315,7 +391,7 @@ impl Commands {
                 return Err(edit::find(&config.remotes, "remote", name).err().unwrap_or_else(not_running));
             }
         };
-        self.delete(&[id], &edit)?;
+        self.delete(&[id], edit).await?;
         Ok(self.settle().await)
     }
 
@@ -330,18 +406,19 @@ impl Commands {
     ) -> Result<(Config, Notes), Problem> {
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
-        self.vault.begin(&ids)?;
+        self.vault.begin(&ids).await?;
         let written = async {
             for (id, secret) in secrets {
                 self.vault.set(config, chosen, id, secret).await?;
             }
-            self.store.edit(|config| {
+            self.edit(move |config| {
                 let mut config = edit::apply(config, &edit)?;
                 if config.agent.secrets.is_none() {
                     config = edit::apply(&config, &Edit::Set(Setting::Secrets(chosen)))?;
                 }
                 Ok(config)
             })
+            .await
         };
         let written = written.await;
         let unsettled = self.settle_holding(changing).await;
@@ -369,13 +446,16 @@ impl Commands {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(SETTLE_AGAIN.1);
             }
-            self.vault.in_trouble().await;
+            tokio::select! {
+                () = self.vault.in_trouble() => {}
+                () = self.vault.owes() => {}
+            }
             tokio::time::sleep(SETTLE_AGAIN.0).await;
         }
     }
 
     async fn is_in_trouble(&self) -> bool {
-        match self.store.load() {
+        match self.load().await {
             Ok(config) => self.vault.is_in_trouble(&config).await,
             // Nothing can be done before the file is mended.
             Err(_) => true,
@@ -418,7 +498,17 @@ impl Commands {
             }
             (true, InviteFormat::Ormesh) => invite_text(client, InviteKey::Requested),
             (false, format) => {
-                let key = self.client_key(config, client.key).await?;
+                let key = match self.client_key(config, client.key).await {
+                    Ok(key) => key,
+                    Err(_) if self.vault.has_lost_invite(config, client).await => {
+                        return Err(Problem::new(
+                            ProblemKind::Refused,
+                            format!("the invite of {name} can't be shown: its private key is not in the secret store, where it is erased once the client has connected"),
+                        )
+                        .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
+                    }
+                    Err(problem) => return Err(problem),
+                };
                 match format {
                     InviteFormat::Ormesh => invite_text(client, InviteKey::Private(key)),
                     InviteFormat::AuthPrivate => tor_format::write_auth_private(&client.address, &key),
@@ -438,15 +528,16 @@ impl Commands {
 
     /// How the secret store is.
     pub(super) async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
-        let config = self.store.load()?;
+        let config = self.load().await?;
         self.vault.status(&config).await
     }
 
     async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {
         let changing = self.vault.change().await?;
-        let config = self.store.load()?;
-        let flip =
-            || self.store.edit(|config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).map(|_| ());
+        let config = self.load().await?;
+        let flip = async || {
+            self.edit(move |config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).await.map(drop)
+        };
         self.vault.migrate(&changing, &config, to, flip).await
     }
 }
@@ -489,6 +580,11 @@ fn check_not_over(name: &ClientName, client: &Client) -> Result<(), Problem> {
         )
         .hint(format!("ormesh client set {name} --expires WHEN gives it another last day, or never"))),
     }
+}
+
+/// The secrets of a client.
+fn ids_of(client: &Client) -> [SecretId; 2] {
+    [SecretId::Service(client.address), SecretId::Client(client.key)]
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {

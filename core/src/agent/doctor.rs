@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::reconcile::InForce;
 use super::run;
 use super::serve::Server;
 use super::vault::Vault;
@@ -28,7 +27,7 @@ use crate::model::status::{ClientState, ClientStatus, Status, TorStatus};
 use crate::plan::doctor::{self as judge, Agent, Findings, Link, Reach, Remote, Secrets, Service, Told, Tor};
 use crate::plan::{Desired, Subject};
 use crate::store::paths::Paths;
-use crate::store::{ConfigStore, private};
+use crate::store::{ConfigStore, InForce, private};
 
 /// How long a remote is tried: its service is found at the second or third attempt, and a person waits.
 const TRY: Duration = Duration::from_secs(30);
@@ -88,7 +87,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
     let secrets = match &loaded {
         _ if examination.spares_secrets => Secrets::Untried("not tried, since no agent runs"),
         Err(_) => Secrets::Untried("not tried, since the configuration can't be read"),
-        Ok(config) => secrets(Vault::new(paths).status(config).await),
+        Ok(config) => secrets(Vault::local(paths).status(config).await),
     };
     let tor = match &loaded {
         Ok(config) => {
@@ -306,7 +305,7 @@ fn agent(status: &Status, is_paused: bool, in_force: &InForce) -> Agent {
         pid: std::process::id(),
         uptime: agent.map_or(0, |agent| agent.uptime),
         is_paused,
-        config: in_force.problem.clone(),
+        config: in_force.problems().next(),
     }
 }
 

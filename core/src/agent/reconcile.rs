@@ -24,20 +24,12 @@ use crate::model::problem::Problem;
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
 use crate::plan::{Desired, Moment, Observed, Step, Subject, plan};
+use crate::store::InForce;
 
 /// Status goes to those who watch at most this often, since traffic changes it all the time.
 const TICK: Duration = Duration::from_secs(1);
 /// With days that matter the date is looked at this often: the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
-
-/// The configuration in force and its generation, which grows with each change.
-#[derive(Debug, Clone)]
-pub(super) struct InForce {
-    pub(super) generation: u64,
-    pub(super) config: Arc<Config>,
-    /// Why the file on disk is not in force, when it is not.
-    pub(super) problem: Option<Problem>,
-}
 
 /// How far the loop has come: what waits for an edit to have taken effect waits for this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

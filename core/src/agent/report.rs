@@ -18,11 +18,12 @@ impl Reconciler {
         let today = fresh::today();
         let desired = Desired::from_config(&in_force.config, today, paused);
         let engine = self.inputs.engine_state.borrow().clone();
-        let mut problems: Vec<Problem> = in_force.problem.into_iter().collect();
+        let mut problems: Vec<Problem> = in_force.problems().collect();
         problems.extend(engine_problem(&engine, paused));
         let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
         problems.extend(trouble.map(|trouble| Problem::new(ProblemKind::Tor, trouble).about("tor")));
         problems.extend(self.vault.trouble());
+        problems.extend(self.vault.history_problem());
         problems.extend(self.condemned.iter().map(|address| {
             let client = self.client_name(address);
             Problem::new(

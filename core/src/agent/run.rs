@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::commands::Commands;
 use super::execute::Executor;
 use super::fresh;
-use super::reconcile::{About, Applied, AskAgain, InForce, Inputs, Outputs, Reconciler};
+use super::reconcile::{About, Applied, AskAgain, Inputs, Outputs, Reconciler};
 use super::serve::Server;
 use super::vault::Vault;
 use super::{crowds, environment, warm};
@@ -25,13 +25,11 @@ use crate::plan::{Observed, derive};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
 use crate::store::watch::FileWatch;
-use crate::store::{ConfigStore, private};
+use crate::store::{ConfigStore, InForce, private};
 
 /// How long open sessions may go on when the agent ends.
 const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-/// A saved file is read once its writer has been silent for this long: editors write in steps.
-const SETTLE: Duration = Duration::from_millis(50);
 /// Between two tries for the lock of an agent that stands by.
 const STAND_BY: Duration = Duration::from_secs(1);
 
@@ -61,11 +59,14 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let store = ConfigStore::new(&paths)?;
     private::ensure_parent(&paths.config)?;
     // Watched before it is read, so that no change falls in between.
-    let watch = FileWatch::new(&paths.config);
+    let watch = FileWatch::start(store.clone())?;
+    store.start()?;
     let vault = Arc::new(Vault::new(&paths));
     let commands = Commands::new(store.clone(), Arc::clone(&vault));
-    environment::apply(&store, &commands).await?;
-    let config = store.load()?;
+    if store.in_force().borrow().problem.is_none() {
+        environment::apply(&store, &commands).await?;
+    }
+    let config = Arc::clone(&store.in_force().borrow().config);
     if let Some(note) = secrets_note(&config) {
         tracing::info!("{note}");
     }
@@ -82,19 +83,21 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
             format!("failed to listen for commands at {}: {error}", paths.socket().display()),
         )
     })?;
-    let (mut reconciler, server, first_streams) =
-        wire(&paths, store, vault, commands, engine.clone(), config);
+    let (mut reconciler, server, first_streams) = wire(&paths, store, vault, commands, engine.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the agent starts");
     engine.run(true).await;
 
     let server = Arc::new(server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
-    let following = tokio::spawn(follow_file(watch, Arc::clone(&server)));
-    let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.subscribe(), options));
+    let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.clone(), options));
     let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
     let settling = tokio::spawn({
         let server = Arc::clone(&server);
         async move { server.commands.keep_settling().await }
+    });
+    let revoking = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.commands.keep_revoking().await }
     });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
@@ -109,7 +112,8 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     reconciler.run().await;
 
     // From here on nothing is accepted, then nothing is open, then nothing runs.
-    following.abort();
+    drop(watch);
+    revoking.abort();
     choosing.abort();
     erasing.abort();
     settling.abort();
@@ -120,10 +124,10 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
         // A second signal: now.
         () = signals.next() => {}
     }
+    let seen: Vec<_> = reconciler.executor.last_seen().collect();
     reconciler.close_all().await;
     engine.run(false).await;
-    let config = Arc::clone(&server.in_force.borrow().config);
-    reconciler.vault.save_history(&config, reconciler.executor.last_seen());
+    reconciler.vault.save_history(seen.into_iter()).await;
     serving.abort();
     let _ = std::fs::remove_file(paths.socket());
     let _ = std::fs::remove_file(paths.agent_pid());
@@ -208,7 +212,6 @@ fn wire(
     vault: Arc<Vault>,
     commands: Commands,
     engine: Arc<dyn OnionEngine>,
-    config: Config,
 ) -> (Reconciler, Server, mpsc::UnboundedReceiver<OnionAddress>) {
     let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
     let (gate_tx, gate_events) = mpsc::unbounded_channel();
@@ -218,8 +221,8 @@ fn wire(
     let (first_tx, first_streams) = mpsc::unbounded_channel();
     let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)));
     let room = GateRoom::new(&paths.run);
-    let status = watch::Sender::new(Arc::new(derive::at_rest(&config)));
-    let in_force = watch::Sender::new(InForce { generation: 1, config: Arc::new(config), problem: None });
+    let in_force = store.in_force();
+    let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
     let applied = watch::Sender::new(Applied::default());
     let (paused, stop) = (watch::Sender::new(false), watch::Sender::new(false));
     let server = Server {
@@ -235,7 +238,7 @@ fn wire(
     };
     let engine_events = engine.events().unwrap_or_else(|| mpsc::unbounded_channel().1);
     let inputs = Inputs {
-        config: in_force.subscribe(),
+        config: in_force,
         paused: paused.subscribe(),
         stop: stop.subscribe(),
         engine_state: engine.state(),
@@ -273,15 +276,6 @@ fn wire(
         crowds: crowds::Crowds::default(),
     };
     (reconciler, server, first_streams)
-}
-
-/// Puts a configuration that another hand changed in force.
-async fn follow_file(watch: FileWatch, server: Arc<Server>) {
-    loop {
-        watch.changed().await;
-        while tokio::time::timeout(SETTLE, watch.changed()).await.is_ok() {}
-        server.reload();
-    }
 }
 
 /// Starts tor anew when the configuration names another one, or other bridges: what it is told at its start is never changed afterwards.

@@ -1,15 +1,13 @@
 //! The agent's way to secrets: the store that the configuration names, the journal of what is in doubt, and who has connected yet.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::ipc::SecretsStatus;
-use crate::model::config::Config;
+use crate::model::config::{Client, Config};
 use crate::model::keys::Secret;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
@@ -17,6 +15,7 @@ use crate::model::store_kind::StoreKind;
 use crate::secrets::journal::Journal;
 use crate::secrets::migrate::{self, Leftovers};
 use crate::secrets::{SecretId, Secrets, SecretsError, choose};
+use crate::store::apart::apart;
 use crate::store::history::History;
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
@@ -39,7 +38,12 @@ pub(super) struct Changing {
 /// See the file's sentence.
 pub(super) struct Vault {
     paths: Paths,
-    history: Mutex<History>,
+    history: Arc<Mutex<History>>,
+    /// Held while the history is written, so that the newest is written last.
+    writing: tokio::sync::Mutex<()>,
+    /// Secrets to be erased that the journal could not be told of yet.
+    owed: Mutex<BTreeSet<SecretId>>,
+    owing: Notify,
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
     /// What the store answered last, when that was trouble, and when.
     trouble: watch::Sender<Option<(SecretsError, Instant)>>,
@@ -47,10 +51,23 @@ pub(super) struct Vault {
 }
 
 impl Vault {
+    /// For the agent.
     pub(super) fn new(paths: &Paths) -> Self {
+        Self::over(paths, History::open(&paths.state))
+    }
+
+    /// For a command with no agent.
+    pub(super) fn local(paths: &Paths) -> Self {
+        Self::over(paths, History::read(&paths.state))
+    }
+
+    fn over(paths: &Paths, history: History) -> Self {
         Self {
             paths: paths.clone(),
-            history: Mutex::new(History::open(&paths.state)),
+            history: Arc::new(Mutex::new(history)),
+            writing: Default::default(),
+            owed: Mutex::default(),
+            owing: Notify::new(),
             open: Mutex::default(),
             trouble: watch::Sender::new(None),
             changing: Default::default(),
@@ -84,7 +101,8 @@ impl Vault {
 
     /// Begins a change of keys; waits for one that is under way, here or in another process.
     pub(super) async fn change(&self) -> Result<Changing, Problem> {
-        private::ensure_dir(&self.paths.state)?;
+        let state = self.paths.state.clone();
+        apart(move || private::ensure_dir(&state)).await?;
         let busy = || {
             Problem::new(ProblemKind::Failed, "another command is changing keys and does not end")
                 .hint("it may be waiting for the keyring to be unlocked")
@@ -93,11 +111,13 @@ impl Vault {
         let taken = async {
             let here = std::sync::Arc::clone(&self.changing).lock_owned().await;
             loop {
-                match lock::try_lock(&path) {
+                let path = path.clone();
+                let shown = path.display().to_string();
+                match apart(move || lock::try_lock(&path)).await {
                     Ok(Some(everywhere)) => return Ok(Changing { _here: here, _everywhere: everywhere }),
                     Ok(None) => tokio::time::sleep(CHANGE_LOOK).await,
                     Err(error) => {
-                        let message = format!("failed to lock {}: {error}", path.display());
+                        let message = format!("failed to lock {shown}: {error}");
                         return Err(Problem::new(ProblemKind::Failed, message));
                     }
                 }
@@ -117,23 +137,53 @@ impl Vault {
             })?),
             _ => None,
         };
-        private::ensure_dir(&self.paths.state)?;
+        let state = self.paths.state.clone();
+        apart(move || private::ensure_dir(&state)).await?;
         let choice = choose::choose(preferred, &self.paths.secrets(), PROMPT).await.map_err(Problem::from)?;
         Ok((choice.kind, choice.notice.into_iter().collect()))
     }
 
     /// Notes secrets in the journal before they are written or erased.
-    pub(super) fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
-        private::ensure_dir(&self.paths.state)?;
-        Ok(self.journal()?.begin(ids.iter().copied())?)
+    pub(super) async fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
+        let (state, ids) = (self.paths.state.clone(), ids.to_vec());
+        let begin = move || {
+            private::ensure_dir(&state)?;
+            Ok(journal(&state)?.begin(ids)?)
+        };
+        apart(begin).await
     }
 
-    fn journal(&self) -> Result<Journal, SecretsError> {
-        let (journal, warning) = Journal::open(&self.paths.state)?;
-        if let Some(warning) = warning {
-            tracing::warn!("{warning}");
+    /// Notes secrets that are to be erased. Where the journal can't be written, they are kept in mind until it can.
+    pub(super) async fn owe(&self, ids: &[SecretId]) -> Result<(), Problem> {
+        let noted = self.begin(ids).await;
+        let mut owed = lock_of(&self.owed);
+        match &noted {
+            Ok(()) => owed.retain(|id| !ids.contains(id)),
+            Err(_) => {
+                owed.extend(ids);
+                self.owing.notify_one();
+            }
         }
-        Ok(journal)
+        noted
+    }
+
+    /// Waits until something is owed.
+    pub(super) async fn owes(&self) {
+        self.owing.notified().await;
+    }
+
+    async fn journal(&self) -> Result<Journal, SecretsError> {
+        let state = self.paths.state.clone();
+        apart(move || journal(&state)).await
+    }
+
+    async fn in_doubt(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
+        let state = self.paths.state.clone();
+        let in_doubt = move || match state.exists() {
+            true => journal(&state)?.in_doubt(),
+            false => Ok(BTreeSet::new()),
+        };
+        apart(in_doubt).await
     }
 
     /// Writes a secret.
@@ -204,34 +254,29 @@ impl Vault {
         self.noted(probed).is_err()
     }
 
-    /// Whether a configuration needs a secret.
-    fn needs(&self, config: &Config, id: &SecretId) -> bool {
-        self.needed(config).contains(id)
-    }
-
     /// The secrets that a configuration needs: our services' keys, our keys for remotes, and those of clients that have not connected yet.
     fn needed(&self, config: &Config) -> BTreeSet<SecretId> {
-        let services = config.clients.values().map(|client| SecretId::Service(client.address));
-        let remotes = config.remotes.values().map(|remote| SecretId::Client(remote.key));
-        let requests = config.requests.values().map(|key| SecretId::Client(*key));
-        let invited = config
-            .clients
-            .values()
-            .filter(|client| !client.requested && !self.has_connected(&client.address));
-        let invited = invited.map(|client| SecretId::Client(client.key));
-        services.chain(remotes).chain(requests).chain(invited).collect()
+        needed(config, &lock_of(&self.history))
     }
 
     /// Erases what is in doubt and not needed by the configuration; an error when some could not be erased yet.
     pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
-        let config = &store.load()?;
-        let journal = self.journal()?;
-        if migrate::unfinished(&journal)? {
+        let owed: Vec<_> = lock_of(&self.owed).iter().copied().collect();
+        if !owed.is_empty() {
+            self.owe(&owed).await?;
+        }
+        let reading = store.clone();
+        let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
+        // A file that is not there tells nothing: then everything is kept.
+        let Some(config) = &apart(read).await? else { return Ok(()) };
+        let journal = self.journal().await?;
+        if migrate::unfinished(&journal).await? {
             let current = self.current(config)?;
             let other = self.other(config, current.kind());
-            migrate::clean_up(|id| self.needs(config, id), &current, &other, &journal).await?;
+            let needed = self.needed(config);
+            migrate::clean_up(|id| needed.contains(id), &current, &other, &journal).await?;
         }
-        if journal.in_doubt()?.is_empty() {
+        if self.in_doubt().await?.is_empty() {
             return Ok(());
         }
         let kind = match config.agent.secrets {
@@ -239,12 +284,28 @@ impl Vault {
             // The very first change failed before a store was written down; its secrets went to the one that would be chosen.
             None => self.choose(config).await?.0,
         };
-        // A file that was spoilt meanwhile tells nothing: then everything is kept.
-        let superfluous = |id: &SecretId| store.load().is_ok_and(|config| !self.needs(&config, id));
-        let settled = journal.settle(|id| !superfluous(id), &self.secrets(config, kind)).await?;
+        // Nor does one that was spoilt meanwhile.
+        let (reading, history) = (store.clone(), Arc::clone(&self.history));
+        let is_needed = move |id: &SecretId| match reading.load() {
+            Ok(config) => !reading.exists() || needed(&config, &lock_of(&history)).contains(id),
+            Err(_) => true,
+        };
+        let settled = journal.settle(is_needed, &self.secrets(config, kind)).await?;
+        self.forget(&settled.erased).await;
         match settled.waiting.first() {
             Some((_, error)) => Ok(self.noted(Err(error.clone()))?),
             None => Ok(()),
+        }
+    }
+
+    /// Forgets the clients whose services' keys were erased.
+    async fn forget(&self, erased: &[SecretId]) {
+        let forget = |id: &SecretId| match id {
+            SecretId::Service(address) => lock_of(&self.history).forget(address),
+            SecretId::Client(_) => false,
+        };
+        if erased.iter().map(forget).fold(false, |any, forgot| any || forgot) {
+            self.write_history().await;
         }
     }
 
@@ -259,10 +320,7 @@ impl Vault {
     /// How the store is.
     pub(super) async fn status(&self, config: &Config) -> Result<SecretsStatus, Problem> {
         let needed = self.needed(config);
-        let in_doubt = match Path::new(&self.paths.state).exists() {
-            true => self.journal()?.in_doubt()?.len(),
-            false => 0,
-        };
+        let in_doubt = self.in_doubt().await?.len();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let Some(kind) = config.agent.secrets else {
             return Ok(SecretsStatus {
@@ -302,10 +360,10 @@ impl Vault {
         _changing: &Changing,
         config: &Config,
         to: StoreKind,
-        flip: impl FnOnce() -> Result<(), Problem>,
+        flip: impl AsyncFnOnce() -> Result<(), Problem>,
     ) -> Result<Vec<String>, Problem> {
         let Some(from) = config.agent.secrets else {
-            return flip().map(|()| vec![format!("there are no keys yet; they will be kept in {to}")]);
+            return flip().await.map(|()| vec![format!("there are no keys yet; they will be kept in {to}")]);
         };
         if from == to {
             return Ok(vec![format!("the keys are in {to} already")]);
@@ -314,19 +372,55 @@ impl Vault {
             self.secrets(config, from).with_deadline(PROMPT),
             self.other(config, from).with_deadline(PROMPT),
         );
-        let needed = self.needed(config);
+        let (needed, mut notes) = self.there(config, &from).await?;
         let count = needed.len();
-        let moved = migrate::migrate(needed, &from, &to, &self.journal()?, async || flip()).await;
+        let moved = migrate::migrate(needed, &from, &to, &self.journal().await?, flip).await;
         match moved {
-            Ok(Leftovers::None) => Ok(vec![format!("moved {count} keys to {}", to.kind())]),
-            Ok(Leftovers::Some(error)) => Ok(vec![format!(
-                "moved {count} keys to {}; the old copies will be erased later ({error})",
-                to.kind()
-            )]),
+            Ok(Leftovers::None) => {
+                notes.push(format!("moved {count} keys to {}", to.kind()));
+                Ok(notes)
+            }
+            Ok(Leftovers::Some(error)) => {
+                let moved = format!("moved {count} keys to {}", to.kind());
+                notes.push(format!("{moved}; the old copies will be erased later ({error})"));
+                Ok(notes)
+            }
             Err(error) => {
                 Err(Problem::new(ProblemKind::Secrets, format!("failed to move the keys: {error}"))
                     .hint("nothing was changed; the keys are where they were"))
             }
+        }
+    }
+
+    /// The needed secrets less those of invites that the store does not have, though it has the key of the same client's service: such a
+    /// key was erased when the client connected, whatever the history knows of that. And what is to be said of them.
+    async fn there(
+        &self,
+        config: &Config,
+        secrets: &Secrets,
+    ) -> Result<(BTreeSet<SecretId>, Vec<String>), Problem> {
+        let (mut needed, mut notes) = (self.needed(config), Vec::new());
+        for (name, client) in &config.clients {
+            let id = SecretId::Client(client.key);
+            if !client.requested && needed.contains(&id) && self.is_erased(secrets, client).await {
+                needed.remove(&id);
+                notes.push(format!("the invite of {name} can't be shown again: its key is not in the store"));
+            }
+        }
+        Ok((needed, notes))
+    }
+
+    /// Whether the store lacks the key of an invite and is not just locked: it gives the key of the client's service.
+    async fn is_erased(&self, secrets: &Secrets, client: &Client) -> bool {
+        matches!(secrets.get(SecretId::Client(client.key)).await, Err(SecretsError::NoEntry(_)))
+            && secrets.get(SecretId::Service(client.address)).await.is_ok()
+    }
+
+    /// Whether the invite of a client can't be shown for want of its key, which is the only one that is missing.
+    pub(super) async fn has_lost_invite(&self, config: &Config, client: &Client) -> bool {
+        match self.current(config) {
+            Ok(secrets) => self.is_erased(&secrets, client).await,
+            Err(_) => false,
         }
     }
 
@@ -335,27 +429,64 @@ impl Vault {
         self.last_seen(address).is_some()
     }
 
-    /// When a client was last seen, as far as that was written down.
+    /// When a client was last seen, as far as that is known.
     pub(super) fn last_seen(&self, address: &OnionAddress) -> Option<u64> {
         lock_of(&self.history).get(address).map(|seen| seen.last)
     }
 
     /// Writes down that a client has connected.
-    pub(super) fn saw(&self, address: OnionAddress, now: u64) {
-        if let Err(error) = lock_of(&self.history).saw(address, now) {
-            tracing::warn!(%error, "failed to write the history");
+    pub(super) async fn saw(&self, address: OnionAddress, now: u64) {
+        if lock_of(&self.history).saw(address, now) {
+            self.write_history().await;
         }
     }
 
-    /// Writes down when everyone was last seen, and forgets who is no client any more.
-    pub(super) fn save_history(&self, config: &Config, seen: impl Iterator<Item = (OnionAddress, u64)>) {
-        let mut history = lock_of(&self.history);
-        let seen = seen.map(|(address, seen)| history.saw(address, seen)).collect::<io::Result<Vec<_>>>();
-        history.retain(|address| config.clients.values().any(|client| client.address == *address));
-        if let Err(error) = seen.and_then(|_| history.save()) {
+    /// Writes down when everyone was last seen.
+    pub(super) async fn save_history(&self, seen: impl Iterator<Item = (OnionAddress, u64)>) {
+        let mut any = false;
+        for (address, seen) in seen {
+            lock_of(&self.history).saw(address, seen);
+            any = true;
+        }
+        if any {
+            self.write_history().await;
+        }
+    }
+
+    /// Why it is not known who has connected, when it is not.
+    pub(super) fn history_problem(&self) -> Option<Problem> {
+        lock_of(&self.history).problem().cloned()
+    }
+
+    async fn write_history(&self) {
+        let _one = self.writing.lock().await;
+        let page = lock_of(&self.history).page();
+        let written = match page {
+            Ok(page) => apart(move || page.write()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
             tracing::warn!(%error, "failed to write the history");
         }
     }
+}
+
+fn journal(state: &std::path::Path) -> Result<Journal, SecretsError> {
+    let (journal, warning) = Journal::open(state)?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(journal)
+}
+
+fn needed(config: &Config, history: &History) -> BTreeSet<SecretId> {
+    let services = config.clients.values().map(|client| SecretId::Service(client.address));
+    let remotes = config.remotes.values().map(|remote| SecretId::Client(remote.key));
+    let requests = config.requests.values().map(|key| SecretId::Client(*key));
+    let invited =
+        config.clients.values().filter(|client| !client.requested && history.get(&client.address).is_none());
+    let invited = invited.map(|client| SecretId::Client(client.key));
+    services.chain(remotes).chain(requests).chain(invited).collect()
 }
 
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -168,6 +168,10 @@ pub enum Request {
         /// Its virtual port.
         port: Port,
     },
+    /// Puts the configuration file in force as it is, whatever is missing in it. Answer: `Done`.
+    AcceptConfig,
+    /// Writes the last good configuration back. Answer: `Done`.
+    RestoreConfig,
     /// How the secret store is. Answer: `Secrets`.
     SecretsStatus,
     /// Moves all secrets to another store. Answer: `Done`.

@@ -2,6 +2,7 @@
 //!
 //! Desired comes from the configuration, Observed from Facts; [`plan`] gives Steps, removals first. A Step goes out, a Fact comes back.
 
+pub mod adopt;
 pub mod backoff;
 pub mod derive;
 pub mod doctor;

@@ -5,7 +5,8 @@
 //! - delete, rotate, first use: [`Journal::begin`], write the configuration without it, [`Journal::settle`].
 //!
 //! Whatever was interrupted is settled at the next start: what the configuration references is kept, the rest erased. Nothing is ever
-//! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time.
+//! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time:
+//! those that are not async want to be made apart.
 //! Each change of the file is made under a lock of its own, held for that long only: a revocation never waits for a keyring that another
 //! command waits for.
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PrivateDir, SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
+use crate::store::apart::apart;
 use crate::store::lock;
 
 /// The journal's name in the state directory.
@@ -93,16 +95,18 @@ impl Journal {
 
     /// Ends all doubt: keeps what the configuration references, and erases the rest. A store that refuses leaves its ids in the journal.
     ///
-    /// `referenced` answers for the configuration as it is on disk at that moment. It is asked again before an id is let go: a deletion
-    /// that came in between must find its id still noted.
+    /// `referenced` answers for the configuration as it is on disk at that moment, so it may take a disk's time and is asked apart. It is
+    /// asked again before an id is let go: a deletion that came in between must find its id still noted.
     pub async fn settle(
         &self,
-        referenced: impl Fn(&SecretId) -> bool,
+        referenced: impl Fn(&SecretId) -> bool + Clone + Send + Sync + 'static,
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
         let mut settled = Settled::default();
-        for id in self.in_doubt()? {
-            if referenced(&id) {
+        let journal = self.clone();
+        for id in apart(move || journal.in_doubt()).await? {
+            let is_referenced = referenced.clone();
+            if apart(move || is_referenced(&id)).await {
                 settled.kept.push(id);
                 continue;
             }
@@ -113,26 +117,33 @@ impl Journal {
         }
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
             // Others may have noted more while the store was at work.
-            self.change(|content| {
-                let over = |id: &SecretId| {
-                    settled.erased.contains(id) || settled.kept.contains(id) && referenced(id)
-                };
-                content.in_doubt.retain(|id| !over(id));
-                true
-            })?;
+            let (journal, erased, kept) = (self.clone(), settled.erased.clone(), settled.kept.clone());
+            let let_go = move || {
+                journal.change(|content| {
+                    let over = |id: &SecretId| erased.contains(id) || kept.contains(id) && referenced(id);
+                    content.in_doubt.retain(|id| !over(id));
+                    true
+                })
+            };
+            apart(let_go).await?;
         }
         Ok(settled)
     }
 
-    pub(super) fn moving(&self) -> Result<Option<Move>, SecretsError> {
-        Ok(self.load()?.0.moving)
+    pub(super) async fn moving(&self) -> Result<Option<Move>, SecretsError> {
+        let journal = self.clone();
+        apart(move || Ok(journal.load()?.0.moving)).await
     }
 
-    pub(super) fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
-        self.change(|content| {
-            content.moving = moving;
-            true
+    pub(super) async fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
+        let journal = self.clone();
+        apart(move || {
+            journal.change(|content| {
+                content.moving = moving;
+                true
+            })
         })
+        .await
     }
 
     /// Changes the file under its lock; `change` says whether there is anything to write.

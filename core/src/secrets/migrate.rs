@@ -61,7 +61,7 @@ pub async fn migrate<E: fmt::Debug + fmt::Display>(
         Err(error) => return Err(MigrateError::Journal(error)),
     }
     let moving = Move { from: from.kind(), to: to.kind(), ids: ids.clone() };
-    journal.set_moving(Some(moving.clone())).map_err(MigrateError::Journal)?;
+    journal.set_moving(Some(moving.clone())).await.map_err(MigrateError::Journal)?;
     let copied = copy_all(&moving, from, to).await;
     let flipped = match copied {
         Ok(()) => flip().await.map_err(MigrateError::Flip),
@@ -91,7 +91,7 @@ pub async fn clean_up(
     other: &Secrets,
     journal: &Journal,
 ) -> Result<Leftovers, SecretsError> {
-    let Some(mut moving) = journal.moving()? else { return Ok(Leftovers::None) };
+    let Some(mut moving) = journal.moving().await? else { return Ok(Leftovers::None) };
     if current.kind() == other.kind() {
         return Err(SecretsError::Failed("both are the same store".into()));
     }
@@ -107,14 +107,14 @@ pub async fn clean_up(
         }
     }
     match first_error {
-        None => journal.set_moving(None).map(|()| Leftovers::None),
-        Some(error) => journal.set_moving(Some(moving)).map(|()| Leftovers::Some(error)),
+        None => journal.set_moving(None).await.map(|()| Leftovers::None),
+        Some(error) => journal.set_moving(Some(moving)).await.map(|()| Leftovers::Some(error)),
     }
 }
 
 /// Whether a move was interrupted and [`clean_up`] has something to do.
-pub fn unfinished(journal: &Journal) -> Result<bool, SecretsError> {
-    Ok(journal.moving()?.is_some())
+pub async fn unfinished(journal: &Journal) -> Result<bool, SecretsError> {
+    Ok(journal.moving().await?.is_some())
 }
 
 async fn copy_all<E: fmt::Debug + fmt::Display>(

@@ -57,6 +57,9 @@ pub enum SecretsError {
     /// It did not answer in time.
     #[error("the secret store did not answer within {0:?}")]
     TimedOut(Duration),
+    /// There is no room for a file of ours.
+    #[error("{0}")]
+    Full(String),
     /// A directory or file of ours is not safe.
     #[error("{problem}; run `{mend}`")]
     Unsafe {
@@ -87,6 +90,7 @@ impl SecretsError {
             }
             Self::Absent(_) => "start the keyring, or use files: `ormesh secrets migrate --to file`".into(),
             Self::TimedOut(_) => "see whether the keyring waits for an answer, or restart it".into(),
+            Self::Full(_) => "free some space and try again".into(),
             Self::Unsafe { mend, .. } => format!("run `{mend}`"),
             Self::Failed(_) => "`ormesh secrets status` tries the store".into(),
         }
@@ -99,7 +103,11 @@ impl From<SecretsError> for Problem {
             SecretsError::Unsafe { problem, .. } => problem.clone(),
             other => other.to_string(),
         };
-        Self::new(ProblemKind::Secrets, message).hint(error.hint())
+        let kind = match error {
+            SecretsError::Full(_) => ProblemKind::Failed,
+            _ => ProblemKind::Secrets,
+        };
+        Self::new(kind, message).hint(error.hint())
     }
 }
 

@@ -163,5 +163,9 @@ fn quoted(path: &Path) -> String {
 }
 
 fn failed(action: &str, path: &Path, error: &io::Error) -> SecretsError {
-    SecretsError::Failed(format!("failed to {action} {}: {error}", path.display()))
+    let message = format!("failed to {action} {}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => SecretsError::Full(message),
+        _ => SecretsError::Failed(message),
+    }
 }

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
 use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, ProblemKind};
+
+/// The file's name in the state directory.
+pub const FILE: &str = "history.json";
 
 /// One client's times, in seconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,25 +23,58 @@ pub struct Seen {
 }
 
 /// The times of all clients, by the address of their service, so that a rotated client starts anew.
+///
+/// An address goes when its keys go ([`History::forget`]), never because a configuration does not name it at the moment.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
     seen: BTreeMap<OnionAddress, Seen>,
+    problem: Option<Problem>,
+    /// Whether a file that can't be read is there still: it is not written over.
+    is_spoilt: bool,
+}
+
+/// A history as it is to be written, by whoever may wait for a disk.
+#[derive(Debug)]
+pub struct Page {
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
 impl History {
-    /// Reads what is remembered; a file that can't be read as such is set aside, for to forget is better than not to start.
-    pub fn open(state: &std::path::Path) -> Self {
-        let path = state.join("history.json");
-        let seen = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(path = %path.display(), %error, "the history is damaged and was set aside");
-                let _ = std::fs::rename(&path, path.with_extension("broken"));
-                BTreeMap::new()
-            }),
-            Err(_) => BTreeMap::new(),
+    /// Reads what is remembered, for an agent. A file that can't be read is put aside under another name and is [`History::problem`]: to
+    /// forget is better than not to start.
+    pub fn open(state: &Path) -> Self {
+        let mut history = Self::read(state);
+        if let Some(problem) = history.problem.take() {
+            let (problem, moved) = put_aside(&history.path, &problem.message);
+            history.problem = Some(problem);
+            history.is_spoilt = !moved;
+        }
+        history
+    }
+
+    /// Reads what is remembered, and leaves a file that can't be read where it is.
+    pub fn read(state: &Path) -> Self {
+        let path = state.join(FILE);
+        let read = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.to_string()),
         };
-        Self { path, seen }
+        let read =
+            read.map_err(|why| format!("the history of clients, {}, can't be read ({why})", path.display()));
+        let (seen, problem) = match read {
+            Ok(seen) => (seen, None),
+            Err(why) => (BTreeMap::new(), Some(problem_of(why))),
+        };
+        let is_spoilt = problem.is_some();
+        Self { path, seen, problem, is_spoilt }
+    }
+
+    /// Why it is not known who has connected before, when it is not.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.problem.as_ref()
     }
 
     /// When a client was seen.
@@ -45,28 +82,82 @@ impl History {
         self.seen.get(address).copied()
     }
 
-    /// Remembers that a client was seen; true when it was the first time, which is written durably before this returns.
-    pub fn saw(&mut self, address: OnionAddress, now: u64) -> io::Result<bool> {
+    /// Remembers that a client was seen; true when it was the first time, which should be written before anyone relies on it.
+    pub fn saw(&mut self, address: OnionAddress, now: u64) -> bool {
         match self.seen.get_mut(&address) {
             Some(seen) => {
                 seen.last = seen.last.max(now);
-                Ok(false)
+                false
             }
             None => {
                 self.seen.insert(address, Seen { first: now, last: now });
-                self.save().map(|()| true)
+                true
             }
         }
     }
 
-    /// Forgets all but these addresses.
-    pub fn retain(&mut self, keep: impl Fn(&OnionAddress) -> bool) {
-        self.seen.retain(|address, _| keep(address));
+    /// Forgets a client whose keys are erased; false when nothing was known of it.
+    pub fn forget(&mut self, address: &OnionAddress) -> bool {
+        self.seen.remove(address).is_some()
     }
 
-    /// Writes it durably.
-    pub fn save(&self) -> io::Result<()> {
+    /// What is to be written now.
+    ///
+    /// Errors: a file that can't be read is in its place.
+    pub fn page(&self) -> io::Result<Page> {
+        if self.is_spoilt {
+            return Err(io::Error::other("the one that is there can't be read, and is kept"));
+        }
         let bytes = serde_json::to_vec_pretty(&self.seen).map_err(io::Error::other)?;
-        atomic::replace(&self.path, &bytes)
+        Ok(Page { path: self.path.clone(), bytes })
+    }
+}
+
+impl Page {
+    /// Writes it durably.
+    pub fn write(&self) -> io::Result<()> {
+        atomic::replace(&self.path, &self.bytes)
+    }
+}
+
+/// Renames a history to a name that nothing has, so that no earlier one is lost.
+fn put_aside(path: &Path, why: &str) -> (Problem, bool) {
+    let aside = (1..).map(|number: u32| path.with_file_name(format!("{FILE}.damaged-{number}")));
+    let aside = aside.into_iter().find(|aside| std::fs::symlink_metadata(aside).is_err()).unwrap_or_default();
+    let moved = std::fs::rename(path, &aside);
+    tracing::warn!(path = %path.display(), why, ?moved, "the history of clients can't be read");
+    let message = match &moved {
+        Ok(()) => format!("{why}; it is now {}", aside.display()),
+        Err(error) => format!("{why}, nor put aside: {error}"),
+    };
+    (problem_of(message), moved.is_ok())
+}
+
+fn problem_of(message: String) -> Problem {
+    Problem::new(ProblemKind::Failed, message)
+        .about("history")
+        .hint("it is not known any more who has connected; put a good copy in its place while no agent runs, or go on without")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::keys::ServiceKey;
+
+    #[test]
+    fn a_history_that_can_not_be_read_is_kept_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = ServiceKey::from_seed(&zeroize::Zeroizing::new([1; 32])).address();
+        for number in 1..=3 {
+            std::fs::write(dir.path().join(FILE), format!("damage {number}")).unwrap();
+            let mut history = History::open(dir.path());
+            assert!(history.problem().is_some());
+            let aside = dir.path().join(format!("{FILE}.damaged-{number}"));
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), format!("damage {number}"));
+            assert!(history.saw(address, 1) && !history.saw(address, 2));
+            history.page().unwrap().write().unwrap();
+            assert_eq!(History::open(dir.path()).get(&address), Some(Seen { first: 1, last: 2 }));
+        }
+        assert!(History::open(dir.path()).problem().is_none());
     }
 }

@@ -41,7 +41,13 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
             }
             Err(error) => {
                 let message = format!("failed to lock {}: {error}", path.display());
-                return Err(Problem::new(ProblemKind::Failed, message));
+                let hint = match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "free some space and try again"
+                    }
+                    _ => "",
+                };
+                return Err(Problem::new(ProblemKind::Failed, message).hint(hint));
             }
         }
     }

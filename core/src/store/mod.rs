@@ -1,9 +1,13 @@
 //! Room 3, store: the files of one host. The configuration read and edited under a lock, replaced atomically, watched; and what is remembered.
 
+pub mod apart;
 pub mod atomic;
 pub mod history;
+mod in_force;
 pub mod lock;
+mod moment;
 pub mod paths;
+mod places;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 pub mod private;
@@ -12,20 +16,51 @@ mod tests;
 pub mod watch;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch::{Receiver, Sender};
 use toml_edit::DocumentMut;
 
 use crate::model::config::text::TextError;
-use crate::model::config::{Config, InstanceId, text};
+use crate::model::config::{Client, Config, InstanceId, text};
+use crate::model::name::ClientName;
 use crate::model::problem::{Problem, ProblemKind};
+use crate::plan::adopt::{self, Found, Loss, Things};
 use paths::Paths;
 
-/// The configuration file of one host.
+pub use in_force::InForce;
+
+/// The configuration file of one host, and what of it is in force. Clones share both. Whatever touches a file may wait for a disk, or for
+/// another process: in the agent such calls are made [`apart`] from its one thread.
 #[derive(Debug, Clone)]
 pub struct ConfigStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     paths: Paths,
     /// The instance id that a configuration without one gets, the same for the life of this value.
     fresh: InstanceId,
+    /// Held while the file is read or written and what came of it is put in force: the last one on disk is the last one in force.
+    disk: Mutex<Remembered>,
+    in_force: Sender<InForce>,
+    /// Whether another program has the file open and is not done.
+    is_being_written: AtomicBool,
+}
+
+/// The last good configuration, as far as it was looked for.
+#[derive(Debug, Default)]
+struct Remembered {
+    is_looked_for: bool,
+    good: Option<Good>,
+}
+
+#[derive(Debug)]
+struct Good {
+    text: String,
+    config: Config,
 }
 
 /// An edit that was made: the configuration before and after it.
@@ -37,77 +72,291 @@ pub struct Edited {
     pub new: Config,
 }
 
+/// Why the file can't be used.
+enum Obstacle {
+    /// It can't be read, or makes no sense.
+    Bad(Problem),
+    /// It takes away what it should not without being asked.
+    Lost(Loss),
+}
+
 impl ConfigStore {
-    /// The store for these paths.
+    /// The store for these paths. Nothing is touched before the first call.
     ///
     /// Errors: no randomness, which no system has.
     pub fn new(paths: &Paths) -> Result<Self, Problem> {
         let mut bytes = [0; 10];
         getrandom::fill(&mut bytes)
             .map_err(|error| failed(format!("failed to get random bytes: {error}")))?;
-        Ok(Self { paths: paths.clone(), fresh: InstanceId::from_random(bytes) })
+        let fresh = InstanceId::from_random(bytes);
+        let in_force = Sender::new(InForce::none(Config::new(fresh.clone())));
+        let inner = Inner {
+            paths: paths.clone(),
+            fresh,
+            disk: Mutex::default(),
+            in_force,
+            is_being_written: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Where its files are.
     pub fn paths(&self) -> &Paths {
-        &self.paths
+        &self.inner.paths
     }
 
-    /// Reads the configuration; an absent file is an empty one.
+    /// What is in force now, and each change of it.
+    pub fn in_force(&self) -> Receiver<InForce> {
+        self.inner.in_force.subscribe()
+    }
+
+    /// Reads the configuration; an absent file is an empty one, unless something was there (see [`adopt`]).
     pub fn load(&self) -> Result<Config, Problem> {
-        Ok(self.parse(&self.read()?)?)
+        self.look(&mut self.disk()).map(|(_, config)| config).map_err(|obstacle| self.problem(obstacle))
     }
 
-    /// Changes the configuration under the lock: reads it, lets `change` make a new one, writes it durably.
+    /// Whether there is a file at all.
+    pub fn exists(&self) -> bool {
+        std::fs::symlink_metadata(&self.paths().config).is_ok()
+    }
+
+    /// Puts in force what the file says, at an agent's start. Where it is lost, the last good configuration is put in force, with that as
+    /// its problem.
+    ///
+    /// Errors: a file that can't be read, or makes no sense: whoever starts an agent is told so at once.
+    pub fn start(&self) -> Result<(), Problem> {
+        let mut disk = self.disk();
+        match self.look(&mut disk) {
+            Ok((text, config)) => self.put_in_force(&mut disk, text, config),
+            Err(Obstacle::Bad(problem)) => return Err(problem),
+            Err(obstacle @ Obstacle::Lost(_)) => {
+                if let Some(good) = self.good(&mut disk) {
+                    let config = good.config.clone();
+                    self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config));
+                }
+                self.refuse(self.problem(obstacle));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the file again and puts it in force, if it may come into force; else the last good one stays. Gives the generation in force.
+    pub fn reload(&self) -> u64 {
+        let mut disk = self.disk();
+        match self.look(&mut disk) {
+            Ok((text, config)) => self.put_in_force(&mut disk, text, config),
+            Err(obstacle) => self.refuse(self.problem(obstacle)),
+        }
+        self.inner.in_force.borrow().generation
+    }
+
+    /// Changes the configuration under the lock: reads it, lets `change` make a new one, writes it durably and puts it in force.
     ///
     /// When `change` refuses, or anything fails, the file is as it was. Comments and order are kept.
     pub fn edit(&self, change: impl FnOnce(&Config) -> Result<Config, Problem>) -> Result<Edited, Problem> {
-        private::ensure_dir(&self.paths.state)?;
-        let _lock = lock::wait(&self.paths.config_lock())?;
-        let before = self.read()?;
-        let old = self.parse(&before).map_err(|error| {
-            Problem::from(error)
-                .hint(format!("mend the file first ({}), then try again", self.paths.config.display()))
+        private::ensure_dir(&self.paths().state)?;
+        let _lock = lock::wait(&self.paths().config_lock())?;
+        let mut disk = self.disk();
+        if self.inner.is_being_written.load(Ordering::SeqCst) {
+            let message = format!("{} is being written by another program", self.shown());
+            return Err(config_problem(message).hint("try again when it has finished"));
+        }
+        let (before, old) = self.look(&mut disk).map_err(|obstacle| match obstacle {
+            Obstacle::Bad(problem) if problem.kind == ProblemKind::Usage => {
+                problem.hint(format!("mend the file first ({}), then try again", self.shown()))
+            }
+            obstacle => self.problem(obstacle),
         })?;
         let new = change(&old)?;
         if new == old && !before.is_empty() {
+            self.put_in_force(&mut disk, before, old.clone());
             return Ok(Edited { new, old });
         }
         let mut document: DocumentMut =
             before.parse().map_err(|error| failed(format!("failed to edit the configuration: {error}")))?;
         text::write(&mut document, &new);
-        let after = document.to_string();
+        let after = with_line_ends_of(&before, document.to_string());
         // What is written must read as what was meant, whatever form the user gave the file.
         if self.parse(&after).ok().as_ref() != Some(&new) {
             return Err(failed(
                 "failed to edit the configuration: its form is too unusual to be changed by a command",
             )
-            .hint(format!("make the change by hand in {}", self.paths.config.display())));
+            .hint(format!("make the change by hand in {}", self.shown())));
         }
-        private::ensure_parent(&self.paths.config)?;
-        atomic::replace(&self.paths.config, after.as_bytes()).map_err(|error| self.cannot_write(&error))?;
+        self.write(&after)?;
+        self.put_in_force(&mut disk, after, new.clone());
         Ok(Edited { old, new })
     }
 
-    fn read(&self) -> Result<String, Problem> {
-        let path = &self.paths.config;
-        private::check_config(path)?;
+    /// Puts the file in force as it is, whatever is missing in it: a person wants that.
+    ///
+    /// Errors: a file that can't be read, or makes no sense.
+    pub fn accept(&self) -> Result<(), Problem> {
+        private::ensure_dir(&self.paths().state)?;
+        let _lock = lock::wait(&self.paths().config_lock())?;
+        let mut disk = self.disk();
+        let text = self.read()?.unwrap_or_default();
+        let config = self.parse(&text)?;
+        self.put_in_force(&mut disk, text, config);
+        Ok(())
+    }
+
+    /// Writes the last good configuration back. What the file held instead is kept beside it; its name is given.
+    ///
+    /// Errors: none is known; it can't be written.
+    pub fn restore(&self) -> Result<Option<String>, Problem> {
+        private::ensure_dir(&self.paths().state)?;
+        let _lock = lock::wait(&self.paths().config_lock())?;
+        let mut disk = self.disk();
+        let Some(Good { text, config }) = self.good(&mut disk) else {
+            return Err(refused("no good configuration is known that could be written back")
+                .hint(format!("write {} anew, or take a copy of your own", self.shown())));
+        };
+        let (text, config) = (text.clone(), config.clone());
+        let mut kept = None;
+        let found = std::fs::read(&self.paths().config).unwrap_or_default();
+        if !found.trim_ascii().is_empty() && found != text.as_bytes() {
+            let mut aside = self.paths().config.clone().into_os_string();
+            aside.push(".rejected");
+            atomic::replace(aside.as_ref(), &found).map_err(|error| self.cannot_write(&error))?;
+            kept = Some(aside.display().to_string());
+        }
+        self.write(&text)?;
+        self.put_in_force(&mut disk, text, config);
+        Ok(kept)
+    }
+
+    /// Takes a client out of what is in force, whatever the file says, until the file agrees. Waits for nothing.
+    /// Gives the generation in which it is out.
+    pub fn revoke(&self, name: &ClientName, client: &Client) -> u64 {
+        self.inner.in_force.send_modify(|in_force| in_force.revoke(name, client));
+        self.inner.in_force.borrow().generation
+    }
+
+    /// Tells whether another program has the file open and is not done with it: no edit is made meanwhile.
+    fn set_being_written(&self, is_being_written: bool) {
+        self.inner.is_being_written.store(is_being_written, Ordering::SeqCst);
+    }
+
+    /// Tells why changes by another hand are seen late, or that they are seen at once.
+    fn set_unwatched(&self, problem: Option<Problem>) {
+        self.inner.in_force.send_if_modified(|in_force| {
+            let changed = in_force.unwatched != problem;
+            in_force.unwatched = problem;
+            changed
+        });
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Remembered> {
+        self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The text of the file and what it says, if it may be used.
+    fn look(&self, disk: &mut Remembered) -> Result<(String, Config), Obstacle> {
+        let text = self.read().map_err(Obstacle::Bad)?;
+        let is_absent = text.is_none();
+        let text = text.unwrap_or_default();
+        if let Some(good) = disk.good.as_ref().filter(|good| good.text == text) {
+            return Ok((text, good.config.clone()));
+        }
+        let config = self.parse(&text).map_err(|error| Obstacle::Bad(error.into()))?;
+        let is_ended = text.ends_with('\n');
+        if is_ended && !Things::of(&config).is_none() {
+            // Nothing that could be lost: so the last good one need not be read.
+            return Ok((text, config));
+        }
+        if let Some(good) = self.good(disk) {
+            let found = match () {
+                () if is_absent => Found::Absent,
+                () if text.trim().is_empty() => Found::Empty,
+                () => Found::Config { config: &config, is_cut: !is_ended && good.text.ends_with('\n') },
+            };
+            adopt::judge(&good.config, found).map_err(Obstacle::Lost)?;
+        }
+        Ok((text, config))
+    }
+
+    /// The last good configuration: of this process, else as an earlier one has left it in the state directory.
+    fn good<'a>(&self, disk: &'a mut Remembered) -> Option<&'a Good> {
+        if !disk.is_looked_for {
+            disk.is_looked_for = true;
+            let text = std::fs::read_to_string(self.paths().last_good()).ok();
+            disk.good = text.and_then(|text| Some(Good { config: self.parse(&text).ok()?, text }));
+        }
+        disk.good.as_ref()
+    }
+
+    fn put_in_force(&self, disk: &mut Remembered, text: String, config: Config) {
+        if self.good(disk).is_none_or(|good| good.text != text) {
+            self.remember(&text);
+            disk.good = Some(Good { text, config: config.clone() });
+        }
+        self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config));
+    }
+
+    /// Keeps a copy of a good configuration. Where that is not possible, none is better than an old one.
+    fn remember(&self, text: &str) {
+        let copy = self.paths().last_good();
+        if let Err(error) = atomic::replace(&copy, text.as_bytes()) {
+            tracing::warn!(path = %copy.display(), %error, "failed to keep a copy of the configuration");
+            let _ = std::fs::remove_file(copy);
+        }
+    }
+
+    /// Leaves the last good configuration in force.
+    fn refuse(&self, problem: Problem) {
+        self.inner.in_force.send_if_modified(|in_force| {
+            if in_force.problem.as_ref() == Some(&problem) {
+                return false;
+            }
+            tracing::warn!("{problem}; the last good configuration stays in force");
+            in_force.problem = Some(problem);
+            true
+        });
+    }
+
+    /// The file's text; none where there is none.
+    fn read(&self) -> Result<Option<String>, Problem> {
+        let path = &self.paths().config;
+        private::check_config(path).map_err(|problem| problem.about("config"))?;
         match std::fs::read(path) {
             Ok(bytes) => String::from_utf8(bytes)
+                .map(Some)
                 .map_err(|_| config_problem(format!("{} is not UTF-8 text", path.display()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(config_problem(format!("failed to read {}: {error}", path.display()))),
         }
     }
 
     fn parse(&self, text: &str) -> Result<Config, ConfigError> {
-        text::parse(text, &self.fresh)
-            .map_err(|error| ConfigError { path: self.paths.config.display().to_string(), error })
+        text::parse(text, &self.inner.fresh)
+            .map_err(|error| ConfigError { path: self.paths().config.display().to_string(), error })
+    }
+
+    fn write(&self, text: &str) -> Result<(), Problem> {
+        private::ensure_parent(&self.paths().config)?;
+        atomic::replace(&self.paths().config, text.as_bytes()).map_err(|error| self.cannot_write(&error))
+    }
+
+    fn problem(&self, obstacle: Obstacle) -> Problem {
+        match obstacle {
+            Obstacle::Bad(problem) => problem,
+            Obstacle::Lost(loss) => {
+                let problem = refused(format!("{} {loss}", self.shown())).about("config");
+                problem.hint(match loss {
+                    Loss::Cut(_) => "end its last line if it is whole; `ormesh config restore` writes the last good one back, `ormesh config accept` takes it as it is",
+                    _ => "put it back, or have `ormesh config restore` do that; `ormesh config accept` confirms that all this is to go",
+                })
+            }
+        }
+    }
+
+    fn shown(&self) -> std::path::Display<'_> {
+        self.paths().config.display()
     }
 
     fn cannot_write(&self, error: &io::Error) -> Problem {
-        let path = self.paths.config.display();
-        let problem = config_problem(format!("failed to write {path}: {error}"));
+        let problem = config_problem(format!("failed to write {}: {error}", self.shown()));
         match error.kind() {
             io::ErrorKind::ResourceBusy => problem.hint(
                 "the file is mounted by itself, so it can't be replaced: mount its directory instead, or edit it by hand",
@@ -115,9 +364,20 @@ impl ConfigStore {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 problem.hint("the configuration is read-only here; ORMESH_CONFIG names another file")
             }
-            io::ErrorKind::StorageFull => problem.hint("free some space and try again; the old file is intact"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                problem.hint("free some space and try again; the old file is intact")
+            }
             _ => problem,
         }
+    }
+}
+
+/// Gives a text the line ends that most lines of another one have.
+fn with_line_ends_of(model: &str, text: String) -> String {
+    let crlf = model.matches("\r\n").count();
+    match crlf * 2 > model.matches('\n').count() {
+        true => text.replace("\r\n", "\n").replace('\n', "\r\n"),
+        false => text,
     }
 }
 
@@ -142,6 +402,10 @@ impl From<ConfigError> for Problem {
 
 fn failed(message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Failed, message)
+}
+
+fn refused(message: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Refused, message)
 }
 
 fn config_problem(message: impl Into<String>) -> Problem {

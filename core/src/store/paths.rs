@@ -87,6 +87,11 @@ impl Paths {
         self.state.join("config.lock")
     }
 
+    /// A copy of the last good configuration.
+    pub fn last_good(&self) -> PathBuf {
+        self.state.join("last-good.toml")
+    }
+
     /// tor's own directory.
     pub fn tor(&self) -> PathBuf {
         self.state.join("tor")

@@ -32,11 +32,11 @@ fn an_absent_file_is_empty_and_an_edit_makes_it() {
 fn comments_and_order_survive_edits() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    private::ensure_parent(&store.paths.config).unwrap();
+    private::ensure_parent(&store.paths().config).unwrap();
     let text = "# mine\ninstance = \"aaaaaaaaaaaaaaaa\"\n\n[[export]] # web\ntarget = \"127.0.0.1:80\" # nginx\n\n[[export]]\ntarget = \"22\"   # ssh\n";
-    std::fs::write(&store.paths.config, text).unwrap();
+    std::fs::write(&store.paths().config, text).unwrap();
     store.edit(|config| apply(config, &add_export(443))).unwrap();
-    let after = std::fs::read_to_string(&store.paths.config).unwrap();
+    let after = std::fs::read_to_string(&store.paths().config).unwrap();
     for kept in
         ["# mine\n", "[[export]] # web\ntarget = \"127.0.0.1:80\" # nginx\n", "target = \"22\"   # ssh\n"]
     {
@@ -44,7 +44,7 @@ fn comments_and_order_survive_edits() {
     }
     store.edit(|config| apply(config, &Edit::DeleteExport { port: 443.try_into().unwrap() })).unwrap();
     store.edit(|config| apply(config, &Edit::DeleteExport { port: 22.try_into().unwrap() })).unwrap();
-    let after = std::fs::read_to_string(&store.paths.config).unwrap();
+    let after = std::fs::read_to_string(&store.paths().config).unwrap();
     assert!(after.contains("# nginx") && !after.contains("22"), "{after}");
 }
 
@@ -52,13 +52,13 @@ fn comments_and_order_survive_edits() {
 fn bridges_written_by_hand_keep_their_form_until_they_are_changed() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    private::ensure_parent(&store.paths.config).unwrap();
+    private::ensure_parent(&store.paths().config).unwrap();
     let fingerprint = "0123456789abcdef0123456789abcdef01234567";
     let by_hand = format!(
         "bridges = [\n  # from a friend\n  \"Bridge obfs4 192.0.2.3:443 {fingerprint} cert=x\",\n]\n"
     );
-    std::fs::write(&store.paths.config, format!("[agent]\n{by_hand}")).unwrap();
-    let read = || std::fs::read_to_string(&store.paths.config).unwrap();
+    std::fs::write(&store.paths().config, format!("[agent]\n{by_hand}")).unwrap();
+    let read = || std::fs::read_to_string(&store.paths().config).unwrap();
     let set = |text: &str| Edit::Set(crate::model::edit::Setting::parse("agent.bridges", text).unwrap());
 
     store.edit(|config| apply(config, &add_export(22))).unwrap();
@@ -78,16 +78,16 @@ fn a_refused_edit_and_a_bad_file_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     store.edit(|config| apply(config, &add_export(22))).unwrap();
-    let before = std::fs::read(&store.paths.config).unwrap();
+    let before = std::fs::read(&store.paths().config).unwrap();
     let refusal = store.edit(|_| Err(failed("no"))).unwrap_err();
     assert_eq!(refusal.message, "no");
-    assert_eq!(std::fs::read(&store.paths.config).unwrap(), before);
+    assert_eq!(std::fs::read(&store.paths().config).unwrap(), before);
 
-    std::fs::write(&store.paths.config, "[[export]]\ntarget = \"22\"\nprot = 23\n").unwrap();
+    std::fs::write(&store.paths().config, "[[export]]\ntarget = \"22\"\nprot = 23\n").unwrap();
     let problem = store.edit(|config| apply(config, &add_export(80))).unwrap_err();
     assert!(problem.message.contains("line 3, column 1: unknown field `prot`"), "{}", problem.message);
     assert_eq!(
-        std::fs::read_to_string(&store.paths.config).unwrap(),
+        std::fs::read_to_string(&store.paths().config).unwrap(),
         "[[export]]\ntarget = \"22\"\nprot = 23\n"
     );
 }
@@ -119,15 +119,15 @@ fn loose_modes_are_refused_with_the_command_that_mends_them() {
     let chmod = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    assert_eq!(std::fs::metadata(&store.paths.config).unwrap().permissions().mode() & 0o777, 0o600);
-    chmod(&store.paths.config, 0o664);
-    assert_eq!(store.load().unwrap_err().hint, format!("chmod go-w {}", store.paths.config.display()));
-    chmod(&store.paths.config, 0o644);
+    assert_eq!(std::fs::metadata(&store.paths().config).unwrap().permissions().mode() & 0o777, 0o600);
+    chmod(&store.paths().config, 0o664);
+    assert_eq!(store.load().unwrap_err().hint, format!("chmod go-w {}", store.paths().config.display()));
+    chmod(&store.paths().config, 0o644);
     store.edit(|config| apply(config, &add_export(23))).unwrap();
-    assert_eq!(std::fs::metadata(&store.paths.config).unwrap().permissions().mode() & 0o777, 0o644);
-    chmod(&store.paths.state, 0o750);
+    assert_eq!(std::fs::metadata(&store.paths().config).unwrap().permissions().mode() & 0o777, 0o644);
+    chmod(&store.paths().state, 0o750);
     let problem = store.edit(|config| apply(config, &add_export(24))).unwrap_err();
-    assert_eq!(problem.hint, format!("chmod go= {}", store.paths.state.display()));
+    assert_eq!(problem.hint, format!("chmod go= {}", store.paths().state.display()));
 }
 
 #[cfg(unix)]
@@ -135,23 +135,151 @@ fn loose_modes_are_refused_with_the_command_that_mends_them() {
 fn a_symlink_of_ours_is_followed_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    private::ensure_parent(&store.paths.config).unwrap();
+    private::ensure_parent(&store.paths().config).unwrap();
     let target = dir.path().join("dotfiles.toml");
     std::fs::write(&target, "").unwrap();
-    std::os::unix::fs::symlink(&target, &store.paths.config).unwrap();
+    std::os::unix::fs::symlink(&target, &store.paths().config).unwrap();
     store.edit(|config| apply(config, &add_export(22))).unwrap();
-    assert!(std::fs::symlink_metadata(&store.paths.config).unwrap().is_symlink());
+    assert!(std::fs::symlink_metadata(&store.paths().config).unwrap().is_symlink());
     assert!(std::fs::read_to_string(&target).unwrap().contains("127.0.0.1:22"));
 }
 
-#[tokio::test]
-async fn a_change_by_another_hand_is_seen() {
+/// Waits until what is in force is so.
+#[track_caller]
+fn until(store: &ConfigStore, what: &str, mut is_so: impl FnMut(&InForce) -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so(&store.in_force().borrow()) {
+        assert!(start.elapsed().as_secs() < 60, "not in time: {what}: {:?}", store.in_force().borrow());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+fn export(port: u16) -> String {
+    format!("[[export]]\ntarget = \"{port}\"\n")
+}
+
+/// A store whose file exports port 22, followed.
+fn followed(dir: &std::path::Path) -> (ConfigStore, watch::FileWatch) {
+    let store = store(dir);
+    private::ensure_parent(&store.paths().config).unwrap();
+    private::ensure_dir(&store.paths().state).unwrap();
+    std::fs::write(&store.paths().config, export(22)).unwrap();
+    let watch = watch::FileWatch::start(store.clone()).unwrap();
+    store.start().unwrap();
+    (store, watch)
+}
+
+#[test]
+fn a_change_by_another_hand_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _watch) = followed(dir.path());
+    for port in 23..26 {
+        std::fs::write(&store.paths().config, export(port)).unwrap();
+        until(&store, "the change", |in_force| ports(&in_force.config) == [port].into());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_under_a_link_that_is_swapped_is_followed_for_ever() {
+    use std::os::unix::fs::symlink;
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    private::ensure_parent(&store.paths.config).unwrap();
-    let watch = watch::FileWatch::new(&store.paths.config);
+    let conf = store.paths().config.parent().unwrap().to_owned();
+    private::ensure_dir(&store.paths().state).unwrap();
+    private::ensure_dir(&conf).unwrap();
+    let generation = |number: u16| {
+        let data = conf.join(format!("..{number}"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("config.toml"), export(number)).unwrap();
+        symlink(format!("..{number}"), conf.join("..new")).unwrap();
+        std::fs::rename(conf.join("..new"), conf.join("..data")).unwrap();
+    };
+    generation(22);
+    symlink("..data/config.toml", &store.paths().config).unwrap();
+    let _watch = watch::FileWatch::start(store.clone()).unwrap();
+    store.start().unwrap();
+    for number in 23..27 {
+        generation(number);
+        until(&store, "the swap", |in_force| ports(&in_force.config) == [number].into());
+    }
+}
+
+#[test]
+fn a_directory_that_is_replaced_is_followed_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _watch) = followed(dir.path());
+    let conf = store.paths().config.parent().unwrap();
+    for number in 23..26 {
+        std::fs::rename(conf, dir.path().join(format!("old-{number}"))).unwrap();
+        until(&store, "the absence", |in_force| in_force.problem.is_some());
+        std::fs::create_dir(conf).unwrap();
+        std::fs::write(&store.paths().config, export(number)).unwrap();
+        until(&store, "the new one", |in_force| ports(&in_force.config) == [number].into());
+        std::fs::write(&store.paths().config, export(100 + number)).unwrap();
+        until(&store, "a change in it", |in_force| ports(&in_force.config) == [100 + number].into());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_stays_a_link_and_its_target_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths().config).unwrap();
+    let target = dir.path().join("dotfiles.toml");
+    std::os::unix::fs::symlink("../dotfiles.toml", &store.paths().config).unwrap();
     store.edit(|config| apply(config, &add_export(22))).unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(20), watch.changed())
-        .await
-        .expect("the change is told");
+    assert!(std::fs::symlink_metadata(&store.paths().config).unwrap().is_symlink());
+    assert!(std::fs::read_to_string(&target).unwrap().contains("127.0.0.1:22"));
+}
+
+#[test]
+fn line_ends_come_back_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    private::ensure_parent(&store.paths().config).unwrap();
+    std::fs::write(&store.paths().config, "# mine\r\n[[export]]\r\ntarget = \"22\" # ssh\r\n").unwrap();
+    store.edit(|config| apply(config, &add_export(80))).unwrap();
+    let after = std::fs::read_to_string(&store.paths().config).unwrap();
+    assert!(after.contains("target = \"22\" # ssh\r\n"), "{after:?}");
+    assert_eq!(after.matches('\n').count(), after.matches("\r\n").count(), "{after:?}");
+    assert_eq!(store.load().unwrap().exports.len(), 2);
+}
+
+#[test]
+fn a_lost_file_is_refused_by_every_call_until_it_is_back_or_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = store(dir.path());
+    first.edit(|config| apply(config, &add_export(22))).unwrap();
+    for lost in [None, Some(""), Some("[agent]\n")] {
+        match lost {
+            None => std::fs::remove_file(&first.paths().config).unwrap(),
+            Some(text) => std::fs::write(&first.paths().config, text).unwrap(),
+        }
+        // Another process, which has only what is on disk.
+        for store in [&first, &store(dir.path())] {
+            assert_eq!(store.load().unwrap_err().kind, ProblemKind::Refused);
+            assert!(store.edit(|config| apply(config, &add_export(80))).is_err());
+        }
+        let agent = store(dir.path());
+        agent.start().unwrap();
+        assert_eq!(ports(&agent.in_force().borrow().config), [22].into());
+        assert!(agent.in_force().borrow().problem.is_some());
+        assert_eq!(store(dir.path()).restore().unwrap().is_some(), lost.is_some_and(|text| !text.is_empty()));
+        assert_eq!(ports(&first.load().unwrap()), [22].into());
+    }
+    std::fs::remove_file(&first.paths().config).unwrap();
+    store(dir.path()).accept().unwrap();
+    assert!(store(dir.path()).load().unwrap().exports.is_empty());
+    store(dir.path()).edit(|config| apply(config, &add_export(80))).unwrap();
+}
+
+#[test]
+fn what_a_command_deletes_is_gone_the_last_thing_too() {
+    let dir = tempfile::tempdir().unwrap();
+    store(dir.path()).edit(|config| apply(config, &add_export(22))).unwrap();
+    let delete = Edit::DeleteExport { port: 22.try_into().unwrap() };
+    store(dir.path()).edit(|config| apply(config, &delete)).unwrap();
+    assert!(store(dir.path()).load().unwrap().exports.is_empty());
 }

@@ -57,6 +57,10 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
         Err(error) => return Err(failed(error)),
         Ok(link) => link,
     };
+    // Root's files are fine: a system's configuration that its service may only read.
+    if link.uid() != 0 {
+        check_owner(path, &link)?;
+    }
     let meta = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -65,11 +69,8 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
     if !meta.is_file() {
         return Err(problem(format!("{} is not a file", path.display())));
     }
-    for meta in [&link, &meta] {
-        // Root's files are fine: a system's configuration that its service may only read.
-        if meta.uid() != 0 {
-            check_owner(path, meta)?;
-        }
+    if meta.uid() != 0 {
+        check_owner(path, &meta)?;
     }
     if meta.mode() & 0o022 != 0 {
         let message =
@@ -77,6 +78,21 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
         return Err(problem(message).hint(format!("chmod go-w {}", path.display())));
     }
     Ok(())
+}
+
+/// Which file this is, whatever its name: device and inode.
+pub fn identity(meta: &Metadata) -> Option<(u64, u64)> {
+    Some((meta.dev(), meta.ino()))
+}
+
+/// When anything of a file changed, its owner or mode included: seconds and nanoseconds.
+pub fn changed(meta: &Metadata) -> (i64, i64) {
+    (meta.ctime(), meta.ctime_nsec())
+}
+
+/// Whether a file has names besides this one, as a new hard link has.
+pub fn has_other_names(meta: &Metadata) -> bool {
+    meta.nlink() > 1
 }
 
 /// A short private directory for one whose own path is too long for sockets. [`ensure_dir`] checks its owner.
@@ -87,6 +103,11 @@ pub fn short_dir(hash: &str) -> PathBuf {
 /// Makes a rename in a directory durable.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// A file's mode.
+pub fn mode(meta: &Metadata) -> u32 {
+    meta.mode()
 }
 
 /// The mode that a replaced file keeps; private for a new one.

@@ -1,49 +1,210 @@
-//! Tells when the configuration file may have changed. Watches directories, since editors and ourselves replace the file.
+//! Follows the configuration file, on a thread of its own: watches what leads to it, looks at it now and then besides, and has it read when
+//! its writer is done.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
 
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
 
-/// A watch on one file; ends when dropped.
+use super::moment::{Moment, Seen};
+use super::places::Places;
+use super::{ConfigStore, private};
+use crate::model::problem::{Problem, ProblemKind};
+
+/// Between two looks at a file that is watched besides: an event may be lost, and a directory far up may be moved.
+const LOOK: Duration = Duration::from_secs(15);
+/// The same while it can't be watched.
+const LOOK_UNWATCHED: Duration = Duration::from_secs(2);
+
+/// Follows one file; ends when dropped.
 pub struct FileWatch {
-    changed: Arc<Notify>,
-    _watcher: Option<RecommendedWatcher>,
+    told: Sender<Told>,
+}
+
+enum Told {
+    Event(notify::Result<notify::Event>),
+    End,
 }
 
 impl FileWatch {
-    /// Watches the file's directory, and its target's where it is a symlink. Where the system can't watch, changes are not seen,
-    /// which is logged: commands still tell the agent directly.
-    pub fn new(path: &Path) -> Self {
-        let changed = Arc::new(Notify::new());
-        let notify = Arc::clone(&changed);
-        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let names: Vec<_> =
-            [path, &target].iter().filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // An error (an overflow, say) may have swallowed our event.
-            let ours =
-                |path: &PathBuf| path.file_name().is_some_and(|name| names.iter().any(|ours| ours == name));
-            let matters = |event: notify::Event| !event.kind.is_access() && event.paths.iter().any(ours);
-            if event.map_or(true, matters) {
-                notify.notify_one();
+    /// Watches the file of a store, and begins before it returns, so that nothing is missed between it and a read that follows. What comes
+    /// into force is told by [`ConfigStore::in_force`].
+    ///
+    /// Errors: no thread can be started.
+    pub fn start(store: ConfigStore) -> Result<Self, Problem> {
+        let (told, events) = mpsc::channel();
+        let mut follower = Follower {
+            store,
+            events,
+            tell: told.clone(),
+            places: Places::default(),
+            watcher: None,
+            last: None,
+            moment: Moment::default(),
+        };
+        follower.watch_again();
+        follower.last = follower.stamp();
+        std::thread::Builder::new().name("config".into()).spawn(move || follower.run()).map_err(|error| {
+            let message = format!("failed to start the thread that watches the configuration: {error}");
+            Problem::new(ProblemKind::Failed, message)
+        })?;
+        Ok(Self { told })
+    }
+}
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.told.send(Told::End);
+    }
+}
+
+/// What tells one state of a file from another, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    identity: Option<(u64, u64)>,
+    len: u64,
+    modified: Option<SystemTime>,
+    mode: u32,
+    changed: (i64, i64),
+}
+
+struct Follower {
+    store: ConfigStore,
+    events: Receiver<Told>,
+    tell: Sender<Told>,
+    places: Places,
+    /// None while the places can't be watched.
+    watcher: Option<RecommendedWatcher>,
+    /// The file as it was when it was looked at last.
+    last: Option<Stamp>,
+    moment: Moment,
+}
+
+impl Follower {
+    fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            let look = if self.watcher.is_some() { LOOK } else { LOOK_UNWATCHED };
+            match self.events.recv_timeout(self.moment.wait(now).map_or(look, |wait| wait.min(look))) {
+                Ok(Told::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Told::Event(event)) => {
+                    if let Some(seen) = self.seen(event) {
+                        self.take(seen);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let is_due = self.moment.due.is_some_and(|due| due <= Instant::now());
+                    self.look();
+                    if is_due && self.moment.due.is_some_and(|due| due <= Instant::now()) {
+                        self.moment = Moment::default();
+                        self.store.set_being_written(false);
+                        self.store.reload();
+                    }
+                }
             }
-        });
-        let watcher = watcher.and_then(|mut watcher| {
-            for dir in [path.parent(), target.parent()].into_iter().flatten() {
-                watcher.watch(dir, RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "the configuration file can't be watched"))
-            .ok();
-        Self { changed, _watcher: watcher }
+        }
     }
 
-    /// Waits for the next change; one that came before is told at once. Cancel-safe.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    fn take(&mut self, seen: Seen) {
+        // Linux tells it (inotify(7), IN_CLOSE_WRITE); kqueue, FSEvents and Windows don't.
+        let closing_is_told = cfg!(target_os = "linux") && self.watcher.is_some();
+        self.moment = self.moment.after(seen, Instant::now(), closing_is_told);
+        self.store.set_being_written(self.moment.is_being_written);
+        if seen == Seen::Replaced {
+            self.watch_again();
+        }
     }
+
+    /// Looks whether the way to the file, or the file, is another one than it was.
+    fn look(&mut self) {
+        self.watch_again();
+        let stamp = self.stamp();
+        if stamp == self.last {
+            return;
+        }
+        self.last = stamp;
+        // What an event has told is taken in already, unless the file goes on changing with none.
+        if self.moment.due.is_none() || self.watcher.is_none() {
+            self.take(Seen::Differs);
+        }
+    }
+
+    /// Watches the way to the file as it is now.
+    fn watch_again(&mut self) {
+        let places = Places::to(&self.store.paths().config);
+        if places == self.places && self.watcher.is_some() {
+            return;
+        }
+        let watched = watch(&places, self.tell.clone());
+        let problem = watched.as_ref().err().map(|error| {
+            if self.places != places {
+                tracing::warn!(%error, "the configuration file can't be watched");
+            }
+            let message = format!("the configuration file can't be watched: {error}");
+            let hint = match cfg!(target_os = "linux") {
+                true => "changes by hand are seen after some seconds; `sysctl fs.inotify` shows the limits of watching, which can be raised",
+                false => "changes by hand are seen after some seconds",
+            };
+            Problem::new(ProblemKind::Failed, message).about("config").hint(hint)
+        });
+        self.store.set_unwatched(problem);
+        // The old one ends only now, when the new one is there.
+        self.watcher = watched.ok();
+        self.places = places;
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        let meta = std::fs::metadata(&self.store.paths().config).ok()?;
+        Some(Stamp {
+            identity: private::identity(&meta),
+            len: meta.len(),
+            modified: meta.modified().ok(),
+            mode: private::mode(&meta),
+            changed: private::changed(&meta),
+        })
+    }
+
+    fn seen(&self, event: notify::Result<notify::Event>) -> Option<Seen> {
+        // An error (an overflow, say) may have swallowed our event.
+        let Ok(event) = event else { return Some(Seen::Differs) };
+        if event.need_rescan() {
+            return Some(Seen::Differs);
+        }
+        if !event.paths.iter().any(|path| self.places.concern(path)) {
+            return None;
+        }
+        match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Seen::Closed),
+            EventKind::Access(_) => None,
+            // A link is made whole.
+            EventKind::Create(_) if event.paths.iter().any(|path| is_made_whole(path)) => {
+                Some(Seen::Replaced)
+            }
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Some(Seen::Written),
+            EventKind::Modify(ModifyKind::Metadata(_)) => Some(Seen::Mode),
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => Some(Seen::Replaced),
+            EventKind::Modify(_) | EventKind::Any | EventKind::Other => Some(Seen::Written),
+        }
+    }
+}
+
+fn is_made_whole(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file() || private::has_other_names(&meta))
+}
+
+fn watch(places: &Places, tell: Sender<Told>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is our own doing, for the most part.
+        if event.as_ref().is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_)))) {
+            return;
+        }
+        let _ = tell.send(Told::Event(event));
+    })?;
+    for dir in places.directories() {
+        watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
 }

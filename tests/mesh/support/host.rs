@@ -141,11 +141,19 @@ impl Host {
 
     /// The same, with more in its environment.
     pub(crate) fn start_with(&mut self, environment: &[(&str, &str)]) {
-        self.spawn_agent(environment);
+        self.start_under(&[], environment);
+    }
+
+    /// The same, by another program that runs it in its own place.
+    pub(crate) fn start_under(&mut self, program: &[String], environment: &[(&str, &str)]) {
+        self.spawn_agent_under(program, environment);
         until_some("the agent answers", || {
             let ended = self.agent.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "{}: the agent ended: {ended:?}\n{}", self.name, self.log_tail());
-            self.status().agent
+            // Without an agent, a configuration that is lost is refused.
+            let ran = self.ormesh(&["status", "--json"]);
+            let status: Option<Status> = serde_json::from_str(&ran.stdout).ok();
+            status.and_then(|status| status.agent)
         });
     }
 
@@ -157,10 +165,15 @@ impl Host {
 
     /// Starts the agent and waits for nothing.
     pub(crate) fn spawn_agent(&mut self, environment: &[(&str, &str)]) {
+        self.spawn_agent_under(&[], environment);
+    }
+
+    fn spawn_agent_under(&mut self, program: &[String], environment: &[(&str, &str)]) {
         assert!(self.agent.is_none(), "{}: an agent runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(ORMESH);
-        command.args(["agent", "run"]).envs(environment.iter().copied());
+        let run: Vec<&str> = program.iter().map(String::as_str).chain([ORMESH, "agent", "run"]).collect();
+        let mut command = self.command(run[0]);
+        command.args(&run[1..]).envs(environment.iter().copied());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.agent = Some(command.spawn().unwrap());
     }

@@ -30,7 +30,8 @@ impl Sshd {
         let own = dir.display();
         let config = format!(
             "ListenAddress {addr}\nHostKey {own}/host\nAuthorizedKeysFile {own}/login.pub\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPidFile none\nMaxStartups 100\n"
+             KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPidFile none\nMaxStartups 100\n\
+             Subsystem sftp internal-sftp\n"
         );
         fs::write(dir.join("config"), config).unwrap();
         // It starts itself again for each connection, so it wants its absolute path.

@@ -38,7 +38,8 @@ async fn an_addition_agrees_wherever_it_is_interrupted() {
         }
 
         // The next start.
-        let settled = journal.settle(|id| config.contains(id), &secrets).await.unwrap();
+        let listed = config.clone();
+        let settled = journal.settle(move |id| listed.contains(id), &secrets).await.unwrap();
 
         assert_eq!(store.ids(), Vec::from_iter(config.iter().copied()), "after {steps} steps");
         assert_eq!(settled.kept.len(), config.len());
@@ -63,7 +64,8 @@ async fn a_deletion_agrees_wherever_it_is_interrupted_and_touches_nothing_else()
             config.clear();
         }
 
-        journal.settle(|id| config.contains(id), &secrets).await.unwrap();
+        let listed = config.clone();
+        journal.settle(move |id| listed.contains(id), &secrets).await.unwrap();
 
         // id(3) is in no configuration, as after an edit by hand: only what is in the journal is ever erased.
         let expected: Vec<_> =

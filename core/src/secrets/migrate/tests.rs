@@ -131,7 +131,7 @@ async fn all_keys_move() {
     assert_eq!(bench.files.ids(), []);
     let moved = bench.keyring.secrets(StoreKind::OsKeyring).get(bench.ids[2]).await.unwrap();
     assert_eq!(moved.expose(), [2; 8]);
-    assert_eq!(unfinished(&bench.journal), Ok(false));
+    assert_eq!(unfinished(&bench.journal).await, Ok(false));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_kill_at_any_point_loses_no_key_and_leaves_no_copy() {
         assert_eq!(bench.restart().await, Ok(Leftovers::None));
         let all = bench.files.ids().len() + bench.keyring.ids().len();
         assert_eq!((bench.store(current).ids(), all), (bench.ids.clone(), 3), "after {steps} steps");
-        assert_eq!(unfinished(&bench.journal), Ok(false));
+        assert_eq!(unfinished(&bench.journal).await, Ok(false));
         if finished {
             break;
         }
@@ -200,13 +200,13 @@ async fn the_last_copy_of_a_key_in_use_is_never_erased() {
     let bench = Bench::new().await;
     let everything = bench.ids.iter().copied().collect();
     let note = Move { from: StoreKind::File, to: StoreKind::OsKeyring, ids: everything };
-    bench.journal.set_moving(Some(note)).unwrap();
+    bench.journal.set_moving(Some(note)).await.unwrap();
     // As if somebody had emptied the keyring after the configuration was changed.
     *bench.config.lock().unwrap() = StoreKind::OsKeyring;
 
     assert!(matches!(bench.restart().await, Ok(Leftovers::Some(SecretsError::NoEntry(_)))));
     assert_eq!(bench.files.ids(), bench.ids);
-    assert_eq!(unfinished(&bench.journal), Ok(true));
+    assert_eq!(unfinished(&bench.journal).await, Ok(true));
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_key_deleted_meanwhile_leaves_no_copy() {
     let mut bench = Bench::new().await;
     let note =
         Move { from: StoreKind::File, to: StoreKind::OsKeyring, ids: bench.ids.iter().copied().collect() };
-    bench.journal.set_moving(Some(note)).unwrap();
+    bench.journal.set_moving(Some(note)).await.unwrap();
     let (files, keyring) =
         (bench.files.secrets(StoreKind::File), bench.keyring.secrets(StoreKind::OsKeyring));
     for id in &bench.ids[1..] {

@@ -1,6 +1,7 @@
 //! `ormesh config`: the file, and the settings in it that are no noun of their own.
 
 use clap::{Args, Subcommand};
+use ormesh_core::ipc::Request;
 use ormesh_core::model::edit::{Edit, Setting};
 use ormesh_core::model::exposure;
 use ormesh_core::model::problem::Problem;
@@ -20,6 +21,10 @@ pub(crate) enum Config {
     Set(Set),
     /// Read the configuration and say what is wrong with it, with line and column
     Check,
+    /// Write the last good configuration back, after the file was lost or spoilt
+    Restore,
+    /// Take the file as it is, though it names nothing of what was there: confirms that all of it is to go
+    Accept,
 }
 
 const SETTINGS: &str = "\
@@ -78,6 +83,14 @@ impl Config {
             Self::Check => {
                 host.config()?;
                 output::said(format!("{} is in order", host.paths().config.display()));
+            }
+            Self::Restore => {
+                host.done(Request::RestoreConfig).await?;
+                output::said(format!("wrote {} back", host.paths().config.display()));
+            }
+            Self::Accept => {
+                host.done(Request::AcceptConfig).await?;
+                output::said(format!("{} is in force as it is", host.paths().config.display()));
             }
         }
         DONE

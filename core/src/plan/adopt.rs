@@ -1,0 +1,242 @@
+//! Decides whether what is found in the configuration file's place comes into force, or the last good configuration stays.
+//!
+//! A file can be gone or cut short for a moment (an editor, an upload), or for good (a full disk, a writer that died). That is no wish to
+//! delete everything. A client or an export that is taken out of a whole file is gone at once, as its owner wants.
+
+use std::fmt;
+
+use crate::model::config::Config;
+
+/// What is in the file's place, when it can be read.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// There is no file.
+    Absent,
+    /// A file of no words.
+    Empty,
+    /// A configuration.
+    Config {
+        /// What it says.
+        config: &'a Config,
+        /// Whether its last line has no end, though that of the last good one had: what a writer leaves that died.
+        is_cut: bool,
+    },
+}
+
+/// Why the last good configuration stays in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// The file is not there.
+    Absent(Things),
+    /// There is nothing in it.
+    Empty(Things),
+    /// It names nothing at all, where there was something.
+    Everything(Things),
+    /// It seems to be cut off, and something is missing.
+    Cut(Things),
+}
+
+/// How many things are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Things {
+    exports: usize,
+    clients: usize,
+    remotes: usize,
+    requests: usize,
+}
+
+impl Things {
+    /// What a configuration names.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            exports: config.exports.len(),
+            clients: config.clients.len(),
+            remotes: config.remotes.len(),
+            requests: config.requests.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether what was found may come into force in place of `good`, the last good configuration, without anyone confirming it.
+pub fn judge(good: &Config, found: Found<'_>) -> Result<(), Loss> {
+    let things = Things::of(good);
+    if things.is_none() {
+        return Ok(());
+    }
+    match found {
+        Found::Absent => Err(Loss::Absent(things)),
+        Found::Empty => Err(Loss::Empty(things)),
+        Found::Config { config, .. } if Things::of(config).is_none() => Err(Loss::Everything(things)),
+        Found::Config { config, is_cut: true } if lacks(config, good) => Err(Loss::Cut(things)),
+        Found::Config { .. } => Ok(()),
+    }
+}
+
+/// Whether something of `good` is missing, a limit included: a client's last lines may be those that say what it may not. So a new client
+/// counts, too.
+fn lacks(config: &Config, good: &Config) -> bool {
+    let is_less = |(name, old): (_, &crate::model::config::Client)| {
+        config.clients.get(name).is_none_or(|new| {
+            old.ports.is_some() && new.ports.is_none() || old.expires.is_some() && new.expires.is_none()
+        })
+    };
+    let import_is_gone = |(name, old): (_, &crate::model::config::Remote)| {
+        config
+            .remotes
+            .get(name)
+            .is_none_or(|new| old.imports.keys().any(|listen| !new.imports.contains_key(listen)))
+    };
+    config.clients.keys().any(|name| !good.clients.contains_key(name))
+        || good.exports.iter().any(|(port, old)| {
+            let opened = |new: &crate::model::config::Export| old.clients.is_some() && new.clients.is_none();
+            config.exports.get(port).is_none_or(opened)
+        })
+        || good.clients.iter().any(is_less)
+        || good.remotes.iter().any(import_is_gone)
+        || good.requests.keys().any(|name| !config.requests.contains_key(name))
+}
+
+impl fmt::Display for Loss {
+    /// Completes a sentence that begins with the file's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(things) => write!(f, "is gone, and with it {things}"),
+            Self::Empty(things) => write!(f, "is empty, and names none of {things}"),
+            Self::Everything(things) => write!(f, "names none of {things} any more"),
+            Self::Cut(_) => {
+                f.write_str("seems to be cut off: its last line has no end, and something is missing")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Things {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exports, clients, remotes, requests } = *self;
+        let counted = [(exports, "export"), (clients, "client"), (remotes, "remote"), (requests, "request")];
+        let counted = counted.into_iter().filter(|(number, _)| *number > 0);
+        let words: Vec<_> = counted
+            .map(|(number, what)| format!("{number} {what}{}", if number == 1 { "" } else { "s" }))
+            .collect();
+        match words.split_last() {
+            None => f.write_str("nothing"),
+            Some((last, [])) => f.write_str(last),
+            Some((last, others)) => write!(f, "{} and {last}", others.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::config::{InstanceId, text};
+    use crate::model::keys::{ClientKey, ServiceKey};
+
+    fn fresh() -> InstanceId {
+        InstanceId::from_random([7; 10])
+    }
+
+    fn parse(text: &str) -> Option<Config> {
+        text::parse(text, &fresh()).ok()
+    }
+
+    /// A text with these numbers of things, as commands write it.
+    fn written(exports: u16, clients: u8, remotes: u8) -> String {
+        let address = |number| ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address();
+        let key = |number| ClientKey::from_bytes(&[number; 32]).unwrap().public();
+        let mut text = String::from("version = 1\ninstance = \"aaaaaaaaaaaaaaaa\"\n");
+        for port in 0..exports {
+            text += &format!("\n[[export]]\ntarget = \"127.0.0.1:{}\"\n", 1000 + port);
+        }
+        for n in 1..=clients {
+            text += &format!("\n[client.c{n}]\naddress = \"{}\"\nkey = \"{}\"\n", address(n), key(n));
+            text += match n % 3 {
+                0 => "",
+                1 => "ports = [1000]\n",
+                _ => "expires = \"2030-01-01\"\n",
+            };
+        }
+        for n in 1..=remotes {
+            let (address, key) = (address(100 + n), key(100 + n));
+            text += &format!("\n[remote.r{n}]\naddress = \"{address}\"\nkey = \"{key}\"\n");
+            text += &format!(
+                "\n[[remote.r{n}.import]]\nremote-port = 22\nlisten = \"127.0.0.1:{}\"\n",
+                2000 + u16::from(n)
+            );
+        }
+        text
+    }
+
+    /// Whether everybody and everything of `good` is still there, and nobody may do more.
+    fn keeps(config: &Config, good: &Config) -> bool {
+        !lacks(config, good)
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_never_put_in_the_place_of_something(exports in 0u16..4, clients in 0u8..4, remotes in 0u8..4) {
+            let good = parse(&written(exports, clients, remotes)).unwrap();
+            let nothing = Config::new(fresh());
+            let had_something = exports > 0 || clients > 0 || remotes > 0;
+            for found in [
+                Found::Absent,
+                Found::Empty,
+                Found::Config { config: &nothing, is_cut: false },
+                Found::Config { config: &nothing, is_cut: true },
+            ] {
+                prop_assert_eq!(judge(&good, found).is_err(), had_something, "{:?}", found);
+            }
+        }
+
+        #[test]
+        fn a_whole_file_that_names_anything_is_taken(a in (0u16..4, 0u8..4, 0u8..4), b in (0u16..4, 0u8..4, 1u8..4)) {
+            let (good, config) = (parse(&written(a.0, a.1, a.2)).unwrap(), parse(&written(b.0, b.1, b.2)).unwrap());
+            let found = Found::Config { config: &config, is_cut: false };
+            prop_assert_eq!(judge(&good, found), Ok(()));
+        }
+
+        /// Wherever a writer dies within a line, nobody loses anything, and nobody gains what a later line would have denied.
+        #[test]
+        fn a_text_cut_within_a_line_takes_nothing_away(
+            exports in 0u16..3, clients in 0u8..4, remotes in 0u8..3, at in 0.0f64..1.0
+        ) {
+            let whole = written(exports, clients, remotes);
+            let good = parse(&whole).unwrap();
+            let at = (whole.len() as f64 * at) as usize;
+            let cut = &whole[..at];
+            prop_assume!(!cut.ends_with('\n'));
+            if let Some(config) = parse(cut) {
+                let found = match cut.trim().is_empty() {
+                    true => Found::Empty,
+                    false => Found::Config { config: &config, is_cut: true },
+                };
+                prop_assert!(judge(&good, found).is_err() || keeps(&config, &good), "{}", cut);
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_that_a_cut_would_lift_is_missed() {
+        let good = parse(&written(1, 2, 0)).unwrap();
+        let text = written(1, 2, 0);
+        let cut = text.strip_suffix("\nexpires = \"2030-01-01\"\n").unwrap();
+        let config = parse(cut).unwrap();
+        assert!(matches!(judge(&good, Found::Config { config: &config, is_cut: true }), Err(Loss::Cut(_))));
+        // Taken out by hand, of a file that is whole.
+        assert_eq!(judge(&good, Found::Config { config: &config, is_cut: false }), Ok(()));
+    }
+
+    #[test]
+    fn what_is_lost_is_counted() {
+        let good = parse(&written(2, 1, 3)).unwrap();
+        let said = judge(&good, Found::Absent).unwrap_err().to_string();
+        assert_eq!(said, "is gone, and with it 2 exports, 1 client and 3 remotes");
+    }
+}

@@ -1,0 +1,102 @@
+//! A client that is revoked while nothing can be written: it is out at once, and stays out, and what is left to do is said and done.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::alone::{alone, refused, secrets, start, start_traced, wait_for_no_problem, wait_for_problem};
+use crate::support::{Host, until};
+
+/// The sockets by which a host's clients are let in: a client's port and the agent's own.
+fn gates(host: &Host) -> usize {
+    let names = fs::read_dir(host.state().join("run")).unwrap().flatten().map(|entry| entry.file_name());
+    names
+        .filter(|name| {
+            !["agent.sock", "control", "socks"].iter().any(|other| name.to_string_lossy().starts_with(other))
+        })
+        .count()
+}
+
+fn host() -> Host {
+    let host = alone();
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "laptop"]);
+    host.good(&["client", "add", "phone"]);
+    host
+}
+
+/// What stands in the way of writing a file, whoever tries.
+fn obstruct(host: &Host) -> PathBuf {
+    let in_the_way = host.home().join(".config.toml.new");
+    fs::create_dir(&in_the_way).unwrap();
+    in_the_way
+}
+
+fn lists(host: &Host, name: &str) -> bool {
+    fs::read_to_string(host.config()).unwrap().contains(name)
+}
+
+fn serves(host: &Host, name: &str) -> bool {
+    host.status().clients.iter().any(|client| client.name.as_str() == name)
+}
+
+#[test]
+fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
+    let mut host = host();
+    start(&mut host);
+    until("the gates are open", || gates(&host) >= 4);
+    let before = gates(&host);
+    let in_the_way = obstruct(&host);
+    let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 1);
+    assert!(sentence.contains("laptop is cut off") && sentence.contains("lists it still"), "{sentence}");
+    assert!(hint.contains("tries again"), "{hint}");
+    assert!(gates(&host) < before, "its gates are open");
+    assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
+    wait_for_problem(&host, "laptop is cut off");
+
+    // The file is read again and says that laptop may come in: it may not.
+    let text = fs::read_to_string(host.config()).unwrap() + "\n[[export]]\ntarget = \"80\"\n";
+    fs::write(host.config(), text).unwrap();
+    until("the file is read", || host.status().exports.len() == 2);
+    assert!(!serves(&host, "laptop") && lists(&host, "laptop"));
+
+    fs::remove_dir(in_the_way).unwrap();
+    until("the file agrees", || !lists(&host, "laptop"));
+    wait_for_no_problem(&host, "laptop is cut off");
+    until("its keys are erased", || secrets(&host).len() == 2);
+    assert!(lists(&host, "phone"));
+}
+
+#[test]
+fn access_ends_while_the_file_has_a_mistake() {
+    let mut host = host();
+    start(&mut host);
+    let good = fs::read_to_string(host.config()).unwrap();
+    fs::write(host.config(), good.clone() + "x\n").unwrap();
+    wait_for_problem(&host, "line ");
+    let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 2);
+    assert!(sentence.contains("laptop is cut off") && sentence.contains("line "), "{sentence}");
+    assert!(hint.contains("mend the file"), "{hint}");
+    assert!(!serves(&host, "laptop") && serves(&host, "phone"));
+
+    fs::write(host.config(), good).unwrap();
+    until("the file agrees", || !lists(&host, "laptop"));
+    wait_for_no_problem(&host, "laptop is cut off");
+    until("its keys are erased", || secrets(&host).len() == 2);
+    host.good(&["client", "delete", "phone"]);
+}
+
+#[test]
+fn access_ends_with_a_full_disk_and_the_hint_is_about_space() {
+    let mut host = host();
+    let (home, state) = (host.home().to_owned(), host.state());
+    let full = [home.join(".config.toml.new"), state.join(".journal.json.new")];
+    start_traced(&mut host, &full, &["trace=write,fsync", "inject=write,fsync:error=ENOSPC"]);
+    let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 1);
+    assert!(sentence.contains("laptop is cut off") && sentence.contains("No space left"), "{sentence}");
+    assert!(hint.contains("space"), "{hint}");
+    assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
+
+    let (sentence, hint) = refused(&host.ormesh(&["client", "add", "tablet"]), 1);
+    assert!(sentence.contains("No space left"), "{sentence}");
+    assert!(hint.contains("space") && !hint.contains("secrets status"), "{hint}");
+}
