@@ -15,8 +15,10 @@ fn replace(path: &Path, text: &str) {
     fs::rename(new, path).unwrap();
 }
 
+type Lose = fn(&Host);
+
 /// What may happen to a configuration file, and what is said of it then.
-const LOSSES: [(&str, &str, fn(&Host)); 6] = [
+const LOSSES: [(&str, &str, Lose); 6] = [
     ("truncated", "is empty", |host| drop(File::create(host.config()).unwrap())),
     ("removed", "is gone", |host| fs::remove_file(host.config()).unwrap()),
     ("moved", "is gone", |host| fs::rename(host.config(), host.home().join("away")).unwrap()),

@@ -232,7 +232,7 @@ impl Executor {
         let seen = self.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
         // One that is not known yet is written down by whoever was told of its first session.
         if let Some(seen) = seen.filter(|_| self.vault.has_connected(address)) {
-            self.vault.saw(*address, seen);
+            self.vault.saw_again(*address, seen);
         }
     }
 

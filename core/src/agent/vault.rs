@@ -284,11 +284,11 @@ impl Vault {
             // The very first change failed before a store was written down; its secrets went to the one that would be chosen.
             None => self.choose(config).await?.0,
         };
-        // Nor does one that was spoilt meanwhile.
+        // Nor does one that went, or was spoilt, meanwhile.
         let (reading, history) = (store.clone(), Arc::clone(&self.history));
-        let is_needed = move |id: &SecretId| match reading.load() {
-            Ok(config) => !reading.exists() || needed(&config, &lock_of(&history)).contains(id),
-            Err(_) => true,
+        let is_needed = move |id: &SecretId| {
+            let config = reading.load().ok().filter(|_| reading.exists())?;
+            Some(needed(&config, &lock_of(&history)).contains(id))
         };
         let settled = journal.settle(is_needed, &self.secrets(config, kind)).await?;
         self.forget(&settled.erased).await;
@@ -304,7 +304,8 @@ impl Vault {
             SecretId::Service(address) => lock_of(&self.history).forget(address),
             SecretId::Client(_) => false,
         };
-        if erased.iter().map(forget).fold(false, |any, forgot| any || forgot) {
+        // Each one, not just the first.
+        if erased.iter().filter(|id| forget(id)).count() > 0 {
             self.write_history().await;
         }
     }
@@ -441,14 +442,17 @@ impl Vault {
         }
     }
 
+    /// Keeps in mind when a client was last seen that is known to have connected; it is written down at the end.
+    pub(super) fn saw_again(&self, address: OnionAddress, seen: u64) {
+        lock_of(&self.history).saw(address, seen);
+    }
+
     /// Writes down when everyone was last seen.
     pub(super) async fn save_history(&self, seen: impl Iterator<Item = (OnionAddress, u64)>) {
-        let mut any = false;
         for (address, seen) in seen {
             lock_of(&self.history).saw(address, seen);
-            any = true;
         }
-        if any {
+        if !lock_of(&self.history).is_empty() {
             self.write_history().await;
         }
     }

@@ -96,19 +96,23 @@ impl Journal {
     /// Ends all doubt: keeps what the configuration references, and erases the rest. A store that refuses leaves its ids in the journal.
     ///
     /// `referenced` answers for the configuration as it is on disk at that moment, so it may take a disk's time and is asked apart. It is
-    /// asked again before an id is let go: a deletion that came in between must find its id still noted.
+    /// asked again before an id is let go: a deletion that came in between must find its id still noted. Where it can't tell, the id stays.
     pub async fn settle(
         &self,
-        referenced: impl Fn(&SecretId) -> bool + Clone + Send + Sync + 'static,
+        referenced: impl Fn(&SecretId) -> Option<bool> + Clone + Send + Sync + 'static,
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
         let mut settled = Settled::default();
         let journal = self.clone();
         for id in apart(move || journal.in_doubt()).await? {
             let is_referenced = referenced.clone();
-            if apart(move || is_referenced(&id)).await {
-                settled.kept.push(id);
-                continue;
+            match apart(move || is_referenced(&id)).await {
+                Some(true) => {
+                    settled.kept.push(id);
+                    continue;
+                }
+                Some(false) => {}
+                None => continue,
             }
             match secrets.delete(id).await {
                 Ok(()) => settled.erased.push(id),
@@ -120,7 +124,9 @@ impl Journal {
             let (journal, erased, kept) = (self.clone(), settled.erased.clone(), settled.kept.clone());
             let let_go = move || {
                 journal.change(|content| {
-                    let over = |id: &SecretId| erased.contains(id) || kept.contains(id) && referenced(id);
+                    let over = |id: &SecretId| {
+                        erased.contains(id) || kept.contains(id) && referenced(id) == Some(true)
+                    };
                     content.in_doubt.retain(|id| !over(id));
                     true
                 })

@@ -77,6 +77,11 @@ impl History {
         self.problem.as_ref()
     }
 
+    /// Whether nobody has ever connected.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     /// When a client was seen.
     pub fn get(&self, address: &OnionAddress) -> Option<Seen> {
         self.seen.get(address).copied()

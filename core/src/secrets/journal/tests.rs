@@ -39,7 +39,7 @@ async fn an_addition_agrees_wherever_it_is_interrupted() {
 
         // The next start.
         let listed = config.clone();
-        let settled = journal.settle(move |id| listed.contains(id), &secrets).await.unwrap();
+        let settled = journal.settle(move |id| Some(listed.contains(id)), &secrets).await.unwrap();
 
         assert_eq!(store.ids(), Vec::from_iter(config.iter().copied()), "after {steps} steps");
         assert_eq!(settled.kept.len(), config.len());
@@ -65,7 +65,7 @@ async fn a_deletion_agrees_wherever_it_is_interrupted_and_touches_nothing_else()
         }
 
         let listed = config.clone();
-        journal.settle(move |id| listed.contains(id), &secrets).await.unwrap();
+        journal.settle(move |id| Some(listed.contains(id)), &secrets).await.unwrap();
 
         // id(3) is in no configuration, as after an edit by hand: only what is in the journal is ever erased.
         let expected: Vec<_> =
@@ -86,13 +86,17 @@ async fn a_locked_store_leaves_its_ids_for_later() {
     journal.begin([id(1), id(2)]).unwrap();
 
     store.set_locked(true);
-    let settled = journal.settle(|known| *known == id(2), &secrets).await.unwrap();
+    let settled = journal.settle(|known| Some(*known == id(2)), &secrets).await.unwrap();
     assert_eq!(settled.kept, [id(2)]);
     assert!(matches!(settled.waiting.as_slice(), [(waiting, SecretsError::Locked(_))] if *waiting == id(1)));
     assert_eq!(journal.in_doubt(), Ok(BTreeSet::from([id(1)])));
 
+    let settled = journal.settle(|_| None, &secrets).await.unwrap();
+    assert_eq!(settled, Settled::default(), "nothing is known");
+    assert_eq!(journal.in_doubt(), Ok(BTreeSet::from([id(1)])));
+
     store.set_locked(false);
-    let settled = journal.settle(|known| *known == id(2), &secrets).await.unwrap();
+    let settled = journal.settle(|known| Some(*known == id(2)), &secrets).await.unwrap();
     assert_eq!(settled, Settled { erased: vec![id(1)], ..Settled::default() });
     assert_eq!(store.ids(), [id(2)]);
 }
@@ -124,7 +128,7 @@ async fn a_damaged_journal_is_put_aside_and_erases_nothing() {
         std::fs::write(state.join(FILE), damaged).unwrap();
 
         let (journal, warning) = Journal::open(&state).unwrap();
-        let settled = journal.settle(|_| false, &secrets).await.unwrap();
+        let settled = journal.settle(|_| Some(false), &secrets).await.unwrap();
 
         assert!(warning.unwrap().contains(DAMAGED));
         assert_eq!(settled, Settled::default());
