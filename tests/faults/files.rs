@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::alone::{alone, refused, run_agent, secrets, start};
-use crate::support::Host;
+use crate::support::{Host, ORMESH, Ran, until};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -103,8 +104,12 @@ fn what_belongs_to_another_user_is_refused() {
     ] {
         std::os::unix::fs::lchown(&path, Some(65534), None).unwrap();
         let (sentence, hint) = refused(&host.ormesh(args), code);
-        assert!(sentence.contains("65534") && hint.contains("chown 0 "), "{sentence}\n{hint}");
-        mend(&host, &hint);
+        assert!(
+            sentence == format!("{} belongs to nobody, and this runs as root", path.display()),
+            "{sentence}"
+        );
+        assert_eq!(hint, "run it as nobody: `sudo -Hu nobody ormesh …`");
+        std::os::unix::fs::lchown(&path, Some(0), None).unwrap();
     }
     host.good(&["export", "add", "80"]);
     // A link of another user, in the place of a file of ours.
@@ -114,7 +119,116 @@ fn what_belongs_to_another_user_is_refused() {
     host.good(&["status"]);
     std::os::unix::fs::lchown(host.config(), Some(65534), None).unwrap();
     let (sentence, _) = refused(&host.ormesh(&["status"]), 1);
-    assert!(sentence.contains("65534"), "{sentence}");
+    assert!(sentence.contains("belongs to nobody"), "{sentence}");
+}
+
+/// A user's home, and the command as they run it, or as root does with their environment.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
+        fs::copy(ORMESH, dir.path().join("ormesh")).unwrap();
+        chmod(&dir.path().join("ormesh"), 0o755);
+        std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+        Self(dir)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.0.path());
+        command.env("ORMESH_SECRETS", "file").env("ORMESH_TOR", "/nonexistent/tor").stdin(Stdio::null());
+        command
+    }
+
+    fn as_its_user(&self, args: &[&str]) -> Command {
+        let mut command = self.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.0.path().join("ormesh"));
+        command.args(args);
+        command
+    }
+
+    fn as_root(&self, args: &[&str]) -> Command {
+        let mut command = self.command(ORMESH);
+        command.args(args);
+        command
+    }
+
+    fn entries(&self) -> Vec<PathBuf> {
+        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| !path.ends_with("ormesh")).collect()
+    }
+}
+
+fn ran(mut command: Command) -> Ran {
+    command.output().unwrap().into()
+}
+
+#[test]
+fn root_makes_nothing_in_the_home_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nothing can be given to another user");
+        return;
+    }
+    let home = Home::new();
+    for args in [&["export", "add", "80"][..], &["client", "add", "a"], &["status"], &["agent", "run"]] {
+        let (sentence, hint) = refused(&ran(home.as_root(args)), 1);
+        assert_eq!(sentence, format!("{} belongs to nobody, and this runs as root", home.0.path().display()));
+        assert_eq!(hint, "run it as nobody: `sudo -Hu nobody ormesh …`");
+        // As sudo -E has it, with the places named or not.
+        let mut command = home.as_root(args);
+        command.env("SUDO_UID", "65534").env("ORMESH_CONFIG", home.0.path().join("c/config.toml"));
+        command.env("ORMESH_STATE", home.0.path().join("s/state"));
+        let (_, hint) = refused(&ran(command), 1);
+        assert_eq!(hint, "run it as nobody, without sudo; `sudo -H ormesh …` is for a host of root's own");
+        assert_eq!(home.entries(), [] as [PathBuf; 0]);
+    }
+
+    assert_eq!(ran(home.as_its_user(&["export", "add", "80"])).code, 0);
+    assert_eq!(ran(home.as_its_user(&["status"])).code, 0);
+    let (sentence, _) = refused(&ran(home.as_root(&["export", "add", "81"])), 1);
+    assert!(sentence.ends_with("config.toml belongs to nobody, and this runs as root"), "{sentence}");
+    // The same of an agent that runs.
+    let mut agent = home.as_its_user(&["agent", "run"]).stderr(Stdio::null()).spawn().unwrap();
+    until("the agent answers", || ran(home.as_its_user(&["agent", "pause"])).code == 0);
+    let mut named = home.as_root(&["agent", "stop"]);
+    named.env("ORMESH_STATE", home.0.path().join(".local/state/ormesh"));
+    named.env("ORMESH_CONFIG", "/nonexistent/config.toml");
+    let (sentence, _) = refused(&ran(named), 1);
+    assert!(sentence.ends_with("agent.sock belongs to nobody, and this runs as root"), "{sentence}");
+    assert_eq!(ran(home.as_its_user(&["agent", "stop"])).code, 0);
+    assert!(agent.wait().unwrap().success());
+}
+
+#[test]
+fn roots_files_in_the_home_of_a_user_are_named() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nothing can be given to another user");
+        return;
+    }
+    let home = Home::new();
+    // As an earlier ormesh made it when root ran it here.
+    for dir in [".config", ".config/ormesh", ".local", ".local/state", ".local/state/ormesh"] {
+        fs::create_dir(home.0.path().join(dir)).unwrap();
+        chmod(&home.0.path().join(dir), 0o700);
+    }
+    for (args, place) in [
+        (&["status"][..], ".local"),
+        (&["export", "add", "22"], ".local"),
+        (&["agent", "run"], ".local"),
+        (&["config", "check"], ".config"),
+    ] {
+        let (sentence, hint) = refused(&ran(home.as_its_user(args)), 1);
+        let whose =
+            format!("{} belongs to root, and this runs as nobody", home.0.path().join(place).display());
+        assert!(sentence.ends_with(&whose), "{args:?}: {sentence}");
+        assert_eq!(
+            hint, "run it as root, or name places of your own by ORMESH_CONFIG and ORMESH_STATE",
+            "{args:?}"
+        );
+    }
+    // And root goes on with what is its own.
+    assert_eq!(ran(home.as_root(&["export", "add", "22"])).code, 0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::transport::{self, Connection};
 use super::{Hello, PROTOCOL, Request, Response};
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
+use crate::store::private;
 
 /// How long an agent may take to say hello. It answers from memory, so this is long.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,6 +39,9 @@ impl Client {
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {
                 return Ok(None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(private::denied(socket).unwrap_or_else(|| broken(&error)));
             }
             Err(error) => return Err(broken(&error)),
         };

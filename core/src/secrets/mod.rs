@@ -61,11 +61,11 @@ pub enum SecretsError {
     #[error("{0}")]
     Full(String),
     /// A directory or file of ours is not safe.
-    #[error("{problem}; run `{mend}`")]
+    #[error("{problem}; {mend}")]
     Unsafe {
         /// What is wrong with it.
         problem: String,
-        /// The command that mends it.
+        /// What to do about it: one line.
         mend: String,
     },
     /// Anything else.
@@ -91,7 +91,7 @@ impl SecretsError {
             Self::Absent(_) => "start the keyring, or use files: `ormesh secrets migrate --to file`".into(),
             Self::TimedOut(_) => "see whether the keyring waits for an answer, or restart it".into(),
             Self::Full(_) => "free some space and try again".into(),
-            Self::Unsafe { mend, .. } => format!("run `{mend}`"),
+            Self::Unsafe { mend, .. } => mend.clone(),
             Self::Failed(_) => "`ormesh secrets status` tries the store".into(),
         }
     }

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use zeroize::Zeroizing;
 
 use super::SecretsError;
+use crate::store::private;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -134,14 +135,14 @@ fn create(path: &Path) -> io::Result<()> {
 
 /// Refuses what others may read, and what is not ours.
 fn check(path: &Path, stat: &Stat, mode: &str) -> Result<(), SecretsError> {
-    let (uid, shown) = (rustix::process::geteuid().as_raw(), path.display());
-    if stat.st_uid != uid {
-        let problem = format!("{shown} belongs to another user (uid {})", stat.st_uid);
-        return Err(SecretsError::Unsafe { problem, mend: format!("chown {uid} {}", quoted(path)) });
+    let shown = path.display();
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        let (problem, mend) = private::not_ours(path, stat.st_uid);
+        return Err(SecretsError::Unsafe { problem, mend });
     }
     if stat.st_mode & 0o077 != 0 {
         let problem = format!("{shown} is open to other users (mode {:04o})", stat.st_mode & 0o7777);
-        return Err(SecretsError::Unsafe { problem, mend: format!("chmod {mode} {}", quoted(path)) });
+        return Err(SecretsError::Unsafe { problem, mend: format!("run `chmod {mode} {}`", quoted(path)) });
     }
     Ok(())
 }
@@ -151,7 +152,7 @@ fn refuse_link(path: &Path) -> Option<SecretsError> {
     let is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
     is_link.then(|| SecretsError::Unsafe {
         problem: format!("{} is a symbolic link", path.display()),
-        mend: format!("rm {}", quoted(path)),
+        mend: format!("run `rm {}`", quoted(path)),
     })
 }
 

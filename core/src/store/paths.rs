@@ -6,6 +6,7 @@ use data_encoding::BASE32_NOPAD;
 use directories::ProjectDirs;
 use sha2::{Digest, Sha256};
 
+use super::private;
 use crate::model::problem::{Problem, ProblemKind};
 
 /// The longest run directory, in bytes: sockets in it must fit `sun_path` with names of up to 20 bytes.
@@ -25,10 +26,11 @@ pub struct Paths {
 impl Paths {
     /// From `ORMESH_CONFIG` and `ORMESH_STATE`, else the platform's directories (XDG variables are honoured on Linux).
     ///
-    /// Errors: a relative path in the environment, or no home directory.
+    /// Errors: a relative path in the environment, no home directory, or, for root, another user's.
     pub fn from_env() -> Result<Self, Problem> {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (config, state) = (var("ORMESH_CONFIG"), var("ORMESH_STATE"));
+        let named = (config.is_some(), state.is_some());
         let (config, state) = match (config, state) {
             (Some(config), Some(state)) => (config, state),
             (config, state) => {
@@ -46,7 +48,10 @@ impl Paths {
                 )
             }
         };
-        Self::new(config, state)
+        let paths = Self::new(config, state)?;
+        private::check_place(&paths.config, named.0)?;
+        private::check_place(&paths.state, named.1)?;
+        Ok(paths)
     }
 
     /// From a configuration file and a state directory.
@@ -116,7 +121,7 @@ fn run_dir(state: &Path) -> PathBuf {
     let run = state.join("run");
     match run.as_os_str().len() <= MAX_RUN || cfg!(windows) {
         true => run,
-        false => super::private::short_dir(&short_hash(state)),
+        false => private::short_dir(&short_hash(state)),
     }
 }
 

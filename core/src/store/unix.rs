@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use crate::model::problem::{Problem, ProblemKind};
 
 /// Makes a directory of mode 0700 with its parents, or checks the one that is there: a directory, ours, closed to others.
 pub fn ensure_dir(path: &Path) -> Result<(), Problem> {
-    let failed =
-        |error: io::Error| problem(format!("failed to make the directory {}: {error}", path.display()));
+    let failed = |error: io::Error| failed_to("make the directory", path, &error);
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
@@ -28,7 +29,7 @@ pub fn ensure_parent(file: &Path) -> Result<(), Problem> {
         .recursive(true)
         .mode(0o700)
         .create(parent)
-        .map_err(|error| problem(format!("failed to make the directory {}: {error}", parent.display())))
+        .map_err(|error| failed_to("make the directory", parent, &error))
 }
 
 fn check_private(path: &Path, meta: &Metadata) -> Result<(), Problem> {
@@ -41,17 +42,68 @@ fn check_private(path: &Path, meta: &Metadata) -> Result<(), Problem> {
 }
 
 fn check_owner(path: &Path, meta: &Metadata) -> Result<(), Problem> {
-    let us = rustix::process::geteuid().as_raw();
-    if meta.uid() == us {
+    if meta.uid() == geteuid().as_raw() {
         return Ok(());
     }
-    let message = format!("{} belongs to user {}, not to us (user {us})", path.display(), meta.uid());
-    Err(problem(message).hint(format!("chown {us} {}", path.display())))
+    let (message, hint) = not_ours(path, meta.uid());
+    Err(problem(message).hint(hint))
+}
+
+/// What is said of a path of another user's: whose it is, and what to do. Never to chown it, which would hand that user's keys over.
+pub fn not_ours(path: &Path, owner: u32) -> (String, String) {
+    let (theirs, ours) = (user_name(owner), user_name(geteuid().as_raw()));
+    let message = format!("{} belongs to {theirs}, and this runs as {ours}", path.display());
+    let hint = match () {
+        () if geteuid().is_root() && sudoer() == Some(owner) => {
+            format!("run it as {theirs}, without sudo; `sudo -H ormesh …` is for a host of root's own")
+        }
+        () if geteuid().is_root() => {
+            let user = if theirs.starts_with("user ") { format!("'#{owner}'") } else { theirs.clone() };
+            format!("run it as {theirs}: `sudo -Hu {user} ormesh …`")
+        }
+        () => format!("run it as {theirs}, or name places of your own by ORMESH_CONFIG and ORMESH_STATE"),
+    };
+    (message, hint)
+}
+
+/// The name of a user, or `user 1000` for one that has none here.
+fn user_name(uid: u32) -> String {
+    let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    known.map_or_else(|| format!("user {uid}"), |user| user.name)
+}
+
+/// Who became root by sudo.
+fn sudoer() -> Option<u32> {
+    std::env::var("SUDO_UID").ok()?.parse().ok()
+}
+
+/// What is there of a path: itself, or the nearest parent that can be seen.
+fn nearest(path: &Path) -> Option<(&Path, Metadata)> {
+    path.ancestors().find_map(|path| Some((path, std::fs::symlink_metadata(path).ok()?)))
+}
+
+/// Why permission to a path is denied, where that is since what there is of it belongs to another user.
+pub fn denied(path: &Path) -> Option<Problem> {
+    let (there, meta) = nearest(path)?;
+    check_owner(there, &meta).err()
+}
+
+/// Keeps root from making files where they would belong to it among another user's, who could not use ormesh from then on: in that user's
+/// home, as `sudo -E` and `su -m` have it, or in a place of the user's that sudo was called by. Other places that were `named` are as
+/// they should be: a container's root has the files of whoever started it.
+pub fn check_place(path: &Path, named: bool) -> Result<(), Problem> {
+    let Some((there, meta)) = nearest(path).filter(|(_, meta)| geteuid().is_root() && meta.uid() != 0) else {
+        return Ok(());
+    };
+    match named && sudoer() != Some(meta.uid()) {
+        true => Ok(()),
+        false => check_owner(there, &meta),
+    }
 }
 
 /// Checks a configuration file, where there is one: others may read it, but not write it. A symlink must be ours or root's.
 pub fn check_config(path: &Path) -> Result<(), Problem> {
-    let failed = |error: io::Error| problem(format!("failed to read {}: {error}", path.display()));
+    let failed = |error: io::Error| failed_to("read", path, &error);
     let link = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -97,7 +149,7 @@ pub fn has_other_names(meta: &Metadata) -> bool {
 
 /// A short private directory for one whose own path is too long for sockets. [`ensure_dir`] checks its owner.
 pub fn short_dir(hash: &str) -> PathBuf {
-    PathBuf::from(format!("/tmp/ormesh-{}-{hash}", rustix::process::geteuid().as_raw()))
+    PathBuf::from(format!("/tmp/ormesh-{}-{hash}", geteuid().as_raw()))
 }
 
 /// Makes a rename in a directory durable.
@@ -161,6 +213,14 @@ pub fn raise_open_files() {
     let open_max = rustix::process::Rlimit { current: Some(10_240), maximum: limit.maximum };
     if rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).is_err() {
         let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, open_max);
+    }
+}
+
+fn failed_to(action: &str, path: &Path, error: &io::Error) -> Problem {
+    let message = format!("failed to {action} {}", path.display());
+    match Some(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied).and_then(denied) {
+        Some(why) => problem(format!("{message}: {why}")).hint(why.hint),
+        None => problem(format!("{message}: {error}")),
     }
 }
 
