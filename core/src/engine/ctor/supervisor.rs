@@ -182,6 +182,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
 async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBuf, Failure> {
     let text = torrc::torrc(settings, entrances, std::process::id())
         .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
+    system::enough_descriptors().map_err(|(why, hint)| Failure::new(why, hint))?;
     for dir in [&settings.data_dir, &settings.run_dir] {
         system::private_dir(dir).map_err(|(why, hint)| Failure::new(why, hint))?;
     }

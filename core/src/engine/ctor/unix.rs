@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use super::control::Control;
 use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
 use crate::engine::stream::Stream;
+use crate::store::private;
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
 const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
@@ -82,12 +83,29 @@ pub(super) fn private_dir(path: &Path) -> Result<(), (String, String)> {
     let found = fs::metadata(path);
     let found = found.map_err(|error| (format!("failed to read {shown}: {error}"), String::new()))?;
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err((format!("{shown} belongs to another user"), format!("move {shown} away")));
+        return Err(private::not_ours(path, found.uid()));
     }
     if found.mode() & 0o077 != 0 {
         return Err((format!("other users can enter {shown}"), format!("chmod 700 '{shown}'")));
     }
     Ok(())
+}
+
+/// The descriptors without which tor does not start: the default of its ConnLimit (tor(1)).
+const DESCRIPTORS: u64 = 1000;
+
+/// Whether tor may open as many files as it wants. The error is a sentence, with what gives it more.
+pub(super) fn enough_descriptors() -> Result<(), (String, String)> {
+    // It raises the soft limit by itself.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    match limit.filter(|limit| *limit < DESCRIPTORS) {
+        None => Ok(()),
+        Some(limit) => Err((
+            format!("tor needs {DESCRIPTORS} open files, and this agent may have {limit}"),
+            "start the agent again with a higher limit: `ulimit -n 4096`, or LimitNOFILE=4096 in its systemd unit"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Whether no tor holds the lock of this directory (tor takes it with flock(2), and waits five seconds when it can't).
