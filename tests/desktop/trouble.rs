@@ -88,7 +88,7 @@ fn speaks_another_version(socket: PathBuf) -> std::thread::JoinHandle<()> {
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let listener = Listener::bind(&socket).unwrap();
+            let mut listener = Listener::bind(&socket).unwrap();
             bound.send(()).unwrap();
             let hello = Hello { protocol: PROTOCOL + 1, version: "99.0.0".to_owned() };
             while let Ok(mut connection) = listener.accept().await {

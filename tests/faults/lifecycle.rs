@@ -1,6 +1,7 @@
 //! One agent for one directory, from its start to its end, however either comes about.
 
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::alone::{alone, refused, run_agent, socket, start, tor, with_remote};
@@ -52,6 +53,41 @@ fn a_second_agent_is_refused_and_disturbs_nothing() {
     refused(&ran, 1);
     assert_eq!(agent_of(&host), Some(host.agent_pid()));
     assert_eq!(tor(&host), its_tor);
+}
+
+#[test]
+fn a_socket_that_was_removed_is_made_again_and_meanwhile_the_agent_is_named() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    start(&mut host);
+    let agent = host.agent_pid();
+    let run = socket(&host).parent().unwrap().to_owned();
+    for remove in [&|| std::fs::remove_file(socket(&host)), &|| std::fs::remove_dir_all(&run)]
+        as [&dyn Fn() -> std::io::Result<()>; 2]
+    {
+        // So that it can't be made again before it was asked for.
+        send(agent, Signal::STOP);
+        remove().unwrap();
+
+        for args in [&["agent", "stop"][..], &["agent", "pause"], &["nc", "web", "22"], &["ping", "web"]] {
+            let ran = host.ormesh(args);
+            assert_eq!(ran.code, 3, "{ran:?}");
+            let said = ran.stdout + &ran.stderr;
+            assert!(said.contains(&format!("an agent runs (process {agent})")), "{args:?}: {said}");
+        }
+        let (_, hint) = refused(&host.ormesh(&["agent", "stop"]), 3);
+        assert!(hint.contains(&format!("`kill {agent}` ends it")), "{hint}");
+        let (_, hint) = refused(&run_agent(&host, &[]), 1);
+        assert!(hint.contains(&format!("`kill {agent}`")), "{hint}");
+        assert!(host.good(&["status"]).contains(&format!("process {agent}")));
+
+        send(agent, Signal::CONT);
+        until("it is made again", || agent_of(&host) == Some(agent));
+        assert_eq!(std::fs::metadata(&run).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::metadata(socket(&host)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(TcpStream::connect(import).is_ok());
+    }
+    host.stop();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::vault::{Changing, Vault};
-use super::{fresh, not_running};
+use super::{fresh, not_running, unreachable};
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
 use crate::model::access;
 use crate::model::address::Port;
@@ -61,6 +61,7 @@ impl Commands {
                 let mut status = derive::at_rest(&self.load().await?);
                 status.problems.extend(self.vault.trouble());
                 status.problems.extend(self.vault.history_problem());
+                status.problems.extend(unreachable(self.store.paths()));
                 Ok(Response::Status(Box::new(status)))
             }
             Request::Edit(edit) => {
@@ -119,7 +120,7 @@ impl Commands {
             | Request::Doctor { .. }
             | Request::Pause
             | Request::Resume
-            | Request::Stop => Err(not_running()),
+            | Request::Stop => Err(not_running(self.store.paths())),
         }
     }
 
@@ -388,7 +389,7 @@ impl Commands {
             (None, Some(key)) => (SecretId::Client(*key), Edit::DeleteRequest { name: name.clone() }),
             (Some(remote), _) => (SecretId::Client(remote.key), Edit::DeleteRemote { name: name.clone() }),
             (None, None) => {
-                return Err(edit::find(&config.remotes, "remote", name).err().unwrap_or_else(not_running));
+                return edit::find(&config.remotes, "remote", name).map(|_| Notes::new());
             }
         };
         self.delete(&[id], edit).await?;

@@ -52,7 +52,7 @@ pub struct Examination {
 /// Errors: there is no such remote. Whatever fails on the way is a layer's verdict.
 pub async fn doctor(paths: &Paths, examination: Examination) -> Result<Vec<Layer>, Problem> {
     let problem = match connect(paths).await {
-        Ok(None) => examination.no_agent.clone().unwrap_or_else(not_running),
+        Ok(None) => examination.no_agent.clone().unwrap_or_else(|| not_running(paths)),
         Err(problem) => problem,
         Ok(Some(client)) => {
             let remote = examination.remote.clone();

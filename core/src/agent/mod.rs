@@ -21,6 +21,7 @@ use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};
 use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
+use crate::store::lock;
 use crate::store::paths::Paths;
 
 pub use doctor::{Examination, doctor};
@@ -49,8 +50,22 @@ pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
     }
 }
 
-/// What is said of a request that needs a running agent.
-pub fn not_running() -> Problem {
-    Problem::new(ProblemKind::NotReady, "no agent is running")
-        .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
+/// What is said of a request that needs a running agent, when none answers: that none runs, or which one does all the same.
+pub fn not_running(paths: &Paths) -> Problem {
+    unreachable(paths).unwrap_or_else(|| {
+        Problem::new(ProblemKind::NotReady, "no agent is running")
+            .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
+    })
+}
+
+/// The agent that runs, when none answers: it is just starting, or somebody removed its socket.
+fn unreachable(paths: &Paths) -> Option<Problem> {
+    let pid = std::fs::read_to_string(paths.agent_pid()).ok()?;
+    lock::is_held(&paths.agent_lock()).then(|| {
+        let (pid, socket) = (pid.trim(), paths.socket());
+        let message =
+            format!("an agent runs (process {pid}), but its socket {} is not there", socket.display());
+        let hint = format!("it makes the socket again within seconds; `kill {pid}` ends it in order");
+        Problem::new(ProblemKind::NotReady, message).about("agent").hint(hint)
+    })
 }

@@ -30,6 +30,9 @@ use crate::store::{ConfigStore, InForce, private};
 /// How long open sessions may go on when the agent ends.
 const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How often the lock of an agent is tried before another one is taken to run: commands hold it for a moment to see whether it is held.
+const LOOKS: usize = 3;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Between two tries for the lock of an agent that stands by.
 const STAND_BY: Duration = Duration::from_secs(1);
 
@@ -140,6 +143,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
 async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>, Problem> {
     let service = std::env::var_os("INVOCATION_ID").is_some();
     let mut said = false;
+    let mut looks = 0;
     loop {
         let taken = lock::try_lock(&paths.agent_lock()).map_err(|error| {
             Problem::new(
@@ -150,12 +154,19 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
         if let Some(lock) = taken {
             return Ok(Some(lock));
         }
-        let holder = std::fs::read_to_string(paths.agent_pid()).ok();
-        let holder =
-            holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
+        looks += 1;
+        if looks < LOOKS {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        let pid = std::fs::read_to_string(paths.agent_pid()).ok();
+        let holder = pid
+            .as_ref()
+            .map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
         if !service {
+            let kill = pid.map_or_else(String::new, |pid| format!(", or `kill {}`", pid.trim()));
             return Err(Problem::new(ProblemKind::Failed, format!("an agent runs already: {holder}")).hint(
-                "ormesh agent stop ends it; a second agent needs a state directory of its own (ORMESH_STATE)",
+                format!("`ormesh agent stop` ends it{kill}; a second agent needs a state directory of its own (ORMESH_STATE)"),
             ));
         }
         if !said {

@@ -50,7 +50,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Accepts connections until it is dropped. An error of accepting never ends it.
-    pub(super) async fn run(self: Arc<Self>, listener: Listener) {
+    pub(super) async fn run(self: Arc<Self>, mut listener: Listener) {
         loop {
             match listener.accept().await {
                 Ok(connection) => {

@@ -31,7 +31,7 @@ impl Listener {
     }
 
     /// Accepts the next connection.
-    pub async fn accept(&self) -> io::Result<Connection> {
+    pub async fn accept(&mut self) -> io::Result<Connection> {
         self.0.accept().await
     }
 }

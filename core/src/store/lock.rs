@@ -25,6 +25,12 @@ pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
+/// Whether a process holds a lock that nobody takes for moments only. Who takes it just now may be kept out, so looks at it again.
+pub fn is_held(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Takes a lock that others hold for moments only.
 pub fn wait(path: &Path) -> Result<Lock, Problem> {
     let start = Instant::now();

@@ -79,7 +79,7 @@ impl Host {
 
     /// The running agent, or that none runs.
     pub(crate) async fn agent(&self) -> Result<Client, Problem> {
-        self.running().await?.ok_or_else(agent::not_running)
+        self.running().await?.ok_or_else(|| agent::not_running(&self.paths))
     }
 
     /// The running agent, if one runs.

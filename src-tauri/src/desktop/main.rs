@@ -88,7 +88,7 @@ fn start() -> Result<(), Problem> {
     Ok(())
 }
 
-fn set_up(app: &App, single: Single, hidden: bool) {
+fn set_up(app: &App, mut single: Single, hidden: bool) {
     let app = app.handle();
     if !hidden {
         window::show(app);

@@ -48,7 +48,7 @@ impl Single {
     }
 
     /// Waits until the app was started again. A failure to accept is never the end.
-    pub(crate) async fn started_again(&self) {
+    pub(crate) async fn started_again(&mut self) {
         while let Err(error) = self.listener.accept().await {
             tracing::warn!(%error, "failed to hear of another start");
             tokio::time::sleep(LOOK).await;
