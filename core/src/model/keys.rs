@@ -12,6 +12,7 @@ use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::onion::{OnionAddress, OnionError};
+use super::proved::Proved;
 
 /// Why bytes or a text are not a key. It never holds what was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -142,8 +143,8 @@ impl ClientPublicKey {
     /// Takes 32 bytes; zero and points of low order are refused (RFC 7748 §6.1).
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
         // Multiplying by any clamped scalar (a multiple of the cofactor) sends exactly the low-order points to zero.
-        let product = MontgomeryPoint(bytes).mul_clamped([1; 32]);
-        if product.to_bytes() == [0; 32] { Err(KeyError::Weak) } else { Ok(Self(bytes)) }
+        let is_strong = || MontgomeryPoint(bytes).mul_clamped([1; 32]).to_bytes() != [0; 32];
+        if PROVED.is_valid(&bytes, is_strong) { Ok(Self(bytes)) } else { Err(KeyError::Weak) }
     }
 
     /// The 32 bytes.
@@ -151,6 +152,8 @@ impl ClientPublicKey {
         &self.0
     }
 }
+
+static PROVED: Proved = Proved::none();
 
 fn decode_base32(text: &str) -> Result<[u8; 32], KeyError> {
     let upper = Zeroizing::new(text.trim().trim_end_matches('=').to_ascii_uppercase());

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod name;
 pub mod onion;
 pub mod problem;
+mod proved;
 pub mod status;
 pub mod status_yaml;
 pub mod store_kind;

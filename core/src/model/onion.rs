@@ -8,6 +8,8 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha3::{Digest, Sha3_256};
 
+use super::proved::Proved;
+
 /// Characters of an onion address before `.onion` (rend-spec-v3 §6: base32 of 32 + 2 + 1 bytes).
 pub const ADDRESS_LEN: usize = 56;
 const VERSION: u8 = 3;
@@ -44,12 +46,10 @@ pub struct OnionAddress([u8; 32]);
 impl OnionAddress {
     /// Takes a service's ed25519 public key, which must be canonical and torsion-free (rend-spec-v3 §1.1).
     pub fn from_public_key(key: [u8; 32]) -> Result<Self, OnionError> {
-        let point = CompressedEdwardsY(key).decompress().ok_or(OnionError::Key)?;
-        let canonical = point.compress().to_bytes() == key;
-        if !canonical || point.is_small_order() || !point.is_torsion_free() {
-            return Err(OnionError::Key);
+        match PROVED.is_valid(&key, || is_valid(key)) {
+            true => Ok(Self(key)),
+            false => Err(OnionError::Key),
         }
-        Ok(Self(key))
     }
 
     /// The service's ed25519 public key.
@@ -65,6 +65,15 @@ impl OnionAddress {
         bytes[34] = VERSION;
         BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
     }
+}
+
+static PROVED: Proved = Proved::none();
+
+fn is_valid(key: [u8; 32]) -> bool {
+    let point = CompressedEdwardsY(key).decompress();
+    point.is_some_and(|point| {
+        point.compress().to_bytes() == key && !point.is_small_order() && point.is_torsion_free()
+    })
 }
 
 /// `H(".onion checksum" | PUBKEY | VERSION)[:2]` with SHA3-256 (rend-spec-v3 §6).

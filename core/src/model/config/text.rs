@@ -1,5 +1,6 @@
 //! The configuration's text form, TOML: read strictly with line and column, written back with the user's comments kept.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::model::address::{ListenAddr, Port};
 use crate::model::bridge::Bridge;
-use crate::model::name::ClientName;
+use crate::model::name::{ClientName, RemoteName};
 
 /// Why a text is not a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,16 +76,17 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
         let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: clients.clone() };
         config.exports.insert(port, export);
     }
+    let (mut addresses, mut keys) = (Taken::none(), Taken::none());
     for (name, entry) in file.client {
         let error = |why: String| TextError::at(text, Some(entry.span()), why);
         let raw::Client { address, key, ports, expires, requested } = entry.get_ref();
         if config.clients.len() >= MAX_CLIENTS {
             return Err(error(format!("there can be at most {MAX_CLIENTS} clients")));
         }
-        if let Some((other, _)) = config.clients.iter().find(|(_, c)| c.address == *address || c.key == *key)
-        {
-            return Err(error(format!("client {name} has the address or the key of client {other}")));
-        }
+        let same =
+            |other: &ClientName| error(format!("client {name} has the address or the key of client {other}"));
+        addresses.take(*address, name.clone()).map_err(same)?;
+        keys.take(*key, name.clone()).map_err(same)?;
         let client = Client {
             address: *address,
             key: *key,
@@ -94,13 +96,13 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
         };
         config.clients.insert(name, client);
     }
+    let (mut addresses, mut listeners) = (Taken::none(), Taken::none());
     for (name, entry) in file.remote {
         let span = entry.span();
         let raw = entry.into_inner();
-        if let Some((other, _)) = config.remotes.iter().find(|(_, r)| r.address == raw.address) {
-            let why = format!("remote {name} has the address of remote {other}");
-            return Err(TextError::at(text, Some(span), why));
-        }
+        addresses.take(raw.address, name.clone()).map_err(|other: &RemoteName| {
+            TextError::at(text, Some(span), format!("remote {name} has the address of remote {other}"))
+        })?;
         let mut remote = Remote {
             address: raw.address,
             key: raw.key,
@@ -115,7 +117,12 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
             if remote.imports.contains_key(&import.listen) {
                 return Err(error(format!("{} is imported to twice", import.listen)));
             }
-            check_listen(&config, &import.listen).map_err(error)?;
+            listeners.take(import.listen.clone(), (import.remote_port, name.clone())).map_err(
+                |(port, remote): &(Port, RemoteName)| {
+                    error(format!("{} is taken by the import of port {port} of {remote}", import.listen))
+                },
+            )?;
+            check_socks(&config, &import.listen).map_err(error)?;
             let users = if import.only_me { Users::Me } else { Users::All };
             let raw::Import { remote_port, half_close, .. } = *import;
             remote.imports.insert(import.listen.clone(), Import { remote_port, half_close, users });
@@ -150,11 +157,28 @@ pub(in crate::model) fn check_export(
     Ok(())
 }
 
-/// Two that are the same. (Those that merely overlap were taken in earlier versions; the agent says which one is blocked.)
-fn check_listen(config: &Config, listen: &ListenAddr) -> Result<(), String> {
-    if let Some((_, remote, _, import)) = config.imports().find(|(other, ..)| *other == listen) {
-        return Err(format!("{listen} is taken by the import of port {} of {remote}", import.remote_port));
+/// What is taken and by whom: looked up, so that many entries cost no more for each. Only the same excludes each other: listeners that
+/// merely overlap were taken in earlier versions, and the agent says which one is blocked.
+struct Taken<K, V>(BTreeMap<K, V>);
+
+impl<K: Ord, V> Taken<K, V> {
+    fn none() -> Self {
+        Self(BTreeMap::new())
     }
+
+    /// Takes a thing. Errors: who has it.
+    fn take(&mut self, thing: K, by: V) -> Result<(), &V> {
+        match self.0.entry(thing) {
+            Entry::Vacant(free) => {
+                free.insert(by);
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(taken.into_mut()),
+        }
+    }
+}
+
+fn check_socks(config: &Config, listen: &ListenAddr) -> Result<(), String> {
     if let (ListenAddr::Tcp(addr), Some(socks)) = (listen, config.agent.socks_addr)
         && *addr == socks
     {
@@ -322,9 +346,14 @@ fn write_list<K: Ord, V>(
     let entry = parent.entry(key).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let Some(list) = entry.as_array_of_tables_mut() else { return };
     list.retain(|table| key_of(table).is_some_and(|key| wanted.contains_key(&key)));
+    let mut places = BTreeMap::new();
+    for (at, table) in list.iter().enumerate() {
+        if let Some(key) = key_of(table) {
+            places.entry(key).or_insert(at);
+        }
+    }
     for (key, entry) in &wanted {
-        let at = list.iter().position(|table| key_of(table).as_ref() == Some(key));
-        match at.and_then(|at| list.get_mut(at)) {
+        match places.get(key).and_then(|at| list.get_mut(*at)) {
             Some(table) => fill(table, key, entry),
             None => {
                 let mut table = Table::new();
@@ -405,5 +434,110 @@ fn plain(value: &Value) -> String {
         Value::String(text) => format!("{:?}", text.value()),
         Value::Array(array) => array.iter().map(plain).collect::<Vec<_>>().join(","),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::cmp::Ordering;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::model::keys::{ClientKey, ServiceKey};
+    use crate::model::proved::PROOFS;
+
+    /// A configuration with this many remotes, each with an import.
+    fn remotes(numbers: Range<u8>) -> String {
+        let mut text = format!("instance = \"{}\"\n", InstanceId::from_random([7; 10]).as_str());
+        for number in numbers {
+            let mut seed = [number; 32];
+            seed[0] = 77;
+            let address = ServiceKey::from_seed(&Zeroizing::new(seed)).address();
+            let key = ClientKey::from_bytes(&seed).unwrap().public();
+            text += &format!("[remote.r{number}]\naddress = \"{address}\"\nkey = \"{key}\"\n");
+            text += &format!(
+                "[[remote.r{number}.import]]\nremote-port = 22\nlisten = \"127.0.0.1:{}\"\n",
+                2000 + u16::from(number)
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn a_key_is_proved_once_however_often_it_is_read() {
+        let fresh = InstanceId::from_random([7; 10]);
+        for (numbers, unknown) in [(0..10, 10), (0..10, 0), (0..100, 90), (0..100, 0), (0..101, 1)] {
+            let text = remotes(numbers);
+            let before = PROOFS.get();
+            parse(&text, &fresh).unwrap();
+            assert_eq!(PROOFS.get() - before, unknown);
+        }
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_named() {
+        let fresh = InstanceId::from_random([7; 10]);
+        let text = remotes(0..3);
+        for (from, to, words) in [
+            ("127.0.0.1:2002", "127.0.0.1:2001", "127.0.0.1:2001 is taken by the import of port 22 of r1"),
+            ("127.0.0.1:2002", "127.0.0.1:9250", "127.0.0.1:9250 is the agent's SOCKS address"),
+        ] {
+            let error = parse(&text.replace(from, to), &fresh).unwrap_err();
+            assert_eq!(error.message, words);
+        }
+        let address =
+            |number: usize| text.lines().filter(|line| line.starts_with("address")).nth(number).unwrap();
+        let error = parse(&text.replace(address(2), address(0)), &fresh).unwrap_err();
+        assert_eq!(error.message, "remote r2 has the address of remote r0");
+        let clients = text
+            .replace("remote.r", "client.c")
+            .lines()
+            .filter(|line| {
+                !line.contains("import]") && !line.starts_with("remote-port") && !line.starts_with("listen")
+            })
+            .collect::<Vec<_>>()
+            .join("\n");
+        let error = parse(&clients.replace(address(1), address(0)), &fresh).unwrap_err();
+        assert_eq!(error.message, "client c1 has the address or the key of client c0");
+    }
+
+    thread_local! {
+        static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[derive(PartialEq, Eq)]
+    struct Counted(usize);
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Self) -> Ordering {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    #[test]
+    fn many_entries_cost_no_more_for_each() {
+        let compared = |number| {
+            COMPARED.set(0);
+            let mut taken = Taken::none();
+            assert!((0..number).all(|n| taken.take(Counted(n), ()).is_ok()));
+            assert!(taken.take(Counted(number / 2), ()).is_err());
+            COMPARED.get()
+        };
+        // In pairs it would be a hundred times as much.
+        assert!(
+            compared(1000) < 20 * compared(100),
+            "{} for 100, {} for 1000",
+            compared(100),
+            compared(1000)
+        );
     }
 }
