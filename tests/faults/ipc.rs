@@ -7,6 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 use std::thread;
 
+use ormesh_core::ipc::{Hello, PROTOCOL};
+
 use crate::alone::{alone, refused, socket, start};
 use crate::support::{Host, ORMESH, PATIENCE, until};
 
@@ -31,13 +33,25 @@ fn rest(mut stream: UnixStream) -> Vec<u8> {
     }
 }
 
-const HELLO: &str = r#"{"protocol":1,"version":"0.1.0"}"#;
+/// What a command of this version says first.
+fn hello() -> String {
+    serde_json::to_string(&Hello::ours()).unwrap()
+}
+
+/// What one of the next version says.
+fn next_hello() -> String {
+    serde_json::to_string(&Hello { protocol: PROTOCOL + 1, version: "9.9.9".to_owned() }).unwrap()
+}
 
 #[test]
 fn garbage_and_oversized_frames_end_their_connection_alone() {
     let mut host = alone();
     start(&mut host);
-    let greeted = frame(HELLO);
+    let greeted = frame(&hello());
+    // Said so, a request is heard and answered.
+    let mut stream = connect(&host);
+    stream.write_all(&[greeted.clone(), frame(r#""status""#)].concat()).unwrap();
+    assert!(String::from_utf8_lossy(&rest(stream)).contains(r#"{"status":{"#), "no answer");
     let oversized = u32::MAX.to_be_bytes().to_vec();
     let unknown = [greeted.clone(), frame(r#"{"format-disk":{}}"#)].concat();
     let deep = frame(&("[".repeat(100_000) + &"]".repeat(100_000)));
@@ -107,11 +121,14 @@ fn a_command_of_another_version_is_told_ours_and_gets_no_further() {
     let mut host = alone();
     start(&mut host);
     let mut stream = connect(&host);
-    stream.write_all(&frame(r#"{"protocol":2,"version":"9.9.9"}"#)).unwrap();
+    stream.write_all(&frame(&next_hello())).unwrap();
     let _ = stream.write_all(&frame(r#""stop""#));
     let heard = rest(stream);
     let hello = String::from_utf8_lossy(&heard[4..]).into_owned();
-    assert!(hello.contains("\"protocol\":1") && hello.matches('{').count() == 1, "{hello}");
+    assert!(
+        hello.contains(&format!("\"protocol\":{PROTOCOL},")) && hello.matches('{').count() == 1,
+        "{hello}"
+    );
     assert!(host.status().agent.is_some(), "it was stopped");
 }
 
@@ -122,7 +139,7 @@ fn an_agent_of_another_version_is_named_with_what_to_do() {
     fs::create_dir_all(&run).unwrap();
     let listener = UnixListener::bind(socket(&host)).unwrap();
     for (said, words) in [
-        (frame(r#"{"protocol":2,"version":"9.9.9"}"#), "9.9.9"),
+        (frame(&next_hello()), "9.9.9"),
         (frame(r#"{"motd":"hello"}"#), "agent"),
         (vec![0xff; 64], "agent"),
         (Vec::new(), "agent"),
