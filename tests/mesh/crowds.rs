@@ -84,6 +84,9 @@ fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
     let ping = laptop.ormesh(&["ping", "-c", "1", "remote", "80"]);
     assert_eq!(ping.code, 4, "{ping:?}");
     assert!(ping.stderr.contains("is full: "), "{ping:?}");
+    let nc = laptop.ormesh(&["nc", "remote", "80"]);
+    assert_eq!(nc.code, 4, "{nc:?}");
+    assert!(nc.stderr.contains("is full: ") && nc.stdout.is_empty(), "{nc:?}");
     assert!(server.log().contains("full: connections are turned away"));
 
     // It goes away by itself.

@@ -5,12 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commands::Commands;
 use super::reconcile::Applied;
 use super::waiting;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
+use crate::forward::heard::{Heard, Unended};
 use crate::forward::relay::{self, OnNearEnd};
 use crate::forward::responder;
 use crate::ipc::server::Asker;
@@ -32,6 +34,8 @@ use crate::store::{ConfigStore, InForce};
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection under way is slow, and whoever waits for it is told.
 const SLOW: Duration = Duration::from_secs(3);
+/// How long a host may take to say that it has no room, when it ended a connection without a word.
+const ASK_FULL: Duration = Duration::from_secs(10);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -250,17 +254,40 @@ impl Server {
         asker.answer(&Response::Connected).await?;
         let mut near = asker.into_pieces();
         let rule = OnNearEnd::for_application(HalfClose::Hold, &relay::Holds::new(1));
-        let traffic = relay::Traffic::default();
-        let ending = relay::run(&mut near, connected.stream, connected.unsent, rule, traffic).await;
-        if ending.is_cut() {
+        let heard = Heard::default();
+        let meter = heard.meter(relay::Traffic::default());
+        let unended = Unended::new(&mut near);
+        let ending = relay::run(unended, connected.stream, connected.unsent, rule, meter).await;
+        let silent = heard.was_silent(&ending);
+        if silent && let Some(full) = self.full(remote, &address, port).await {
+            tracing::info!(%remote, %port, "connection of ormesh nc refused: {full}");
+            near.fail(full).await?;
+        } else if ending.is_cut() {
             tracing::info!(%remote, why = %ending, "connection of ormesh nc cut off");
             let cut = Problem::new(
                 ProblemKind::Failed,
                 format!("the connection to {remote} was cut off: {ending}"),
             );
             near.fail(cut.hint("what has come may be a part of what was sent")).await?;
+        } else if silent {
+            near.shutdown().await?;
         }
         Ok(())
+    }
+
+    /// That a port turns connections away, if its host says so. A host that has no room ends them without a word.
+    async fn full(&self, remote: &RemoteName, address: &OnionAddress, port: Port) -> Option<Problem> {
+        let config = Arc::clone(&self.in_force.borrow().config);
+        if config.remotes.get(remote).is_none_or(|remote| remote.plain_tor) {
+            return None;
+        }
+        let question = async {
+            let connected = self.dialler.connect(address, Port::RESPONDER, "nc", Early::none()).await.ok()?;
+            responder::ask_info(connected.stream).await.ok()
+        };
+        let info = tokio::time::timeout(ASK_FULL, question).await.ok()??;
+        let full = info.full().into_iter().find(|(other, ..)| *other == port);
+        full.map(|(port, held, of)| full_there(remote, port, (held, of)))
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {

@@ -9,7 +9,7 @@ mod cuts;
 pub mod descriptors;
 pub mod dialler;
 pub mod gate;
-mod heard;
+pub mod heard;
 pub mod holders;
 pub mod import;
 pub mod lanes;
