@@ -71,6 +71,7 @@ fn with_something_to_print() -> Host {
     host
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said() {
     let host = with_something_to_print();
@@ -91,6 +92,7 @@ fn a_full_disk_is_said() {
     assert!(host.good(&["client", "token", "c"]).starts_with("ormesh1"));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn standard_error_may_be_closed_or_full() {
     let host = with_something_to_print();
