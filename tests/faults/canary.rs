@@ -1,13 +1,14 @@
 //! Canary keys: the private keys of a whole life together, sought in everything that is logged, shown, kept or told to other programs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 
 use crate::alone::files;
-use crate::support::{Host, ORMESH, children, echo, hosts, is_reachable, reaches};
+use crate::support::{Host, ORMESH, children, echo, hosts, is_reachable, reaches, until};
 
 /// A private key in one of its forms.
 struct Needle {
@@ -143,11 +144,45 @@ fn no_private_key_is_found_outside_the_store() {
 
 #[test]
 fn the_agent_can_not_be_looked_into() {
-    let mut host = crate::alone::alone();
-    crate::alone::start(&mut host);
-    let status = fs::read_to_string(format!("/proc/{}/status", host.agent_pid())).unwrap();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", host.agent_pid())).unwrap();
+    let host = crate::alone::alone();
+    let program = host.home().join("ormesh");
+    fs::copy(ORMESH, &program).unwrap();
+    // As a user without root's rights: root may look into anything.
+    let (user, mut as_user) = (rustix::process::geteuid(), vec![]);
+    let user = if user.is_root() {
+        as_user = vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        assert!(
+            host.command("chown").args(["-R", "65534:65534"]).arg(host.home()).status().unwrap().success()
+        );
+        65534
+    } else {
+        user.as_raw()
+    };
+    let run = |program: &str, args: &[&str]| {
+        let words: Vec<&str> = as_user.iter().copied().chain([program]).chain(args.iter().copied()).collect();
+        let mut command = host.command(words[0]);
+        command.args(&words[1..]).env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc"));
+        command.env_remove("ORMESH_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    };
+    let agent = run(program.to_str().unwrap(), &["agent", "run"]).spawn().unwrap();
+    let pid = agent.id();
+    let _agent = crate::lifecycle::Further::from(agent);
+    until("it answers", || {
+        let status = run(program.to_str().unwrap(), &["status", "--json"]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&status.stdout)
+            .is_ok_and(|status| !status["agent"].is_null())
+    });
+
+    // The kernel gives what is in /proc of a process that may not be dumped to root (proc(5), "/proc/pid").
+    let owner = |file: &str| fs::metadata(format!("/proc/{pid}/{file}")).unwrap().uid();
+    assert_eq!(owner(""), user, "it runs as another user");
+    assert_eq!((owner("environ"), owner("mem")), (0, 0), "its own user may look into it");
+    let read = |of: &str| run("cat", &[&format!("/proc/{of}/environ")]).output().unwrap().status.success();
+    assert!(read("self"), "a process of that user can be looked into");
+    assert!(!read(&pid.to_string()), "its environment was read");
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
-    assert!(status.contains("CoreDumping:\t0"));
+    let limits: Vec<&str> = core.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(limits, ["0", "0"], "{core}");
 }

@@ -83,6 +83,35 @@ fn another_tor_is_taken_as_soon_as_it_is_named() {
 }
 
 #[test]
+fn a_tor_that_is_installed_later_is_found_by_itself() {
+    let mut host = with_remote();
+    start_with_tor(&mut host, "");
+    let problem = wait_for_problem(&host, "tor was not found");
+    assert!(problem["hint"].as_str().unwrap().contains("found by itself"), "{problem}");
+
+    let real = tornet::Tools::find().unwrap().tor;
+    std::os::unix::fs::symlink(real, host.home().join("empty/tor")).unwrap();
+
+    // By its process alone: a command would have it looked for.
+    host.tor_pid();
+    until("tor runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    wait_for_no_problem(&host, "tor was not found");
+}
+
+#[test]
+fn too_few_descriptors_are_named_as_what_they_are() {
+    let host = with_remote();
+    let mut command = host.command("sh");
+    command.args(["-c", "ulimit -n 500; exec \"$0\" agent run", ORMESH]);
+    command.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc")).env_remove("ORMESH_LOG");
+    let _agent = Further::from(command.stderr(std::process::Stdio::null()).spawn().unwrap());
+
+    let problem = wait_for_problem(&host, "file descriptors");
+
+    assert!(problem["hint"].as_str().unwrap().contains("ulimit -n"), "{problem}");
+}
+
+#[test]
 fn a_tor_that_keeps_ending_is_started_again_and_again() {
     let mut host = with_remote();
     let count = host.home().join("count");

@@ -186,7 +186,10 @@ impl Server {
         services: &BTreeMap<OnionAddress, ServiceSurvey>,
     ) -> Vec<judge::Client> {
         let desired = Desired::from_config(config, fresh::today(), *self.paused.borrow());
-        let failures = self.applied.borrow().failures.clone();
+        let (failures, closed) = {
+            let applied = self.applied.borrow();
+            (applied.failures.clone(), applied.closed.clone())
+        };
         let service = |client: &ClientStatus| {
             let subject = format!("client {}", client.name);
             let problem = failures
@@ -207,8 +210,11 @@ impl Server {
                 (None, _) => Service::OnItsWay,
             }
         };
-        let client =
-            |client: &ClientStatus| judge::Client { name: client.name.clone(), service: service(client) };
+        let client = |client: &ClientStatus| judge::Client {
+            name: client.name.clone(),
+            service: service(client),
+            closed: closed.get(&client.address).copied(),
+        };
         status.clients.iter().map(client).collect()
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
 use super::fresh;
-use super::stranger::Checked;
+use super::stranger::{Checked, Checks};
 use super::vault::Vault;
 use super::warm::Warmers;
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
@@ -42,6 +42,8 @@ pub(super) struct Applied {
     pub(super) up: BTreeSet<OnionAddress>,
     /// What failed, by subject.
     pub(super) failures: BTreeMap<Subject, Problem>,
+    /// When each service was last seen to refuse a stranger, in seconds since 1970-01-01 UTC.
+    pub(super) closed: BTreeMap<OnionAddress, u64>,
 }
 
 /// A demand of tor's key for a remote: it has forgotten it.
@@ -127,6 +129,7 @@ pub(super) struct Reconciler {
     pub(super) rekeys: BTreeMap<OnionAddress, Vec<oneshot::Sender<bool>>>,
     /// Services that let strangers in: kept down until the agent ends.
     pub(super) condemned: BTreeSet<OnionAddress>,
+    pub(super) checks: Checks,
     pub(super) warmers: Warmers,
     pub(super) crowds: Crowds,
 }
@@ -216,6 +219,7 @@ impl Reconciler {
                 .iter()
                 .map(|(subject, backoff)| (subject.clone(), backoff.problem.clone()))
                 .collect(),
+            closed: self.checks.closed(),
         };
         self.outputs.applied.send_if_modified(|old| {
             let changed = *old != applied;
@@ -312,6 +316,7 @@ impl Reconciler {
     fn take_done(&mut self, config: &Config, step: &Step) {
         self.observed.done(step, self.now());
         match step {
+            Step::Withdraw(address) => self.checks.forget(address),
             Step::RemoveKey(address) => {
                 self.warmers.stop(address);
                 self.crowds.forget(address);
@@ -358,6 +363,7 @@ impl Reconciler {
         match event {
             EngineEvent::Lost => {
                 self.observed.lost();
+                self.checks.forget_all();
                 self.observed.ready = self.inputs.engine_state.borrow().is_ready();
                 self.warmers.stop_all();
                 self.dialler.engine_lost();

@@ -283,6 +283,7 @@ fn wire(
         waiting: Default::default(),
         rekeys: Default::default(),
         condemned: Default::default(),
+        checks: Default::default(),
         warmers: warm::Warmers::default(),
         crowds: crowds::Crowds::default(),
     };

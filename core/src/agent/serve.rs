@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::commands::Commands;
 use super::reconcile::Applied;
 use super::waiting;
+use crate::engine::EngineState;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::heard::{Heard, Unended};
 use crate::forward::relay::{self, OnNearEnd};
@@ -100,6 +101,11 @@ impl Server {
 
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         let done = || Ok(Response::Done { notes: Vec::new() });
+        let engine = self.dialler.engine();
+        if matches!(*engine.state().borrow(), EngineState::Failed { .. }) {
+            // Somebody may have done what a hint says.
+            engine.run(true).await;
+        }
         match request {
             Request::Status => self.current_status().await.map(|status| Response::Status(Box::new(status))),
             Request::Stop => {

@@ -46,7 +46,7 @@ pub enum EngineState {
         why: String,
         /// What to do.
         hint: String,
-        /// After this time, counted from when it failed, it is tried again; none when only a person can help (tor missing or too old).
+        /// After this time, counted from when it failed, it is tried again; where no tor is found, a `run(true)` has it tried at once.
         retry_in: Option<Duration>,
     },
 }

@@ -123,6 +123,8 @@ pub struct Client {
     pub name: ClientName,
     /// How it stands.
     pub service: Service,
+    /// When it was last seen to refuse a stranger, in seconds since 1970-01-01 UTC.
+    pub closed: Option<u64>,
 }
 
 /// How it stands with a service.
@@ -165,7 +167,7 @@ pub fn layers(findings: &Findings) -> Vec<Layer> {
             .map(|name| Layer::unknown(name, why)),
         None => {
             let clients = &findings.clients;
-            [descriptor(clients), introduction(clients), listeners(&findings.listeners)]
+            [descriptor(clients, findings.now), introduction(clients), listeners(&findings.listeners)]
         }
     });
     layers.extend(remote::layers(&findings.remotes, standstill));
@@ -322,7 +324,7 @@ fn bootstrap(link: &Link) -> Layer {
     }
 }
 
-fn descriptor(clients: &[Client]) -> Layer {
+fn descriptor(clients: &[Client], now: u64) -> Layer {
     const NAME: LayerName = LayerName::Descriptor;
     let wanted: Vec<&Client> = wanted(clients).collect();
     if wanted.is_empty() {
@@ -348,7 +350,19 @@ fn descriptor(clients: &[Client]) -> Layer {
             format!("published for {} of {} clients; the rest is on its way", up.len(), wanted.len()),
         );
     }
-    Layer::good(NAME, said(&up, "published for", "directory has it", "directories have it"))
+    let published = said(&up, "published for", "directory has it", "directories have it");
+    Layer::good(NAME, format!("{published}; {}", strangers(&wanted, now)))
+}
+
+/// What is known of strangers, of whom each service must refuse one after it was published.
+fn strangers(clients: &[&Client], now: u64) -> String {
+    let unchecked: Vec<&ClientName> =
+        clients.iter().filter(|client| client.closed.is_none()).map(|client| &client.name).collect();
+    match (unchecked.as_slice(), clients.iter().filter_map(|client| client.closed).min()) {
+        ([], Some(oldest)) => format!("a stranger was refused {} ago", uptime(now.saturating_sub(oldest))),
+        ([name], _) => format!("not checked yet whether that of {name} refuses strangers"),
+        (names, _) => format!("not checked yet whether {} of them refuse strangers", names.len()),
+    }
 }
 
 fn introduction(clients: &[Client]) -> Layer {

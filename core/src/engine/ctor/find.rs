@@ -77,12 +77,16 @@ impl Finder {
             return Err(NotFound {
                 why: "tor was not found: neither ORMESH_TOR, agent.tor-path, beside ormesh nor in PATH"
                     .to_owned(),
-                hint: format!("install tor {MINIMUM} or newer, or set agent.tor-path"),
+                hint: format!(
+                    "install tor {MINIMUM} or newer, or set agent.tor-path; it is found by itself then"
+                ),
             });
         }
         Err(NotFound {
             why: problems.join("; "),
-            hint: format!("install tor {MINIMUM} or newer, or set agent.tor-path to one"),
+            hint: format!(
+                "install tor {MINIMUM} or newer, or set agent.tor-path to one; it is found by itself then"
+            ),
         })
     }
 

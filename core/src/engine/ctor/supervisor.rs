@@ -26,6 +26,10 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// For the lock of a tor that is ending: one whose owner was killed needs some milliseconds.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two looks for a tor that was not found, or was too old; a command has it looked for at once.
+const LOOK_FOR_TOR: Duration = Duration::from_secs(10);
+/// Commands may come in numbers, and each look may start a program.
+const LOOKS_APART: Duration = Duration::from_millis(500);
 /// Ends in a row by tor's own fault and before it was ready, after which its caches are suspected.
 const SUSPECT_AFTER: u32 = 2;
 
@@ -50,8 +54,8 @@ enum End {
 struct Failure {
     why: String,
     hint: String,
-    /// Only a person can help, who then says `run(true)` again.
-    is_final: bool,
+    /// There is no tor to start: it is looked for again, and at once when `run(true)` is said.
+    is_missing: bool,
     ready_for: Option<Duration>,
     /// tor ended, by its own fault and not somebody's signal.
     own_fault: bool,
@@ -59,7 +63,7 @@ struct Failure {
 
 impl Failure {
     fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { why: why.into(), hint: hint.into(), is_final: false, ready_for: None, own_fault: false }
+        Self { why: why.into(), hint: hint.into(), is_missing: false, ready_for: None, own_fault: false }
     }
 }
 
@@ -67,8 +71,12 @@ impl Failure {
 pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Want>) {
     let mut backoff = Backoff::default();
     let mut own_faults = 0;
+    let mut said_again = want.clone();
     loop {
         let wanted = *want.borrow_and_update();
+        if want.has_changed().is_err() {
+            return;
+        }
         if !wanted.on {
             shared.set_state(EngineState::Stopped);
             shared.idle.send_replace(true);
@@ -92,22 +100,27 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Wan
             tracing::warn!(?moved, "tor ends before it is ready; its caches were put aside");
             own_faults = 0;
         }
-        let retry_in = (!failure.is_final).then(|| backoff.after(failure.ready_for));
-        tracing::warn!(why = %failure.why, ?retry_in, "tor failed");
+        let wait = if failure.is_missing { LOOK_FOR_TOR } else { backoff.after(failure.ready_for) };
+        let is_news =
+            !matches!(&*shared.state.borrow(), EngineState::Failed { why, .. } if *why == failure.why);
+        if is_news {
+            tracing::warn!(why = %failure.why, retry_in = ?wait, "tor failed");
+        }
+        let retry_in = Some(wait);
         shared.set_state(EngineState::Failed { why: failure.why, hint: failure.hint, retry_in });
-        match retry_in {
-            Some(wait) => {
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = unwanted(&mut want) => {}
-                }
+        let due = async {
+            if failure.is_missing {
+                tokio::time::sleep(LOOKS_APART).await;
+                // Any word is a reason to look again; without anyone to say one, `unwanted` ends.
+                let _ =
+                    tokio::time::timeout(wait, said_again.wait_for(|now| now.times != wanted.times)).await;
+            } else {
+                tokio::time::sleep(wait).await;
             }
-            None => {
-                // Any word is a reason to look again.
-                if want.wait_for(|now| now.times != wanted.times).await.is_err() {
-                    return;
-                }
-            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = unwanted(&mut want) => {}
         }
     }
 }
@@ -132,7 +145,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
         found = finder.find() => match found {
             Ok(info) => info,
             Err(missing) => {
-                let failure = Failure { is_final: true, ..Failure::new(missing.why, missing.hint) };
+                let failure = Failure { is_missing: true, ..Failure::new(missing.why, missing.hint) };
                 return End::Failed(failure);
             }
         },
@@ -341,6 +354,16 @@ async fn watch_over(
     }
 }
 
+/// What tor says of too few descriptors, which it calls `ConnLimit`, as a person knows it.
+fn explained(failure: Failure) -> Failure {
+    if !failure.why.contains("ConnLimit") {
+        return failure;
+    }
+    let why = "tor does not start: it needs 1,000 file descriptors, and fewer are allowed here".to_owned();
+    let hint = "raise the hard limit: `ulimit -n` in a shell, LimitNOFILE= in a systemd unit; then start the agent again";
+    Failure { why, hint: hint.to_owned(), ..failure }
+}
+
 /// Why tor ended by itself.
 async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure {
     let own_fault = status.as_ref().is_ok_and(|status| system::is_own_fault(*status));
@@ -349,7 +372,7 @@ async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure
         Some(reason) => format!("tor ended ({status}): {reason}"),
         None => format!("tor ended ({status})"),
     };
-    Failure { own_fault, ..Failure::new(why, AGAIN) }
+    explained(Failure { own_fault, ..Failure::new(why, AGAIN) })
 }
 
 /// Ends a tor with which nothing can be said any more.

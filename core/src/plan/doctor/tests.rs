@@ -33,7 +33,7 @@ fn remote(reach: Reach) -> Remote {
 }
 
 fn client(name: &str, service: Service) -> Client {
-    Client { name: name.parse().unwrap(), service }
+    Client { name: name.parse().unwrap(), service, closed: Some(NOW - 75) }
 }
 
 /// A host on which all is well.
@@ -92,7 +92,7 @@ fn a_host_that_is_well_is_said_to_be_in_every_layer() {
     clock ok: 2026-11-24T21:00:00Z is within the Tor network's consensus, 2026-11-24T20:50:00Z to 2026-11-24T23:46:40Z
     network ok: connected to 3 relays of Tor
     bootstrap ok: connected to the Tor network
-    descriptor ok: published for laptop (6 directories have it)
+    descriptor ok: published for laptop (6 directories have it); a stranger was refused 1m 15s ago
     introduction ok: ready for laptop (3 introduction points stand)
     listeners ok: imports, exports and the SOCKS address take connections
     key ok: website takes this host's key
@@ -258,7 +258,11 @@ fn services_are_named_and_many_are_counted() {
     assert_eq!(verdict(&on_its_way, Descriptor).0, None);
     assert_eq!(
         verdict(&many, Descriptor),
-        (Some(true), "published for all 5 clients (at least 2 directories have it)".into())
+        (
+            Some(true),
+            "published for all 5 clients (at least 2 directories have it); a stranger was refused 1m 15s ago"
+                .into()
+        )
     );
     assert_eq!(verdict(&cut_off, Introduction).0, Some(false));
     assert_eq!(verdict(&unwanted, Descriptor).0, None);
@@ -266,6 +270,23 @@ fn services_are_named_and_many_are_counted() {
         verdict(&changed(|findings| findings.clients.clear()), Introduction).1,
         "this host has no clients"
     );
+}
+
+#[test]
+fn that_strangers_are_refused_is_said_only_when_it_was_seen() {
+    let with = |closed: &[Option<u64>]| {
+        let service = Service::Up { directories: 6, introductions: 3 };
+        let clients = closed
+            .iter()
+            .enumerate()
+            .map(|(n, closed)| Client { closed: *closed, ..client(&format!("c{n}"), service.clone()) });
+        let layers = changed(|findings| findings.clients = clients.collect());
+        find(&layers, LayerName::Descriptor).sentence.split_once("; ").unwrap().1.to_owned()
+    };
+
+    assert_eq!(with(&[Some(NOW - 5), Some(NOW - 90)]), "a stranger was refused 1m 30s ago");
+    assert_eq!(with(&[Some(NOW), None]), "not checked yet whether that of c1 refuses strangers");
+    assert_eq!(with(&[None, None]), "not checked yet whether 2 of them refuse strangers");
 }
 
 #[test]
