@@ -4,7 +4,9 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::alone::{refused, run_agent, socket, start, wait_for_no_problem, wait_for_problem, with_remote};
+use crate::alone::{
+    refused, run_agent, socket, start, start_traced, wait_for_no_problem, wait_for_problem, with_remote,
+};
 use crate::support::{free_address, until};
 
 /// What is added to a good file of `lines` lines, and where the mistake is then: lines below the last good one, column, word.
@@ -96,4 +98,30 @@ fn a_bad_one_at_start_ends_the_agent_with_its_place() {
     fs::write(host.config(), [0xff, 0xfe]).unwrap();
     let (sentence, _) = refused(&run_agent(&host, &[]), 1);
     assert!(sentence.contains("UTF-8"), "{sentence}");
+}
+
+#[test]
+fn a_file_that_can_not_be_watched_is_looked_at_and_that_is_said() {
+    let mut host = with_remote();
+    start_traced(&mut host, &[], &["trace=inotify_init1", "inject=inotify_init1:error=EMFILE"]);
+    let problem = wait_for_problem(&host, "can't be watched");
+    assert!(problem["hint"].as_str().unwrap().contains("fs.inotify"), "{problem}");
+    for number in 1..=2 {
+        let text = fs::read_to_string(host.config()).unwrap();
+        fs::write(host.config(), text + &format!("\n[[export]]\ntarget = \"{}\"\n", 80 + number)).unwrap();
+        until("the change is seen", || host.status().exports.len() == number);
+    }
+    wait_for_problem(&host, "can't be watched");
+}
+
+#[test]
+fn a_file_that_can_be_watched_again_is() {
+    let mut host = with_remote();
+    // Each thread's first two tries fail: the second thread's third one does not.
+    start_traced(&mut host, &[], &["trace=inotify_init1", "inject=inotify_init1:error=EMFILE:when=1..2"]);
+    wait_for_no_problem(&host, "can't be watched");
+    assert!(host.log().contains("can't be watched"), "{}", host.log_tail());
+    let text = fs::read_to_string(host.config()).unwrap();
+    fs::write(host.config(), text + "\n[[export]]\ntarget = \"80\"\n").unwrap();
+    until("the change is seen", || host.status().exports.len() == 1);
 }
