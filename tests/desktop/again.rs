@@ -76,11 +76,11 @@ fn child_ids(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// The proportional memory of a process and its children, in KiB (proc_pid_smaps_rollup(5)).
+/// The memory of a process and its children that is no file's, in KiB (proc_pid_smaps_rollup(5)): it depends on no other process.
 fn memory(pid: u32) -> u64 {
     let each = child_ids(pid).into_iter().chain([pid]).map(|pid| {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
         line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
     });
     each.sum()

@@ -82,15 +82,15 @@ impl Panel {
             .collect()
     }
 
-    /// Chooses an item, once it is there and can be chosen.
+    /// Chooses an item, once it is there and can be chosen. One whose menu was replaced in between is looked for again, as panels do.
     pub(crate) fn choose(&self, icon: &OwnedBusName, label: &str) {
-        let id = until(label, || {
-            self.items(icon)
-                .into_iter()
-                .find(|(_, said, enabled)| said == label && *enabled)
-                .map(|(id, ..)| id)
+        until(label, || {
+            let items = self.items(icon);
+            let (id, ..) = items.into_iter().find(|(_, said, enabled)| said == label && *enabled)?;
+            let chosen: zbus::Result<()> =
+                self.menu(icon).call("Event", &(id, "clicked", Value::from(0), 0_u32));
+            chosen.ok()
         });
-        let _: () = self.menu(icon).call("Event", &(id, "clicked", Value::from(0), 0_u32)).unwrap();
     }
 
     /// Has the bus start what a desktop session has running: the accessibility bus, which every window asks for.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::driver::until;
 use crate::host::{Host, kill, terminate};
+use crate::support::free_address;
 
 #[test]
 fn an_invite_goes_from_one_window_to_another() {
@@ -87,6 +88,41 @@ fn what_the_command_does_shows_at_once() {
     host.ormesh(&["export", "add", "8123"]);
 
     window.sees("127.0.0.1:8123");
+}
+
+#[test]
+fn what_is_open_to_others_is_said_and_can_be_closed_to_them() {
+    let (host, exporter) = (Host::new(), Host::new());
+    let invite = exporter.ormesh(&["client", "add", "laptop"]);
+    host.ormesh(&["remote", "add", "home", invite.trim()]);
+    let (public, private) = (free_address(), free_address());
+    host.ormesh(&["import", "add", "home", "25", &format!("0.0.0.0:{}", public.port())]);
+    host.ormesh(&["config", "set", "agent.socks-addr", &free_address().to_string()]);
+    let window = host.window();
+
+    window.sees("Open to other machines");
+    window.press("Add import from home");
+    window.fill("Port of home", "80");
+    window.replace("Address here", &private.to_string());
+    window.choose("Only for me");
+    window.press("Import");
+    let of = |listen: &str| {
+        let status = host.status();
+        let imports = status["remotes"][0]["imports"].as_array()?.clone();
+        imports.into_iter().find(|import| import["listen"] == listen)
+    };
+    let import = until("the import is there", || of(&private.to_string()));
+    assert_eq!(import["users"], "me");
+
+    window.press("Settings");
+    window.choose("Only for me");
+    let users = || host.ormesh(&["config", "get", "agent.socks-users"]).trim().to_owned();
+    until("the SOCKS address is open to all", || (users() == "all").then_some(()));
+    window.replace("Address", &format!("0.0.0.0:{}", free_address().port()));
+    window.sees("and so to every port of every remote");
+    window.choose("Only for me");
+    until("it is closed again", || (users() == "me").then_some(()));
+    window.sees("from other machines are refused");
 }
 
 #[test]

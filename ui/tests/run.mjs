@@ -288,6 +288,27 @@ await test('bridges are checked as they are typed, and saved as lines', () =>
     assert.deepEqual(calls, [{ command: 'setSetting', args: ['agent.bridges', lines] }]);
   }));
 
+await test('an import can be for its user alone, and says so of other machines', () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-import-mine');
+    await page.getByText('Connections from other machines are refused.').waitFor();
+    await page.getByRole('button', { name: 'Import', exact: true }).click();
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    const edits = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'edit').map((call) => call.args[0]));
+    const edit = { edit: 'add-import', remote: 'home-server', remote_port: 22, listen: '0.0.0.0:10022', half_close: 'hold', users: 'me' };
+    assert.deepEqual(edits, [edit]);
+  }));
+
+await test('a SOCKS address that others reach is noted, and can be closed to them', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings-open');
+    await page.getByText('Everyone who can reach this machine can connect to the SOCKS address 0.0.0.0:9250').waitFor();
+    await page.getByText('Everyone who can reach this machine can connect to the SOCKS address 192.168.1.2:9250').waitFor();
+    await page.getByRole('switch', { name: 'Only for me' }).check();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'setSetting').map((call) => call.args));
+    assert.deepEqual(calls, [['agent.socks-users', 'me']]);
+  }));
+
 await test('a blocked network leads to the field for bridges', () =>
   withPage({}, async (page) => {
     await show(page, 'doctor-network');

@@ -446,7 +446,9 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
 }
 
 /// Whether nothing of ours listens at an address, or at one that leaves no room for it.
-fn check_free(config: &Config, listen: &ListenAddr) -> Result<(), Problem> {
+///
+/// Errors: what is there already, and what frees it.
+pub fn check_free(config: &Config, listen: &ListenAddr) -> Result<(), Problem> {
     check_no_import(config, listen)?;
     match config.agent.socks_addr {
         Some(socks) if listen.overlaps(&ListenAddr::Tcp(socks)) => Err(refused(format!(

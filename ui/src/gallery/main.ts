@@ -75,6 +75,10 @@ async function press(steps: string[]) {
       const value = step.slice(6);
       const radios = () => [...scope().querySelectorAll<HTMLInputElement>('input[type=radio]')];
       (await until(step, () => radios().find((one) => one.value === value || one.parentElement?.textContent?.trim().startsWith(value)))).click();
+    } else if (step.startsWith('box:')) {
+      const name = step.slice(4);
+      const boxes = () => [...scope().querySelectorAll<HTMLInputElement>('input[type=checkbox]')];
+      (await until(step, () => boxes().find((one) => one.labels?.[0]?.textContent?.trim().startsWith(name)))).click();
     } else if (step.startsWith('type:')) {
       const [label, text] = halves(step.slice(5));
       const input = await until(step, () => {

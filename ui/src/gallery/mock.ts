@@ -23,7 +23,7 @@ const bad = (message: string, hint = ''): never => {
 };
 
 /** As the core's parsers, roughly. */
-export function check(what: Checkable, text: string): Checked {
+export function check(what: Checkable, text: string, open = false): Checked {
   const ok = (detail: string | null = null, careful = false): Checked => ({ ok: true, detail, careful });
   switch (what) {
     case 'client-name':
@@ -41,6 +41,11 @@ export function check(what: Checkable, text: string): Checked {
       if (!/^(.+:)?\d{1,5}$/.test(text)) bad(`"${text}" is not [ADDRESS:]PORT or unix:PATH`);
       if (what === 'listen' && text.endsWith(':3128')) return ok(`${text} is in use by another program; the import waits until it is free`, true);
       return ok(text.includes(':') ? null : `127.0.0.1:${text}`);
+    case 'socks':
+      if (!/^(off|.+:\d{1,5})$/.test(text)) bad(`"${text}" is not an address and port`, 'give an address as in 127.0.0.1:9250, or off');
+      if (/^(off|127\.)/.test(text)) return ok();
+      if (open) return ok(`everyone who can reach this machine can connect to the SOCKS address ${text}, and so to every port of every remote`, true);
+      return ok(`connections to ${text} from other machines are refused, since it is for this user alone; \`ormesh config set agent.socks-users all\` lets them in`, true);
     case 'expiry':
       if (!/^(\d+[dw]|\d{4}-\d\d-\d\d)$/.test(text)) bad(`"${text}" is neither a time from now (as in 30d, 12w) nor a day (as in 2026-12-31)`);
       return ok('ends on 2026-12-31');
@@ -132,7 +137,7 @@ export function mock(given: Given): Mock {
     remoteAdd: command('remoteAdd', () => []),
     remoteRequest: command('remoteRequest', () => REQUEST_TEXT),
     remoteDelete: command('remoteDelete', () => []),
-    check: async (what, text) => check(what, text),
+    check: async (what, text) => check(what, text, given.settings?.socks_users === 'all'),
     ping: command(
       'ping',
       () =>
@@ -155,6 +160,7 @@ export function mock(given: Given): Mock {
     openImport: command('openImport', () => undefined),
     settings: command('settings', () => ({
       socks_addr: '127.0.0.1:9250',
+      socks_users: 'me' as const,
       secrets: 'os-keyring' as const,
       tor_path: '',
       bridges: [],

@@ -46,9 +46,9 @@ const full: Status = {
       expires: null,
       state: { is: 'reachable', round_trip: 312 },
       imports: [
-        { listen: '127.0.0.1:10022', remote_port: 22, state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
-        { listen: '127.0.0.1:8123', remote_port: 8123, state: { is: 'listening' }, sessions: 0, bytes: [450_000, 9_700_000] },
-        { listen: '0.0.0.0:25', remote_port: 25, state: { is: 'blocked', why: 'port 25 is in use by exim4 (pid 812)' }, sessions: 0, bytes: [0, 0] },
+        { listen: '127.0.0.1:10022', remote_port: 22, users: 'me', state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
+        { listen: '127.0.0.1:8123', remote_port: 8123, users: 'all', state: { is: 'listening' }, sessions: 0, bytes: [450_000, 9_700_000] },
+        { listen: '0.0.0.0:25', remote_port: 25, users: 'all', note: 'everyone who can reach this machine can connect to 0.0.0.0:25, and so to port 25 of home-server', state: { is: 'blocked', why: 'port 25 is in use by exim4 (pid 812)' }, sessions: 0, bytes: [0, 0] },
       ],
     },
     {
@@ -56,7 +56,7 @@ const full: Status = {
       address: onion('officex'),
       expires: '2026-12-31',
       state: { is: 'unreachable', why: 'its service is not published: the computer is off or not online' },
-      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, state: { is: 'degraded' }, sessions: 0, bytes: [0, 0] }],
+      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, users: 'all', state: { is: 'degraded' }, sessions: 0, bytes: [0, 0] }],
     },
   ],
   requests: ['studio'],
@@ -72,15 +72,15 @@ const calm: Status = {
     {
       ...full.remotes[1]!,
       imports: [
-        { listen: '127.0.0.1:8123', remote_port: 8123, state: { is: 'listening' }, sessions: 1, bytes: [450_000, 9_700_000] },
-        { listen: '127.0.0.1:10022', remote_port: 22, state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
-        { listen: '127.0.0.1:32400', remote_port: 32_400, state: { is: 'listening' }, sessions: 0, bytes: [120_000, 88_200_000] },
+        { listen: '127.0.0.1:8123', remote_port: 8123, users: 'all', state: { is: 'listening' }, sessions: 1, bytes: [450_000, 9_700_000] },
+        { listen: '127.0.0.1:10022', remote_port: 22, users: 'all', state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
+        { listen: '127.0.0.1:32400', remote_port: 32_400, users: 'all', state: { is: 'listening' }, sessions: 0, bytes: [120_000, 88_200_000] },
       ],
     },
     {
       ...full.remotes[2]!,
       state: { is: 'reachable', round_trip: 468 },
-      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, state: { is: 'listening' }, sessions: 0, bytes: [61_000, 304_000] }],
+      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, users: 'all', state: { is: 'listening' }, sessions: 0, bytes: [61_000, 304_000] }],
     },
   ],
 };
@@ -134,6 +134,7 @@ function many(): Status {
       imports: Array.from({ length: 25 }, (_, nth) => ({
         listen: `127.0.0.1:${20_000 + at * 100 + nth}`,
         remote_port: ports[nth]!,
+        users: 'all',
         state: at === 5 ? { is: 'degraded' } : at === 2 && nth === 20 ? { is: 'blocked', why: 'port 20220 is in use by python3 (pid 3141)' } : { is: 'listening' },
         sessions: nth % 9 === 4 ? 1 : 0,
         bytes: nth % 3 === 0 ? [nth * 5_000, nth * 91_000] : [0, 0],
@@ -162,7 +163,7 @@ const long: Status = {
       name: LONG,
       state: { is: 'unreachable', why: 'its service is not published, or this computer is not let in any more; the computer may also be off, asleep, or without a connection to Tor' },
       imports: [
-        { listen: '[2001:db8:85a3:8d3:1319:8a2e:370:7348]:10022', remote_port: 22, state: { is: 'listening' }, sessions: 128, bytes: [123_400_000_000, 987_600_000_000] },
+        { listen: '[2001:db8:85a3:8d3:1319:8a2e:370:7348]:10022', remote_port: 22, users: 'me', note: 'connections to [2001:db8:85a3:8d3:1319:8a2e:370:7348]:10022 from other machines are refused, since it is for this user alone; `ormesh import add` without --only-me lets them in', state: { is: 'listening' }, sessions: 128, bytes: [123_400_000_000, 987_600_000_000] },
         { listen: 'unix:/run/user/1000/some/where/deep/inside/of/a/directory/that/has/a/long/name/application.sock', remote_port: 5432, state: { is: 'blocked', why: 'the address is held by gnome-remote-desktop-daemon (pid 4194304), which listens on all addresses of this computer' }, sessions: 0, bytes: [0, 0] },
       ],
     },
@@ -238,7 +239,7 @@ export const states: Shown[] = [
   { name: 'tour-remotes', given: { view: running({ ...calm, requests: [] }) }, press: ['summary:127.0.0.1:10022'] },
   { name: 'tour-invite', given: { view: running(calm) }, ask: { kind: 'invite', name: 'my-MacBook', invite, secret: true }, press: ['Copy'] },
   { name: 'mesh-open', given: { view: running(full) }, press: ['summary', 'Ping home-server'], moving: true },
-  { name: 'mesh-import-open', given: { view: running(full) }, press: ['summary:127.0.0.1:8123', 'summary:127.0.0.1:10022'], moving: true },
+  { name: 'mesh-import-open', given: { view: running(full) }, press: ['summary:127.0.0.1:8123', 'summary:127.0.0.1:10022', 'summary:0.0.0.0:25'], moving: true },
   { name: 'many', given: { view: running(many()) } },
   { name: 'many-searched', given: { view: running(many()) }, press: ['search:Search this host=connected', 'search:Search remotes=web garage'] },
   { name: 'many-nothing', given: { view: running(many()) }, press: ['search:Search this host=zebra', 'search:Search remotes=zebra'] },
@@ -306,6 +307,7 @@ export const states: Shown[] = [
     ask: { kind: 'import', remote: 'office' },
     press: ['type:Port of office=25', 'type:Address here=0.0.0.0:25'],
   },
+  { name: 'add-import-mine', given: { view: running(full) }, ask: { kind: 'import', remote: 'home-server' }, press: ['22 SSH', 'box:Only for me', 'type:Address here=0.0.0.0:10022'] },
   { name: 'add-import-used', given: { view: running(full) }, ask: { kind: 'import', remote: 'office' }, press: ['type:Port of office=80', 'type:Address here=127.0.0.1:3128'] },
   { name: 'confirm-revoke', given: { view: running(full) }, ask: confirmed(asking.revoke(client)) },
   { name: 'confirm-rotate', given: { view: running(full) }, ask: confirmed(asking.rotate(client)) },
@@ -319,6 +321,23 @@ export const states: Shown[] = [
   { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: { Err: locked }, found: 0 } }, page: 'settings' },
   { name: 'settings-bridges', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0\n198.51.100.4:9001 89ABCDEF0123456789ABCDEF0123456789ABCDEF'] },
   { name: 'settings-bridges-bad', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7 0123', 'type:Path of another tor optional=/opt/tor/bin/tor'] },
+  {
+    name: 'settings-open',
+    given: {
+      view: running({
+        ...full,
+        agent: full.agent && {
+          ...full.agent,
+          socks: '0.0.0.0:9250',
+          socks_users: 'all',
+          socks_note: 'everyone who can reach this machine can connect to the SOCKS address 0.0.0.0:9250, and so to every port of every remote',
+        },
+      }),
+      settings: { socks_addr: '0.0.0.0:9250', socks_users: 'all' },
+    },
+    page: 'settings',
+    press: ['type:Address=192.168.1.2:9250'],
+  },
   { name: 'settings-none', given: { view: running(empty), settings: { socks_addr: 'off', secrets: null, start_at_login: false }, secrets: { store: null, needed: 0, found: 0 } }, page: 'settings' },
   { name: 'doctor-before', given: { view: running(full), layers: layers() }, page: 'diagnostics' },
   { name: 'doctor-running', given: { view: running(full), hang: ['diagnose'] }, page: 'diagnostics', press: ['Run'] },

@@ -32,7 +32,7 @@ export interface Drafts {
   export: { where: 'here' | 'lan' | 'unix'; port: string; host: string; path: string; as: string };
   client: { how: 'request' | 'invite'; name: string; request: string; ports: number[] | null; lasts: Lasts; expires: string };
   remote: { how: 'request' | 'invite'; name: string; request: string; invite: string };
-  import: { port: string; listen: string };
+  import: { port: string; listen: string; onlyMe: boolean };
 }
 
 export type Lasts = 'never' | '1d' | '7d' | '30d' | '90d' | 'other';
@@ -41,7 +41,7 @@ export const blank = {
   export: (): Drafts['export'] => ({ where: 'here', port: '', host: '', path: '', as: '' }),
   client: (): Drafts['client'] => ({ how: 'request', name: '', request: '', ports: null, lasts: 'never', expires: '' }),
   remote: (): Drafts['remote'] => ({ how: 'request', name: '', request: '', invite: '' }),
-  import: (): Drafts['import'] => ({ port: '', listen: '' }),
+  import: (): Drafts['import'] => ({ port: '', listen: '', onlyMe: false }),
 };
 
 export const drafts = (): Drafts => ({

@@ -5,7 +5,7 @@
 import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
-import type { Edit, Pong, Problem, SecretsStatus, Status, StoreKind } from './bindings';
+import type { Edit, Pong, Problem, SecretsStatus, Status, StoreKind, Users } from './bindings';
 
 /** What the shell knows of the agent; the event `state` carries the whole of it at each change. */
 export interface AgentView {
@@ -40,6 +40,8 @@ export type Checkable =
   | 'port'
   /** Where an import listens: `[ADDRESS:]PORT` or `unix:PATH`. */
   | 'listen'
+  /** Where the agent's SOCKS server listens. */
+  | 'socks'
   /** `30d`, `12w`, `2026-12-31`. */
   | 'expiry'
   /** Bridge lines, as people are given them. */
@@ -59,6 +61,8 @@ export interface Checked {
 export interface Settings {
   /** `127.0.0.1:9250`, or `off`. Key: `agent.socks-addr`. */
   socks_addr: string;
+  /** Who may use it. Key: `agent.socks-users`. Absent: the agent's own user. */
+  socks_users?: Users;
   /** The store in use; null before the first secret. Moved by `secrets_migrate`, never set. */
   secrets: StoreKind | null;
   /** Empty when tor is looked for. Key: `agent.tor-path`. */
@@ -72,7 +76,7 @@ export interface Settings {
   log?: string;
 }
 
-export type SettingKey = 'agent.socks-addr' | 'agent.tor-path' | 'agent.bridges';
+export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
 
 /** One layer of `doctor`, in the order in which a connection passes them. */
 export interface Layer {

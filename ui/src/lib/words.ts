@@ -123,6 +123,13 @@ export function importSaid(of: ImportStatus, agent: Doing): Said {
   }
 }
 
+/** Who may connect to an import on loopback, and whether one on another address is open to more than this computer. */
+export function importUsers(of: ImportStatus): { who: string; wide: boolean } {
+  if (of.users === undefined) return { who: 'you alone', wide: false };
+  if (of.users === 'me') return { who: 'you and root', wide: false };
+  return { who: 'every user of this computer', wide: of.note !== undefined };
+}
+
 /** The layers of `doctor`: which part of the way they belong to, and what they are called. */
 const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = {
   agent: ['Here', 'The agent'],

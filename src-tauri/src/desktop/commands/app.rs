@@ -2,6 +2,7 @@
 
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::ListenAddr;
+use ormesh_core::model::config::Users;
 use ormesh_core::model::edit::{Edit, Setting};
 use ormesh_core::model::problem::{Problem, ProblemKind};
 use ormesh_core::model::store_kind::StoreKind;
@@ -18,6 +19,7 @@ use crate::{login, web};
 #[derive(Debug, Serialize)]
 pub(super) struct Settings {
     socks_addr: String,
+    socks_users: Users,
     secrets: Option<StoreKind>,
     tor_path: String,
     /// One line each, as they are set.
@@ -29,13 +31,14 @@ pub(super) struct Settings {
 }
 
 /// What the window may set.
-const KEYS: [&str; 3] = ["agent.socks-addr", "agent.tor-path", "agent.bridges"];
+const KEYS: [&str; 4] = ["agent.socks-addr", "agent.socks-users", "agent.tor-path", "agent.bridges"];
 
 #[tauri::command]
 pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
     let config = host.config()?;
     Ok(Settings {
         socks_addr: Setting::get(&config, "agent.socks-addr")?,
+        socks_users: config.agent.socks_users,
         secrets: config.agent.secrets,
         tor_path: Setting::get(&config, "agent.tor-path")?,
         bridges: config.agent.bridges.iter().map(ToString::to_string).collect(),

@@ -8,6 +8,8 @@ use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::{ListenAddr, Port, Target};
 use ormesh_core::model::bridge;
 use ormesh_core::model::config::Config;
+use ormesh_core::model::edit::{self, Edit, Setting};
+use ormesh_core::model::exposure;
 use ormesh_core::model::invite::{Invite, InviteKey};
 use ormesh_core::model::name::{ClientName, RemoteName};
 use ormesh_core::model::problem::Problem;
@@ -27,6 +29,7 @@ pub(super) enum Checkable {
     Target,
     Port,
     Listen,
+    Socks,
     Expiry,
     Invite,
     Request,
@@ -49,6 +52,7 @@ pub(super) fn check(host: State<'_, Host>, what: Checkable, text: Confidential) 
     let text = text.expose().trim();
     match what {
         Checkable::Listen => listen(text, config.as_ref()),
+        Checkable::Socks => socks(text, config.as_ref()),
         _ => Ok(Checked { ok: true, detail: detail(what, text, config.as_ref())?, careful: false }),
     }
 }
@@ -78,6 +82,7 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         }
         Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
         Checkable::Listen => listen(text, config).map(|checked| checked.detail),
+        Checkable::Socks => socks(text, config).map(|checked| checked.detail),
         Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends at {}", own_day::ends(day)))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
@@ -92,9 +97,8 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
 /// Where an import would listen: nobody else's address, and a word of warning where there is reason for one.
 fn listen(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
     let listen: ListenAddr = parse(text, "as in 127.0.0.1:10022, 10022 or unix:/run/user/1000/app.sock")?;
-    let of = config.and_then(|config| config.imports().find(|(used, ..)| **used == listen));
-    if let Some((_, remote, ..)) = of {
-        return Err(usage(format!("{listen} is an import of {remote} already"), "choose another address"));
+    if let Some(config) = config {
+        edit::check_free(config, &listen)?;
     }
     let (detail, careful) = match (is_in_use(&listen), listen.is_public()) {
         (true, _) => (format!("{listen} is in use now; the import waits until it is free"), true),
@@ -102,6 +106,24 @@ fn listen(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
         (false, false) => (listen.to_string(), false),
     };
     Ok(Checked { ok: true, detail: Some(detail), careful })
+}
+
+/// Where the SOCKS server would listen, and who could reach it there.
+fn socks(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
+    let setting = Setting::parse("agent.socks-addr", text)?;
+    let Setting::SocksAddr(Some(addr)) = &setting else {
+        return Ok(Checked { ok: true, detail: None, careful: false });
+    };
+    let agent = config.map(|config| config.agent.clone()).unwrap_or_default();
+    let in_use = agent.socks_addr != Some(*addr) && is_in_use(&ListenAddr::Tcp(*addr));
+    let detail = match in_use {
+        true => Some(format!("{addr} is in use now; the agent takes it when it is free")),
+        false => exposure::of_socks(*addr, agent.socks_users),
+    };
+    if let Some(config) = config {
+        edit::apply(config, &Edit::Set(setting))?;
+    }
+    Ok(Checked { ok: true, careful: detail.is_some(), detail })
 }
 
 /// Whether somebody listens there now.
@@ -136,6 +158,8 @@ fn invite(text: &str) -> Result<Option<String>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use ormesh_core::model::config::InstanceId;
+
     use super::*;
 
     #[test]
@@ -150,6 +174,15 @@ mod tests {
         assert!(check(Checkable::Target, "169.254.169.254:80").is_err());
         assert_eq!(check(Checkable::Listen, "10022"), Ok(Some("127.0.0.1:10022".into())));
         assert!(check(Checkable::Listen, "0.0.0.0:25").unwrap().unwrap().contains("open to everyone"));
+        assert_eq!(check(Checkable::Socks, "127.0.0.1:1"), Ok(None));
+        assert_eq!(check(Checkable::Socks, "off"), Ok(None));
+        assert!(
+            check(Checkable::Socks, "0.0.0.0:1")
+                .unwrap()
+                .unwrap()
+                .contains("from other machines are refused")
+        );
+        assert!(check(Checkable::Socks, "localhost").is_err());
         assert!(check(Checkable::Port, "0").is_err());
         assert!(check(Checkable::ClientName, "-x").is_err());
         let bridge = |n| format!("obfs4 192.0.2.{n}:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x");
@@ -158,6 +191,17 @@ mod tests {
         assert_eq!(check(Checkable::Bridges, ""), Ok(None));
         assert!(check(Checkable::Bridges, "192.0.2.1:443").is_err());
         assert!(check(Checkable::Expiry, "2030-01-02").unwrap().unwrap().starts_with("ends at 2030-01-0"));
+    }
+
+    #[test]
+    fn an_address_that_the_agent_has_is_not_offered_to_an_import() {
+        let config = Config::new(InstanceId::from_random([0; 10]));
+        let socks = config.agent.socks_addr.unwrap();
+
+        for taken in [socks.to_string(), format!("0.0.0.0:{}", socks.port())] {
+            let problem = detail(Checkable::Listen, &taken, Some(&config)).unwrap_err();
+            assert!(problem.message.contains("SOCKS"), "{problem:?}");
+        }
     }
 
     #[test]
