@@ -98,6 +98,17 @@ impl Session {
         field.type_text(text);
     }
 
+    /// Puts a text of several lines into the field with this label, instead of what it holds: the driver types no line ends.
+    pub(crate) fn paste(&self, label: &str, text: &str) {
+        let script = "
+            const [field, text, done] = arguments;
+            field.value = text;
+            field.dispatchEvent(new Event('input', { bubbles: true }));
+            done(true);
+        ";
+        self.run(script, json!([{ ELEMENT: self.field(label).id }, text]));
+    }
+
     /// The field with this label, or with one that starts so.
     pub(crate) fn field(&self, label: &str) -> Element<'_> {
         let field = format!(
@@ -158,6 +169,11 @@ impl Element<'_> {
     /// An attribute's or property's value.
     pub(crate) fn property(&self, name: &str) -> Value {
         self.ask("GET", &format!("property/{name}"), &Value::Null).unwrap_or_default()
+    }
+
+    /// Clicks it, once it lets itself be clicked.
+    pub(crate) fn press(&self) {
+        until("it can be clicked", || self.click());
     }
 
     fn is_shown(&self) -> bool {

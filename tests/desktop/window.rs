@@ -126,6 +126,64 @@ fn what_is_open_to_others_is_said_and_can_be_closed_to_them() {
 }
 
 #[test]
+fn an_export_says_whom_it_lets_in_and_can_be_for_some_only() {
+    let host = Host::new();
+    for client in ["laptop", "phone"] {
+        host.ormesh(&["client", "add", client]);
+    }
+    let window = host.window();
+    let clients = |port: &str| {
+        let status = host.status();
+        let exports = status["exports"].as_array()?.clone();
+        exports.into_iter().find(|one| one["port"].to_string() == port).map(|one| one["clients"].clone())
+    };
+
+    window.press("Add export");
+    window.fill("Port", "8080");
+    window.sees("every client that may open all exports: laptop and phone; later ones, too");
+    window.press("Share");
+    window.sees("Laptop and phone can now reach port 8080");
+    assert_eq!(clients("8080"), Some(Value::Null));
+
+    window.press("Add export");
+    window.fill("Port", "8081");
+    window.find("//dialog//label[normalize-space()='only these']/input").press();
+    window.find("//dialog//label[normalize-space()='phone']/input").press();
+    window.press("Share");
+    window.sees("for phone only");
+    assert_eq!(clients("8081"), Some(json!(["phone"])));
+
+    window.press("Who may open port 8081");
+    window.find("//dialog//label[normalize-space()='laptop']/input").press();
+    window.press("Save");
+    window.sees("for laptop and phone only");
+    assert_eq!(clients("8081"), Some(json!(["laptop", "phone"])));
+}
+
+#[test]
+fn an_invite_is_found_in_what_is_pasted() {
+    let (host, exporter) = (Host::new(), Host::new());
+    let [one, other] = ["laptop", "phone"].map(|name| exporter.ormesh(&["client", "add", name]));
+    let (one, other) = (one.trim(), other.trim());
+    let (head, rest) = one.split_at(60);
+    let window = host.window();
+
+    window.press("Ask for access");
+    window.choose("I have an invite");
+    window.fill("Name", "home");
+    window.paste("Invite", &format!("> here it is: {one}\n> and another: {other}\n"));
+    window.sees("several different invites in the text");
+    window.find("//dialog//button[normalize-space()='Add remote' and @disabled]");
+    let mail = format!("On Monday, Zoë wrote:\n> Here is your invite:\n> {head}\n> {rest}\n> See you!\n");
+    window.paste("Invite", &mail);
+    window.press("Add remote");
+    window.sees("Import from home");
+
+    let addresses = exporter.status()["clients"].clone();
+    assert_eq!(host.status()["remotes"][0]["address"], addresses[0]["address"]);
+}
+
+#[test]
 fn an_agent_that_died_is_started_again() {
     let host = Host::new();
     let window = host.window();

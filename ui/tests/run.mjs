@@ -217,6 +217,30 @@ await test('the keyboard alone shares a port, with the focus kept in the dialog 
     assert.deepEqual(edits, [{ command: 'edit', args: [{ edit: 'add-export', target: '8080', port: null, allow_lan: false }] }]);
   }));
 
+await test('who gains by an export is named, and it can be for some clients only, now or later', () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-export');
+    await page.getByText('every client that may open all exports: build-server, my-MacBook, tablet and workshop; later ones, too').waitFor();
+    await page.getByLabel('Port', { exact: true }).fill('8080');
+    await page.locator('dialog .mark').first().waitFor();
+    await page.getByLabel('only these').check();
+    assert.equal(await page.getByRole('button', { name: 'Share', exact: true }).isDisabled(), true, 'it would be for nobody');
+    await page.getByRole('checkbox', { name: 'anna-laptop' }).check();
+    await page.getByRole('button', { name: 'Share', exact: true }).click();
+    await page.getByText('for anna-laptop only').waitFor();
+
+    await page.getByRole('button', { name: 'Who may open port 8080' }).click();
+    await page.getByRole('checkbox', { name: 'tablet' }).check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('for anna-laptop and tablet only').waitFor();
+    await page.getByText('anna-laptop and tablet can now reach port 8080').waitFor();
+    const edits = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'edit').map((call) => call.args[0]));
+    assert.deepEqual(edits, [
+      { edit: 'add-export', target: '8080', port: null, allow_lan: false, clients: ['anna-laptop'] },
+      { edit: 'set-export', port: 8080, clients: ['anna-laptop', 'tablet'] },
+    ]);
+  }));
+
 await test('nothing typed is lost when the agent dies', () =>
   withPage({}, async (page) => {
     await show(page, 'add-client-invite');

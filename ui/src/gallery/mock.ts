@@ -126,7 +126,12 @@ export function mock(given: Given): Mock {
       if (status && edit.edit === 'add-export') {
         const port = edit.port ?? Number(edit.target.split(':').at(-1));
         const target = /^\d+$/.test(edit.target) ? `127.0.0.1:${edit.target}` : edit.target;
-        change({ exports: [...status.exports, { target, port }] });
+        change({ exports: [...status.exports, { target, port, ...(edit.clients && { clients: edit.clients }) }] });
+      }
+      if (status && edit.edit === 'set-export') {
+        const { port, clients } = edit;
+        change({ exports: status.exports.map((one) => (one.port === port ? { target: one.target, port, ...(clients && { clients }) } : one)) });
+        return clients === null ? [] : [`${clients.join(' and ')} can now reach port ${port}`];
       }
       return [];
     }),

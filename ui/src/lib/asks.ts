@@ -1,10 +1,12 @@
 // What the window can be asked to open over its page, and what was typed there so far.
 
 import type { Invite } from './backend';
-import type { ClientStatus } from './bindings';
+import type { ClientStatus, ExportStatus } from './bindings';
 
 export type Ask =
   | { kind: 'export' }
+  /** Who an export is for. */
+  | { kind: 'whom'; one: ExportStatus }
   | { kind: 'client' }
   | { kind: 'access'; client: ClientStatus }
   | { kind: 'invite'; name: string; invite: Invite; secret: boolean }
@@ -29,7 +31,7 @@ export interface Confirmation {
 
 /** What was typed into dialogs that were closed before they were done. */
 export interface Drafts {
-  export: { where: 'here' | 'lan' | 'unix'; port: string; host: string; path: string; as: string };
+  export: { where: 'here' | 'lan' | 'unix'; port: string; host: string; path: string; as: string; clients: string[] | null };
   client: { how: 'request' | 'invite'; name: string; request: string; ports: number[] | null; lasts: Lasts; expires: string };
   remote: { how: 'request' | 'invite'; name: string; request: string; invite: string };
   import: { port: string; listen: string; onlyMe: boolean };
@@ -38,7 +40,7 @@ export interface Drafts {
 export type Lasts = 'never' | '1d' | '7d' | '30d' | '90d' | 'other';
 
 export const blank = {
-  export: (): Drafts['export'] => ({ where: 'here', port: '', host: '', path: '', as: '' }),
+  export: (): Drafts['export'] => ({ where: 'here', port: '', host: '', path: '', as: '', clients: null }),
   client: (): Drafts['client'] => ({ how: 'request', name: '', request: '', ports: null, lasts: 'never', expires: '' }),
   remote: (): Drafts['remote'] => ({ how: 'request', name: '', request: '', invite: '' }),
   import: (): Drafts['import'] => ({ port: '', listen: '', onlyMe: false }),

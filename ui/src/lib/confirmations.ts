@@ -3,14 +3,14 @@
 import type { Confirmation } from './asks';
 import type { AgentView } from './backend';
 import type { ClientStatus, ExportStatus, ImportStatus, RemoteStatus, Status, StoreKind } from './bindings';
-import { count } from './words';
+import { count, isFor } from './words';
 
 type Asked = Omit<Confirmation, 'run'>;
 
 const list = (names: string[]) => (names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`);
 
 export function removeExport(one: ExportStatus, status: Status): Asked {
-  const hit = status.clients.filter((client) => client.ports === null || client.ports.includes(one.port));
+  const hit = status.clients.filter((client) => isFor(one, client));
   const breaks = [hit.length === 0 ? `Port ${one.port} is no longer shared.` : `${list(hit.map((client) => client.name))} can no longer open port ${one.port}.`];
   if (hit.some((client) => client.sessions > 0)) breaks.push('Open sessions to it end at once.');
   return { title: `Stop sharing port ${one.port}?`, breaks, keeps: 'Clients keep their keys and their other ports.', verb: 'Stop sharing', danger: true };

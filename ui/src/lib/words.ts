@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
 import type { AgentView, Layer } from './backend';
-import type { ClientStatus, ImportStatus, Problem, RemoteStatus, Status } from './bindings';
+import type { ClientStatus, ExportStatus, ImportStatus, Problem, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -179,6 +179,25 @@ export function sentence(text: string, names: readonly string[] = []): string {
 
 /** What a problem is about, as the start of a line: `Client anna`, but `tor`, which is the program's name. */
 export const subject = (problem: Problem) => (/^(tor|ormesh)\b/.test(problem.subject) ? problem.subject : capital(problem.subject));
+
+/** `anna`, `anna and ben`, `anna, ben and 7 more`. */
+export function names(all: readonly string[]): string {
+  const MOST = 5;
+  if (all.length > MOST) return `${all.slice(0, MOST).join(', ')} and ${all.length - MOST} more`;
+  return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
+}
+
+/** The ports that a client may open, now and later. */
+export function mayOpen(client: ClientStatus): string {
+  const now = client.may_reach ?? client.ports ?? [];
+  const ports = now.length === 0 ? '' : `${now.length === 1 ? 'port' : 'ports'} ${now.join(', ')}`;
+  if (client.ports !== null) return ports || 'none';
+  return ports ? `${ports}, and later exports for all clients` : 'all exports';
+}
+
+/** Whether an export is for a client: both lists must agree. */
+export const isFor = (one: ExportStatus, client: ClientStatus) =>
+  (one.clients === undefined || one.clients.includes(client.name)) && (client.ports === null || client.ports.includes(one.port));
 
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
