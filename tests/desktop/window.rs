@@ -132,10 +132,10 @@ fn an_export_says_whom_it_lets_in_and_can_be_for_some_only() {
         host.ormesh(&["client", "add", client]);
     }
     let window = host.window();
-    let clients = |port: &str| {
+    let clients = |port: u16| {
         let status = host.status();
         let exports = status["exports"].as_array()?.clone();
-        exports.into_iter().find(|one| one["port"].to_string() == port).map(|one| one["clients"].clone())
+        exports.into_iter().find(|one| one["port"] == port).map(|one| one["clients"].clone())
     };
 
     window.press("Add export");
@@ -143,7 +143,7 @@ fn an_export_says_whom_it_lets_in_and_can_be_for_some_only() {
     window.sees("every client that may open all exports: laptop and phone; later ones, too");
     window.press("Share");
     window.sees("Laptop and phone can now reach port 8080");
-    assert_eq!(clients("8080"), Some(Value::Null));
+    assert_eq!(clients(8080), Some(Value::Null));
 
     window.press("Add export");
     window.fill("Port", "8081");
@@ -151,13 +151,13 @@ fn an_export_says_whom_it_lets_in_and_can_be_for_some_only() {
     window.find("//dialog//label[normalize-space()='phone']/input").press();
     window.press("Share");
     window.sees("for phone only");
-    assert_eq!(clients("8081"), Some(json!(["phone"])));
+    assert_eq!(clients(8081), Some(json!(["phone"])));
 
     window.press("Who may open port 8081");
     window.find("//dialog//label[normalize-space()='laptop']/input").press();
     window.press("Save");
     window.sees("for laptop and phone only");
-    assert_eq!(clients("8081"), Some(json!(["laptop", "phone"])));
+    assert_eq!(clients(8081), Some(json!(["laptop", "phone"])));
 }
 
 #[test]
