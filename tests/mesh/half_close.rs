@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use tornet::client::{Client, Options, Service};
 use tornet::{Tools, shared};
 
-use crate::support::{Host, ORMESH, PATIENCE, Server, Sshd, connected, hosts_beside, serve, socks_dial};
+use crate::support::{
+    Host, ORMESH, PATIENCE, Server, Sshd, connected, hosts_beside, serve, socks_dial, until,
+};
 
 /// An x25519 pair in base32: 32 bytes of 0x01, and their public key.
 const PRIVATE: &str = "AEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQ";
@@ -44,6 +46,8 @@ enum Course {
     ServerBreaks,
     /// The server's tor dies after one half.
     TorDies,
+    /// The application's agent dies after one half.
+    AgentDies,
 }
 
 /// How an application reaches the remote.
@@ -57,6 +61,9 @@ enum Way {
 }
 
 const WAYS: [Way; 5] = [Way::Import, Way::UnixImport, Way::Socks, Way::Nc, Way::Ssh];
+
+/// What happens, on a connection to whom, by which way.
+type Case = (Course, &'static str, Way);
 
 /// What the application saw: how many bytes, and how it ended.
 type Seen = (usize, String);
@@ -82,7 +89,7 @@ fn half_close_leaves_answers_whole_or_shows_a_failure() {
     }
     laptop.add_remote("plain", &format!("{address}:descriptor:x25519:{PRIVATE}"));
     connected(&mut server, &mut laptop, ports[0].1, OBEYS);
-    let laptop = Laptop::new(laptop, &sshd, &pauses);
+    let mut laptop = Laptop::new(laptop, &sshd, &pauses);
     laptop.host.wait_until("the plain one is reached", |_| laptop.try_nc("plain"));
 
     let mut cases = Vec::new();
@@ -108,17 +115,20 @@ fn half_close_leaves_answers_whole_or_shows_a_failure() {
         table.entry((*course, *remote, *way)).or_default().push(seen);
     }
 
-    // The deaths of both tors, at the end.
-    let begun: Vec<_> = ["remote", "plain"]
-        .into_iter()
-        .flat_map(|remote| WAYS.map(|way| (remote, way)))
-        .map(|(remote, way)| ((Course::TorDies, remote, way), laptop.begin(remote, way)))
-        .collect();
+    // Who dies, at the end.
+    let begun = laptop.begin_all(Course::TorDies, &["remote", "plain"]);
     server.kill_tor();
     drop(tor);
-    for (case, rest) in begun {
-        table.insert(case, vec![rest.join().unwrap()]);
+    table.extend(begun.into_iter().map(|(case, rest)| (case, vec![rest.join().unwrap()])));
+    let log = laptop.host.log();
+    for line in ["connection cut off", "connection through the SOCKS address cut off", "of ormesh nc cut off"]
+    {
+        assert!(log.contains(line), "no line in the log: {line}");
     }
+    until("the remote is there again", || laptop.try_nc("remote"));
+    let begun = laptop.begin_all(Course::AgentDies, &["remote"]);
+    laptop.host.kill_agent();
+    table.extend(begun.into_iter().map(|(case, rest)| (case, vec![rest.join().unwrap()])));
 
     println!("figure: half-close, pauses {pauses:?} s: bytes and how it ended");
     for ((course, remote, way), seen) in &table {
@@ -150,6 +160,7 @@ fn wanted(course: Course, remote: &str, way: Way) -> Seen {
         _ => "end",
     };
     let broken = match way {
+        Way::Nc if course == Course::AgentDies => "exit 3",
         Way::Nc => "exit 1",
         Way::Ssh => "exit 255",
         // A Unix socket has no reset: what was cut ends as if it were whole, and the log tells.
@@ -162,7 +173,7 @@ fn wanted(course: Course, remote: &str, way: Way) -> Seen {
         (Course::ServerCloses, ..) => (2 * HALF, end),
         // How a backend ended can't be told through an ormesh's gate (ARCHITECTURE.md, "Half-close"); ssh has an end of its own.
         (Course::ServerBreaks, "remote", Way::Import | Way::UnixImport | Way::Socks | Way::Nc) => (HALF, end),
-        (Course::ServerBreaks | Course::TorDies, ..) => (HALF, broken),
+        (Course::ServerBreaks | Course::TorDies | Course::AgentDies, ..) => (HALF, broken),
     };
     (bytes, end.to_owned())
 }
@@ -270,7 +281,12 @@ impl Laptop {
         }
     }
 
-    /// Opens a connection whose answer has begun, and gives what will be seen of the rest.
+    /// Opens connections in every way whose answers have begun, and gives what will be seen of the rest.
+    fn begin_all(&self, course: Course, remotes: &[&'static str]) -> Vec<(Case, thread::JoinHandle<Seen>)> {
+        let cases = remotes.iter().flat_map(|remote| WAYS.map(|way| (course, *remote, way)));
+        cases.map(|case| (case, self.begin(case.1, case.2))).collect()
+    }
+
     fn begin(&self, remote: &'static str, way: Way) -> thread::JoinHandle<Seen> {
         let (course, request) = (Course::TorDies, "TorDies 0\n");
         match way {
@@ -308,7 +324,7 @@ impl Laptop {
             Course::Asked => format!("read line; sleep {seconds}; {half}; sleep {seconds}; {half}"),
             Course::ServerCloses => format!("{half}; sleep {seconds}; {half}; exec >&-; read line"),
             Course::ServerBreaks => format!("{half}; sleep {seconds}; kill -9 $PPID"),
-            Course::TorDies => format!("{half}; sleep 1000"),
+            Course::TorDies | Course::AgentDies => format!("{half}; sleep 1000"),
         };
         let config = self.ssh_config.display().to_string();
         self.run(&["ssh", remote, "-F", &config, &command], request, closes)

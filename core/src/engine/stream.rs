@@ -80,18 +80,6 @@ impl AsyncWrite for Confirmed {
     }
 }
 
-impl Stream {
-    /// Waits until there is something to read, or it has ended, and takes nothing. A stream within the process is not waited for.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.readable().await,
-            Self::Confirmed(_) | Self::Pipe(_) => Ok(()),
-        }
-    }
-}
-
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {

@@ -24,7 +24,7 @@ use super::import::unix_now;
 use super::listen::ListenError;
 use super::relay::{self, OnNearEnd, Traffic};
 use super::server::{AtBound, Server};
-use super::sockets::{Abort, keep_alive};
+use super::sockets::keep_alive;
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
@@ -43,9 +43,6 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 8;
-
-/// How long a client's first bytes are waited for where there is no backend for them.
-const UNREAD: Duration = Duration::from_secs(2);
 
 /// How long a backend that failed is told of, when nobody has tried it since.
 const TROUBLE_LIFE: Duration = Duration::from_secs(600);
@@ -329,9 +326,6 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         }
         Err(error) => {
             debug!(client = %shared.sessions.client(), port = %shared.port, %target, %error, "no backend");
-            // tor has told the client of success. It tells of a failure after all when something that it passed on is left unread.
-            tor.reset_on_close(true);
-            let _ = timeout(UNREAD, tor.readable()).await;
         }
     }
 }
