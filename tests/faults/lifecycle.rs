@@ -218,6 +218,7 @@ fn a_second_signal_ends_what_sessions_hold_up() {
 
     assert!(host.ended().success());
     assert!(!is_running(its_tor));
+    assert!(host.log().contains("open sessions are cut off"), "they were waited for");
 }
 
 #[test]

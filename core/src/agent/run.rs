@@ -125,7 +125,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     tokio::select! {
         () = drained(&reconciler) => {}
         // A second signal: now.
-        () = signals.next() => {}
+        () = signals.next() => tracing::info!("asked to end at once: open sessions are cut off"),
     }
     let seen: Vec<_> = reconciler.executor.last_seen().collect();
     reconciler.close_all().await;
