@@ -328,33 +328,42 @@ async fn drained(reconciler: &Reconciler) {
     }
 }
 
-/// What asks the agent to end.
+/// What asks the agent to end. A signal that comes while nobody waits for one is kept.
 struct Signals {
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
 }
 
 impl Signals {
     fn new() -> Result<Self, Problem> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let terminate = signal(SignalKind::terminate()).map_err(|error| {
-                Problem::new(ProblemKind::Failed, format!("failed to watch for signals: {error}"))
-            })?;
-            Ok(Self { terminate })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
+        let watched = || {
+            #[cfg(unix)]
+            {
+                use tokio::signal::unix::{SignalKind, signal};
+                std::io::Result::Ok(Self {
+                    interrupt: signal(SignalKind::interrupt())?,
+                    terminate: signal(SignalKind::terminate())?,
+                })
+            }
+            #[cfg(windows)]
+            std::io::Result::Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
+        };
+        watched().map_err(|error| {
+            Problem::new(ProblemKind::Failed, format!("failed to watch for signals: {error}"))
+        })
     }
 
     async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
+        #[cfg(windows)]
+        let _ = self.interrupt.recv().await;
     }
 }
