@@ -1,6 +1,7 @@
 //! Exports, clients, remotes and imports: what changes the mesh.
 
 use ormesh_core::ipc::{Confidential, InviteFormat, Request, Response};
+use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::invite::{Invite, InviteKey};
 use ormesh_core::model::name::{ClientName, RemoteName};
@@ -28,7 +29,8 @@ const REMOTE: &str = "as in website";
 #[tauri::command]
 pub(super) async fn edit(host: State<'_, Host>, edit: serde_json::Value) -> Result<Vec<String>, Problem> {
     let edit = serde_json::from_value(edit).map_err(|error| usage(error, ""))?;
-    host.edit(of_the_window(edit)?).await
+    let edit = with_own_day(of_the_window(edit)?, host.config().ok().as_ref())?;
+    host.edit(edit).await
 }
 
 #[tauri::command]
@@ -109,6 +111,14 @@ fn of_the_window(edit: Edit) -> Result<Edit, Problem> {
     }
 }
 
+/// A last day that was typed is the user's own, as `client_add` takes it; one that was left as it is stays.
+fn with_own_day(edit: Edit, config: Option<&Config>) -> Result<Edit, Problem> {
+    let Edit::SetClient { name, ports, expires: Some(Some(day)) } = edit else { return Ok(edit) };
+    let before = config.and_then(|config| config.clients.get(&name)).and_then(|client| client.expires);
+    let day = if before == Some(day) { day } else { typed::expiry(&day.to_string())? };
+    Ok(Edit::SetClient { name, ports, expires: Some(Some(day)) })
+}
+
 async fn invite(host: &Host, request: Request) -> Result<ShownInvite, Problem> {
     match host.ask(request).await? {
         Response::Invite { text, notes } => {
@@ -141,6 +151,29 @@ mod tests {
         assert!(of_the_window(set).is_err());
         assert!(of_the_window(delete).is_err());
         assert!(of_the_window(export).is_ok());
+    }
+
+    #[test]
+    fn a_last_day_that_is_typed_must_not_be_over_and_one_that_is_kept_may_be() {
+        use ormesh_core::model::config::{Client, InstanceId};
+
+        let mut config = Config::new(InstanceId::from_random([0; 10]));
+        let kept = Client {
+            address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),
+            key: "BEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQ".parse().unwrap(),
+            ports: None,
+            expires: Some("2020-01-01".parse().unwrap()),
+            requested: false,
+        };
+        config.clients.insert("laptop".parse().unwrap(), kept);
+        let set = |day: &str| {
+            let edit = read(&format!(r#"{{"edit":"set-client","name":"laptop","expires":"{day}"}}"#));
+            with_own_day(edit, Some(&config))
+        };
+
+        assert!(set("2020-01-01").is_ok());
+        assert!(set("2020-01-02").unwrap_err().message.contains("over already"));
+        assert!(set("2100-01-01").is_ok());
     }
 
     #[test]
