@@ -204,6 +204,41 @@ fn a_signal_ends_it_in_order() {
 }
 
 #[test]
+fn a_hangup_reloads_and_ends_only_who_has_lost_a_terminal() {
+    let mut host = alone();
+    start(&mut host);
+    send(host.agent_pid(), Signal::HUP);
+    until("it says what it read", || host.log().contains("asked to read the configuration again"));
+    assert_eq!(agent_of(&host), Some(host.agent_pid()));
+    host.stop();
+
+    // As nohup(1) starts it.
+    let mut ignoring = host.command("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$0\" agent run", ORMESH]).stderr(Stdio::null());
+    ignoring.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc"));
+    let mut ignoring = Further(ignoring.spawn().unwrap());
+    until("it answers", || agent_of(&host) == Some(ignoring.0.id()));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", ignoring.0.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 1, 1, "it is not ignored any more");
+    host.good(&["agent", "stop"]);
+    assert!(ignoring.ended().success());
+
+    // In a terminal, which is then closed.
+    let log = host.home().join("terminal.log");
+    let mut terminal = host.command("script");
+    terminal.args(["-qc", &format!("exec {ORMESH} agent run 2>{}", log.display()), "/dev/null"]);
+    terminal.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc")).stdout(Stdio::null());
+    let mut terminal = Further(terminal.spawn().unwrap());
+    let pid = until_some("it answers", || agent_of(&host));
+    terminal.0.kill().unwrap();
+    terminal.ended();
+    until("it has ended in order", || {
+        !is_running(pid) && std::fs::read_to_string(&log).unwrap().contains("the agent has ended")
+    });
+}
+
+#[test]
 fn a_second_signal_ends_what_sessions_hold_up() {
     let mut host = with_remote();
     let import = host.import("web", 22);

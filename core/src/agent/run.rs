@@ -104,10 +104,22 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
+    let reloading = Arc::clone(&server);
     let asked = tokio::spawn(async move {
-        tokio::select! {
-            () = signals.next() => tracing::info!("asked to end by a signal"),
-            _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to end by a command"),
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Reload => reload(&reloading).await,
+                    Asked::End => {
+                        tracing::info!("asked to end by a signal");
+                        break;
+                    }
+                },
+                () = async { drop(stopped.wait_for(|stop| *stop).await) } => {
+                    tracing::info!("asked to end by a command");
+                    break;
+                }
+            }
         }
         stop.send_replace(true);
         signals
@@ -125,7 +137,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     tokio::select! {
         () = drained(&reconciler) => {}
         // A second signal: now.
-        () = signals.next() => tracing::info!("asked to end at once: open sessions are cut off"),
+        () = signals.end() => tracing::info!("asked to end at once: open sessions are cut off"),
     }
     let seen: Vec<_> = reconciler.executor.last_seen().collect();
     reconciler.close_all().await;
@@ -175,7 +187,7 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
         }
         tokio::select! {
             () = tokio::time::sleep(STAND_BY) => {}
-            () = signals.next() => return Ok(None),
+            () = signals.end() => return Ok(None),
         }
     }
 }
@@ -328,7 +340,15 @@ async fn drained(reconciler: &Reconciler) {
     }
 }
 
-/// What asks the agent to end. A signal that comes while nobody waits for one is kept.
+/// What a signal asks for.
+enum Asked {
+    /// To end.
+    End,
+    /// To read the configuration again.
+    Reload,
+}
+
+/// What asks the agent to end, or to read its configuration again. A signal that comes while nobody waits for one is kept.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -336,6 +356,12 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(windows)]
     interrupt: tokio::signal::windows::CtrlC,
+    /// None where SIGHUP was ignored from the start, as by nohup(1): it stays ignored.
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+    /// Whether there was a terminal at the start.
+    #[cfg(unix)]
+    had_terminal: bool,
 }
 
 impl Signals {
@@ -347,6 +373,8 @@ impl Signals {
                 std::io::Result::Ok(Self {
                     interrupt: signal(SignalKind::interrupt())?,
                     terminate: signal(SignalKind::terminate())?,
+                    hangup: if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
+                    had_terminal: has_terminal(),
                 })
             }
             #[cfg(windows)]
@@ -357,13 +385,64 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.interrupt.recv() => Asked::End,
+                _ = self.terminate.recv() => Asked::End,
+                // Sent when the terminal is gone as well, and then nobody is left to reload for.
+                _ = hangup => match self.had_terminal && !has_terminal() {
+                    true => Asked::End,
+                    false => Asked::Reload,
+                },
+            }
         }
         #[cfg(windows)]
-        let _ = self.interrupt.recv().await;
+        {
+            let _ = self.interrupt.recv().await;
+            Asked::End
+        }
     }
+
+    /// Waits until one asks to end.
+    async fn end(&mut self) {
+        while let Asked::Reload = self.next().await {}
+    }
+}
+
+/// Whether this process has a terminal; after a hangup it has none any more (tty(4)).
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP is ignored now (proc(5), "SigIgn": a mask of which the lowest bit is signal 1). Elsewhere than on Linux it is not known.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Reads the configuration again and says in the log what was read.
+async fn reload(server: &Server) {
+    let before = server.in_force.borrow().generation;
+    let generation = server.reload().await;
+    let in_force = server.in_force.borrow();
+    let config = &in_force.config;
+    tracing::info!(
+        changed = generation != before,
+        in_force = in_force.problem.is_none(),
+        exports = config.exports.len(),
+        clients = config.clients.len(),
+        remotes = config.remotes.len(),
+        "asked to read the configuration again"
+    );
 }

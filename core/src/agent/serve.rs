@@ -194,7 +194,6 @@ impl Server {
     }
 
     /// Reads the configuration again and puts it in force; a bad one leaves the last good one in force. Gives the generation in force.
-    #[expect(dead_code, reason = "for a signal that asks for it")]
     pub(super) async fn reload(&self) -> u64 {
         let store = self.store.clone();
         apart(move || store.reload()).await

@@ -50,6 +50,7 @@ Description=ormesh - onion-routed mesh
 
 [Service]
 ExecStart={binary} agent run
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 
 [Install]
@@ -68,6 +69,7 @@ After=network-online.target
 
 [Service]
 ExecStart={binary} agent run
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=2
 KillMode=mixed
@@ -112,6 +114,7 @@ mod tests {
         assert_eq!(
             super::user_unit("/usr/bin/ormesh"),
             "[Unit]\nDescription=ormesh - onion-routed mesh\n\n[Service]\nExecStart=/usr/bin/ormesh agent run\n\
+             ExecReload=/bin/kill -HUP $MAINPID\n\
              Restart=always\n\n[Install]\nWantedBy=default.target\n"
         );
     }
