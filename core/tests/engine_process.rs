@@ -22,13 +22,13 @@ async fn a_service_is_published_replaced_and_withdrawn() {
     let other = service(&key, &client, &[(22, "gate-22"), (80, "gate-80")]);
 
     host.engine.publish(&spec, &key).await.unwrap();
-    let again = host.engine.publish(&spec, &key).await;
+    // One that is there already, which nobody here may know of any more, makes room.
+    host.engine.publish(&spec, &key).await.unwrap();
     host.engine.replace(&other, &key).await.unwrap();
     host.engine.withdraw(&spec.address).await.unwrap();
     host.engine.withdraw(&spec.address).await.unwrap();
     let (wrong, _) = key_pair(2);
 
-    assert!(matches!(again, Err(EngineError::Refused { code: 550, .. })), "{again:?}");
     assert_eq!(host.engine.publish(&spec, &wrong).await, Err(EngineError::WrongKey(spec.address)));
     // What replace would change need not be there.
     host.engine.replace(&spec, &key).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_missing_tor_is_said_and_found_once_it_is_there() {
     state_where(&*engine, |state| matches!(state, EngineState::Bootstrapping { .. })).await;
 
     assert!(
-        matches!(&failed, EngineState::Failed { why, retry_in: None, .. } if why.contains("not found")),
+        matches!(&failed, EngineState::Failed { why, retry_in: Some(_), .. } if why.contains("not found")),
         "{failed:?}"
     );
     assert_eq!(engine.info().unwrap().found, "ORMESH_TOR");

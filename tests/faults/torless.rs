@@ -99,19 +99,6 @@ fn a_tor_that_is_installed_later_is_found_by_itself() {
 }
 
 #[test]
-fn too_few_descriptors_are_named_as_what_they_are() {
-    let host = with_remote();
-    let mut command = host.command("sh");
-    command.args(["-c", "ulimit -n 500; exec \"$0\" agent run", ORMESH]);
-    command.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc")).env_remove("ORMESH_LOG");
-    let _agent = Further::from(command.stderr(std::process::Stdio::null()).spawn().unwrap());
-
-    let problem = wait_for_problem(&host, "file descriptors");
-
-    assert!(problem["hint"].as_str().unwrap().contains("ulimit -n"), "{problem}");
-}
-
-#[test]
 fn a_tor_that_keeps_ending_is_started_again_and_again() {
     let mut host = with_remote();
     let count = host.home().join("count");

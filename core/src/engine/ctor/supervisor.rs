@@ -354,16 +354,6 @@ async fn watch_over(
     }
 }
 
-/// What tor says of too few descriptors, which it calls `ConnLimit`, as a person knows it.
-fn explained(failure: Failure) -> Failure {
-    if !failure.why.contains("ConnLimit") {
-        return failure;
-    }
-    let why = "tor does not start: it needs 1,000 file descriptors, and fewer are allowed here".to_owned();
-    let hint = "raise the hard limit: `ulimit -n` in a shell, LimitNOFILE= in a systemd unit; then start the agent again";
-    Failure { why, hint: hint.to_owned(), ..failure }
-}
-
 /// Why tor ended by itself.
 async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure {
     let own_fault = status.as_ref().is_ok_and(|status| system::is_own_fault(*status));
@@ -372,7 +362,7 @@ async fn ended(process: &mut Process, status: io::Result<ExitStatus>) -> Failure
         Some(reason) => format!("tor ended ({status}): {reason}"),
         None => format!("tor ended ({status})"),
     };
-    explained(Failure { own_fault, ..Failure::new(why, AGAIN) })
+    Failure { own_fault, ..Failure::new(why, AGAIN) }
 }
 
 /// Ends a tor with which nothing can be said any more.
