@@ -147,9 +147,12 @@ fn what_was_deleted_under_a_locked_keyring_is_erased_once_it_opens() {
     good(&session, &host, &["client", "delete", "laptop"]);
     assert_eq!(session.ormesh(&host, &["client", "add", "tablet"]).code, 5);
     session.restart(Lock::Open);
+    // Those of the hosts that tried the keyring are there, too.
+    let before = session.entries();
 
     good(&session, &host, &["secrets", "prune"]);
 
+    assert_eq!(session.entries(), before - 2, "what was deleted is there still");
     let status = good(&session, &host, &["secrets", "status"]);
     assert!(status.contains("found: 2 of 2") && !status.contains("interrupted"), "{status}");
 }

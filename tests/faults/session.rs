@@ -120,6 +120,15 @@ impl Session {
         command.stderr(Stdio::piped()).output().unwrap().into()
     }
 
+    /// The secrets of ormesh that are in the keyring, whatever ormesh itself says.
+    pub(crate) fn entries(&self) -> usize {
+        let mut command = self.command("secret-tool");
+        command.args(["search", "--all", "service", "ormesh"]).stderr(Stdio::piped());
+        let found = command.output().unwrap_or_else(|error| panic!("secret-tool: {error}: {NEEDS}"));
+        let said = String::from_utf8_lossy(&found.stdout).into_owned();
+        said.lines().filter(|line| line.starts_with("[/")).count()
+    }
+
     /// A program in this session, with nothing of the session in which the tests run.
     fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
