@@ -179,6 +179,25 @@ fn a_damaged_invite_is_explained_and_never_quoted() {
 }
 
 #[test]
+fn an_invite_is_found_in_a_file_of_any_encoding_and_not_sought_in_half_a_file() {
+    let other = Host::new();
+    other.good(&["export", "add", "22"]);
+    let invite = other.good(&["client", "add", "here"]);
+    let utf16: Vec<u8> =
+        format!("\u{feff}Grüße\r\n{invite}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin1 = [&b"Gr\xfc\xdfe\r\n"[..], invite.as_bytes()].concat();
+    let far = [&b"x ".repeat(40_000)[..], invite.as_bytes()].concat();
+    for (bytes, code) in [(utf16, 0), (latin1, 0), (far, 2)] {
+        let host = Host::new();
+        let file = other.state().join("mail");
+        fs::write(&file, bytes).unwrap();
+        let ran = host.ormesh(&["remote", "add", "website", "--file", file.to_str().unwrap()]);
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        assert!(code == 0 || ran.stderr.contains("too long"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn an_invite_in_a_wrong_place_is_never_quoted() {
     let host = Host::new();
     let invite = format!("ormesh1{}", "q".repeat(112));

@@ -41,6 +41,28 @@ fn it_is_applied_once_and_the_same_at_each_start() {
 }
 
 #[test]
+fn it_is_applied_at_each_start_beside_a_configuration_that_can_not_be_written() {
+    let mut host = alone();
+    // Nobody makes a file there, root neither; so there is none to be read, as where only the environment says anything.
+    let given = "/proc/ormesh/config.toml";
+    let told = [
+        ("ORMESH_CONFIG", given),
+        ("ORMESH_EXPORTS", EXPORTS),
+        ("ORMESH_CLIENTS", CLIENTS),
+        ("ORMESH_EPHEMERAL", "1"),
+    ];
+    start_with(&mut host, &told);
+    let clients = addresses(&host);
+    assert_eq!(clients.len(), 2);
+    host.stop();
+
+    start_with(&mut host, &told);
+    assert_eq!(addresses(&host), clients);
+    assert_eq!(host.status().exports.len(), 2);
+    assert!(host.status().problems.iter().all(|problem| problem.subject != "config"));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_whole() {
     let host = alone();
     let before = fs::read(host.config()).unwrap();

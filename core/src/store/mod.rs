@@ -115,6 +115,12 @@ impl ConfigStore {
         self.look(&mut self.disk()).map(|(_, config)| config).map_err(|obstacle| self.problem(obstacle))
     }
 
+    /// Reads the configuration as it is, whatever an earlier one had: for a file that is not the one whose last good copy is kept.
+    pub fn load_given(&self) -> Result<Config, Problem> {
+        let text = self.read()?.unwrap_or_default();
+        Ok(self.parse(&text)?)
+    }
+
     /// Whether there is a file at all.
     pub fn exists(&self) -> bool {
         std::fs::symlink_metadata(&self.paths().config).is_ok()
@@ -214,7 +220,7 @@ impl ConfigStore {
         };
         let (text, config) = (text.clone(), config.clone());
         let mut kept = None;
-        let found = std::fs::read(&self.paths().config).unwrap_or_default();
+        let found = self.bytes()?.unwrap_or_default();
         if !found.trim_ascii().is_empty() && found != text.as_bytes() {
             let mut aside = self.paths().config.clone().into_os_string();
             aside.push(".rejected");
@@ -317,12 +323,16 @@ impl ConfigStore {
 
     /// The file's text; none where there is none.
     fn read(&self) -> Result<Option<String>, Problem> {
+        let text = self.bytes()?.map(String::from_utf8).transpose();
+        text.map_err(|_| config_problem(format!("{} is not UTF-8 text", self.shown())))
+    }
+
+    /// What is in the file; none where there is none. A pipe or a device in its place is not touched: it could hold up everyone.
+    fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
         let path = &self.paths().config;
         private::check_config(path).map_err(|problem| problem.about("config"))?;
         match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8(bytes)
-                .map(Some)
-                .map_err(|_| config_problem(format!("{} is not UTF-8 text", path.display()))),
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(config_problem(format!("failed to read {}: {error}", path.display()))),
         }

@@ -119,7 +119,9 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
         Ok(meta) => meta,
     };
     if !meta.is_file() {
-        return Err(problem(format!("{} is not a file", path.display())));
+        let hint =
+            "move it away and put the file there, or have `ormesh config restore` write the last good one";
+        return Err(problem(format!("{} is not a file", path.display())).hint(hint));
     }
     if meta.uid() != 0 {
         check_owner(path, &meta)?;

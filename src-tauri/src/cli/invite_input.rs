@@ -54,11 +54,30 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, Problem> {
 }
 
 fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Problem> {
-    let mut text = Zeroizing::new(String::new());
-    reader.take(MAX).read_to_string(&mut text).map_err(|error| failed(place, &error))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    reader.take(MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(place, &error))?;
+    if bytes.len() as u64 > MAX {
+        // The invite may be in what was not read.
+        let message = format!("what is in {place} is far too long for an invite");
+        return Err(Problem::new(ProblemKind::Usage, message).hint("copy the invite alone: ormesh1…"));
+    }
+    let text = Zeroizing::new(text_of(&bytes));
     match text.trim().is_empty() {
         true => Err(nothing_in(place)),
         false => Ok(text),
+    }
+}
+
+/// The text of a saved mail, in whatever encoding: an invite is ASCII. Windows' own programs write UTF-16 with a mark in front.
+fn text_of(bytes: &[u8]) -> String {
+    match bytes.strip_prefix(&[0xff, 0xfe]) {
+        Some(wide) => {
+            let units: Zeroizing<Vec<u16>> = Zeroizing::new(
+                wide.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect(),
+            );
+            String::from_utf16_lossy(&units)
+        }
+        None => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 
