@@ -19,6 +19,8 @@ pub type Connection = UnixStream;
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    /// How often in a row it could not be made again.
+    failed: u32,
 }
 
 impl Listener {
@@ -30,7 +32,7 @@ impl Listener {
         }
         let socket = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { socket, path: path.to_owned() })
+        Ok(Self { socket, path: path.to_owned(), failed: 0 })
     }
 
     /// Accepts the next connection of our own user or of root; strangers are dropped before a byte of theirs is read. A socket that was
@@ -54,22 +56,28 @@ impl Listener {
 
     /// Waits until nothing is where the socket was made.
     async fn removed(&self) {
+        if self.failed > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
         while !matches!(tokio::fs::try_exists(&self.path).await, Ok(false)) {
             tokio::time::sleep(LOOK).await;
         }
     }
 
     fn make_again(&mut self) {
-        if let Some(Err(problem)) = self.path.parent().map(private::ensure_dir) {
-            tracing::warn!(%problem, "the socket for commands is gone");
-            return;
-        }
-        match Self::bind(&self.path) {
+        let dir =
+            self.path.parent().map_or(Ok(()), private::ensure_dir).map_err(|problem| problem.to_string());
+        match dir.and_then(|()| Self::bind(&self.path).map_err(|error| error.to_string())) {
             Ok(new) => {
                 tracing::warn!(socket = %self.path.display(), "the socket for commands was gone and is made again");
                 *self = new;
             }
-            Err(error) => tracing::warn!(%error, "the socket for commands is gone and can't be made again"),
+            Err(why) => {
+                if self.failed == 0 {
+                    tracing::warn!(%why, "the socket for commands is gone and can't be made again; it is tried on");
+                }
+                self.failed = self.failed.saturating_add(1);
+            }
         }
     }
 }
@@ -87,4 +95,28 @@ pub async fn connect(path: &Path) -> io::Result<Connection> {
         ));
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_can_not_be_made_again_is_tried_seldom_and_made_once_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, path) = (dir.path().join("run"), dir.path().join("run/agent.sock"));
+        private::ensure_dir(&place).unwrap();
+        let mut listener = Listener::bind(&path).unwrap();
+        std::fs::remove_dir_all(&place).unwrap();
+        // No directory can be made where a link leads nowhere.
+        std::os::unix::fs::symlink("/nowhere/at/all", &place).unwrap();
+
+        let accepted = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(accepted.is_err() && listener.failed == 1, "{} tries", listener.failed);
+
+        std::fs::remove_file(&place).unwrap();
+        tokio::time::pause();
+        let accepted = tokio::time::timeout(3 * LOOK, listener.accept()).await;
+        assert!(accepted.is_err() && listener.failed == 0 && path.exists());
+    }
 }
