@@ -1,4 +1,4 @@
-//! What the log is told of connections that were cut off: at most one line a second for a listener, however many there are.
+//! What the log is told of connections that were cut off or refused: at most one line a second for a listener, however many there are.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The shortest time between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Connections cut off at one listener.
+/// Connections cut off, or refused, at one listener.
 #[derive(Debug, Default)]
 pub(super) struct Cuts(Mutex<Tally>);
 

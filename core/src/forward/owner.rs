@@ -8,13 +8,15 @@
 mod ask;
 mod user;
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+use super::cuts::Cuts;
 use crate::engine::stream::Stream;
 use crate::model::config::Users;
 use user::User;
@@ -34,6 +36,10 @@ pub(super) struct Owners {
     /// The listener, for the log.
     listener: String,
     last: Mutex<Option<(TurnedAway, Instant)>>,
+    /// Lines in the log of them.
+    told: Cuts,
+    /// When the log was last told of a connection that was closed too soon.
+    ended: Mutex<Option<Instant>>,
 }
 
 /// Connections that were turned away.
@@ -47,24 +53,45 @@ pub struct TurnedAway {
 
 impl Owners {
     pub(super) fn new(users: Users, listener: String) -> Self {
-        Self { users, listener, last: Mutex::default() }
+        Self { users, listener, last: Mutex::default(), told: Cuts::default(), ended: Mutex::default() }
     }
 
     /// Whether a connection may pass.
     pub(super) async fn admit(&self, stream: &Stream) -> bool {
         // A Unix socket's mode has kept others out.
         let (Users::Me, Stream::Tcp(stream)) = (self.users, stream) else { return true };
-        let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
-        let owner = match ends {
-            Ok((peer, local)) => ask::owner(peer, local).await,
-            Err(error) => Err(format!("the connection has ended: {error}")),
-        };
-        let who = match owner {
+        self.admit_by(stream, ask::owner).await
+    }
+
+    async fn admit_by(
+        &self,
+        stream: &TcpStream,
+        ask: impl AsyncFnOnce(SocketAddr, SocketAddr) -> Result<User, String>,
+    ) -> bool {
+        let ends = || stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
+        let Ok((peer, local)) = ends() else { return self.note_ended() };
+        let owner = ask(peer, local).await;
+        // Once it is reset, its port is free for another program, of which the answer may tell.
+        if ends().is_err() {
+            return self.note_ended();
+        }
+        match owner {
             Ok(User::Me | User::Root) => return true,
-            Ok(User::Other(name)) => name,
-            Err(why) => format!("somebody unknown ({why})"),
-        };
-        self.note(who);
+            Ok(User::Other(name)) => self.note(name),
+            // Nobody is there any more who could miss something.
+            Err(_) if has_closed(stream) => return self.note_ended(),
+            Err(why) => self.note(format!("somebody unknown ({why})")),
+        }
+        false
+    }
+
+    /// A connection was closed before it was known whose it was: whoever only tries whether somebody listens does that.
+    fn note_ended(&self) -> bool {
+        let mut told = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TOLD_FOR) {
+            *told = Some(Instant::now());
+            info!(listener = %self.listener, "a connection was closed before it was known whose it was: what it sent is dropped");
+        }
         false
     }
 
@@ -72,8 +99,10 @@ impl Owners {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.take().filter(|(_, at)| at.elapsed() < TOLD_FOR).map(|(refusal, _)| refusal);
         // Whoever knocks without end is not to fill the log.
-        if before.as_ref().is_none_or(|before| before.who != who) {
-            warn!(listener = %self.listener, %who, "a connection was refused: the address is for this user alone");
+        if before.as_ref().is_none_or(|before| before.who != who)
+            && let Some(others) = self.told.note()
+        {
+            warn!(listener = %self.listener, %who, others, "a connection was refused: the address is for this user alone");
         } else {
             debug!(listener = %self.listener, %who, "a connection was refused");
         }

@@ -27,13 +27,12 @@ const NO_COOKIE: [u8; 8] = [0xff; 8];
 /// Who stands, by default, for users that a user namespace does not know (user_namespaces(7)).
 const OVERFLOW_UID: u32 = 65_534;
 
-/// Whose the socket is that is bound to `peer` and connected to `local`. An error says why nobody knows.
-#[expect(clippy::unused_async, reason = "other systems have to wait for it")]
+/// Whose the socket is that is bound to `peer` and connected to `local`. An error says why nobody knows, in the same words for each port.
 pub(super) async fn owner(peer: SocketAddr, local: SocketAddr) -> Result<User, String> {
     let (peer, local) = (canonical(peer), canonical(local));
     let answer = ask(peer, local).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!("{peer} is no open socket of this machine"),
-        _ => format!("the system does not say whose {peer} is: {error}"),
+        io::ErrorKind::NotFound => format!("no open socket of this machine connects from {}", peer.ip()),
+        _ => format!("the system does not say whose it is: {error}"),
     })?;
     judge(&answer, peer, local, rustix::process::geteuid().as_raw())
 }
@@ -107,10 +106,10 @@ fn judge(answer: &InetResponseHeader, peer: SocketAddr, local: SocketAddr, me: u
     let connected =
         [TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK];
     if !is_of(answer, peer, local) || !connected.contains(&answer.state) {
-        return Err(format!("{peer} is no open connection of this machine"));
+        return Err(format!("no open connection of this machine comes from {}", peer.ip()));
     }
     if answer.inode == 0 {
-        return Err(format!("the program at {peer} has closed its connection already"));
+        return Err("its program has closed it already".to_owned());
     }
     match answer.uid {
         0 if me == 0 => Ok(User::Me),

@@ -22,7 +22,7 @@ pub(super) async fn owner(peer: SocketAddr, _local: SocketAddr) -> Result<User, 
 fn look(peer: SocketAddr) -> Result<User, String> {
     let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
     let all =
-        listeners::get_all().map_err(|error| format!("the system does not say whose {peer} is: {error}"))?;
+        listeners::get_all().map_err(|error| format!("the system does not say whose it is: {error}"))?;
     let holds =
         |l: &&listeners::Listener| l.protocol == Protocol::TCP && canonical(l.socket) == canonical(peer);
     let holders: Vec<Pid> = all.iter().filter(holds).map(|l| Pid::from_u32(l.process.pid)).collect();
@@ -34,9 +34,9 @@ fn look(peer: SocketAddr) -> Result<User, String> {
     let user = |pid: &Pid| system.process(*pid).and_then(|process| process.user_id()).cloned();
     let me = user(&me).ok_or("this process's own user is not known")?;
     // A socket may be held by several processes: one whose user is not known, or another's, spoils it.
-    let mut owner = Err(format!("{peer} is no open socket of this machine"));
+    let mut owner = Err(format!("no open socket of this machine connects from {}", peer.ip()));
     for holder in &holders {
-        let whose = user(holder).ok_or_else(|| format!("the user of process {holder} is not known"))?;
+        let whose = user(holder).ok_or_else(|| "the user of its process is not known".to_owned())?;
         owner = Ok(whose_is(&whose, &me));
         if matches!(owner, Ok(User::Other(_))) {
             break;
