@@ -130,7 +130,12 @@ impl Part {
 
     /// A listener that is a member by itself, bounded by the room alone. Its held connections give way when it has no room.
     pub(super) fn alone(holds: &Arc<Holds>) -> Arc<Self> {
-        let part = Self::of(&Member::new(u64::MAX));
+        Self::with_cap(holds, u64::MAX)
+    }
+
+    /// One that may hold at most `cap` sessions.
+    pub(super) fn with_cap(holds: &Arc<Holds>, cap: u64) -> Arc<Self> {
+        let part = Self::of(&Member::new(cap));
         part.member.room.register(holds, &part);
         part
     }
@@ -154,6 +159,14 @@ impl Part {
             room.relieve();
             freed.await;
         }
+    }
+
+    /// Whether a connection of it is held, and would give way.
+    pub(super) fn has_held(self: &Arc<Self>) -> bool {
+        let is_ours = |part: &Weak<Self>| std::ptr::eq(part.as_ptr(), Arc::as_ptr(self));
+        let all = self.member.room.holds();
+        let holds = all.iter().find(|(_, part)| is_ours(part)).and_then(|(holds, _)| holds.upgrade());
+        holds.is_some_and(|holds| holds.quietest().is_some())
     }
 
     /// Notes that a connection was turned away.

@@ -510,6 +510,12 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Waits until another needs the place.
+    #[cfg(test)]
+    pub(super) async fn given_up(&mut self) {
+        let _ = (&mut self.ousted).await;
+    }
+
     /// Bytes have moved on it: it is the last to give way.
     fn moved(&mut self) {
         let mut taken = self.holds.taken();

@@ -20,7 +20,8 @@ use crate::engine::stream::Stream;
 /// The first and the longest pause after an accept that failed (out of descriptors, say).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How long a connection may wait for a place. While a listener is full for longer than that, no other waits either.
+/// How long a connection may wait for a place. While a listener is full for longer than that, no other waits either, unless a held one
+/// can give way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What becomes of a connection for which there is no place.
@@ -143,6 +144,10 @@ async fn accept_all<A, H, S>(
                     }
                     (Err(why), AtBound::Wait) if full.is_none_or(|since| since.elapsed() < PATIENCE) => {
                         full.get_or_insert_with(Instant::now);
+                        waiting = Some((stream, why));
+                    }
+                    (Err(why), AtBound::Wait) if part.has_held() => {
+                        full = Some(Instant::now());
                         waiting = Some((stream, why));
                     }
                     (Err(why), _) => {

@@ -139,3 +139,40 @@ async fn dropping_it_closes_it() {
 fn part() -> Arc<Part> {
     Part::alone(&super::super::relay::Holds::new(1))
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_gives_way_however_long_the_listener_was_full() {
+    let (give, _, listener) = scripted();
+    let holds = super::super::relay::Holds::new(10);
+    let part = Part::with_cap(&holds, 2);
+    let begin = Arc::new(tokio::sync::Notify::new());
+    let served = Arc::new(AtomicUsize::new(0));
+    let (count, hold, each) = (Arc::clone(&served), Arc::clone(&begin), Arc::clone(&holds));
+    let _server = Server::start(listener, part, AtBound::Wait, move |_, place| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (hold, each) = (Arc::clone(&hold), Arc::clone(&each));
+        async move {
+            let _place = place;
+            hold.notified().await;
+            // It has closed its side, and waits for an answer.
+            each.enter().given_up().await;
+        }
+    });
+    let apps: Vec<_> = (0..3)
+        .map(|_| {
+            let (app, near) = duplex(1);
+            give.send(Ok(Stream::Pipe(near))).unwrap();
+            app
+        })
+        .collect();
+    tokio::time::sleep(3 * PATIENCE).await;
+    assert_eq!(served.load(Ordering::Relaxed), 2, "it is full, and nothing is held");
+    begin.notify_one();
+    tokio::task::yield_now().await;
+
+    give.send(Ok(Stream::Pipe(duplex(1).0))).unwrap();
+
+    until(|| served.load(Ordering::Relaxed) == 3).await;
+    assert_eq!(holds.held(), 0);
+    drop(apps);
+}
