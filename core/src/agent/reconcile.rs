@@ -431,11 +431,21 @@ impl Reconciler {
     }
 
     /// For the shutdown, when the loop is over.
+    ///
+    /// tor ends before the gates are closed: what is still open there breaks with its circuit, which the other end sees as a failure. It
+    /// can't tell a gate that is closed from an answer that is over.
     pub(super) async fn close_all(&mut self) {
         self.warmers.stop_all();
+        self.close_what(|step| matches!(step, Step::CloseListener(_) | Step::CloseSocks)).await;
+        self.engine.run(false).await;
+        self.observed.lost();
+        self.close_what(|_| true).await;
+    }
+
+    async fn close_what(&mut self, which: impl Fn(&Step) -> bool) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
         let steps = plan(&Desired::default(), &self.observed, self.now()).steps;
-        for step in &steps {
+        for step in steps.iter().filter(|step| which(step)) {
             let outcome = self.executor.execute(&config, step).await;
             self.take_outcome(&config, step, outcome);
         }

@@ -141,7 +141,6 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     }
     let seen: Vec<_> = reconciler.executor.last_seen().collect();
     reconciler.close_all().await;
-    engine.run(false).await;
     reconciler.vault.save_history(seen.into_iter()).await;
     serving.abort();
     let _ = std::fs::remove_file(paths.socket());
