@@ -53,6 +53,12 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
     wait_for_problem(&host, "laptop is cut off");
 
+    // Another agent keeps it out, too, however the first one ended.
+    host.kill_agent();
+    start(&mut host);
+    assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
+    wait_for_problem(&host, "laptop is cut off");
+
     // The file is read again and says that laptop may come in: it may not.
     let text = fs::read_to_string(host.config()).unwrap() + "\n[[export]]\ntarget = \"80\"\n";
     fs::write(host.config(), text).unwrap();
@@ -64,6 +70,7 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     wait_for_no_problem(&host, "laptop is cut off");
     until("its keys are erased", || secrets(&host).len() == 2);
     assert!(lists(&host, "phone"));
+    assert!(!host.state().join("revoked.json").exists());
 }
 
 #[test]
@@ -75,10 +82,14 @@ fn access_ends_while_the_file_has_a_mistake() {
     wait_for_problem(&host, "line ");
     let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 2);
     assert!(sentence.contains("laptop is cut off") && sentence.contains("line "), "{sentence}");
-    assert!(hint.contains("mend the file"), "{hint}");
+    assert!(hint.contains("mend the file") && !hint.contains("anew"), "{hint}");
     assert!(!serves(&host, "laptop") && serves(&host, "phone"));
 
+    // The mistake is mended while no agent runs.
+    host.kill_agent();
     fs::write(host.config(), good).unwrap();
+    start(&mut host);
+    assert!(!serves(&host, "laptop") && serves(&host, "phone"));
     until("the file agrees", || !lists(&host, "laptop"));
     wait_for_no_problem(&host, "laptop is cut off");
     until("its keys are erased", || secrets(&host).len() == 2);
@@ -89,11 +100,12 @@ fn access_ends_while_the_file_has_a_mistake() {
 fn access_ends_with_a_full_disk_and_the_hint_is_about_space() {
     let mut host = host();
     let (home, state) = (host.home().to_owned(), host.state());
-    let full = [home.join(".config.toml.new"), state.join(".journal.json.new")];
+    let full =
+        [home.join(".config.toml.new"), state.join(".journal.json.new"), state.join(".revoked.json.new")];
     start_traced(&mut host, &full, &["trace=write,fsync", "inject=write,fsync:error=ENOSPC"]);
     let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 1);
     assert!(sentence.contains("laptop is cut off") && sentence.contains("No space left"), "{sentence}");
-    assert!(hint.contains("space"), "{hint}");
+    assert!(hint.contains("space") && hint.contains("must not be started anew"), "{hint}");
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
 
     let (sentence, hint) = refused(&host.ormesh(&["client", "add", "tablet"]), 1);

@@ -239,6 +239,8 @@ impl Commands {
                     tracing::debug!(%problem, "a revoked client is still in the file");
                 }
             }
+            let store = self.store.clone();
+            apart(move || store.keep_revoked()).await;
             pause = match self.store.in_force().borrow().revoked.is_empty() {
                 true => SETTLE_AGAIN.0,
                 false => (pause * 2).min(SETTLE_AGAIN.1),

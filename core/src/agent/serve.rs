@@ -171,6 +171,10 @@ impl Server {
         };
         let generation = self.store.revoke(name, &client);
         let taken_out = self.commands.take_out(&client).await;
+        if taken_out.is_err() {
+            let store = self.store.clone();
+            apart(move || store.keep_revoked()).await;
+        }
         let is_down =
             |applied: &Applied| applied.generation >= generation && !applied.up.contains(&client.address);
         let is_down = self.until(is_down).await;
@@ -180,9 +184,11 @@ impl Server {
                 "" => String::new(),
                 hint => format!("{hint}; "),
             };
-            let hint = format!(
-                "{hint}the agent also tries again by itself, and must not be started anew before that"
-            );
+            let anew = match self.in_force.borrow().are_noted {
+                true => "",
+                false => ", and must not be started anew before that",
+            };
+            let hint = format!("{hint}the agent also tries again by itself{anew}");
             return Err(Problem { message, hint, ..problem });
         }
         if !is_down {

@@ -21,6 +21,8 @@ pub struct InForce {
     pub unwatched: Option<Problem>,
     /// Clients that were revoked here, by the service that they had: kept out whatever the file says, until it lists them no more.
     pub revoked: BTreeMap<OnionAddress, (ClientName, Client)>,
+    /// Whether those are noted on disk, so that an agent that starts anew keeps them out, too.
+    pub are_noted: bool,
 }
 
 impl InForce {
@@ -32,6 +34,7 @@ impl InForce {
             problem: None,
             unwatched: None,
             revoked: BTreeMap::new(),
+            are_noted: true,
         }
     }
 
@@ -70,9 +73,10 @@ impl InForce {
     /// What is wrong with the file, for `status`.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         let revoked = self.revoked.values().map(|(name, _)| {
+            let anew = if self.are_noted { "" } else { ": an agent that starts anew would let it in" };
             Problem::new(
                 ProblemKind::Failed,
-                format!("{name} is cut off, but the configuration file lists it still: an agent that starts anew would let it in"),
+                format!("{name} is cut off, but the configuration file lists it still{anew}"),
             )
             .about(format!("client {name}"))
             .hint("it is taken out of the file by itself, as soon as the file can be changed")

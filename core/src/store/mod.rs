@@ -11,10 +11,12 @@ mod places;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 pub mod private;
+mod revoked;
 #[cfg(test)]
 mod tests;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,7 @@ use toml_edit::DocumentMut;
 use crate::model::config::text::TextError;
 use crate::model::config::{Client, Config, InstanceId, text};
 use crate::model::name::ClientName;
+use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use paths::Paths;
@@ -55,6 +58,8 @@ struct Inner {
 struct Remembered {
     is_looked_for: bool,
     good: Option<Good>,
+    /// The clients that [`revoked`] notes. Known to an agent alone: only it keeps them out, so only it may change the note.
+    noted: Option<BTreeSet<OnionAddress>>,
 }
 
 #[derive(Debug)]
@@ -129,9 +134,15 @@ impl ConfigStore {
     /// Puts in force what the file says, at an agent's start. Where it is lost, the last good configuration is put in force, with that as
     /// its problem.
     ///
+    /// Clients that an earlier agent has revoked, and could not take out of the file, are kept out.
+    ///
     /// Errors: a file that can't be read, or makes no sense: whoever starts an agent is told so at once.
     pub fn start(&self) -> Result<(), Problem> {
         let mut disk = self.disk();
+        let noted = revoked::read(&self.paths().state).map_err(|error| {
+            let message = format!("failed to read who was revoked in {}: {error}", self.paths().state.display());
+            failed(message).hint("revoked.json lists the clients' addresses; take them out of the configuration, and remove it")
+        })?;
         match self.look(&mut disk) {
             Ok((text, config)) => self.put_in_force(&mut disk, text, config),
             Err(Obstacle::Bad(problem)) => return Err(problem),
@@ -143,6 +154,12 @@ impl ConfigStore {
                 self.refuse(self.problem(obstacle));
             }
         }
+        let config = Arc::clone(&self.inner.in_force.borrow().config);
+        for (name, client) in config.clients.iter().filter(|(_, client)| noted.contains(&client.address)) {
+            self.revoke(name, client);
+        }
+        disk.noted = Some(noted);
+        self.note_revoked(&mut disk);
         Ok(())
     }
 
@@ -239,6 +256,28 @@ impl ConfigStore {
         self.inner.in_force.borrow().generation
     }
 
+    /// Notes who is out and in the file still, so that the next agent keeps them out. Whether that was possible is in what is in force.
+    pub fn keep_revoked(&self) {
+        self.note_revoked(&mut self.disk());
+    }
+
+    fn note_revoked(&self, disk: &mut Remembered) {
+        let Some(noted) = &mut disk.noted else { return };
+        let out: BTreeSet<_> = self.inner.in_force.borrow().revoked.keys().copied().collect();
+        let written = match out == *noted {
+            true => Ok(()),
+            false => revoked::write(&self.paths().state, &out),
+        };
+        let are_noted = written.is_ok();
+        match written {
+            Ok(()) => *noted = out,
+            Err(error) => tracing::warn!(%error, "failed to note who was revoked"),
+        }
+        self.inner
+            .in_force
+            .send_if_modified(|in_force| std::mem::replace(&mut in_force.are_noted, are_noted) != are_noted);
+    }
+
     /// Tells whether another program has the file open and is not done with it: no edit is made meanwhile.
     fn set_being_written(&self, is_being_written: bool) {
         self.inner.is_being_written.store(is_being_written, Ordering::SeqCst);
@@ -298,6 +337,7 @@ impl ConfigStore {
             disk.good = Some(Good { text, config: config.clone() });
         }
         self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config));
+        self.note_revoked(disk);
     }
 
     /// Keeps a copy of a good configuration. Where that is not possible, none is better than an old one.
