@@ -54,6 +54,9 @@ fn it_is_applied_at_each_start_beside_a_configuration_that_can_not_be_written() 
     start_with(&mut host, &told);
     let clients = addresses(&host);
     assert_eq!(clients.len(), 2);
+    // Nothing was ever in the given one, so nothing is lost.
+    let mut check = host.command(crate::support::ORMESH);
+    assert!(check.args(["config", "check"]).env("ORMESH_CONFIG", given).status().unwrap().success());
     host.stop();
 
     start_with(&mut host, &told);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use crate::alone::{alone, refused, start, wait_for_no_problem, wait_for_problem, with_remote};
+use crate::alone::{alone, refused, secrets, start, wait_for_no_problem, wait_for_problem, with_remote};
 use crate::support::{Host, free_address, until};
 
 /// Puts a file in another's place, as editors do.
@@ -202,8 +202,13 @@ fn an_agent_that_starts_without_its_file_serves_what_was_there() {
         fs::write(host.config(), "").unwrap()
     }] {
         lose(&host);
-        for args in [&["status"][..], &["export", "add", "80"], &["config", "check"], &["client", "add", "a"]]
-        {
+        for args in [
+            &["status"][..],
+            &["export", "add", "80"],
+            &["config", "check"],
+            &["client", "add", "a"],
+            &["secrets", "prune"],
+        ] {
             let (_, hint) = refused(&host.ormesh(args), 4);
             assert!(hint.contains("config restore"), "{args:?}: {hint}");
         }
@@ -220,6 +225,28 @@ fn an_agent_that_starts_without_its_file_serves_what_was_there() {
     fs::remove_file(host.config()).unwrap();
     host.good(&["config", "restore"]);
     assert_eq!(fs::read_to_string(host.config()).unwrap(), good);
+}
+
+#[test]
+fn nothing_is_called_superfluous_while_nothing_says_what_is_needed() {
+    let host = alone();
+    host.good(&["client", "add", "laptop"]);
+    let journal = host.state().join("journal.json");
+    let address = host.status().clients[0].address;
+    fs::write(&journal, format!("{{\"version\":1,\"in_doubt\":[{{\"service\":\"{address}\"}}]}}")).unwrap();
+    let good = fs::read_to_string(host.config()).unwrap();
+    // No copy of it, either, as an ormesh of before there was one leaves it.
+    fs::remove_file(host.config()).unwrap();
+    fs::remove_file(host.state().join("last-good.toml")).unwrap();
+    let before = secrets(&host);
+    let (sentence, hint) = refused(&host.ormesh(&["secrets", "prune"]), 4);
+    assert!(sentence.contains("are kept") && hint.contains("config.toml"), "{sentence}\n{hint}");
+    assert_eq!(secrets(&host), before);
+
+    fs::write(host.config(), good).unwrap();
+    host.good(&["secrets", "prune"]);
+    assert_eq!(secrets(&host), before);
+    assert!(!fs::read_to_string(&journal).unwrap().contains("service"));
 }
 
 #[test]

@@ -101,7 +101,10 @@ impl Commands {
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
                 let changing = self.vault.change().await?;
+                // A file that is lost can't say what is needed.
+                self.load().await?;
                 self.vault.settle(&changing, &self.store).await?;
+                self.vault.check_settled().await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
             }
             Request::AcceptConfig => {

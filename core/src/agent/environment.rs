@@ -63,7 +63,7 @@ pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
     }
     let own = Paths { config: given.state.join("config.toml"), ..given.clone() };
     tracing::info!(config = %own.config.display(), "the configuration is read-only; what the environment adds is kept beside the state");
-    // The last good copy is of our own.
+    // Whatever an earlier one had.
     let base = ConfigStore::new(given)?.load_given()?;
     ConfigStore::new(&own)?.edit(|before| Ok(joined(&base, before)))?;
     Ok(own)

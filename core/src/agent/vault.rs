@@ -186,6 +186,19 @@ impl Vault {
         apart(in_doubt).await
     }
 
+    /// Errors: something is in doubt still, since there is no configuration that says what is needed.
+    pub(super) async fn check_settled(&self) -> Result<(), Problem> {
+        match self.in_doubt().await?.len() {
+            0 => Ok(()),
+            count => {
+                let message =
+                    format!("nothing says whether {count} keys in doubt are needed, so they are kept");
+                let hint = format!("put the configuration in its place: {}", self.paths.config.display());
+                Err(Problem::new(ProblemKind::Refused, message).hint(hint))
+            }
+        }
+    }
+
     /// Writes a secret.
     pub(super) async fn set(
         &self,

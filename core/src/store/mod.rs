@@ -120,7 +120,7 @@ impl ConfigStore {
         self.look(&mut self.disk()).map(|(_, config)| config).map_err(|obstacle| self.problem(obstacle))
     }
 
-    /// Reads the configuration as it is, whatever an earlier one had: for a file that is not the one whose last good copy is kept.
+    /// Reads the configuration as it is, whatever an earlier one had: for a file that is another program's to write.
     pub fn load_given(&self) -> Result<Config, Problem> {
         let text = self.read()?.unwrap_or_default();
         Ok(self.parse(&text)?)

@@ -92,9 +92,11 @@ impl Paths {
         self.state.join("config.lock")
     }
 
-    /// A copy of the last good configuration.
+    /// A copy of the last good configuration. That of one in the state directory, which an agent keeps beside one that it may only read,
+    /// is not taken for the other's.
     pub fn last_good(&self) -> PathBuf {
-        self.state.join("last-good.toml")
+        let is_own = self.config.parent() == Some(&self.state);
+        self.state.join(if is_own { "last-good-own.toml" } else { "last-good.toml" })
     }
 
     /// tor's own directory.
