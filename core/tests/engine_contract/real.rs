@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ormesh_core::engine::ctor::CTor;
-use ormesh_core::engine::{EngineState, OnionEngine as _};
+use ormesh_core::engine::{DialError, EngineEvent, EngineState, OnionEngine as _};
+use ormesh_core::model::address::Port;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::engine_support::{pid_of, settings, state_where, tor_finder};
+use crate::engine_support::{events_until, key_pair, pid_of, settings, state_where, tor_finder};
 use crate::suite::{self, End, Pair};
 
 /// Its name, and what it does to a file.
@@ -95,5 +96,26 @@ async fn damaged_caches_and_state_heal() {
         state_where(&*engine, EngineState::is_ready).await;
         println!("{how}: ready after {:.1?}", begun.elapsed());
     }
+    engine.run(false).await;
+}
+
+#[tokio::test]
+async fn a_socks_socket_that_is_removed_comes_back_with_a_new_tor() {
+    let network = tokio::task::spawn_blocking(tornet::shared).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), Some(network.torrc_lines().join("\n")));
+    let engine = CTor::new(settings.clone(), tor_finder());
+    let mut events = engine.events().unwrap();
+    engine.run(true).await;
+    state_where(&*engine, EngineState::is_ready).await;
+    let (socket, address) = (settings.run_dir.join("tor-socks"), key_pair(1).0.address());
+    fs::remove_file(&socket).unwrap();
+
+    let refused = engine.dial(&address, Port::RESPONDER, "one").await.err();
+    events_until(&mut events, |event| *event == EngineEvent::Lost).await;
+    state_where(&*engine, EngineState::is_ready).await;
+
+    assert_eq!(refused, Some(DialError::NotReady));
+    assert!(socket.exists() && engine.dial(&address, Port::RESPONDER, "two").await.is_ok());
     engine.run(false).await;
 }

@@ -222,7 +222,12 @@ impl Control {
         self.shared.pending().subscribed = true;
     }
 
-    /// Returns once a command got no answer and nothing else was heard either. Cancel-safe.
+    /// Has tor ended as one that does not answer.
+    pub(super) fn give_up(&self) {
+        self.shared.stuck.notify_one();
+    }
+
+    /// Returns once a command got no answer and nothing else was heard either, or tor was given up. Cancel-safe.
     pub(super) async fn stuck(&self) {
         self.shared.stuck.notified().await;
     }

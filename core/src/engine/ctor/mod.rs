@@ -285,8 +285,13 @@ impl OnionEngine for CTor {
 
     async fn dial(&self, address: &OnionAddress, port: Port, isolation: &str) -> Result<Attempt, DialError> {
         let link = self.shared.link().filter(|link| link.was_ready).ok_or(DialError::NotReady)?;
-        // The listener is there for as long as tor is.
-        let stream = system::connect_socks(&link.socks).await.map_err(|_| DialError::NotReady)?;
+        let stream = system::connect_socks(&link.socks).await.map_err(|error| {
+            // The listener is there for as long as tor is. A socket that was removed (cleaners of /tmp do that) tor makes only at its start.
+            if error.kind() == std::io::ErrorKind::NotFound {
+                link.control.give_up();
+            }
+            DialError::NotReady
+        })?;
         socks::dial(stream, address, port, isolation, self.shared.ends.expect()).await
     }
 }
