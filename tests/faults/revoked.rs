@@ -50,6 +50,13 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     assert!(sentence.contains("laptop is cut off") && sentence.contains("lists it still"), "{sentence}");
     assert!(hint.contains("tries again"), "{hint}");
     assert!(gates(&host) < before, "its gates are open");
+    for verb in ["add", "token"] {
+        let (sentence, hint) = refused(&host.ormesh(&["client", verb, "laptop"]), 4);
+        assert!(
+            sentence.contains("laptop is cut off") && hint.contains("client rotate"),
+            "{sentence}\n{hint}"
+        );
+    }
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
     wait_for_problem(&host, "laptop is cut off");
 

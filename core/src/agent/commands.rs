@@ -487,6 +487,12 @@ impl Commands {
         notes: Notes,
     ) -> Result<Response, Problem> {
         check_not_over(name, client)?;
+        if self.store.in_force().borrow().revoked.contains_key(&client.address) {
+            let message = format!("{name} is cut off, and not yet out of the configuration file");
+            return Err(Problem::new(ProblemKind::Refused, message).hint(format!(
+                "ormesh client rotate {name} lets it in again, with new keys and a new invite"
+            )));
+        }
         if !client.requested && self.vault.has_connected(&client.address) {
             return Err(Problem::new(
                 ProblemKind::Refused,
