@@ -420,18 +420,16 @@ impl Executor {
                 crowded(format!("export {port}"), format!("port {port} for {name}"), full)
             })
         });
-        // The same backend may fail for many clients.
-        let mut silent: BTreeMap<Port, Problem> = BTreeMap::new();
-        for ((_, port), door) in &self.doors {
-            if let Door::Gate(gate) = door
-                && let Some(why) = gate.trouble()
-            {
-                let message = format!("the last connection to port {port} found no server: {why}");
-                let problem = Problem::new(ProblemKind::Failed, message).about(format!("export {port}"));
-                silent.insert(*port, problem.hint("start the program that is exported there"));
-            }
-        }
-        let backends = silent.into_values();
+        // The same backend serves all clients of a port.
+        let gates = self.doors.values().filter_map(|door| match door {
+            Door::Gate(gate) => Some(gate),
+            Door::Responder(_) => None,
+        });
+        let backends = Gate::last_used(gates).into_iter().filter_map(|(port, gate)| {
+            let message = format!("the last connection to port {port} found no server: {}", gate.trouble()?);
+            let problem = Problem::new(ProblemKind::Failed, message).about(format!("export {port}"));
+            Some(problem.hint("start the program that is exported there"))
+        });
         socks.chain(imports).chain(full_socks).chain(full_imports).chain(full_ports).chain(backends).collect()
     }
 

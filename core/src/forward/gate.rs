@@ -238,7 +238,8 @@ struct Shared {
     sessions: Arc<ClientSessions>,
     port: Port,
     target: Mutex<Target>,
-    trouble: Mutex<Option<(String, Instant)>>,
+    /// When the backend was last connected to, and why it could not be.
+    last: Mutex<Option<(Instant, Option<String>)>>,
     tor: TorProcess,
 }
 
@@ -255,7 +256,7 @@ impl Gate {
             sessions,
             port,
             target: Mutex::new(target),
-            trouble: Mutex::default(),
+            last: Mutex::default(),
             tor: room.tor.clone(),
         });
         let each = Arc::clone(&shared);
@@ -282,8 +283,22 @@ impl Gate {
 
     /// Why the backend could not be reached last time, if it could not and that is not long ago.
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().filter(|(_, at)| at.elapsed() < TROUBLE_LIFE).map(|(why, _)| why.clone())
+        self.last().and_then(|(at, why)| why.filter(|_| at.elapsed() < TROUBLE_LIFE))
+    }
+
+    fn last(&self) -> Option<(Instant, Option<String>)> {
+        self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For each port, that of its clients' gates whose backend was connected to last.
+    pub fn last_used<'a>(gates: impl Iterator<Item = &'a Self>) -> BTreeMap<Port, &'a Self> {
+        let at = |gate: &Self| gate.last().map(|(at, _)| at);
+        gates.fold(BTreeMap::new(), |mut last, gate| {
+            if last.get(&gate.port()).is_none_or(|other| at(other) < at(gate)) {
+                last.insert(gate.port(), gate);
+            }
+            last
+        })
     }
 
     /// Takes no more sessions; the open ones go on.
@@ -317,8 +332,8 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     let _open = shared.sessions.enter();
     let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let backend = Box::pin(connect(&target)).await;
-    let trouble = backend.as_ref().err().map(|error| (error.to_string(), Instant::now()));
-    *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    let last = (Instant::now(), backend.as_ref().err().map(ToString::to_string));
+    *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     match backend {
         Ok(backend) => {
             let traffic = Arc::clone(&shared.sessions.traffic);

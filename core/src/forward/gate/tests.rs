@@ -177,6 +177,24 @@ async fn a_closed_backend_closes_the_session_at_once_and_is_remembered() {
 }
 
 #[tokio::test]
+async fn of_a_port_it_counts_which_client_found_what_last() {
+    let bench = bench(SESSION_CAP).await;
+    let (sender, _events) = mpsc::unbounded_channel();
+    let other = ClientSessions::new(other_onion(), "desktop".parse().unwrap(), true, sender);
+    let other = Gate::open(&bench.room, port(22), bench.target.clone(), other).await.unwrap();
+    let gate = bench.gate(22).await;
+    let trouble = || Gate::last_used([&gate, &other].into_iter())[&port(22)].trouble();
+    gate.retarget(Target::Unix(bench.dir.path().join("nobody")));
+    let _first = bench.dial(&gate).await;
+    until(|| trouble().is_some()).await;
+
+    let _second = bench.dial(&other).await;
+
+    until(|| trouble().is_none()).await;
+    assert!(gate.trouble().is_some());
+}
+
+#[tokio::test]
 async fn a_backend_may_be_a_unix_socket() {
     let mut bench = bench(SESSION_CAP).await;
     let path = bench.dir.path().join("backend");
