@@ -151,7 +151,7 @@ async fn directories_that_others_can_enter_are_refused_with_the_command_that_men
     fs::set_permissions(&settings.data_dir, fs::Permissions::from_mode(0o700)).unwrap();
     state_where(&*engine, |state| matches!(state, EngineState::Bootstrapping { .. })).await;
 
-    let command = format!("chmod 700 '{}'", settings.data_dir.display());
+    let command = format!("chmod go= {}", settings.data_dir.display());
     assert!(matches!(&failed, EngineState::Failed { hint, .. } if *hint == command), "{failed:?}");
     engine.run(false).await;
 }

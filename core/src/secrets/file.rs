@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
-use super::{PrivateDir, SecretId, SecretStore, SecretsError};
+use super::{SecretId, SecretStore, SecretsError};
 use crate::model::keys::Secret;
+use crate::store::private::Dir;
 
 /// Secrets as files: a line of base64 each, named by their id.
 pub struct FileStore {
@@ -20,14 +21,14 @@ impl FileStore {
     }
 
     /// Opened anew for each call: modes are checked each time, and a directory that was replaced is noticed.
-    fn dir(&self) -> Result<PrivateDir, SecretsError> {
-        PrivateDir::open(&self.path)
+    fn dir(&self) -> Result<Dir, SecretsError> {
+        Ok(Dir::private(&self.path)?)
     }
 }
 
 impl SecretStore for FileStore {
     fn get(&mut self, id: &SecretId) -> Result<Secret, SecretsError> {
-        let line = self.dir()?.read(&id.to_string())?.ok_or(SecretsError::NoEntry(*id))?;
+        let line = self.dir()?.read(id.to_string())?.ok_or(SecretsError::NoEntry(*id))?;
         let damaged =
             || SecretsError::Failed(format!("the file of {id} in {} is damaged", self.path.display()));
         BASE64
@@ -42,11 +43,11 @@ impl SecretStore for FileStore {
         let size = BASE64.encode_len(secret.expose().len());
         let mut line = Zeroizing::new(vec![b'\n'; size + 1]);
         BASE64.encode_mut(secret.expose(), &mut line[..size]);
-        self.dir()?.write(&id.to_string(), &line)
+        Ok(self.dir()?.write(id.to_string(), &line)?)
     }
 
     fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError> {
-        self.dir()?.remove(&id.to_string())
+        Ok(self.dir()?.remove(id.to_string())?)
     }
 
     fn probe(&mut self) -> Result<(), SecretsError> {

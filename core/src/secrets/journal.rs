@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PrivateDir, SecretId, Secrets, SecretsError};
+use super::{SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
 use crate::store::apart::apart;
 use crate::store::lock;
+use crate::store::private::Dir;
 
 /// The journal's name in the state directory.
 pub const FILE: &str = "journal.json";
@@ -161,7 +162,7 @@ impl Journal {
     }
 
     fn load(&self) -> Result<(Content, Option<String>), SecretsError> {
-        let dir = PrivateDir::open(&self.state_dir)?;
+        let dir = Dir::private(&self.state_dir)?;
         let Some(bytes) = dir.read(FILE)? else { return Ok((Content::default(), None)) };
         match serde_json::from_slice(&bytes) {
             Ok(content @ Content { version: VERSION, .. }) => Ok((content, None)),
@@ -181,7 +182,7 @@ impl Journal {
     fn save(&self, content: &Content) -> Result<(), SecretsError> {
         let mut bytes = serde_json::to_vec(content).expect("a journal's fields all have a JSON form");
         bytes.push(b'\n');
-        PrivateDir::open(&self.state_dir)?.write(FILE, &bytes)
+        Ok(Dir::private(&self.state_dir)?.write(FILE, &bytes)?)
     }
 }
 

@@ -9,13 +9,10 @@ pub mod journal;
 pub mod keyring;
 pub mod memory;
 pub mod migrate;
-#[cfg(unix)]
-mod unix;
-#[cfg(windows)]
-mod windows;
 pub mod worker;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,11 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::keys::{ClientPublicKey, Secret};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
-
-#[cfg(unix)]
-use unix::PrivateDir;
-#[cfg(windows)]
-use windows::PrivateDir;
+use crate::store::DirError;
 
 pub use worker::Secrets;
 
@@ -93,6 +86,16 @@ impl SecretsError {
             Self::Full(_) => "free some space and try again".into(),
             Self::Unsafe { mend, .. } => mend.clone(),
             Self::Failed(_) => "`ormesh secrets status` tries the store".into(),
+        }
+    }
+}
+
+impl From<DirError> for SecretsError {
+    fn from(DirError { problem, kind }: DirError) -> Self {
+        match kind {
+            None => Self::Unsafe { problem: problem.message, mend: problem.hint },
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Self::Full(problem.message),
+            Some(_) => Self::Failed(problem.message),
         }
     }
 }

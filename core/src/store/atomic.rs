@@ -1,9 +1,9 @@
 //! Replacing a file whole: after a crash at any moment it holds the old bytes or the new ones.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::private;
+use super::private::Dir;
 
 /// Links that are followed, as many as Linux does (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -14,22 +14,12 @@ const MAX_LINKS: usize = 40;
 /// write; a new one is 0600. On an error the file is as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = target(path)?;
-    let dir = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    // Always the same name, so that what a killed writer left is replaced and not one file more each time.
-    let name = format!(".{name}.new");
-    match std::fs::remove_file(dir.join(&name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    private::set_mode(file.as_file(), private::mode_of(&target))?;
-    file.as_file().sync_all()?;
-    file.persist(&target).map_err(|error| error.error)?;
-    if let Err(error) = private::sync_dir(dir) {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = Dir::open(target.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    dir.replace(name.as_ref(), bytes)?;
+    if let Err(error) = dir.sync() {
         // The new content is there for everyone to see, so to call it a failure would be wrong; a crash soon might still undo it.
-        tracing::warn!(directory = %dir.display(), %error, "failed to sync a directory");
+        tracing::warn!(file = %target.display(), %error, "failed to sync the directory of a file");
     }
     Ok(())
 }

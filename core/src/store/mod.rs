@@ -77,6 +77,15 @@ pub struct Edited {
     pub new: Config,
 }
 
+/// Why a private directory, or a file in it, can't be used.
+#[derive(Debug)]
+pub struct DirError {
+    /// What is wrong, and what to do.
+    pub problem: Problem,
+    /// What the system said; none where others could have read or changed it.
+    pub kind: Option<io::ErrorKind>,
+}
+
 /// Why the file can't be used.
 enum Obstacle {
     /// It can't be read, or makes no sense.

@@ -1,42 +1,178 @@
 //! Private files on Unix: made with the right mode, and refused with the exact command when another hand loosened them.
 
-use std::fs::{DirBuilder, File, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::geteuid;
+use zeroize::Zeroizing;
 
+use super::DirError;
 use crate::model::problem::{Problem, ProblemKind};
+
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// An open directory. Names are taken relative to it, so renaming or replacing its path afterwards changes nothing.
+#[derive(Debug)]
+pub struct Dir {
+    path: PathBuf,
+    dir: File,
+}
+
+impl Dir {
+    /// Opens a directory as it is.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), dir: open_at(CWD, path, OFlags::DIRECTORY)? })
+    }
+
+    /// Opens a directory of ours alone, or makes it and its missing parents; a looser one, one of another owner and a symbolic link are
+    /// refused.
+    pub fn private(path: &Path) -> Result<Self, DirError> {
+        create(path).map_err(|error| failed("make the directory", path, &error))?;
+        let dir = open_at(CWD, path, OFlags::DIRECTORY | OFlags::NOFOLLOW)
+            .map_err(|error| refused("open the directory", path, &error))?;
+        let meta = dir.metadata().map_err(|error| failed("look at the directory", path, &error))?;
+        check_private(path, &meta).map_err(not_safe)?;
+        Ok(Self { path: path.to_owned(), dir })
+    }
+
+    /// Reads a private file whole; `None` where there is none.
+    pub fn read(&self, name: impl AsRef<Path>) -> Result<Option<Zeroizing<Vec<u8>>>, DirError> {
+        let path = self.path.join(&name);
+        // A fifo in the file's place must not block the open.
+        let mut file = match open_at(&self.dir, name.as_ref(), OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refused("open", &path, &error)),
+        };
+        let meta = file.metadata().map_err(|error| failed("look at", &path, &error))?;
+        check_private(&path, &meta).map_err(not_safe)?;
+        if !meta.is_file() || meta.len() > MAX_FILE {
+            return Err(failed("read", &path, &io::Error::other("it is no small regular file")));
+        }
+        // Allocated once at its full size, so that no copy is left behind.
+        let mut bytes = Zeroizing::new(vec![0; usize::try_from(meta.len()).expect("at most MAX_FILE")]);
+        file.read_exact(&mut bytes).map_err(|error| failed("read", &path, &error))?;
+        Ok(Some(bytes))
+    }
+
+    /// Replaces a file durably by a private one: the old content or the new is there after a crash, never a mixture.
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), DirError> {
+        self.put(name.as_ref(), bytes, Mode::RUSR | Mode::WUSR)
+            .and_then(|()| self.sync())
+            .map_err(|error| failed("write", &self.path.join(&name), &error))
+    }
+
+    /// The same as it is until the directory is synced. The mode of an old file is kept, less others' right to write; a new one is 0600.
+    pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        let old = rustix::fs::statat(&self.dir, name, AtFlags::empty());
+        let mode = old.map_or(Mode::RUSR | Mode::WUSR, |old| Mode::from_raw_mode(old.st_mode & 0o755));
+        self.put(name, bytes, mode)
+    }
+
+    /// Renames a file durably.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), DirError> {
+        rustix::fs::renameat(&self.dir, from, &self.dir, to)
+            .map_err(io::Error::from)
+            .and_then(|()| self.sync())
+            .map_err(|error| failed("rename", &self.path.join(from), &error))
+    }
+
+    /// Removes a file durably, and what an interrupted write of it left; fine where there is none.
+    pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), DirError> {
+        self.unlink(&temporary(name.as_ref()))
+            .and_then(|()| self.unlink(name.as_ref()))
+            .and_then(|()| self.sync())
+            .map_err(|error| failed("remove", &self.path.join(&name), &error))
+    }
+
+    /// Makes what was replaced durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.dir.sync_all()
+    }
+
+    /// Writes a new file, syncs it and renames it over the old one.
+    fn put(&self, name: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let temporary = temporary(name);
+        self.unlink(&temporary)?;
+        self.write_new(&temporary, bytes, mode)
+            .and_then(|()| Ok(rustix::fs::renameat(&self.dir, &temporary, &self.dir, name)?))
+            .inspect_err(|_| {
+                // The first error is the one to tell; what stays behind is replaced by the next write and erased by `remove`.
+                let _ = self.unlink(&temporary);
+            })
+    }
+
+    fn write_new(&self, name: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mut file = open_at(&self.dir, name, flags)?;
+        // The umask can only have taken bits away: even the owner's.
+        rustix::fs::fchmod(&file, mode)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn unlink(&self, name: &Path) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Opens a file relative to a directory; a new one is 0600.
+fn open_at(dir: impl AsFd, name: &Path, flags: OFlags) -> io::Result<File> {
+    let open = || rustix::fs::openat(&dir, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    Ok(rustix::io::retry_on_intr(open)?.into())
+}
+
+/// Always the same name, so that what a killed writer left is replaced and not one file more each time.
+fn temporary(name: &Path) -> PathBuf {
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    temporary.into()
+}
+
+/// Makes a directory and its missing parents, each 0700 under any umask.
+fn create(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create(parent)?;
+    }
+    match rustix::fs::mkdir(path, Mode::RWXU).map_err(io::Error::from) {
+        Ok(()) => rustix::fs::chmod(path, Mode::RWXU)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all())
+}
 
 /// Makes a directory of mode 0700 with its parents, or checks the one that is there: a directory, ours, closed to others.
 pub fn ensure_dir(path: &Path) -> Result<(), Problem> {
-    let failed = |error: io::Error| failed_to("make the directory", path, &error);
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-        Ok(meta) if !meta.is_dir() => Err(problem(format!("{} is not a directory", path.display()))),
-        Ok(meta) => check_private(path, &meta),
-    }
+    Dir::private(path).map(drop).map_err(|error| error.problem)
 }
 
 /// Makes the directory that will hold a file; one that is there may be as it is.
 pub fn ensure_parent(file: &Path) -> Result<(), Problem> {
     let Some(parent) = file.parent() else { return Ok(()) };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(parent)
-        .map_err(|error| failed_to("make the directory", parent, &error))
+    create(parent).map_err(|error| failed_to("make the directory", parent, &error))
 }
 
 fn check_private(path: &Path, meta: &Metadata) -> Result<(), Problem> {
     check_owner(path, meta)?;
     if meta.mode() & 0o077 != 0 {
-        let message = format!("{} is open to other users (mode {:03o})", path.display(), meta.mode() & 0o777);
-        return Err(problem(message).hint(format!("chmod go= {}", path.display())));
+        let message =
+            format!("{} is open to other users (mode {:03o})", path.display(), meta.mode() & 0o7777);
+        return Err(problem(message).hint(format!("chmod go= {}", quoted(path))));
     }
     Ok(())
 }
@@ -105,7 +241,7 @@ pub fn check_place(path: &Path, named: bool) -> Result<(), Problem> {
 pub fn check_config(path: &Path) -> Result<(), Problem> {
     let failed = |error: io::Error| failed_to("read", path, &error);
     let link = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
         Ok(link) => link,
     };
@@ -114,7 +250,7 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
         check_owner(path, &link)?;
     }
     let meta = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
         Ok(meta) => meta,
     };
@@ -129,7 +265,7 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
     if meta.mode() & 0o022 != 0 {
         let message =
             format!("{} can be written by other users (mode {:03o})", path.display(), meta.mode() & 0o777);
-        return Err(problem(message).hint(format!("chmod go-w {}", path.display())));
+        return Err(problem(message).hint(format!("chmod go-w {}", quoted(path))));
     }
     Ok(())
 }
@@ -154,32 +290,15 @@ pub fn short_dir(hash: &str) -> PathBuf {
     PathBuf::from(format!("/tmp/ormesh-{}-{hash}", geteuid().as_raw()))
 }
 
-/// Makes a rename in a directory durable.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 /// A file's mode.
 pub fn mode(meta: &Metadata) -> u32 {
     meta.mode()
 }
 
-/// The mode that a replaced file keeps; private for a new one.
-pub fn mode_of(path: &Path) -> u32 {
-    std::fs::metadata(path).map_or(0o600, |meta| meta.mode() & 0o755)
-}
-
-/// Gives a new file its mode before it takes the old one's place.
-pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
-}
-
 /// Whether files can be made in a directory; one that is missing can be made first.
 pub fn can_create_in(dir: Option<&Path>) -> bool {
     let Some(dir) = dir else { return false };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.is_ok() && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
+    create(dir).is_ok() && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
 }
 
 /// Whether a directory, or the nearest parent that exists, is on a file system that goes with a container: a tmpfs or its overlay.
@@ -218,9 +337,36 @@ pub fn raise_open_files() {
     }
 }
 
+/// Why a path can't be opened: what it is, where that is the reason. Systems have different words for a link that is not followed.
+fn refused(action: &str, path: &Path, error: &io::Error) -> DirError {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() => {
+            let problem = problem(format!("{} is a symbolic link", path.display()));
+            not_safe(problem.hint(format!("rm {}", quoted(path))))
+        }
+        Ok(meta) => check_owner(path, &meta).map_or_else(not_safe, |()| failed(action, path, error)),
+        Err(_) => failed(action, path, error),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn not_safe(problem: Problem) -> DirError {
+    DirError { problem, kind: None }
+}
+
+fn failed(action: &str, path: &Path, error: &io::Error) -> DirError {
+    DirError { problem: failed_to(action, path, error), kind: Some(error.kind()) }
+}
+
 fn failed_to(action: &str, path: &Path, error: &io::Error) -> Problem {
     let message = format!("failed to {action} {}", path.display());
-    match Some(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied).and_then(denied) {
+    match Some(path).filter(|_| error.kind() == ErrorKind::PermissionDenied).and_then(denied) {
         Some(why) => problem(format!("{message}: {why}")).hint(why.hint),
         None => problem(format!("{message}: {error}")),
     }

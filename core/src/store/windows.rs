@@ -1,16 +1,96 @@
 //! Private files on Windows: those of the user's profile, whose access lists are inherited and already private.
 
-use std::fs::{File, Metadata};
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
+use super::DirError;
 use crate::model::problem::{Problem, ProblemKind};
+
+/// A directory, by its path.
+#[derive(Debug)]
+pub struct Dir {
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Takes a directory as it is.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Takes a directory, or makes it and its missing parents with the access list that they inherit.
+    pub fn private(path: &Path) -> Result<Self, DirError> {
+        fs::create_dir_all(path).map_err(|error| failed("make the directory", path, &error))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Reads a file whole; `None` where there is none.
+    pub fn read(&self, name: impl AsRef<Path>) -> Result<Option<Zeroizing<Vec<u8>>>, DirError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path, &error)),
+        }
+    }
+
+    /// Replaces a file durably: the old content or the new is there after a crash, never a mixture.
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), DirError> {
+        self.replace(name.as_ref(), bytes).map_err(|error| failed("write", &self.path.join(&name), &error))
+    }
+
+    /// The same, with the system's own error.
+    pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.temporary(name);
+        File::create(&temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&temporary, self.path.join(name)))
+            .inspect_err(|_| {
+                // The first error is the one to tell; what stays behind is replaced by the next write and erased by `remove`.
+                let _ = fs::remove_file(&temporary);
+            })
+    }
+
+    /// Renames a file.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), DirError> {
+        let path = self.path.join(from);
+        fs::rename(&path, self.path.join(to)).map_err(|error| failed("rename", &path, &error))
+    }
+
+    /// Removes a file, and what an interrupted write of it left; fine where there is none.
+    pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), DirError> {
+        for path in [self.temporary(name.as_ref()), self.path.join(&name)] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// NTFS journals renames itself; a directory can't be opened to be synced.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn temporary(&self, name: &Path) -> PathBuf {
+        self.path.join(format!(".{}.new", name.display()))
+    }
+}
+
+fn failed(action: &str, path: &Path, error: &io::Error) -> DirError {
+    let message = format!("failed to {action} {}: {error}", path.display());
+    DirError { problem: Problem::new(ProblemKind::Failed, message), kind: Some(error.kind()) }
+}
 
 /// Makes a directory with its parents.
 pub fn ensure_dir(path: &Path) -> Result<(), Problem> {
-    std::fs::create_dir_all(path).map_err(|error| {
-        Problem::new(ProblemKind::Failed, format!("failed to make the directory {}: {error}", path.display()))
-    })
+    Dir::private(path).map(drop).map_err(|error| error.problem)
 }
 
 /// Makes the directory that will hold a file.
@@ -58,26 +138,10 @@ pub fn short_dir(hash: &str) -> PathBuf {
     std::env::temp_dir().join(format!("ormesh-{hash}"))
 }
 
-/// NTFS journals renames itself; a directory can't be opened to be synced.
-pub fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// There are no modes.
-pub fn mode_of(_path: &Path) -> u32 {
-    0
-}
-
-/// There are no modes.
-pub fn set_mode(_file: &File, _mode: u32) -> io::Result<()> {
-    Ok(())
-}
-
 /// Whether files can be made in a directory; one that is missing can be made first.
 pub fn can_create_in(dir: Option<&Path>) -> bool {
     let Some(dir) = dir else { return false };
-    std::fs::create_dir_all(dir).is_ok()
-        && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
+    fs::create_dir_all(dir).is_ok() && tempfile::Builder::new().prefix(".ormesh-").tempfile_in(dir).is_ok()
 }
 
 /// Containers are Linux's.

@@ -19,6 +19,7 @@ use super::process::{self, Process};
 use super::torrc::{self, Entrances, TorSettings};
 use super::{Link, Shared, auth, commands, system};
 use crate::engine::{EngineEvent, EngineState};
+use crate::store::private;
 
 /// From start to an authenticated control connection. tor itself waits five seconds for a lock; a cold disk takes its time too.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -197,7 +198,7 @@ async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBu
         .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
     system::enough_descriptors().map_err(|(why, hint)| Failure::new(why, hint))?;
     for dir in [&settings.data_dir, &settings.run_dir] {
-        system::private_dir(dir).map_err(|(why, hint)| Failure::new(why, hint))?;
+        private::ensure_dir(dir).map_err(|problem| Failure::new(problem.message, problem.hint))?;
     }
     let deadline = Instant::now() + LOCK_DEADLINE;
     while !system::is_unlocked(&settings.data_dir) {

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -16,7 +15,6 @@ use tokio::process::{Child, Command};
 use super::control::Control;
 use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
 use crate::engine::stream::Stream;
-use crate::store::private;
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
 const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
@@ -73,22 +71,6 @@ pub(super) async fn socks_addr(settings: &TorSettings, _control: &Control) -> Op
 /// Connects to the SOCKS listener.
 pub(super) async fn connect_socks(addr: &SocksAddr) -> io::Result<Stream> {
     UnixStream::connect(addr).await.map(Stream::Unix)
-}
-
-/// Makes a directory for us alone, or sees that one that is there is. The error is a sentence, with the command that mends it.
-pub(super) fn private_dir(path: &Path) -> Result<(), (String, String)> {
-    let shown = path.display();
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| (format!("failed to create {shown}: {error}"), "free the path".to_owned()))?;
-    let found = fs::metadata(path);
-    let found = found.map_err(|error| (format!("failed to read {shown}: {error}"), String::new()))?;
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(private::not_ours(path, found.uid()));
-    }
-    if found.mode() & 0o077 != 0 {
-        return Err((format!("other users can enter {shown}"), format!("chmod 700 '{shown}'")));
-    }
-    Ok(())
 }
 
 /// The descriptors without which tor does not start: the default of its ConnLimit (tor(1)).

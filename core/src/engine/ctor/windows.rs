@@ -92,13 +92,6 @@ pub(super) fn enough_descriptors() -> Result<(), (String, String)> {
     Ok(())
 }
 
-/// Makes a directory; one inside the user's profile is the user's alone.
-pub(super) fn private_dir(path: &Path) -> Result<(), (String, String)> {
-    fs::create_dir_all(path).map_err(|error| {
-        (format!("failed to create {}: {error}", path.display()), "free the path".to_owned())
-    })
-}
-
 /// Whether no tor holds the lock of this directory: tor's lock makes the file impossible to remove.
 pub(super) fn is_unlocked(data_dir: &Path) -> bool {
     match fs::remove_file(data_dir.join("lock")) {

@@ -148,5 +148,5 @@ fn a_journal_that_others_could_have_written_is_refused() {
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
     let Err(SecretsError::Unsafe { mend, .. }) = journal.in_doubt() else { panic!("it was taken") };
-    assert_eq!(mend, format!("run `chmod 0600 {}`", file.display()));
+    assert_eq!(mend, format!("chmod go= {}", file.display()));
 }
