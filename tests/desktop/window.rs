@@ -16,7 +16,10 @@ fn an_invite_goes_from_one_window_to_another() {
         window.fill("Port", "8080");
         window.press("Share");
         window.sees("127.0.0.1:8080");
-        assert_eq!(exporter.status()["exports"][0]["target"], "127.0.0.1:8080");
+        // The dialog names the address, too, before it is shared.
+        until("it is shared", || {
+            (exporter.status()["exports"][0]["target"] == "127.0.0.1:8080").then_some(())
+        });
 
         // Without a client the export is of no use yet, so the window asks for one.
         window.sees("Let somebody in");

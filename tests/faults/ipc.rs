@@ -90,7 +90,7 @@ fn a_length_alone_claims_no_memory() {
     let mut host = alone();
     start(&mut host);
     let before = claimed_kib(host.agent_pid());
-    let claims: Vec<_> = (0..200)
+    let claims: Vec<_> = (0..1000)
         .map(|_| {
             let mut stream = connect(&host);
             stream.write_all(&(256_u32 * 1024).to_be_bytes()).unwrap();
@@ -101,8 +101,8 @@ fn a_length_alone_claims_no_memory() {
     host.status();
     let grown = claimed_kib(host.agent_pid()).saturating_sub(before);
     drop(claims);
-    // All the claims together would be 50 MiB.
-    assert!(grown < 20 * 1024, "grew by {grown} KiB");
+    // All the claims together would be 250 MiB. What it may grow by is the stacks of threads that it starts meanwhile.
+    assert!(grown < 100 * 1024, "grew by {grown} KiB");
 }
 
 #[test]
