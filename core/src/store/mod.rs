@@ -149,8 +149,9 @@ impl ConfigStore {
     pub fn start(&self) -> Result<(), Problem> {
         let mut disk = self.disk();
         let noted = revoked::read(&self.paths().state).map_err(|error| {
-            let message = format!("failed to read who was revoked in {}: {error}", self.paths().state.display());
-            failed(message).hint("revoked.json lists the clients' addresses; take them out of the configuration, and remove it")
+            let message =
+                format!("failed to read who was revoked in {}: {error}", self.paths().state.display());
+            failed(message)
         })?;
         match self.look(&mut disk) {
             Ok((text, config)) => self.put_in_force(&mut disk, text, config),
