@@ -19,6 +19,7 @@ use super::process::{self, Process};
 use super::torrc::{self, Entrances, TorSettings};
 use super::{Link, Shared, auth, commands, system};
 use crate::engine::{EngineEvent, EngineState};
+use crate::store::apart::apart;
 use crate::store::private;
 
 /// From start to an authenticated control connection. tor itself waits five seconds for a lock; a cold disk takes its time too.
@@ -197,8 +198,9 @@ async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBu
     let text = torrc::torrc(settings, entrances, std::process::id())
         .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
     system::enough_descriptors().map_err(|(why, hint)| Failure::new(why, hint))?;
-    for dir in [&settings.data_dir, &settings.run_dir] {
-        private::ensure_dir(dir).map_err(|problem| Failure::new(problem.message, problem.hint))?;
+    for dir in [settings.data_dir.clone(), settings.run_dir.clone()] {
+        let made = apart(move || private::ensure_dir(&dir)).await;
+        made.map_err(|problem| Failure::new(problem.message, problem.hint))?;
     }
     let deadline = Instant::now() + LOCK_DEADLINE;
     while !system::is_unlocked(&settings.data_dir) {
