@@ -3,12 +3,12 @@
 use super::commands::Commands;
 use crate::ipc::Request;
 use crate::model::address::{Port, Target};
-use crate::model::config::Config;
+use crate::model::config::{Client, Config};
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::store::paths::Paths;
-use crate::store::{ConfigStore, private};
+use crate::store::{ConfigStore, atomic, private};
 
 /// The requests that a value of `ORMESH_EXPORTS` stands for: `TARGET [PORT]`, separated by semicolons.
 fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
@@ -64,17 +64,34 @@ pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
     let own = Paths { config: given.state.join("config.toml"), ..given.clone() };
     tracing::info!(config = %own.config.display(), "the configuration is read-only; what the environment adds is kept beside the state");
     // Whatever an earlier one had.
-    let base = ConfigStore::new(given)?.load_given()?;
-    ConfigStore::new(&own)?.edit(|before| Ok(joined(&base, before)))?;
+    let given_store = ConfigStore::new(given)?;
+    let base = given_store.load_given()?;
+    let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
+    if !given_store.exists() {
+        // Not there, which is no wish to take anybody out.
+        ConfigStore::new(&own)?.edit(|own| Ok(joined(&base, &base, own)))?;
+        return Ok(own);
+    }
+    let before = ConfigStore::new(&copy)?.load_given().unwrap_or_else(|_| base.clone());
+    ConfigStore::new(&own)?.edit(|own| Ok(joined(&base, &before, own)))?;
+    let text = std::fs::read(&given.config).unwrap_or_default();
+    atomic::replace(&copy.config, &text).map_err(|error| {
+        Problem::new(ProblemKind::Failed, format!("failed to write {}: {error}", copy.config.display()))
+    })?;
     Ok(own)
 }
 
-/// The given configuration with the instance, the store and the further clients of our own.
-fn joined(given: &Config, own: &Config) -> Config {
+/// The given configuration with the instance, the store and the further clients of our own: those that the environment has added. A client
+/// that was in what was given `before`, at the last start, and is given no more is out.
+fn joined(given: &Config, before: &Config, own: &Config) -> Config {
+    let has = |config: &Config, client: &Client| {
+        config.clients.values().any(|other| other.address == client.address)
+    };
     let mut config = given.clone();
     config.instance = own.instance.clone();
     config.agent.secrets = own.agent.secrets.or(given.agent.secrets);
-    for (name, client) in &own.clients {
+    let added = own.clients.iter().filter(|(_, client)| !has(before, client) || has(given, client));
+    for (name, client) in added {
         config.clients.entry(name.clone()).or_insert_with(|| client.clone());
     }
     config
@@ -110,6 +127,8 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::config::InstanceId;
+    use crate::model::keys::{ClientKey, ServiceKey};
 
     #[test]
     fn exports_are_targets_with_ports() {
@@ -128,6 +147,31 @@ mod tests {
         for bad in ["x", "22 0", "22 80 90", "22,80"] {
             assert_eq!(exports(bad).unwrap_err().kind, ProblemKind::Usage, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_client_that_is_given_no_more_is_out_and_one_that_the_environment_added_stays() {
+        let client = |number| Client {
+            address: ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address(),
+            key: ClientKey::from_bytes(&[number; 32]).unwrap().public(),
+            ports: None,
+            expires: None,
+            requested: false,
+        };
+        let with = |clients: &[(&str, u8)]| {
+            let mut config = Config::new(InstanceId::from_random([7; 10]));
+            config.clients = clients.iter().map(|(name, n)| (name.parse().unwrap(), client(*n))).collect();
+            config
+        };
+        let names =
+            |config: Config| config.clients.into_keys().map(|name| name.to_string()).collect::<Vec<_>>();
+        let (given, before) = (with(&[("y", 2)]), with(&[("x", 1), ("y", 2)]));
+        let own = with(&[("x", 1), ("y", 2), ("added", 3)]);
+
+        assert_eq!(names(joined(&given, &before, &own)), ["added", "y"]);
+        assert_eq!(names(joined(&before, &before, &own)), ["added", "x", "y"]);
+        // With no copy of what was given before.
+        assert_eq!(names(joined(&given, &given, &own)), ["added", "x", "y"]);
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Server {
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         let done = || Ok(Response::Done { notes: Vec::new() });
         let engine = self.dialler.engine();
-        if matches!(*engine.state().borrow(), EngineState::Failed { .. }) {
+        let is_wanted = !*self.stop.borrow() && !*self.paused.borrow();
+        if is_wanted && matches!(*engine.state().borrow(), EngineState::Failed { .. }) {
             // Somebody may have done what a hint says.
             engine.run(true).await;
         }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::model::config::Config;
+use crate::model::config::{Config, Import, Users};
 
 /// What is in the file's place, when it can be read.
 #[derive(Debug, Clone, Copy)]
@@ -86,10 +86,11 @@ fn lacks(config: &Config, good: &Config) -> bool {
         })
     };
     let import_is_gone = |(name, old): (_, &crate::model::config::Remote)| {
-        config
-            .remotes
-            .get(name)
-            .is_none_or(|new| old.imports.keys().any(|listen| !new.imports.contains_key(listen)))
+        let is_open = |new: &Import, old: &Import| new.users == Users::All && old.users == Users::Me;
+        config.remotes.get(name).is_none_or(|new| {
+            let lacks = |(listen, old)| new.imports.get(listen).is_none_or(|new| is_open(new, old));
+            old.imports.iter().any(lacks)
+        })
     };
     config.clients.keys().any(|name| !good.clients.contains_key(name))
         || good.exports.iter().any(|(port, old)| {
@@ -170,6 +171,7 @@ mod tests {
                 "\n[[remote.r{n}.import]]\nremote-port = 22\nlisten = \"127.0.0.1:{}\"\n",
                 2000 + u16::from(n)
             );
+            text += if n % 2 == 1 { "only-me = true\n" } else { "" };
         }
         text
     }
@@ -177,6 +179,14 @@ mod tests {
     /// Whether everybody and everything of `good` is still there, and nobody may do more.
     fn keeps(config: &Config, good: &Config) -> bool {
         !lacks(config, good)
+    }
+
+    #[test]
+    fn a_cut_that_opens_an_import_to_others_is_a_loss() {
+        let whole = written(0, 0, 1);
+        let cut = whole.strip_suffix("\nonly-me = true\n").unwrap();
+        let (good, config) = (parse(&whole).unwrap(), parse(cut).unwrap());
+        assert!(judge(&good, Found::Config { config: &config, is_cut: true }).is_err());
     }
 
     proptest! {
