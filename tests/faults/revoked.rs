@@ -129,3 +129,35 @@ fn access_ends_with_a_full_disk_and_the_hint_is_about_space() {
     start(&mut host);
     assert!(!serves(&host, "laptop") && serves(&host, "phone"));
 }
+
+/// Nobody is let in by a file that was away while an agent started, or that was accepted when it was empty.
+#[test]
+fn who_is_cut_off_stays_out_while_the_file_is_away_and_after() {
+    let mut host = host();
+    start(&mut host);
+    obstruct(&host);
+    refused(&host.ormesh(&["client", "delete", "laptop"]), 1);
+    host.kill_agent();
+    let good = fs::read_to_string(host.config()).unwrap();
+    let last_good = host.state().join("last-good.toml");
+    for lost in ["gone", "empty", "accepted"] {
+        match lost {
+            "gone" => fs::remove_file(host.config()).unwrap(),
+            _ => fs::write(host.config(), "").unwrap(),
+        }
+        match lost {
+            "accepted" => drop(host.good(&["config", "accept"])),
+            _ => fs::remove_file(&last_good).unwrap(),
+        }
+        start(&mut host);
+        assert!(is_noted(&host), "{lost}: the note is erased");
+        assert!(host.status().problems.is_empty(), "{lost}: {:?}", host.status().problems);
+        fs::write(host.config(), &good).unwrap();
+        until("the file is read", || serves(&host, "phone"));
+        assert!(!serves(&host, "laptop") && is_noted(&host), "{lost}: laptop is let in");
+        host.kill_agent();
+        start(&mut host);
+        assert!(!serves(&host, "laptop") && serves(&host, "phone"), "{lost}: laptop is let in");
+        host.kill_agent();
+    }
+}

@@ -1,6 +1,6 @@
 //! The configuration in force in a running agent: what the file says, less the clients that were revoked here and that it lists still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::config::{Client, Config};
@@ -21,6 +21,9 @@ pub struct InForce {
     pub unwatched: Option<Problem>,
     /// Clients that were revoked here, by the service that they had: kept out whatever the file says, until it lists them no more.
     pub revoked: BTreeMap<OnionAddress, (ClientName, Client)>,
+    /// Services of clients that were revoked here and that are not listed now, while no file was there to say that they are gone: kept out
+    /// should one list them.
+    absent: BTreeSet<OnionAddress>,
     /// Whether those are noted on disk, so that an agent that starts anew keeps them out, too.
     pub are_noted: bool,
 }
@@ -34,17 +37,39 @@ impl InForce {
             problem: None,
             unwatched: None,
             revoked: BTreeMap::new(),
+            absent: BTreeSet::new(),
             are_noted: true,
         }
     }
 
-    /// Puts in force what a good file says; false when that changes nothing.
-    pub(super) fn adopt(&mut self, mut config: Config) -> bool {
+    /// Keeps these out from the start. Which of them the file has listed is told by the last good configuration.
+    pub(super) fn keep_out(&mut self, noted: BTreeSet<OnionAddress>, good: Option<&Config>) {
+        self.absent.extend(noted);
+        self.find(good.into_iter().flat_map(|good| &good.clients));
+    }
+
+    /// Takes those that are listed for revoked, and no more for absent.
+    fn find<'a>(&mut self, listed: impl Iterator<Item = (&'a ClientName, &'a Client)>) {
+        for (name, client) in listed.filter(|(_, client)| self.absent.remove(&client.address)) {
+            self.revoked.insert(client.address, (name.clone(), client.clone()));
+        }
+    }
+
+    /// Puts in force what a good file says; false when that changes nothing. What is said by no file, or by an empty one, takes nobody off
+    /// the list of those who are out.
+    pub(super) fn adopt(&mut self, mut config: Config, is_said: bool) -> bool {
+        let known: Vec<_> = self.revoked.keys().copied().collect();
+        self.find(config.clients.iter());
         let lists = |address: &OnionAddress| config.clients.values().any(|client| client.address == *address);
-        let known = self.revoked.len();
-        self.revoked.retain(|address, _| lists(address));
+        let unlisted: Vec<_> = self.revoked.keys().copied().filter(|address| !lists(address)).collect();
+        for address in unlisted {
+            self.revoked.remove(&address);
+            if !is_said {
+                self.absent.insert(address);
+            }
+        }
         config.clients.retain(|_, client| !self.revoked.contains_key(&client.address));
-        let changed = self.problem.take().is_some() || self.revoked.len() != known;
+        let changed = self.problem.take().is_some() || !self.revoked.keys().eq(&known);
         if config == *self.config && self.generation > 0 {
             return changed;
         }
@@ -55,6 +80,7 @@ impl InForce {
 
     /// Takes a client out.
     pub(super) fn revoke(&mut self, name: &ClientName, client: &Client) {
+        self.absent.remove(&client.address);
         self.revoked.insert(client.address, (name.clone(), client.clone()));
         let mut config = (*self.config).clone();
         config.clients.retain(|_, other| other.address != client.address);
@@ -64,10 +90,9 @@ impl InForce {
         }
     }
 
-    /// Whether a service is a client's, in force or revoked and in the file still.
-    pub fn knows(&self, address: &OnionAddress) -> bool {
-        self.revoked.contains_key(address)
-            || self.config.clients.values().any(|client| client.address == *address)
+    /// The services of all who are kept out.
+    pub(super) fn out(&self) -> BTreeSet<OnionAddress> {
+        self.revoked.keys().chain(&self.absent).copied().collect()
     }
 
     /// What is wrong with the file, for `status`.
@@ -113,22 +138,30 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever files come and go: who was revoked is out until a file without it was in force.
+        /// Whatever files come and go: who was revoked is out until a file without it takes the place of one with it.
         #[test]
         fn who_was_revoked_stays_out_until_the_file_agrees(
-            turns in prop::collection::vec((any::<[bool; 4]>(), prop::option::of(0u8..4)), 1..12)
+            noted in any::<[bool; 4]>(),
+            good in prop::option::of(any::<[bool; 4]>()),
+            turns in prop::collection::vec((prop::option::of(any::<[bool; 4]>()), prop::option::of(0u8..4)), 1..12)
         ) {
             let mut in_force = InForce::none(config(&[]));
-            let mut out = [false; 4];
+            let addresses = (0u8..4).filter(|number| noted[usize::from(*number)]).map(address);
+            in_force.keep_out(addresses.collect(), good.map(|good| config(&good)).as_ref());
+            let (mut out, mut before) = (noted, good.unwrap_or_default());
             let mut generation = 0;
             for (listed, revoked) in turns {
-                in_force.adopt(config(&listed));
+                let is_said = listed.is_some();
+                let listed = listed.unwrap_or_default();
+                in_force.adopt(config(&listed), is_said);
                 for number in 0..4 {
-                    out[number] &= listed[number];
+                    out[number] &= listed[number] || !before[number] || !is_said;
                 }
+                before = listed;
                 if let Some(number) = revoked {
                     in_force.revoke(&NAMES[usize::from(number)].parse().unwrap(), &client(number));
                     out[usize::from(number)] = true;
+                    before[usize::from(number)] = true;
                 }
                 for number in 0u8..4 {
                     let is_in = in_force.config.clients.values().any(|client| client.address == address(number));
@@ -137,6 +170,8 @@ mod tests {
                 }
                 prop_assert!(in_force.generation >= generation);
                 generation = in_force.generation;
+                let noted: BTreeSet<_> = (0u8..4).filter(|number| out[usize::from(*number)]).map(address).collect();
+                prop_assert_eq!(in_force.out(), noted);
                 prop_assert_eq!(in_force.problems().count(), in_force.revoked.len());
             }
         }

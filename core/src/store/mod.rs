@@ -16,7 +16,6 @@ mod revoked;
 mod tests;
 pub mod watch;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +26,6 @@ use toml_edit::DocumentMut;
 use crate::model::config::text::TextError;
 use crate::model::config::{Client, Config, InstanceId, text};
 use crate::model::name::ClientName;
-use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use paths::Paths;
@@ -58,8 +56,8 @@ struct Inner {
 struct Remembered {
     is_looked_for: bool,
     good: Option<Good>,
-    /// The clients that [`revoked`] notes. Known to an agent alone: only it keeps them out, so only it may change the note.
-    noted: Option<BTreeSet<OnionAddress>>,
+    /// Whether an agent uses it: only that keeps revoked clients out, so only that may change what is noted of them.
+    is_agents: bool,
 }
 
 #[derive(Debug)]
@@ -153,23 +151,19 @@ impl ConfigStore {
                 format!("failed to read who was revoked in {}: {error}", self.paths().state.display());
             failed(message)
         })?;
+        let good = self.good(&mut disk).map(|good| good.config.clone());
+        self.inner.in_force.send_modify(|in_force| in_force.keep_out(noted, good.as_ref()));
+        disk.is_agents = true;
         match self.look(&mut disk) {
             Ok((text, config)) => self.put_in_force(&mut disk, text, config),
             Err(Obstacle::Bad(problem)) => return Err(problem),
             Err(obstacle @ Obstacle::Lost(_)) => {
-                if let Some(good) = self.good(&mut disk) {
-                    let config = good.config.clone();
-                    self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config));
+                if let Some(config) = good {
+                    self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config, false));
                 }
                 self.refuse(self.problem(obstacle));
             }
         }
-        let config = Arc::clone(&self.inner.in_force.borrow().config);
-        for (name, client) in config.clients.iter().filter(|(_, client)| noted.contains(&client.address)) {
-            self.revoke(name, client);
-        }
-        disk.noted = Some(noted);
-        self.note_revoked(&mut disk);
         Ok(())
     }
 
@@ -218,6 +212,9 @@ impl ConfigStore {
         }
         self.write(&after)?;
         self.put_in_force(&mut disk, after, new.clone());
+        if !disk.is_agents {
+            self.forget_revoked(&old, &new);
+        }
         Ok(Edited { old, new })
     }
 
@@ -268,24 +265,33 @@ impl ConfigStore {
 
     /// Notes who is out and in the file still, so that the next agent keeps them out. Whether that was possible is in what is in force.
     pub fn keep_revoked(&self) {
-        self.note_revoked(&mut self.disk());
+        self.note_revoked(&self.disk());
     }
 
-    fn note_revoked(&self, disk: &mut Remembered) {
-        let Some(noted) = &mut disk.noted else { return };
-        let out: BTreeSet<_> = self.inner.in_force.borrow().revoked.keys().copied().collect();
-        let written = match out == *noted {
-            true => Ok(()),
-            false => revoked::write(&self.paths().state, &out),
-        };
+    fn note_revoked(&self, disk: &Remembered) {
+        if !disk.is_agents {
+            return;
+        }
+        let out = self.inner.in_force.borrow().out();
+        // Compared with what is there, not with what was meant to be: an earlier try may have failed halfway.
+        let written = revoked::write(&self.paths().state, &out);
         let are_noted = written.is_ok();
-        match written {
-            Ok(()) => *noted = out,
-            Err(error) => tracing::warn!(%error, "failed to note who was revoked"),
+        if let Err(error) = written {
+            tracing::warn!(%error, "failed to note who was revoked");
         }
         self.inner
             .in_force
             .send_if_modified(|in_force| std::mem::replace(&mut in_force.are_noted, are_noted) != are_noted);
+    }
+
+    /// Forgets the notes of those who were taken out of the file by this edit, with no agent to do so.
+    fn forget_revoked(&self, old: &Config, new: &Config) {
+        let is_listed = |address| new.clients.values().any(|client| client.address == address);
+        for client in old.clients.values().filter(|client| !is_listed(client.address)) {
+            if let Err(error) = revoked::forget(&self.paths().state, &client.address) {
+                tracing::warn!(%error, "failed to forget who was revoked");
+            }
+        }
     }
 
     /// Tells whether another program has the file open and is not done with it: no edit is made meanwhile.
@@ -346,7 +352,9 @@ impl ConfigStore {
             self.remember(&text);
             disk.good = Some(Good { text, config: config.clone() });
         }
-        self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config));
+        // No file, or an empty one, says nothing of who is out.
+        let is_said = disk.good.as_ref().is_some_and(|good| !good.text.trim().is_empty());
+        self.inner.in_force.send_if_modified(|in_force| in_force.adopt(config, is_said));
         self.note_revoked(disk);
     }
 
