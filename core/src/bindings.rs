@@ -8,10 +8,9 @@ use ts_rs::{Config, TS};
 use crate::ipc::{Pong, SecretsStatus};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::Bridge;
-use crate::model::config::{Client, HalfClose, Import, Remote, Users};
+use crate::model::config::{HalfClose, Users};
 use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
-use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
@@ -40,7 +39,6 @@ fn the_windows_types_are_those_of_the_core() {
         ListenAddr,
         Day,
         OnionAddress,
-        ClientPublicKey,
         ClientName,
         RemoteName,
         ProblemKind,
@@ -60,9 +58,6 @@ fn the_windows_types_are_those_of_the_core() {
         ImportState,
         HalfClose,
         Users,
-        Import,
-        Client,
-        Remote,
         Setting,
         Edit,
         Pong,

@@ -15,8 +15,9 @@ use crate::model::access;
 use crate::model::address::Port;
 use crate::model::config::{Client, Config, Remote};
 use crate::model::day::Day;
-use crate::model::edit::{self, Edit, Setting};
+use crate::model::edit::{self, Edit};
 use crate::model::invite::{Invite, InviteError, InviteKey, JoinRequest, Label};
+use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -162,12 +163,12 @@ impl Commands {
             .or(own.as_ref().map(ClientKey::public))
             .unwrap_or_else(|| unreachable!("one of the two is there"));
         let client = Client { address: service.address(), key, ports, expires, requested: request.is_some() };
-        let edit = Edit::AddClient { name: name.clone(), client: client.clone() };
-        edit::apply(&config, &edit)?;
+        let change = KeyChange::AddClient { name: name.clone(), client: client.clone() };
+        key_change::apply(&config, &change)?;
 
         let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let (new, mut notes) = self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+        let (new, mut notes) = self.write_keys(&changing, &config, secrets, Vec::new(), change).await?;
         notes.extend(
             access::of_all(&new, &name).map(|said| format!("{said}; --port limits a client to some")),
         );
@@ -187,11 +188,12 @@ impl Commands {
         let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
         let key = request.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
         let requested = request.is_some();
-        let edit = Edit::RotateClient { name: name.clone(), address: service.address(), key, requested };
+        let change =
+            KeyChange::RotateClient { name: name.clone(), address: service.address(), key, requested };
         let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
         secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
         let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
-        let (config, notes) = self.write_keys(&changing, &config, secrets, old_ids, edit).await?;
+        let (config, notes) = self.write_keys(&changing, &config, secrets, old_ids, change).await?;
         let client = edit::find(&config.clients, "client", &name)?;
         Ok(new_invite(client, own, notes))
     }
@@ -215,7 +217,7 @@ impl Commands {
         let taken_out = move |config: &Config| {
             let named = config.clients.iter().find(|(_, client)| client.address == address);
             let Some((name, _)) = named else { return Ok(config.clone()) };
-            edit::apply(config, &Edit::DeleteClient { name: name.clone() })
+            key_change::apply(config, &KeyChange::DeleteClient { name: name.clone() })
         };
         self.edit(taken_out).await?;
         // Another command may have settled in between, when the configuration still referred to them.
@@ -254,10 +256,10 @@ impl Commands {
         }
     }
 
-    /// Notes in the journal what an edit makes superfluous, and makes it.
-    async fn delete(&self, ids: &[SecretId], edit: Edit) -> Result<(), Problem> {
+    /// Notes in the journal what a change makes superfluous, and makes it.
+    async fn delete(&self, ids: &[SecretId], change: KeyChange) -> Result<(), Problem> {
         self.vault.begin(ids).await?;
-        self.edit(move |config| edit::apply(config, &edit)).await?;
+        self.edit(move |config| key_change::apply(config, &change)).await?;
         // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
         if let Err(problem) = self.vault.owe(ids).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
@@ -296,9 +298,9 @@ impl Commands {
             Some(key) => *key,
             None => {
                 let key = fresh::client_key()?;
-                let edit = Edit::AddRequest { name: name.clone(), key: key.public() };
+                let change = KeyChange::AddRequest { name: name.clone(), key: key.public() };
                 let secrets = vec![(SecretId::Client(key.public()), key.to_secret())];
-                self.write_keys(&changing, &config, secrets, Vec::new(), edit).await?;
+                self.write_keys(&changing, &config, secrets, Vec::new(), change).await?;
                 key.public()
             }
         };
@@ -316,23 +318,23 @@ impl Commands {
         self.new_remote(&self.load().await?, &name, invite, replace)?;
         let changing = self.vault.change().await?;
         let config = self.load().await?;
-        let (edit, key) = self.new_remote(&config, &name, invite, replace)?;
+        let (change, key) = self.new_remote(&config, &name, invite, replace)?;
         let old = config.remotes.get(&name).map(|old| SecretId::Client(old.key));
         let pending = config.requests.get(&name).map(|key| SecretId::Client(*key));
         let secrets = key.iter().map(|key| (SecretId::Client(key.public()), key.to_secret())).collect();
-        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), edit)
+        self.write_keys(&changing, &config, secrets, old.into_iter().chain(pending).collect(), change)
             .await
             .map(|(_, notes)| notes)
     }
 
-    /// The edit that adds a remote, and the key that its invite carries; or why it can't be added.
+    /// The change that adds a remote, and the key that its invite carries; or why it can't be added.
     fn new_remote(
         &self,
         config: &Config,
         name: &RemoteName,
         invite: &Confidential,
         replace: bool,
-    ) -> Result<(Edit, Option<ClientKey>), Problem> {
+    ) -> Result<(KeyChange, Option<ClientKey>), Problem> {
         let text = invite.expose();
         let (remote, key) = match tor_format::is_tor_format(text) {
             true => {
@@ -342,9 +344,9 @@ impl Commands {
             }
             false => self.read_invite(config, name, text)?,
         };
-        let edit = Edit::AddRemote { name: name.clone(), remote, replace };
-        edit::apply(config, &edit)?;
-        Ok((edit, key))
+        let change = KeyChange::AddRemote { name: name.clone(), remote, replace };
+        key_change::apply(config, &change)?;
+        Ok((change, key))
     }
 
     fn read_invite(
@@ -390,25 +392,27 @@ impl Commands {
 
     async fn delete_remote(&self, name: &RemoteName) -> Result<Notes, Problem> {
         let config = self.load().await?;
-        let (id, edit) = match (config.remotes.get(name), config.requests.get(name)) {
-            (None, Some(key)) => (SecretId::Client(*key), Edit::DeleteRequest { name: name.clone() }),
-            (Some(remote), _) => (SecretId::Client(remote.key), Edit::DeleteRemote { name: name.clone() }),
+        let (id, change) = match (config.remotes.get(name), config.requests.get(name)) {
+            (None, Some(key)) => (SecretId::Client(*key), KeyChange::DeleteRequest { name: name.clone() }),
+            (Some(remote), _) => {
+                (SecretId::Client(remote.key), KeyChange::DeleteRemote { name: name.clone() })
+            }
             (None, None) => {
                 return edit::find(&config.remotes, "remote", name).map(|_| Notes::new());
             }
         };
-        self.delete(&[id], edit).await?;
+        self.delete(&[id], change).await?;
         Ok(self.settle().await)
     }
 
-    /// Journal, secrets, configuration, settle. `old` are ids that the edit makes superfluous. Gives the new configuration.
+    /// Journal, secrets, configuration, settle. `old` are ids that the change makes superfluous. Gives the new configuration.
     async fn write_keys(
         &self,
         changing: &Changing,
         config: &Config,
         secrets: Vec<(SecretId, Secret)>,
         old: Vec<SecretId>,
-        edit: Edit,
+        change: KeyChange,
     ) -> Result<(Config, Notes), Problem> {
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
@@ -418,9 +422,9 @@ impl Commands {
                 self.vault.set(config, chosen, id, secret).await?;
             }
             self.edit(move |config| {
-                let mut config = edit::apply(config, &edit)?;
+                let mut config = key_change::apply(config, &change)?;
                 if config.agent.secrets.is_none() {
-                    config = edit::apply(&config, &Edit::Set(Setting::Secrets(chosen)))?;
+                    config = key_change::apply(&config, &KeyChange::UseStore(chosen))?;
                 }
                 Ok(config)
             })
@@ -548,7 +552,7 @@ impl Commands {
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         let flip = async || {
-            self.edit(move |config| edit::apply(config, &Edit::Set(Setting::Secrets(to)))).await.map(drop)
+            self.edit(move |config| key_change::apply(config, &KeyChange::UseStore(to))).await.map(drop)
         };
         self.vault.migrate(&changing, &config, to, flip).await
     }

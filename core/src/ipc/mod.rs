@@ -257,3 +257,39 @@ pub struct SecretsStatus {
     /// Where they lie, in words: a directory, or the keyring's entry names.
     pub place: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_shell_can_ask_for_a_change_of_keys_that_goes_past_the_journal() {
+        let asked = |edit: &str| serde_json::from_str::<Request>(&format!(r#"{{"edit":{edit}}}"#));
+        let (address, key) = (
+            "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion",
+            "BEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQ",
+        );
+        let client = format!(
+            r#"{{"address":"{address}","key":"{key}","ports":null,"expires":null,"requested":true}}"#
+        );
+        let remote = format!(
+            r#"{{"address":"{address}","key":"{key}","expires":null,"ports":[],"plain_tor":false,"imports":{{}}}}"#
+        );
+        for edit in [
+            format!(r#"{{"edit":"add-client","name":"a","client":{client}}}"#),
+            format!(
+                r#"{{"edit":"rotate-client","name":"a","address":"{address}","key":"{key}","requested":true}}"#
+            ),
+            r#"{"edit":"delete-client","name":"a"}"#.into(),
+            format!(r#"{{"edit":"add-remote","name":"a","remote":{remote},"replace":false}}"#),
+            r#"{"edit":"delete-remote","name":"a"}"#.into(),
+            format!(r#"{{"edit":"add-request","name":"a","key":"{key}"}}"#),
+            r#"{"edit":"delete-request","name":"a"}"#.into(),
+            r#"{"edit":"set","key":"secrets","value":"file"}"#.into(),
+        ] {
+            assert!(asked(&edit).is_err(), "{edit}");
+        }
+        assert!(asked(r#"{"edit":"delete-export","port":22}"#).is_ok());
+        assert!(asked(r#"{"edit":"set","key":"max-sessions","value":8}"#).is_ok());
+    }
+}

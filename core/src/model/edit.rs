@@ -1,4 +1,5 @@
-//! Changes to the configuration: what can be asked for, and the rules under which it is granted. Pure: a new configuration or a refusal.
+//! Changes that any shell may ask for, over the socket or from the window, and the rules under which they are granted. Pure: a new
+//! configuration or a refusal. None names a key: those are in [`super::key_change`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,15 +10,12 @@ use super::access;
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
 use super::config::text::{check_export, parse_socks};
-use super::config::{Client, Config, Export, HalfClose, Import, MAX_CLIENTS, Remote, Users};
+use super::config::{Client, Config, Export, HalfClose, Import, Users};
 use super::day::Day;
-use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
-use super::onion::OnionAddress;
 use super::problem::{Problem, ProblemKind};
-use super::store_kind::StoreKind;
 
-/// One change. Keys in it are public ones; the private halves are in the secret store before a change that names them is made.
+/// One change, which touches no secret and needs no journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "edit")]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -47,13 +45,6 @@ pub enum Edit {
         /// The virtual port.
         port: Port,
     },
-    /// `client add`, its keys made already.
-    AddClient {
-        /// What it is called.
-        name: ClientName,
-        /// Its keys, ports and expiry.
-        client: Client,
-    },
     /// `client set`: ports and expiry, never keys.
     SetClient {
         /// Which.
@@ -64,48 +55,6 @@ pub enum Edit {
         /// The last day; never expires when the inner one is none. Unchanged when the outer one is none.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         expires: Option<Option<Day>>,
-    },
-    /// `client rotate`: new keys and so a new address; ports and expiry stay.
-    RotateClient {
-        /// Which.
-        name: ClientName,
-        /// The new service.
-        address: OnionAddress,
-        /// The new client key.
-        key: ClientPublicKey,
-        /// Whether the client made that key itself.
-        requested: bool,
-    },
-    /// `client delete`.
-    DeleteClient {
-        /// Which.
-        name: ClientName,
-    },
-    /// `remote add`.
-    AddRemote {
-        /// What it is called.
-        name: RemoteName,
-        /// Its address, our public key for it, expiry and ports. Its imports are ignored when it replaces another.
-        remote: Remote,
-        /// Whether it takes the place of one of the same name, whose imports it inherits.
-        replace: bool,
-    },
-    /// `remote delete`, with its imports.
-    DeleteRemote {
-        /// Which.
-        name: RemoteName,
-    },
-    /// `remote request`.
-    AddRequest {
-        /// What the remote will be called.
-        name: RemoteName,
-        /// The public half of the key made for it.
-        key: ClientPublicKey,
-    },
-    /// Gives up a request that is not answered yet.
-    DeleteRequest {
-        /// Which.
-        name: RemoteName,
     },
     /// `import add`.
     AddImport {
@@ -149,8 +98,6 @@ pub enum Setting {
     SocksUsers(Users),
     /// `agent.tor-path`.
     TorPath(Option<PathBuf>),
-    /// `agent.secrets`; set by the choice at first use and by `secrets migrate` only.
-    Secrets(StoreKind),
     /// `agent.max-sessions`.
     MaxSessions(u16),
     /// `agent.bridges`.
@@ -229,7 +176,7 @@ fn unknown_key(key: &str) -> Problem {
         .hint(format!("the settings are {}", Setting::KEYS.join(", ")))
 }
 
-fn refused(message: impl Into<String>) -> Problem {
+pub(super) fn refused(message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Refused, message)
 }
 
@@ -305,23 +252,6 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             find(&config.exports, "export", port)?;
             new.exports.remove(port);
         }
-        Edit::AddClient { name, client } => {
-            if config.clients.contains_key(name) {
-                return Err(refused(format!("there is a client {name} already")).hint(format!(
-                    "ormesh client token {name} shows its invite; ormesh client rotate {name} makes a new one"
-                )));
-            }
-            if config.clients.len() >= MAX_CLIENTS {
-                return Err(refused(format!("there can be at most {MAX_CLIENTS} clients"))
-                    .hint("delete one that is not used: ormesh client list"));
-            }
-            check_keys(config, name, client)?;
-            check_ports(config, client.ports.as_ref())?;
-            // A name may have been left in the file by a client of before.
-            new.exports.values_mut().for_each(|export| forget(export, name));
-            grant(&mut new, name, None, client.ports.as_ref());
-            new.clients.insert(name.clone(), client.clone());
-        }
         Edit::SetClient { name, ports, expires } => {
             let mut client = find(&config.clients, "client", name)?.clone();
             if let Some(ports) = ports {
@@ -336,49 +266,6 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 client.expires = *expires;
             }
             new.clients.insert(name.clone(), client);
-        }
-        Edit::RotateClient { name, address, key, requested } => {
-            let client = find(&config.clients, "client", name)?.clone();
-            let client = Client { address: *address, key: *key, requested: *requested, ..client };
-            check_keys(config, name, &client)?;
-            new.clients.insert(name.clone(), client);
-        }
-        Edit::DeleteClient { name } => {
-            find(&config.clients, "client", name)?;
-            new.clients.remove(name);
-            new.exports.values_mut().for_each(|export| forget(export, name));
-        }
-        Edit::AddRemote { name, remote, replace } => {
-            let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
-            if let Some((other, _)) = same {
-                return Err(refused(format!("remote {other} has that address already"))
-                    .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
-            }
-            let mut remote = remote.clone();
-            match config.remotes.get(name) {
-                Some(old) if *replace => remote.imports.clone_from(&old.imports),
-                Some(_) => {
-                    return Err(refused(format!("there is a remote {name} already"))
-                        .hint(format!("--replace gives it the new invite and keeps its imports; ormesh remote delete {name} removes it")));
-                }
-                None if *replace => {
-                    find(&config.remotes, "remote", name)?;
-                }
-                None => {}
-            }
-            new.requests.remove(name);
-            new.remotes.insert(name.clone(), remote);
-        }
-        Edit::DeleteRemote { name } => {
-            find(&config.remotes, "remote", name)?;
-            new.remotes.remove(name);
-        }
-        Edit::AddRequest { name, key } => {
-            new.requests.insert(name.clone(), *key);
-        }
-        Edit::DeleteRequest { name } => {
-            find(&config.requests, "request", name)?;
-            new.requests.remove(name);
         }
         Edit::AddImport { remote, remote_port, listen, half_close, users } => {
             let users = users.unwrap_or(Users::All);
@@ -428,7 +315,6 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                         .hint("give it in full, as in /usr/bin/tor"));
                 }
                 Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
-                Setting::Secrets(kind) => new.agent.secrets = Some(*kind),
                 Setting::MaxSessions(0) => {
                     return Err(refused("there can't be 0 sessions at most")
                         .hint("as in 512, which it is by default"));
@@ -494,7 +380,12 @@ fn offer(config: &mut Config, port: Port, clients: Option<&BTreeSet<ClientName>>
 }
 
 /// Lets a client in at each export for some clients only that its ports name anew, and out at those that they no longer name.
-fn grant(config: &mut Config, name: &ClientName, before: Option<&Client>, ports: Option<&BTreeSet<Port>>) {
+pub(super) fn grant(
+    config: &mut Config,
+    name: &ClientName,
+    before: Option<&Client>,
+    ports: Option<&BTreeSet<Port>>,
+) {
     let Some(ports) = ports else { return };
     let had =
         |port: &Port| before.and_then(|client| client.ports.as_ref()).is_some_and(|had| had.contains(port));
@@ -509,25 +400,15 @@ fn grant(config: &mut Config, name: &ClientName, before: Option<&Client>, ports:
     }
 }
 
-fn forget(export: &mut Export, name: &ClientName) {
+pub(super) fn forget(export: &mut Export, name: &ClientName) {
     // One that is then for nobody stays so: it never becomes one for all.
     if let Some(clients) = &mut export.clients {
         clients.remove(name);
     }
 }
 
-/// A key, like an address, is one client's: two with the same could not be told apart, nor one of them be revoked.
-fn check_keys(config: &Config, name: &ClientName, client: &Client) -> Result<(), Problem> {
-    let same = |c: &Client| c.key == client.key || c.address == client.address;
-    match config.clients.iter().find(|(other, c)| *other != name && same(c)) {
-        None => Ok(()),
-        Some((other, _)) => Err(refused(format!("client {other} has that key already"))
-            .hint("let the importer make a new request: ormesh remote request NAME")),
-    }
-}
-
 /// Ports that are granted must be exported: a mistyped one would be a client that reaches nothing.
-fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Problem> {
+pub(super) fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Problem> {
     match ports.into_iter().flatten().find(|port| !config.exports.contains_key(port)) {
         None => Ok(()),
         Some(port) => {

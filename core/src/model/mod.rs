@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod edit;
 pub mod exposure;
 pub mod invite;
+pub(crate) mod key_change;
 pub mod keys;
 pub mod name;
 pub mod onion;

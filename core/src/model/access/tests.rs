@@ -4,8 +4,36 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::config::{Client, InstanceId, text};
-use crate::model::edit::{Edit, apply};
+use crate::model::edit::{self, Edit};
+use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ServiceKey};
+use crate::model::problem::Problem;
+
+/// Any change of the configuration, whoever may make it.
+#[derive(Debug, Clone)]
+enum Change {
+    Edit(Edit),
+    Keys(KeyChange),
+}
+
+impl From<Edit> for Change {
+    fn from(edit: Edit) -> Self {
+        Self::Edit(edit)
+    }
+}
+
+impl From<KeyChange> for Change {
+    fn from(change: KeyChange) -> Self {
+        Self::Keys(change)
+    }
+}
+
+fn apply(config: &Config, change: impl Into<Change>) -> Result<Config, Problem> {
+    match change.into() {
+        Change::Edit(edit) => edit::apply(config, &edit),
+        Change::Keys(change) => key_change::apply(config, &change),
+    }
+}
 
 fn port(number: u16) -> Port {
     Port::new(number).unwrap()
@@ -36,12 +64,12 @@ fn add(number: u16, clients: Option<BTreeSet<ClientName>>) -> Edit {
 /// Exports 22 to `all`, which has every port, and to `some`, which has that one.
 fn config() -> Config {
     let empty = Config::new(InstanceId::from_random([0; 10]));
-    let edits = [
-        add(22, None),
-        Edit::AddClient { name: name("all"), client: client(1, None) },
-        Edit::AddClient { name: name("some"), client: client(2, Some([port(22)].into())) },
+    let changes = [
+        Change::from(add(22, None)),
+        KeyChange::AddClient { name: name("all"), client: client(1, None) }.into(),
+        KeyChange::AddClient { name: name("some"), client: client(2, Some([port(22)].into())) }.into(),
     ];
-    edits.iter().fold(empty, |config, edit| apply(&config, edit).unwrap())
+    changes.into_iter().fold(empty, |config, change| apply(&config, change).unwrap())
 }
 
 fn today() -> Day {
@@ -57,10 +85,10 @@ fn of(config: &Config, of: &str) -> Vec<u16> {
 #[test]
 fn an_export_for_all_is_said_to_reach_those_without_a_list() {
     let old = config();
-    let new = apply(&old, &add(80, None)).unwrap();
+    let new = apply(&old, add(80, None)).unwrap();
     assert_eq!(gained(&old, &new, today()), ["all can now reach port 80"]);
     assert_eq!((of(&new, "all"), of(&new, "some")), (vec![22, 80], vec![22]));
-    assert_eq!(apply(&new, &add(80, None)), Ok(new.clone()));
+    assert_eq!(apply(&new, add(80, None)), Ok(new.clone()));
     assert!(gained(&new, &new, today()).is_empty());
 }
 
@@ -68,18 +96,18 @@ fn an_export_for_all_is_said_to_reach_those_without_a_list() {
 fn an_export_for_some_is_for_these_only() {
     let old = config();
     let edit = add(80, Some(names(["some"])));
-    let new = apply(&old, &edit).unwrap();
+    let new = apply(&old, edit.clone()).unwrap();
     assert_eq!(gained(&old, &new, today()), ["some can now reach port 80"]);
     assert_eq!((of(&new, "all"), of(&new, "some")), (vec![22], vec![22, 80]));
     // Again, and again without saying for whom: nothing changes, and nobody gains.
-    assert_eq!(apply(&new, &edit), Ok(new.clone()));
-    assert_eq!(apply(&new, &add(80, None)), Ok(new.clone()));
+    assert_eq!(apply(&new, edit), Ok(new.clone()));
+    assert_eq!(apply(&new, add(80, None)), Ok(new.clone()));
     // For others: refused, and said how.
-    let refused = apply(&new, &add(80, Some(names(["all"])))).unwrap_err();
+    let refused = apply(&new, add(80, Some(names(["all"])))).unwrap_err();
     assert_eq!(refused.message, "port 80 is exported already, for some only");
     assert!(refused.hint.starts_with("ormesh export set 80"), "{}", refused.hint);
     // Clients that come later are not let in.
-    let later = apply(&new, &Edit::AddClient { name: name("later"), client: client(3, None) }).unwrap();
+    let later = apply(&new, KeyChange::AddClient { name: name("later"), client: client(3, None) }).unwrap();
     assert_eq!(of(&later, "later"), [22]);
     assert_eq!(
         of_all(&later, &name("later")).unwrap(),
@@ -90,72 +118,77 @@ fn an_export_for_some_is_for_these_only() {
 #[test]
 fn nobody_is_let_in_by_a_name_that_is_mistyped_or_left_over() {
     let config = config();
-    assert_eq!(apply(&config, &add(80, Some(names(["sme"])))).unwrap_err().message, "there is no client sme");
-    let new = apply(&config, &add(80, Some(names(["some"])))).unwrap();
-    let gone = apply(&new, &Edit::DeleteClient { name: name("some") }).unwrap();
+    assert_eq!(apply(&config, add(80, Some(names(["sme"])))).unwrap_err().message, "there is no client sme");
+    let new = apply(&config, add(80, Some(names(["some"])))).unwrap();
+    let gone = apply(&new, KeyChange::DeleteClient { name: name("some") }).unwrap();
     assert_eq!(gone.exports[&port(80)].clients, Some(BTreeSet::new()), "it is for nobody, and not for all");
     assert_eq!(of(&gone, "all"), [22]);
     // A name that was left in the file is no key for whoever is called so later.
     let mut left = gone;
     left.exports.get_mut(&port(80)).unwrap().clients = Some(names(["some"]));
-    let again = apply(&left, &Edit::AddClient { name: name("some"), client: client(4, None) }).unwrap();
+    let again = apply(&left, KeyChange::AddClient { name: name("some"), client: client(4, None) }).unwrap();
     assert_eq!(of(&again, "some"), [22]);
 }
 
 #[test]
 fn naming_client_and_port_lets_in_from_either_side() {
-    let config = apply(&config(), &add(80, Some(BTreeSet::new()))).unwrap();
+    let config = apply(&config(), add(80, Some(BTreeSet::new()))).unwrap();
     let set = |config: &Config, numbers: &[u16]| {
         let ports = Some(Some(numbers.iter().copied().map(port).collect()));
-        apply(config, &Edit::SetClient { name: name("some"), ports, expires: None }).unwrap()
+        apply(config, Edit::SetClient { name: name("some"), ports, expires: None }).unwrap()
     };
     let granted = set(&config, &[22, 80]);
     assert_eq!(of(&granted, "some"), [22, 80]);
     assert_eq!(of(&set(&granted, &[22]), "some"), [22]);
-    let opened = apply(&granted, &Edit::SetExport { port: port(80), clients: None }).unwrap();
+    let opened = apply(&granted, Edit::SetExport { port: port(80), clients: None }).unwrap();
     assert_eq!((of(&opened, "all"), of(&opened, "some")), (vec![22, 80], vec![22, 80]));
-    let closed = apply(&opened, &Edit::SetExport { port: port(80), clients: Some(names(["all"])) }).unwrap();
+    let closed = apply(&opened, Edit::SetExport { port: port(80), clients: Some(names(["all"])) }).unwrap();
     assert_eq!((of(&closed, "all"), of(&closed, "some")), (vec![22, 80], vec![22]));
     // `client set --port all` is all that is for all.
     let all = Edit::SetClient { name: name("some"), ports: Some(None), expires: None };
-    assert_eq!(of(&apply(&closed, &all).unwrap(), "some"), [22]);
+    assert_eq!(of(&apply(&closed, all).unwrap(), "some"), [22]);
 }
 
 #[test]
 fn a_key_is_one_clients_whichever_change_brings_it() {
     let config = config();
     let other = &config.clients[&name("all")];
-    let rotated = |key, address| Edit::RotateClient { name: name("some"), address, key, requested: true };
+    let rotated =
+        |key, address| KeyChange::RotateClient { name: name("some"), address, key, requested: true };
     let own = client(9, None);
     for edit in [
-        Edit::AddClient { name: name("new"), client: Client { key: other.key, ..own.clone() } },
-        Edit::AddClient { name: name("new"), client: Client { address: other.address, ..own.clone() } },
+        KeyChange::AddClient { name: name("new"), client: Client { key: other.key, ..own.clone() } },
+        KeyChange::AddClient { name: name("new"), client: Client { address: other.address, ..own.clone() } },
         rotated(other.key, own.address),
         rotated(own.key, other.address),
     ] {
-        assert_eq!(apply(&config, &edit).unwrap_err().message, "client all has that key already", "{edit:?}");
+        assert_eq!(
+            apply(&config, edit.clone()).unwrap_err().message,
+            "client all has that key already",
+            "{edit:?}"
+        );
     }
     let same = &config.clients[&name("some")];
-    assert!(apply(&config, &rotated(same.key, own.address)).is_ok(), "its own key may stay");
+    assert!(apply(&config, rotated(same.key, own.address)).is_ok(), "its own key may stay");
 }
 
 #[test]
 fn a_port_that_is_no_longer_exported_is_no_hindrance_to_other_changes() {
-    let gone = apply(&config(), &Edit::DeleteExport { port: port(22) }).unwrap();
+    let gone = apply(&config(), Edit::DeleteExport { port: port(22) }).unwrap();
     let set = |numbers: &[u16]| Edit::SetClient {
         name: name("some"),
         ports: Some(Some(numbers.iter().copied().map(port).collect())),
         expires: Some(None),
     };
-    assert!(apply(&gone, &set(&[22])).is_ok());
-    assert_eq!(apply(&gone, &set(&[22, 80])).unwrap_err().message, "port 80 is not exported");
+    assert!(apply(&gone, set(&[22])).is_ok());
+    assert_eq!(apply(&gone, set(&[22, 80])).unwrap_err().message, "port 80 is not exported");
 }
 
 #[test]
 fn a_setting_is_held_to_the_same_whoever_sends_it() {
     use crate::model::edit::Setting;
     for setting in [Setting::MaxSessions(0), Setting::TorPath(Some("tor".into()))] {
-        assert!(apply(&config(), &Edit::Set(setting.clone())).is_err(), "{setting:?}");
+        assert!(apply(&config(), Edit::Set(setting.clone())).is_err(), "{setting:?}");
     }
 }
 
@@ -164,7 +197,7 @@ fn an_expired_client_gains_when_its_access_goes_on() {
     let mut old = config();
     old.clients.get_mut(&name("some")).unwrap().expires = Some(Day::from_epoch_days(19_000));
     let set = Edit::SetClient { name: name("some"), ports: None, expires: Some(None) };
-    let new = apply(&old, &set).unwrap();
+    let new = apply(&old, set).unwrap();
     assert_eq!(gained(&old, &new, today()), ["some can now reach port 22"]);
 }
 
@@ -183,39 +216,42 @@ fn any_names() -> impl Strategy<Value = Option<BTreeSet<ClientName>>> {
     proptest::option::of(proptest::collection::btree_set("q[a-d]".prop_map(|text| name(&text)), 0..3))
 }
 
-fn any_edit() -> impl Strategy<Value = Edit> {
-    let export = (2_u16..6, any_names()).prop_map(|(number, clients)| add(number, clients));
-    let set =
-        (2_u16..6, any_names()).prop_map(|(number, clients)| Edit::SetExport { port: port(number), clients });
-    let unexport = (2_u16..6).prop_map(|number| Edit::DeleteExport { port: port(number) });
-    let client = (0..4_u8, any_ports()).prop_map(|(n, ports)| Edit::AddClient {
-        name: name(["qa", "qb", "qc", "qd"][usize::from(n)]),
-        client: client(n + 1, ports),
+fn any_change() -> impl Strategy<Value = Change> {
+    let export = (2_u16..6, any_names()).prop_map(|(number, clients)| add(number, clients).into());
+    let set = (2_u16..6, any_names())
+        .prop_map(|(number, clients)| Edit::SetExport { port: port(number), clients }.into());
+    let unexport = (2_u16..6).prop_map(|number| Edit::DeleteExport { port: port(number) }.into());
+    let client = (0..4_u8, any_ports()).prop_map(|(n, ports)| {
+        KeyChange::AddClient {
+            name: name(["qa", "qb", "qc", "qd"][usize::from(n)]),
+            client: client(n + 1, ports),
+        }
+        .into()
     });
-    let ports = ("q[a-d]", any_ports()).prop_map(|(text, ports)| Edit::SetClient {
-        name: name(&text),
-        ports: Some(ports),
-        expires: None,
+    let ports = ("q[a-d]", any_ports()).prop_map(|(text, ports)| {
+        Edit::SetClient { name: name(&text), ports: Some(ports), expires: None }.into()
     });
-    let delete = "q[a-d]".prop_map(|text| Edit::DeleteClient { name: name(&text) });
+    let delete = "q[a-d]".prop_map(|text| KeyChange::DeleteClient { name: name(&text) }.into());
     prop_oneof![export, set, unexport, client, ports, delete]
 }
 
 proptest! {
     #[test]
-    fn whatever_is_done_each_gain_is_said_and_the_file_says_the_same(edits in proptest::collection::vec(any_edit(), 1..20)) {
+    fn whatever_is_done_each_gain_is_said_and_the_file_says_the_same(changes in proptest::collection::vec(any_change(), 1..20)) {
         let mut config = Config::new(InstanceId::from_random([0; 10]));
-        for edit in edits {
-            let Ok(new) = apply(&config, &edit) else { continue };
+        for change in changes {
+            let Ok(new) = apply(&config, change.clone()) else { continue };
             for (of, client) in &new.clients {
                 let reached = new.granted_ports(of, client);
                 let had = config.clients.get(of).map(|client| config.granted_ports(of, client)).unwrap_or_default();
                 let said = gained(&config, &new, today()).iter().any(|said| said.contains(of.as_str()));
-                prop_assert_eq!(said, reached.iter().any(|port| !had.contains(port)), "{:?}", edit);
+                prop_assert_eq!(said, reached.iter().any(|port| !had.contains(port)), "{:?}", change);
                 for port in reached {
                     prop_assert!(new.exports[&port].is_for(of));
                     // An export for some is never reached by one whom no change has named for it.
-                    if let Edit::AddExport { clients: Some(clients), .. } | Edit::SetExport { clients: Some(clients), .. } = &edit
+                    if let Change::Edit(
+                        Edit::AddExport { clients: Some(clients), .. } | Edit::SetExport { clients: Some(clients), .. },
+                    ) = &change
                         && !had.contains(&port)
                     {
                         prop_assert!(clients.contains(of));

@@ -30,7 +30,7 @@ pub const DEFAULT_SOCKS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9250);
 
 /// Everything that the file says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Keeps this configuration's secrets apart from those of another one of the same user.
     pub instance: InstanceId,
@@ -78,7 +78,7 @@ impl Config {
 }
 
 /// Settings of the agent, under `[agent]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSettings {
     /// Where the agent's SOCKS server listens; none when it is off.
     pub socks_addr: Option<SocketAddr>,
@@ -130,7 +130,7 @@ impl Users {
 }
 
 /// One exported port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
     /// Where its connections go.
     pub target: Target,
@@ -148,8 +148,7 @@ impl Export {
 }
 
 /// One client: an onion service of its own, restricted to its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The address of its service.
     pub address: OnionAddress,
@@ -164,8 +163,7 @@ pub struct Client {
 }
 
 /// One host that we import from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// The service that it runs for us.
     pub address: OnionAddress,
@@ -182,8 +180,7 @@ pub struct Remote {
 }
 
 /// One imported port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import {
     /// The remote's virtual port.
     pub remote_port: Port,

@@ -9,7 +9,7 @@ use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
 use tauri::{AppHandle, Manager as _, State};
 
-use super::typed::{parse, usage};
+use super::typed::parse;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
 use crate::tray::keeper;
@@ -30,9 +30,6 @@ pub(super) struct Settings {
     version: &'static str,
 }
 
-/// What the window may set.
-const KEYS: [&str; 4] = ["agent.socks-addr", "agent.socks-users", "agent.tor-path", "agent.bridges"];
-
 #[tauri::command]
 pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
     let config = host.config()?;
@@ -50,9 +47,6 @@ pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
 
 #[tauri::command]
 pub(super) async fn set_setting(host: State<'_, Host>, key: String, value: String) -> Result<(), Problem> {
-    if !KEYS.contains(&key.as_str()) {
-        return Err(usage("the window sets no such setting", "ormesh config set"));
-    }
     host.edit(Edit::Set(Setting::parse(&key, value.trim())?)).await.map(drop)
 }
 

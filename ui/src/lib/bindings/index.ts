@@ -5,7 +5,6 @@ export type Target = string;
 export type ListenAddr = string;
 export type Day = string;
 export type OnionAddress = string;
-export type ClientPublicKey = string;
 export type ClientName = string;
 export type RemoteName = string;
 export type ProblemKind = "failed" | "usage" | "not-ready" | "refused" | "secrets" | "tor";
@@ -249,66 +248,7 @@ export type ImportState = { "is": "opening" } | { "is": "paused" } | { "is": "li
 why: string, } | { "is": "degraded" };
 export type HalfClose = "hold" | "pass";
 export type Users = "me" | "all";
-export type Import = { 
-/**
- * The remote's virtual port.
- */
-remote_port: Port, 
-/**
- * What becomes of an application's half-close.
- */
-half_close: HalfClose, 
-/**
- * Who may connect to it. A Unix socket's mode says that by itself.
- */
-users: Users, };
-export type Client = { 
-/**
- * The address of its service.
- */
-address: OnionAddress, 
-/**
- * The client's public key.
- */
-key: ClientPublicKey, 
-/**
- * The virtual ports that it may reach; all that are exported when none.
- */
-ports: Array<Port> | null, 
-/**
- * The last day of its access.
- */
-expires: Day | null, 
-/**
- * Whether the client made the key itself (`client add --request`), so that no private half was ever here.
- */
-requested: boolean, };
-export type Remote = { 
-/**
- * The service that it runs for us.
- */
-address: OnionAddress, 
-/**
- * The public half of our key for it.
- */
-key: ClientPublicKey, 
-/**
- * The last day of our access, as the invite said.
- */
-expires: Day | null, 
-/**
- * The ports that the invite named; they are a help, not a limit.
- */
-ports: Array<Port>, 
-/**
- * Whether its other end is known to be some other program than ormesh, so that nothing but an import's bytes is ever sent to it.
- */
-plain_tor: boolean, 
-/**
- * Where we listen → what it leads to.
- */
-imports: { [key in ListenAddr]?: Import }, };
-export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "secrets", "value": StoreKind } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
+export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
 export type Edit = { "edit": "add-export", 
 /**
  * Where the connections go.
@@ -337,15 +277,7 @@ clients: Array<ClientName> | null, } | { "edit": "delete-export",
 /**
  * The virtual port.
  */
-port: Port, } | { "edit": "add-client", 
-/**
- * What it is called.
- */
-name: ClientName, 
-/**
- * Its keys, ports and expiry.
- */
-client: Client, } | { "edit": "set-client", 
+port: Port, } | { "edit": "set-client", 
 /**
  * Which.
  */
@@ -357,55 +289,7 @@ ports?: Array<Port> | null | null,
 /**
  * The last day; never expires when the inner one is none. Unchanged when the outer one is none.
  */
-expires?: Day | null | null, } | { "edit": "rotate-client", 
-/**
- * Which.
- */
-name: ClientName, 
-/**
- * The new service.
- */
-address: OnionAddress, 
-/**
- * The new client key.
- */
-key: ClientPublicKey, 
-/**
- * Whether the client made that key itself.
- */
-requested: boolean, } | { "edit": "delete-client", 
-/**
- * Which.
- */
-name: ClientName, } | { "edit": "add-remote", 
-/**
- * What it is called.
- */
-name: RemoteName, 
-/**
- * Its address, our public key for it, expiry and ports. Its imports are ignored when it replaces another.
- */
-remote: Remote, 
-/**
- * Whether it takes the place of one of the same name, whose imports it inherits.
- */
-replace: boolean, } | { "edit": "delete-remote", 
-/**
- * Which.
- */
-name: RemoteName, } | { "edit": "add-request", 
-/**
- * What the remote will be called.
- */
-name: RemoteName, 
-/**
- * The public half of the key made for it.
- */
-key: ClientPublicKey, } | { "edit": "delete-request", 
-/**
- * Which.
- */
-name: RemoteName, } | { "edit": "add-import", 
+expires?: Day | null | null, } | { "edit": "add-import", 
 /**
  * Of which remote.
  */

@@ -1,0 +1,146 @@
+//! Changes that go with keys: made by the vault's commands alone, under its journal, once the private halves are in the secret store.
+//!
+//! Invariant: none of these can cross to another process, so there is no `Serialize` and no `Deserialize` here.
+
+use super::config::{Client, Config, MAX_CLIENTS, Remote};
+use super::edit::{check_ports, find, forget, grant, refused};
+use super::keys::ClientPublicKey;
+use super::name::{ClientName, RemoteName};
+use super::onion::OnionAddress;
+use super::problem::Problem;
+use super::store_kind::StoreKind;
+
+/// One change that names keys, or the store that holds them. The keys in it are public ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyChange {
+    /// `client add`, its keys made already.
+    AddClient {
+        /// What it is called.
+        name: ClientName,
+        /// Its keys, ports and expiry.
+        client: Client,
+    },
+    /// `client rotate`: new keys and so a new address; ports and expiry stay.
+    RotateClient {
+        /// Which.
+        name: ClientName,
+        /// The new service.
+        address: OnionAddress,
+        /// The new client key.
+        key: ClientPublicKey,
+        /// Whether the client made that key itself.
+        requested: bool,
+    },
+    /// `client delete`.
+    DeleteClient {
+        /// Which.
+        name: ClientName,
+    },
+    /// `remote add`.
+    AddRemote {
+        /// What it is called.
+        name: RemoteName,
+        /// Its address, our public key for it, expiry and ports. Its imports are ignored when it replaces another.
+        remote: Remote,
+        /// Whether it takes the place of one of the same name, whose imports it inherits.
+        replace: bool,
+    },
+    /// `remote delete`, with its imports.
+    DeleteRemote {
+        /// Which.
+        name: RemoteName,
+    },
+    /// `remote request`.
+    AddRequest {
+        /// What the remote will be called.
+        name: RemoteName,
+        /// The public half of the key made for it.
+        key: ClientPublicKey,
+    },
+    /// Gives up a request that is not answered yet.
+    DeleteRequest {
+        /// Which.
+        name: RemoteName,
+    },
+    /// The choice of a store at first use, or `secrets migrate`.
+    UseStore(StoreKind),
+}
+
+/// Makes the change, or says why it can't be made; the configuration given is untouched.
+pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Problem> {
+    let mut new = config.clone();
+    match change {
+        KeyChange::AddClient { name, client } => {
+            if config.clients.contains_key(name) {
+                return Err(refused(format!("there is a client {name} already")).hint(format!(
+                    "ormesh client token {name} shows its invite; ormesh client rotate {name} makes a new one"
+                )));
+            }
+            if config.clients.len() >= MAX_CLIENTS {
+                return Err(refused(format!("there can be at most {MAX_CLIENTS} clients"))
+                    .hint("delete one that is not used: ormesh client list"));
+            }
+            check_keys(config, name, client)?;
+            check_ports(config, client.ports.as_ref())?;
+            // A name may have been left in the file by a client of before.
+            new.exports.values_mut().for_each(|export| forget(export, name));
+            grant(&mut new, name, None, client.ports.as_ref());
+            new.clients.insert(name.clone(), client.clone());
+        }
+        KeyChange::RotateClient { name, address, key, requested } => {
+            let client = find(&config.clients, "client", name)?.clone();
+            let client = Client { address: *address, key: *key, requested: *requested, ..client };
+            check_keys(config, name, &client)?;
+            new.clients.insert(name.clone(), client);
+        }
+        KeyChange::DeleteClient { name } => {
+            find(&config.clients, "client", name)?;
+            new.clients.remove(name);
+            new.exports.values_mut().for_each(|export| forget(export, name));
+        }
+        KeyChange::AddRemote { name, remote, replace } => {
+            let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
+            if let Some((other, _)) = same {
+                return Err(refused(format!("remote {other} has that address already"))
+                    .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
+            }
+            let mut remote = remote.clone();
+            match config.remotes.get(name) {
+                Some(old) if *replace => remote.imports.clone_from(&old.imports),
+                Some(_) => {
+                    return Err(refused(format!("there is a remote {name} already"))
+                        .hint(format!("--replace gives it the new invite and keeps its imports; ormesh remote delete {name} removes it")));
+                }
+                None if *replace => {
+                    find(&config.remotes, "remote", name)?;
+                }
+                None => {}
+            }
+            new.requests.remove(name);
+            new.remotes.insert(name.clone(), remote);
+        }
+        KeyChange::DeleteRemote { name } => {
+            find(&config.remotes, "remote", name)?;
+            new.remotes.remove(name);
+        }
+        KeyChange::AddRequest { name, key } => {
+            new.requests.insert(name.clone(), *key);
+        }
+        KeyChange::DeleteRequest { name } => {
+            find(&config.requests, "request", name)?;
+            new.requests.remove(name);
+        }
+        KeyChange::UseStore(kind) => new.agent.secrets = Some(*kind),
+    }
+    Ok(new)
+}
+
+/// A key, like an address, is one client's: two with the same could not be told apart, nor one of them be revoked.
+fn check_keys(config: &Config, name: &ClientName, client: &Client) -> Result<(), Problem> {
+    let same = |c: &Client| c.key == client.key || c.address == client.address;
+    match config.clients.iter().find(|(other, c)| *other != name && same(c)) {
+        None => Ok(()),
+        Some((other, _)) => Err(refused(format!("client {other} has that key already"))
+            .hint("let the importer make a new request: ormesh remote request NAME")),
+    }
+}
