@@ -65,8 +65,27 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
     wait_for_problem(&host, "laptop is cut off");
 
-    // Another agent keeps it out, too, however the first one ended.
+    // So it is said while no agent runs.
     host.kill_agent();
+    for verb in ["add", "token"] {
+        let (sentence, hint) = refused(&host.ormesh(&["client", verb, "laptop"]), 4);
+        assert!(
+            sentence.contains("laptop is cut off") && hint.contains("client rotate"),
+            "{sentence}\n{hint}"
+        );
+    }
+    let listed = host.good(&["client", "list"]);
+    assert!(!listed.contains("laptop") && listed.contains("phone"), "{listed}");
+    assert!(!serves(&host, "laptop") && serves(&host, "phone"));
+    wait_for_problem(&host, "laptop is cut off");
+    // The directory that is in the way is in the way of this command, too.
+    fs::remove_dir(&in_the_way).unwrap();
+    let told = host.ormesh(&["export", "add", "81"]).stderr;
+    assert!(told.contains("phone can now reach port 81") && !told.contains("laptop"), "{told}");
+    host.good(&["export", "delete", "81"]);
+    obstruct(&host);
+
+    // Another agent keeps it out, too, however the first one ended.
     start(&mut host);
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
     wait_for_problem(&host, "laptop is cut off");
@@ -128,6 +147,23 @@ fn access_ends_with_a_full_disk_and_the_hint_is_about_space() {
     host.kill_agent();
     start(&mut host);
     assert!(!serves(&host, "laptop") && serves(&host, "phone"));
+}
+
+#[test]
+fn who_is_cut_off_can_be_deleted_and_rotated_without_an_agent() {
+    for (verb, is_in) in [("delete", false), ("rotate", true)] {
+        let mut host = host();
+        start(&mut host);
+        let in_the_way = obstruct(&host);
+        refused(&host.ormesh(&["client", "delete", "laptop"]), 1);
+        host.kill_agent();
+        fs::remove_dir(in_the_way).unwrap();
+        host.good(&["client", verb, "laptop"]);
+        assert!(!is_noted(&host) && host.status().problems.is_empty());
+        start(&mut host);
+        assert_eq!(serves(&host, "laptop"), is_in);
+        assert!(serves(&host, "phone"));
+    }
 }
 
 /// Nobody is let in by a file that was away while an agent started, or that was accepted when it was empty.

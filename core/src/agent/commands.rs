@@ -59,7 +59,10 @@ impl Commands {
         let done = |notes| Ok(Response::Done { notes });
         match request {
             Request::Status => {
-                let mut status = derive::at_rest(&self.load().await?);
+                let store = self.store.clone();
+                let in_force = apart(move || store.at_rest()).await?;
+                let mut status = derive::at_rest(&in_force.config);
+                status.problems.extend(in_force.problems());
                 status.problems.extend(self.vault.trouble());
                 status.problems.extend(self.vault.history_problem());
                 status.problems.extend(unreachable(self.store.paths()));
@@ -67,7 +70,12 @@ impl Commands {
             }
             Request::Edit(edit) => {
                 let change = edit.clone();
-                let edited = self.edit(move |config| edit::apply(config, &change)).await?;
+                let mut edited = self.edit(move |config| edit::apply(config, &change)).await?;
+                // The change is made: what is said of it must not fail.
+                let out = self.kept_out().await.unwrap_or_default();
+                for config in [&mut edited.old, &mut edited.new] {
+                    config.clients.retain(|_, client| !out.contains(&client.address));
+                }
                 done(access_notes(&edit, &edited))
             }
             Request::AddClient { name, ports, expires, request } => {
@@ -270,6 +278,11 @@ impl Commands {
     async fn load(&self) -> Result<Config, Problem> {
         let store = self.store.clone();
         apart(move || store.load()).await
+    }
+
+    async fn kept_out(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
+        let store = self.store.clone();
+        apart(move || store.kept_out()).await
     }
 
     async fn edit(
@@ -491,7 +504,7 @@ impl Commands {
         notes: Notes,
     ) -> Result<Response, Problem> {
         check_not_over(name, client)?;
-        if self.store.in_force().borrow().revoked.contains_key(&client.address) {
+        if self.kept_out().await?.contains(&client.address) {
             let message = format!("{name} is cut off, and not yet out of the configuration file");
             return Err(Problem::new(ProblemKind::Refused, message).hint(format!(
                 "ormesh client rotate {name} lets it in again, with new keys and a new invite"

@@ -104,7 +104,7 @@ impl InForce {
                 format!("{name} is cut off, but the configuration file lists it still{anew}"),
             )
             .about(format!("client {name}"))
-            .hint("it is taken out of the file by itself, as soon as the file can be changed")
+            .hint(format!("the agent takes it out as soon as the file can be changed; `ormesh client delete {name}` tries at once"))
         });
         self.problem.iter().chain(&self.unwatched).cloned().chain(revoked)
     }

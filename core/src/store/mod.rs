@@ -16,6 +16,7 @@ mod revoked;
 mod tests;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,7 @@ use toml_edit::DocumentMut;
 use crate::model::config::text::TextError;
 use crate::model::config::{Client, Config, InstanceId, text};
 use crate::model::name::ClientName;
+use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use paths::Paths;
@@ -146,11 +148,7 @@ impl ConfigStore {
     /// Errors: a file that can't be read, or makes no sense: whoever starts an agent is told so at once.
     pub fn start(&self) -> Result<(), Problem> {
         let mut disk = self.disk();
-        let noted = revoked::read(&self.paths().state).map_err(|error| {
-            let message =
-                format!("failed to read who was revoked in {}: {error}", self.paths().state.display());
-            failed(message)
-        })?;
+        let noted = self.noted()?;
         let good = self.good(&mut disk).map(|good| good.config.clone());
         self.inner.in_force.send_modify(|in_force| in_force.keep_out(noted, good.as_ref()));
         disk.is_agents = true;
@@ -165,6 +163,30 @@ impl ConfigStore {
             }
         }
         Ok(())
+    }
+
+    /// What an agent would put in force that started now: what the file says, less the clients that an earlier one has revoked.
+    pub fn at_rest(&self) -> Result<InForce, Problem> {
+        let config = self.load()?;
+        let mut in_force = InForce::none(Config::new(self.inner.fresh.clone()));
+        in_force.keep_out(self.noted()?, None);
+        in_force.adopt(config, true);
+        Ok(in_force)
+    }
+
+    /// The services of clients that are kept out whatever the file says: by this agent, or by the next one where none runs.
+    pub fn kept_out(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
+        match self.disk().is_agents {
+            true => Ok(self.inner.in_force.borrow().out()),
+            false => self.noted(),
+        }
+    }
+
+    fn noted(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
+        let state = &self.paths().state;
+        revoked::read(state).map_err(|error| {
+            failed(format!("failed to read who was revoked in {}: {error}", state.display()))
+        })
     }
 
     /// Reads the file again and puts it in force, if it may come into force; else the last good one stays. Gives the generation in force.

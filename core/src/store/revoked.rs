@@ -17,7 +17,11 @@ const PREFIX: &str = "revoked-";
 /// Errors: the directory can't be read: who is out is not known then.
 pub(super) fn read(state: &Path) -> io::Result<BTreeSet<OnionAddress>> {
     let mut noted = BTreeSet::new();
-    for entry in fs::read_dir(state)? {
+    let entries = match fs::read_dir(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(noted),
+        entries => entries?,
+    };
+    for entry in entries {
         let name = entry?.file_name();
         let address: Option<OnionAddress> =
             name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
