@@ -9,6 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::vault::{Changing, Vault};
+use super::world::World;
 use super::{fresh, not_running, unreachable};
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
 use crate::model::access;
@@ -26,7 +27,6 @@ use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::derive;
 use crate::secrets::SecretId;
-use crate::store::apart::apart;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, Edited};
 
@@ -34,6 +34,7 @@ use crate::store::{ConfigStore, Edited};
 pub(super) struct Commands {
     store: ConfigStore,
     vault: Arc<Vault>,
+    world: World,
 }
 
 /// The first and the longest pause before a secret store in trouble is tried again: it may ask a person each time.
@@ -45,13 +46,14 @@ type Notes = Vec<String>;
 impl Commands {
     /// For a command with no agent.
     pub(super) fn local(paths: &Paths) -> Result<Self, Problem> {
-        let store = ConfigStore::new(paths)?;
-        Ok(Self::new(store, Arc::new(Vault::local(paths))))
+        let (store, world) = (ConfigStore::new(paths)?, World::real(paths));
+        let vault = Arc::new(Vault::local(paths, &world));
+        Ok(Self::new(store, vault, world))
     }
 
     /// For the agent, which shares its vault.
-    pub(super) fn new(store: ConfigStore, vault: Arc<Vault>) -> Self {
-        Self { store, vault }
+    pub(super) fn new(store: ConfigStore, vault: Arc<Vault>, world: World) -> Self {
+        Self { store, vault, world }
     }
 
     /// Carries out a request, or refuses it and leaves everything as it was.
@@ -59,8 +61,7 @@ impl Commands {
         let done = |notes| Ok(Response::Done { notes });
         match request {
             Request::Status => {
-                let store = self.store.clone();
-                let in_force = apart(move || store.at_rest()).await?;
+                let in_force = self.store.apart(ConfigStore::at_rest).await?;
                 let mut status = derive::at_rest(&in_force.config);
                 status.problems.extend(in_force.problems());
                 status.problems.extend(self.vault.trouble());
@@ -76,7 +77,7 @@ impl Commands {
                 for config in [&mut edited.old, &mut edited.new] {
                     config.clients.retain(|_, client| !out.contains(&client.address));
                 }
-                done(access_notes(&edit, &edited))
+                done(access_notes(&edit, &edited, self.today()))
             }
             Request::AddClient { name, ports, expires, request } => {
                 self.add_client(name, ports, expires, request).await
@@ -117,13 +118,11 @@ impl Commands {
                 done(vec!["nothing superfluous is left in the secret store".into()])
             }
             Request::AcceptConfig => {
-                let store = self.store.clone();
-                apart(move || store.accept()).await?;
+                self.store.apart(ConfigStore::accept).await?;
                 done(Vec::new())
             }
             Request::RestoreConfig => {
-                let store = self.store.clone();
-                let kept = apart(move || store.restore()).await?;
+                let kept = self.store.apart(ConfigStore::restore).await?;
                 done(kept.into_iter().map(|kept| format!("what the file held is now {kept}")).collect())
             }
             Request::Watch
@@ -165,8 +164,8 @@ impl Commands {
             }
             return self.invite(&config, &name, client, InviteFormat::Ormesh, Vec::new()).await;
         }
-        let service = fresh::service_key()?;
-        let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
+        let service = self.world.random.service_key()?;
+        let own = if request.is_none() { Some(self.world.random.client_key()?) } else { None };
         let key = request
             .or(own.as_ref().map(ClientKey::public))
             .unwrap_or_else(|| unreachable!("one of the two is there"));
@@ -191,9 +190,9 @@ impl Commands {
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
-        check_not_over(&name, &old)?;
-        let service = fresh::service_key()?;
-        let own = if request.is_none() { Some(fresh::client_key()?) } else { None };
+        check_not_over(&name, &old, self.today())?;
+        let service = self.world.random.service_key()?;
+        let own = if request.is_none() { Some(self.world.random.client_key()?) } else { None };
         let key = request.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
         let requested = request.is_some();
         let change =
@@ -252,8 +251,7 @@ impl Commands {
                     tracing::debug!(%problem, "a revoked client is still in the file");
                 }
             }
-            let store = self.store.clone();
-            apart(move || store.keep_revoked()).await;
+            self.store.apart(ConfigStore::keep_revoked).await;
             pause = match self.store.in_force().borrow().revoked.is_empty() {
                 true => SETTLE_AGAIN.0,
                 false => (pause * 2).min(SETTLE_AGAIN.1),
@@ -275,22 +273,23 @@ impl Commands {
         Ok(())
     }
 
+    fn today(&self) -> Day {
+        fresh::today(&self.world.calendar)
+    }
+
     async fn load(&self) -> Result<Config, Problem> {
-        let store = self.store.clone();
-        apart(move || store.load()).await
+        self.store.apart(ConfigStore::load).await
     }
 
     async fn kept_out(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
-        let store = self.store.clone();
-        apart(move || store.kept_out()).await
+        self.store.apart(ConfigStore::kept_out).await
     }
 
     async fn edit(
         &self,
         change: impl FnOnce(&Config) -> Result<Config, Problem> + Send + 'static,
     ) -> Result<Edited, Problem> {
-        let store = self.store.clone();
-        apart(move || store.edit(change)).await
+        self.store.apart(move |store| store.edit(change)).await
     }
 
     /// A client has shown that it holds its key: from now on its private half is not kept here.
@@ -310,7 +309,7 @@ impl Commands {
         let key = match config.requests.get(&name) {
             Some(key) => *key,
             None => {
-                let key = fresh::client_key()?;
+                let key = self.world.random.client_key()?;
                 let change = KeyChange::AddRequest { name: name.clone(), key: key.public() };
                 let secrets = vec![(SecretId::Client(key.public()), key.to_secret())];
                 self.write_keys(&changing, &config, secrets, Vec::new(), change).await?;
@@ -368,7 +367,7 @@ impl Commands {
         name: &RemoteName,
         text: &str,
     ) -> Result<(Remote, Option<ClientKey>), Problem> {
-        let invite = Invite::parse(text, fresh::today()).map_err(|error| {
+        let invite = Invite::parse(text, self.today()).map_err(|error| {
             let kind = if matches!(error, InviteError::Expired(_)) {
                 ProblemKind::Refused
             } else {
@@ -470,6 +469,7 @@ impl Commands {
                 pause = (pause * 2).min(SETTLE_AGAIN.1);
             }
             tokio::select! {
+                biased;
                 () = self.vault.in_trouble() => {}
                 () = self.vault.owes() => {}
             }
@@ -503,7 +503,7 @@ impl Commands {
         format: InviteFormat,
         notes: Notes,
     ) -> Result<Response, Problem> {
-        check_not_over(name, client)?;
+        check_not_over(name, client, self.today())?;
         if self.kept_out().await?.contains(&client.address) {
             let message = format!("{name} is cut off, and not yet out of the configuration file");
             return Err(Problem::new(ProblemKind::Refused, message).hint(format!(
@@ -578,8 +578,8 @@ fn new_invite(client: &Client, own: Option<ClientKey>, notes: Notes) -> Response
 }
 
 /// What an edit lets whom reach.
-fn access_notes(edit: &Edit, edited: &Edited) -> Notes {
-    let mut notes = access::gained(&edited.old, &edited.new, fresh::today());
+fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
+    let mut notes = access::gained(&edited.old, &edited.new, today);
     match edit {
         Edit::SetClient { name, ports: Some(None), .. } => {
             notes = access::of_all(&edited.new, name).into_iter().collect()
@@ -598,8 +598,8 @@ fn access_notes(edit: &Edit, edited: &Edited) -> Notes {
 }
 
 /// An invite whose last day is over is taken by nobody.
-fn check_not_over(name: &ClientName, client: &Client) -> Result<(), Problem> {
-    match client.expires.filter(|day| day.is_over(fresh::today())) {
+fn check_not_over(name: &ClientName, client: &Client, today: Day) -> Result<(), Problem> {
+    match client.expires.filter(|day| day.is_over(today)) {
         None => Ok(()),
         Some(day) => Err(Problem::new(
             ProblemKind::Refused,

@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::run;
 use super::serve::Server;
 use super::vault::Vault;
+use super::world::World;
 use super::{connect, fresh, not_running};
 use crate::engine::survey::{ServiceSurvey, Survey};
 use crate::engine::{DialError, EngineInfo, EngineState};
+use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{Connected, Dialler, Early};
 use crate::forward::responder;
 use crate::ipc::{Request, Response, SecretsStatus};
 use crate::model::address::Port;
 use crate::model::config::Config;
+use crate::model::day::Day;
 use crate::model::doctor::Layer;
 use crate::model::edit;
 use crate::model::name::RemoteName;
@@ -87,7 +91,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
     let secrets = match &loaded {
         _ if examination.spares_secrets => Secrets::Untried("not tried, since no agent runs"),
         Err(_) => Secrets::Untried("not tried, since the configuration can't be read"),
-        Ok(config) => secrets(Vault::local(paths).status(config).await),
+        Ok(config) => secrets(Vault::local(paths, &World::real(paths)).status(config).await),
     };
     let tor = match &loaded {
         Ok(config) => {
@@ -100,9 +104,11 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         }
         Err(_) => Tor::Starting,
     };
-    let remotes = loaded.iter().flat_map(|config| chosen(config, examination.remote.as_ref()));
+    let calendar = Calendar::system();
+    let today = fresh::today(&calendar);
+    let remotes = loaded.iter().flat_map(|config| chosen(config, examination.remote.as_ref(), today));
     Ok(Findings {
-        now: fresh::unix_now(),
+        now: calendar.now(),
         agent: Agent::Absent(problem),
         secrets,
         tor,
@@ -137,7 +143,7 @@ impl Server {
         let clock = engine.trouble().borrow().clone();
         let info = engine.info();
         let findings = Findings {
-            now: fresh::unix_now(),
+            now: self.calendar.now(),
             agent: agent(&status, is_paused, &in_force),
             secrets: secrets(secrets_status),
             tor: tor(&state, info),
@@ -153,7 +159,7 @@ impl Server {
     async fn try_remotes(&self, config: &Config, only: Option<&RemoteName>) -> Vec<Remote> {
         let mut found: BTreeMap<RemoteName, Remote> = BTreeMap::new();
         let is_ready = self.dialler.engine().state().borrow().is_ready();
-        let mut waiting = chosen(config, only).collect::<Vec<_>>().into_iter();
+        let mut waiting = chosen(config, only, fresh::today(&self.calendar)).collect::<Vec<_>>().into_iter();
         let mut tries = JoinSet::new();
         loop {
             while tries.len() < AT_ONCE
@@ -185,7 +191,7 @@ impl Server {
         status: &Status,
         services: &BTreeMap<OnionAddress, ServiceSurvey>,
     ) -> Vec<judge::Client> {
-        let desired = Desired::from_config(config, fresh::today(), *self.paused.borrow());
+        let desired = Desired::from_config(config, fresh::today(&self.calendar), *self.paused.borrow());
         let (failures, closed) = {
             let applied = self.applied.borrow();
             (applied.failures.clone(), applied.closed.clone())
@@ -230,8 +236,11 @@ fn is_published(client: &ClientStatus) -> bool {
 }
 
 /// The remotes that are to be tried, not tried yet.
-fn chosen<'a>(config: &'a Config, only: Option<&'a RemoteName>) -> impl Iterator<Item = Remote> + 'a {
-    let today = fresh::today();
+fn chosen<'a>(
+    config: &'a Config,
+    only: Option<&'a RemoteName>,
+    today: Day,
+) -> impl Iterator<Item = Remote> + 'a {
     let wanted = config.remotes.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
     wanted.map(move |(name, remote)| Remote {
         name: name.clone(),
@@ -273,6 +282,7 @@ async fn dial(dialler: &Dialler, address: &OnionAddress) -> Result<Connected, Di
         let trouble = dialler.health(address).trouble().cloned();
         told = trouble.filter(|error| *error != DialError::TimedOut).or(told);
         let outcome = tokio::select! {
+            biased;
             outcome = &mut dial => outcome,
             _ = changed.changed() => continue,
         };

@@ -7,11 +7,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
+use crate::forward::calendar::Calendar;
 use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::{self, ListenError};
+use crate::forward::listen::ListenError;
 use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
@@ -72,6 +73,7 @@ pub(super) struct Executor {
     dialler: Arc<Dialler>,
     vault: Arc<Vault>,
     room: GateRoom,
+    calendar: Calendar,
     doors: BTreeMap<(OnionAddress, Port), Door>,
     sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
     grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
@@ -92,6 +94,7 @@ impl Executor {
         dialler: Arc<Dialler>,
         vault: Arc<Vault>,
         room: GateRoom,
+        calendar: Calendar,
         gate_events: mpsc::UnboundedSender<GateEvent>,
         fetched: mpsc::UnboundedSender<Fetched>,
     ) -> Self {
@@ -99,12 +102,13 @@ impl Executor {
             engine,
             dialler,
             vault,
+            prober: Arc::new(Prober::over(Arc::clone(&room.ports))),
             room,
+            calendar,
             doors: BTreeMap::new(),
             sessions: BTreeMap::new(),
             grants: BTreeMap::new(),
             listeners: BTreeMap::new(),
-            prober: Arc::default(),
             socks: None,
             remotes: watch::Sender::default(),
             service_keys: BTreeMap::new(),
@@ -182,8 +186,9 @@ impl Executor {
                     half_close: listener.half_close,
                     users: listener.users,
                 };
-                match ImportListener::open(spec, Arc::clone(&self.dialler)).await {
-                    Ok(open) => {
+                match self.room.ports.listen(listen).await {
+                    Ok(bound) => {
+                        let open = ImportListener::on(bound, spec, Arc::clone(&self.dialler));
                         self.listeners.insert(listen.clone(), open);
                         Outcome::Done
                     }
@@ -191,16 +196,17 @@ impl Executor {
                 }
             }
             Step::OpenSocks(Socks { addr, users }) => {
-                let dialler = Arc::clone(&self.dialler);
-                match SocksFront::open(*addr, *users, self.remotes.subscribe(), dialler).await {
-                    Ok(socks) => {
+                match self.room.ports.listen(&ListenAddr::Tcp(*addr)).await {
+                    Ok(bound) => {
+                        let (remotes, dialler) = (self.remotes.subscribe(), Arc::clone(&self.dialler));
+                        let socks = SocksFront::on(bound, *addr, *users, remotes, dialler);
                         self.socks = Some(socks);
                         Outcome::Done
                     }
                     Err(error) => {
                         let problem =
                             Problem::new(ProblemKind::Failed, error.to_string()).about("the SOCKS server");
-                        let hint = match listen::free_port_after(*addr) {
+                        let hint = match self.room.ports.free_port_after(*addr) {
                             // Another user of this machine may have the usual one.
                             Some(free) if matches!(error, ListenError::InUse { .. }) => {
                                 format!("ormesh config set agent.socks-addr {free} takes a free one")
@@ -270,7 +276,8 @@ impl Executor {
         let sessions = self.sessions.entry(*address).or_insert_with(|| {
             let known = self.vault.has_connected(address);
             let cap = config.agent.max_sessions.into();
-            ClientSessions::with_cap(*address, client.clone(), known, self.gate_events.clone(), cap)
+            let (events, calendar) = (self.gate_events.clone(), self.calendar.clone());
+            ClientSessions::with_cap(*address, client.clone(), known, events, cap, calendar)
         });
         Arc::clone(sessions)
     }

@@ -1,37 +1,54 @@
-//! New keys, from the system's randomness, and today's date: the two things that commands take from outside.
+//! New keys, from the system's randomness or what is handed in for it, and today's date.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::forward::calendar::Calendar;
 use crate::model::day::Day;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::problem::{Problem, ProblemKind};
 
-fn random() -> Result<Zeroizing<[u8; 32]>, Problem> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice())
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to get random bytes: {error}")))?;
-    Ok(bytes)
-}
+type Fill = dyn Fn(&mut [u8; 32]) -> Result<(), Problem> + Send + Sync;
 
-/// A new service's key.
-pub(super) fn service_key() -> Result<ServiceKey, Problem> {
-    Ok(ServiceKey::from_seed(&random()?))
-}
+/// What keys are made of. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Random(Arc<Fill>);
 
-/// A new client's key.
-pub(super) fn client_key() -> Result<ClientKey, Problem> {
-    ClientKey::from_bytes(random()?.as_slice())
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to make a key: {error}")))
-}
+impl Random {
+    /// The system's.
+    pub(super) fn system() -> Self {
+        Self::over(|bytes| {
+            getrandom::fill(bytes).map_err(|error| {
+                Problem::new(ProblemKind::Failed, format!("failed to get random bytes: {error}"))
+            })
+        })
+    }
 
-/// Seconds since 1970-01-01 UTC.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    /// Another source.
+    pub(super) fn over(fill: impl Fn(&mut [u8; 32]) -> Result<(), Problem> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fill))
+    }
+
+    fn bytes(&self) -> Result<Zeroizing<[u8; 32]>, Problem> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        (self.0)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A new service's key.
+    pub(super) fn service_key(&self) -> Result<ServiceKey, Problem> {
+        Ok(ServiceKey::from_seed(&self.bytes()?))
+    }
+
+    /// A new client's key.
+    pub(super) fn client_key(&self) -> Result<ClientKey, Problem> {
+        ClientKey::from_bytes(self.bytes()?.as_slice())
+            .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to make a key: {error}")))
+    }
 }
 
 /// Today, in UTC.
-pub(super) fn today() -> Day {
-    Day::from_unix(unix_now())
+pub(super) fn today(calendar: &Calendar) -> Day {
+    Day::from_unix(calendar.now())
 }

@@ -6,6 +6,7 @@ mod doctor;
 mod environment;
 mod execute;
 mod fresh;
+mod life;
 pub mod log;
 pub mod own_day;
 mod reconcile;
@@ -16,6 +17,7 @@ mod stranger;
 mod vault;
 mod waiting;
 mod warm;
+mod world;
 
 use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
@@ -15,6 +16,7 @@ use super::stranger::{Checked, Checks};
 use super::vault::Vault;
 use super::warm::Warmers;
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
+use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{Dialler, Rekey};
 use crate::forward::gate::GateEvent;
 use crate::forward::warm::Peer;
@@ -91,6 +93,7 @@ pub(super) struct Outputs {
 /// What never changes while the agent runs.
 pub(super) struct About {
     pub(super) started: Instant,
+    pub(super) calendar: Calendar,
     pub(super) network: Option<PathBuf>,
 }
 
@@ -182,7 +185,7 @@ impl Reconciler {
         let in_force = self.inputs.config.borrow_and_update().clone();
         let paused = *self.inputs.paused.borrow_and_update();
         self.executor.configure(&in_force.config);
-        let mut desired = Desired::from_config(&in_force.config, fresh::today(), paused);
+        let mut desired = Desired::from_config(&in_force.config, fresh::today(&self.about.calendar), paused);
         desired.services.retain(|address, _| !self.condemned.contains(address));
         self.observed.last_seen =
             in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
@@ -253,7 +256,7 @@ impl Reconciler {
         }
         let timer = async {
             match until {
-                Some(until) => tokio::time::sleep_until(until.into()).await,
+                Some(until) => tokio::time::sleep_until(until).await,
                 None => std::future::pending().await,
             }
         };

@@ -15,7 +15,7 @@ impl Reconciler {
     pub(super) fn status(&self) -> Status {
         let in_force = self.inputs.config.borrow().clone();
         let paused = *self.inputs.paused.borrow();
-        let today = fresh::today();
+        let today = fresh::today(&self.about.calendar);
         let desired = Desired::from_config(&in_force.config, today, paused);
         let engine = self.inputs.engine_state.borrow().clone();
         let mut problems: Vec<Problem> = in_force.problems().collect();

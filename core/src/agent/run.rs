@@ -2,34 +2,26 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::commands::Commands;
-use super::execute::Executor;
-use super::fresh;
-use super::reconcile::{About, Applied, AskAgain, Inputs, Outputs, Reconciler};
+use super::environment;
+use super::life::Life;
 use super::serve::Server;
 use super::vault::Vault;
-use super::{crowds, environment, warm};
+use super::world::World;
 use crate::engine::ctor::{CTor, Finder, TorSettings};
 use crate::engine::{EngineState, OnionEngine};
-use crate::forward::dialler::Dialler;
-use crate::forward::gate::GateRoom;
 use crate::ipc::transport::Listener;
 use crate::model::config::Config;
-use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
-use crate::plan::{Observed, derive};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
 use crate::store::watch::FileWatch;
 use crate::store::{ConfigStore, InForce, private};
 
-/// How long open sessions may go on when the agent ends.
-const DRAIN: Duration = Duration::from_secs(2);
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How often the lock of an agent is tried before another one is taken to run: commands hold it for a moment to see whether it is held.
 const LOOKS: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -64,8 +56,9 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     // Watched before it is read, so that no change falls in between.
     let watch = FileWatch::start(store.clone())?;
     store.start()?;
-    let vault = Arc::new(Vault::new(&paths));
-    let commands = Commands::new(store.clone(), Arc::clone(&vault));
+    let world = World::real(&paths);
+    let vault = Arc::new(Vault::new(&paths, &world));
+    let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
     if store.in_force().borrow().problem.is_none() {
         environment::apply(&store, &commands).await?;
     }
@@ -86,22 +79,11 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
             format!("failed to listen for commands at {}: {error}", paths.socket().display()),
         )
     })?;
-    let (mut reconciler, server, first_streams) = wire(&paths, store, vault, commands, engine.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the agent starts");
-    engine.run(true).await;
-
-    let server = Arc::new(server);
+    let mut life = Life::begin(&paths, world, store, vault, commands, engine).await;
+    let server = Arc::clone(&life.server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
     let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.clone(), options));
-    let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
-    let settling = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { server.commands.keep_settling().await }
-    });
-    let revoking = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { server.commands.keep_revoking().await }
-    });
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
     let reloading = Arc::clone(&server);
@@ -124,24 +106,14 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
         stop.send_replace(true);
         signals
     });
-    reconciler.run().await;
+    life.run().await;
 
     // From here on nothing is accepted, then nothing is open, then nothing runs.
     drop(watch);
-    revoking.abort();
     choosing.abort();
-    erasing.abort();
-    settling.abort();
-    reconciler.executor.refuse();
+    life.refuse();
     let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    tokio::select! {
-        () = drained(&reconciler) => {}
-        // A second signal: now.
-        () = signals.end() => tracing::info!("asked to end at once: open sessions are cut off"),
-    }
-    let seen: Vec<_> = reconciler.executor.last_seen().collect();
-    reconciler.close_all().await;
-    reconciler.vault.save_history(seen.into_iter()).await;
+    life.end(signals.end()).await;
     serving.abort();
     let _ = std::fs::remove_file(paths.socket());
     let _ = std::fs::remove_file(paths.agent_pid());
@@ -227,80 +199,6 @@ pub(super) fn finder(config: &Config, allow_old: bool) -> Finder {
     }
 }
 
-/// Connects the rooms with each other.
-fn wire(
-    paths: &Paths,
-    store: ConfigStore,
-    vault: Arc<Vault>,
-    commands: Commands,
-    engine: Arc<dyn OnionEngine>,
-) -> (Reconciler, Server, mpsc::UnboundedReceiver<OnionAddress>) {
-    let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
-    let (gate_tx, gate_events) = mpsc::unbounded_channel();
-    let (fetched_tx, fetched) = mpsc::unbounded_channel();
-    let (asked_tx, status_asked) = mpsc::unbounded_channel();
-    let (checked_tx, checked) = mpsc::unbounded_channel();
-    let (first_tx, first_streams) = mpsc::unbounded_channel();
-    let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)));
-    let room = GateRoom::new(&paths.run);
-    let in_force = store.in_force();
-    let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
-    let applied = watch::Sender::new(Applied::default());
-    let (paused, stop) = (watch::Sender::new(false), watch::Sender::new(false));
-    let server = Server {
-        commands,
-        store,
-        dialler: Arc::clone(&dialler),
-        in_force: in_force.clone(),
-        applied: applied.subscribe(),
-        status: status.clone(),
-        status_asked: asked_tx,
-        paused: paused.clone(),
-        stop: stop.clone(),
-    };
-    let engine_events = engine.events().unwrap_or_else(|| mpsc::unbounded_channel().1);
-    let inputs = Inputs {
-        config: in_force,
-        paused: paused.subscribe(),
-        stop: stop.subscribe(),
-        engine_state: engine.state(),
-        engine_trouble: engine.trouble(),
-        engine_events,
-        gate_events,
-        fetched,
-        forgotten,
-        health: dialler.health_changed(),
-        status_asked,
-        checked,
-    };
-    let executor = Executor::new(
-        Arc::clone(&engine),
-        Arc::clone(&dialler),
-        Arc::clone(&vault),
-        room,
-        gate_tx,
-        fetched_tx,
-    );
-    let network = var("ORMESH_TOR_NETWORK");
-    let reconciler = Reconciler {
-        engine,
-        dialler,
-        executor,
-        vault,
-        inputs,
-        outputs: Outputs { status, applied, checked: checked_tx, first_stream: first_tx },
-        about: About { started: Instant::now(), network },
-        observed: Observed::default(),
-        waiting: Default::default(),
-        rekeys: Default::default(),
-        condemned: Default::default(),
-        checks: Default::default(),
-        warmers: warm::Warmers::default(),
-        crowds: crowds::Crowds::default(),
-    };
-    (reconciler, server, first_streams)
-}
-
 /// Starts tor anew when the configuration names another one, or other bridges: what it is told at its start is never changed afterwards.
 async fn follow_tor_settings(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>, options: RunOptions) {
     let settings = |config: &Config| (config.agent.tor_path.clone(), config.agent.bridges.clone());
@@ -320,22 +218,6 @@ async fn follow_tor_settings(tor: Arc<CTor>, mut in_force: watch::Receiver<InFor
             tor.run(false).await;
             tor.run(true).await;
         }
-    }
-}
-
-/// Erases a client's private key when the client has shown that it has it.
-async fn erase_used_keys(mut first_streams: mpsc::UnboundedReceiver<OnionAddress>, server: Arc<Server>) {
-    while let Some(address) = first_streams.recv().await {
-        let config = Arc::clone(&server.in_force.borrow().config);
-        server.commands.first_seen(&config, &address, fresh::unix_now()).await;
-    }
-}
-
-/// Waits until no session is open, or as long as they may take.
-async fn drained(reconciler: &Reconciler) {
-    let deadline = Instant::now() + DRAIN;
-    while reconciler.executor.open_sessions() > 0 && Instant::now() < deadline {
-        tokio::time::sleep(DRAIN_LOOK).await;
     }
 }
 

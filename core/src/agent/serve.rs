@@ -3,15 +3,17 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::reconcile::Applied;
 use super::waiting;
 use crate::engine::EngineState;
+use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::heard::{Heard, Unended};
 use crate::forward::relay::{self, OnNearEnd};
@@ -28,7 +30,6 @@ use crate::model::problem::{Problem, ProblemKind};
 use crate::model::status::Status;
 use crate::plan::Subject;
 use crate::plan::doctor::full_there;
-use crate::store::apart::apart;
 use crate::store::{ConfigStore, InForce};
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
@@ -44,6 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Server {
     pub(super) commands: Commands,
     pub(super) store: ConfigStore,
+    pub(super) calendar: Calendar,
     pub(super) dialler: Arc<Dialler>,
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) applied: watch::Receiver<Applied>,
@@ -173,8 +175,7 @@ impl Server {
         let generation = self.store.revoke(name, &client);
         let taken_out = self.commands.take_out(&client).await;
         if taken_out.is_err() {
-            let store = self.store.clone();
-            apart(move || store.keep_revoked()).await;
+            self.store.apart(ConfigStore::keep_revoked).await;
         }
         let is_down =
             |applied: &Applied| applied.generation >= generation && !applied.up.contains(&client.address);
@@ -202,8 +203,7 @@ impl Server {
 
     /// Reads the configuration again and puts it in force; a bad one leaves the last good one in force. Gives the generation in force.
     pub(super) async fn reload(&self) -> u64 {
-        let store = self.store.clone();
-        apart(move || store.reload()).await
+        self.store.apart(ConfigStore::reload).await
     }
 
     /// Waits for the loop to have come so far; false when it took too long.
@@ -256,7 +256,7 @@ impl Server {
                 () = asker.gone() => return Ok(()),
                 Ok(()) = engine.changed() => {}
                 Ok(()) = health.changed() => {}
-                () = tokio::time::sleep_until(slow.into()), if !is_slow => {}
+                () = tokio::time::sleep_until(slow), if !is_slow => {}
             }
         };
         let connected = match connected {

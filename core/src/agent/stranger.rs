@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::fresh;
 use super::reconcile::Reconciler;
 use crate::engine::DialError;
 use crate::model::address::Port;
@@ -102,7 +101,7 @@ impl Reconciler {
         match checked {
             Checked::Closed => {
                 tracing::debug!(%address, "closed to strangers");
-                self.checks.closed.insert(address, fresh::unix_now());
+                self.checks.closed.insert(address, self.about.calendar.now());
             }
             // Ours could have become a remote of ours meanwhile.
             Checked::Open if self.observed.keys.contains_key(&address) => {}

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
+use super::world::World;
 use crate::ipc::SecretsStatus;
 use crate::model::config::{Client, Config};
 use crate::model::keys::Secret;
@@ -14,8 +16,8 @@ use crate::model::problem::{Problem, ProblemKind};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::journal::Journal;
 use crate::secrets::migrate::{self, Leftovers};
-use crate::secrets::{SecretId, Secrets, SecretsError, choose};
-use crate::store::apart::apart;
+use crate::secrets::{SecretId, Secrets, SecretsError, Stores, choose};
+use crate::store::files::Files;
 use crate::store::history::History;
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
@@ -38,6 +40,8 @@ pub(super) struct Changing {
 /// See the file's sentence.
 pub(super) struct Vault {
     paths: Paths,
+    files: Files,
+    stores: Arc<dyn Stores>,
     history: Arc<Mutex<History>>,
     /// Held while the history is written, so that the newest is written last.
     writing: tokio::sync::Mutex<()>,
@@ -52,18 +56,20 @@ pub(super) struct Vault {
 
 impl Vault {
     /// For the agent.
-    pub(super) fn new(paths: &Paths) -> Self {
-        Self::over(paths, History::open(&paths.state))
+    pub(super) fn new(paths: &Paths, world: &World) -> Self {
+        Self::over(paths, world, History::open(&world.files, &paths.state))
     }
 
     /// For a command with no agent.
-    pub(super) fn local(paths: &Paths) -> Self {
-        Self::over(paths, History::read(&paths.state))
+    pub(super) fn local(paths: &Paths, world: &World) -> Self {
+        Self::over(paths, world, History::read(&paths.state))
     }
 
-    fn over(paths: &Paths, history: History) -> Self {
+    fn over(paths: &Paths, world: &World, history: History) -> Self {
         Self {
             paths: paths.clone(),
+            files: world.files.clone(),
+            stores: Arc::clone(&world.stores),
             history: Arc::new(Mutex::new(history)),
             writing: Default::default(),
             owed: Mutex::default(),
@@ -83,7 +89,7 @@ impl Vault {
             }
             _ => {
                 let instance = config.instance.as_str();
-                let secrets = Secrets::open(kind, &self.paths.secrets(), instance);
+                let secrets = self.stores.open(kind, instance);
                 *open = Some((kind, instance.to_owned(), secrets.clone()));
                 secrets
             }
@@ -102,7 +108,7 @@ impl Vault {
     /// Begins a change of keys; waits for one that is under way, here or in another process.
     pub(super) async fn change(&self) -> Result<Changing, Problem> {
         let state = self.paths.state.clone();
-        apart(move || private::ensure_dir(&state)).await?;
+        self.files.apart(move || private::ensure_dir(&state)).await?;
         let busy = || {
             Problem::new(ProblemKind::Failed, "another command is changing keys and does not end")
                 .hint("it may be waiting for the keyring to be unlocked")
@@ -113,7 +119,7 @@ impl Vault {
             loop {
                 let path = path.clone();
                 let shown = path.display().to_string();
-                match apart(move || lock::try_lock(&path)).await {
+                match self.files.apart(move || lock::try_lock(&path)).await {
                     Ok(Some(everywhere)) => return Ok(Changing { _here: here, _everywhere: everywhere }),
                     Ok(None) => tokio::time::sleep(CHANGE_LOOK).await,
                     Err(error) => {
@@ -131,26 +137,22 @@ impl Vault {
         if let Some(kind) = config.agent.secrets {
             return Ok((kind, Vec::new()));
         }
-        let preferred = match std::env::var("ORMESH_SECRETS") {
-            Ok(text) if !text.is_empty() => Some(text.parse::<StoreKind>().map_err(|error| {
-                Problem::new(ProblemKind::Usage, format!("ORMESH_SECRETS can't be used: {error}"))
-            })?),
-            _ => None,
-        };
+        let preferred = self.stores.preferred()?;
         let state = self.paths.state.clone();
-        apart(move || private::ensure_dir(&state)).await?;
-        let choice = choose::choose(preferred, &self.paths.secrets(), PROMPT).await.map_err(Problem::from)?;
+        self.files.apart(move || private::ensure_dir(&state)).await?;
+        let choice = choose::choose(preferred, &*self.stores, &self.paths.secrets(), PROMPT).await;
+        let choice = choice.map_err(Problem::from)?;
         Ok((choice.kind, choice.notice.into_iter().collect()))
     }
 
     /// Notes secrets in the journal before they are written or erased.
     pub(super) async fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
-        let (state, ids) = (self.paths.state.clone(), ids.to_vec());
+        let (files, state, ids) = (self.files.clone(), self.paths.state.clone(), ids.to_vec());
         let begin = move || {
             private::ensure_dir(&state)?;
-            Ok(journal(&state)?.begin(ids)?)
+            Ok(journal(&files, &state)?.begin(ids)?)
         };
-        apart(begin).await
+        self.files.apart(begin).await
     }
 
     /// Notes secrets that are to be erased. Where the journal can't be written, they are kept in mind until it can.
@@ -173,17 +175,17 @@ impl Vault {
     }
 
     async fn journal(&self) -> Result<Journal, SecretsError> {
-        let state = self.paths.state.clone();
-        apart(move || journal(&state)).await
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
+        self.files.apart(move || journal(&files, &state)).await
     }
 
     async fn in_doubt(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
-        let state = self.paths.state.clone();
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
         let in_doubt = move || match state.exists() {
-            true => journal(&state)?.in_doubt(),
+            true => journal(&files, &state)?.in_doubt(),
             false => Ok(BTreeSet::new()),
         };
-        apart(in_doubt).await
+        self.files.apart(in_doubt).await
     }
 
     /// Errors: something is in doubt still, since there is no configuration that says what is needed.
@@ -281,7 +283,7 @@ impl Vault {
         let reading = store.clone();
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
         // A file that is not there tells nothing: then everything is kept.
-        let Some(config) = &apart(read).await? else { return Ok(()) };
+        let Some(config) = &self.files.apart(read).await? else { return Ok(()) };
         let journal = self.journal().await?;
         if migrate::unfinished(&journal).await? {
             let current = self.current(config)?;
@@ -328,7 +330,7 @@ impl Vault {
             StoreKind::OsKeyring => StoreKind::File,
             StoreKind::File => StoreKind::OsKeyring,
         };
-        Secrets::open(other, &self.paths.secrets(), config.instance.as_str())
+        self.stores.open(other, config.instance.as_str())
     }
 
     /// How the store is.
@@ -479,7 +481,10 @@ impl Vault {
         let _one = self.writing.lock().await;
         let page = lock_of(&self.history).page();
         let written = match page {
-            Ok(page) => apart(move || page.write()).await,
+            Ok(page) => {
+                let files = self.files.clone();
+                self.files.apart(move || page.write(&files)).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = written {
@@ -488,8 +493,8 @@ impl Vault {
     }
 }
 
-fn journal(state: &std::path::Path) -> Result<Journal, SecretsError> {
-    let (journal, warning) = Journal::open(state)?;
+fn journal(files: &Files, state: &std::path::Path) -> Result<Journal, SecretsError> {
+    let (journal, warning) = Journal::open(files, state)?;
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }

@@ -4,45 +4,32 @@
 //! Who may have which port is the planner's to decide; an open gate is a granted port.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::debug;
 
+use super::calendar::Calendar;
 use super::descriptors::{Crowded, Member, Part, Place};
-use super::import::unix_now;
 use super::listen::ListenError;
+use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
 use super::server::{AtBound, Server};
-use super::sockets::keep_alive;
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
-use crate::model::address::{Host, LOCALHOST, Port, Target, is_forbidden_target};
+use crate::model::address::{Port, Target};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 
 /// Sessions that one client may have open at a time, over all its ports.
 pub const SESSION_CAP: u64 = 512;
-
-/// How long a backend may take to accept, the resolving of its name included.
-const BACKEND_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long one of several addresses is tried before the next one is, too.
-const HEAD_START: Duration = Duration::from_millis(250);
-
-/// Addresses of a name that are tried.
-const ADDRESSES: usize = 8;
 
 /// How long a backend that failed is told of, when nobody has tried it since.
 const TROUBLE_LIFE: Duration = Duration::from_secs(600);
@@ -66,12 +53,19 @@ pub struct GateRoom {
     pub run_dir: PathBuf,
     /// tor's process, whose connections alone are let in where the system can't keep others out by itself (Windows).
     pub tor: TorProcess,
+    /// What opens them, and connects to what is behind them.
+    pub ports: Arc<dyn Ports>,
 }
 
 impl GateRoom {
     /// Without a tor yet.
     pub fn new(run_dir: impl Into<PathBuf>) -> Self {
-        Self { run_dir: run_dir.into(), tor: TorProcess::default() }
+        Self::over(run_dir, Arc::new(SystemPorts))
+    }
+
+    /// With other ports than this system's.
+    pub fn over(run_dir: impl Into<PathBuf>, ports: Arc<dyn Ports>) -> Self {
+        Self { run_dir: run_dir.into(), tor: TorProcess::default(), ports }
     }
 }
 
@@ -103,6 +97,7 @@ pub struct ClientSessions {
     known: AtomicBool,
     traffic: Arc<Traffic>,
     events: mpsc::UnboundedSender<GateEvent>,
+    calendar: Calendar,
 }
 
 /// A look at a client's sessions.
@@ -130,16 +125,17 @@ impl ClientSessions {
         known: bool,
         events: mpsc::UnboundedSender<GateEvent>,
     ) -> Arc<Self> {
-        Self::with_cap(address, client, known, events, SESSION_CAP)
+        Self::with_cap(address, client, known, events, SESSION_CAP, Calendar::system())
     }
 
-    /// With another number of sessions allowed at a time.
+    /// With another number of sessions allowed at a time, and another clock.
     pub fn with_cap(
         address: OnionAddress,
         client: ClientName,
         known: bool,
         events: mpsc::UnboundedSender<GateEvent>,
         cap: u64,
+        calendar: Calendar,
     ) -> Arc<Self> {
         Arc::new(Self {
             address,
@@ -152,6 +148,7 @@ impl ClientSessions {
             known: AtomicBool::new(known),
             traffic: Arc::default(),
             events,
+            calendar,
         })
     }
 
@@ -206,7 +203,7 @@ impl ClientSessions {
     fn enter(self: &Arc<Self>) -> OpenSession {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        self.last_seen.store(unix_now(), Ordering::Relaxed);
+        self.last_seen.store(self.calendar.now(), Ordering::Relaxed);
         if !self.known.swap(true, Ordering::Relaxed) {
             let event = GateEvent::FirstStream { address: self.address, client: self.client() };
             // Nobody listens any more: the agent is ending.
@@ -221,7 +218,7 @@ struct OpenSession(Arc<ClientSessions>);
 impl Drop for OpenSession {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.last_seen.store(unix_now(), Ordering::Relaxed);
+        self.0.last_seen.store(self.0.calendar.now(), Ordering::Relaxed);
     }
 }
 
@@ -241,6 +238,7 @@ struct Shared {
     /// When the backend was last connected to, and why it could not be.
     last: Mutex<Option<(Instant, Option<String>)>>,
     tor: TorProcess,
+    ports: Arc<dyn Ports>,
 }
 
 impl Gate {
@@ -251,13 +249,14 @@ impl Gate {
         target: Target,
         sessions: Arc<ClientSessions>,
     ) -> Result<Self, ListenError> {
-        let (bound, addr) = open_socket(&room.run_dir, sessions.address(), port).await?;
+        let (bound, addr) = open_socket(room, sessions.address(), port).await?;
         let shared = Arc::new(Shared {
             sessions,
             port,
             target: Mutex::new(target),
             last: Mutex::default(),
             tor: room.tor.clone(),
+            ports: Arc::clone(&room.ports),
         });
         let each = Arc::clone(&shared);
         let part = shared.sessions.part(port);
@@ -314,14 +313,14 @@ impl Gate {
 
 /// Opens a gate's socket. Its name is short, and the same each time: tor refuses paths of 108 bytes and more.
 pub(super) async fn open_socket(
-    run_dir: &Path,
+    room: &GateRoom,
     address: &OnionAddress,
     port: Port,
 ) -> Result<(super::listen::Bound, GateAddr), ListenError> {
     let hash =
         Sha256::new().chain_update(address.public_key()).chain_update(port.get().to_be_bytes()).finalize();
     let name = format!("g-{}", HEXLOWER.encode(&hash[..6]));
-    system::open_gate(run_dir, &name).await
+    room.ports.gate(&room.run_dir, &name).await
 }
 
 async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
@@ -331,7 +330,7 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     }
     let _open = shared.sessions.enter();
     let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let backend = Box::pin(connect(&target)).await;
+    let backend = shared.ports.connect(&target).await;
     let last = (Instant::now(), backend.as_ref().err().map(ToString::to_string));
     *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     match backend {
@@ -341,82 +340,6 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         }
         Err(error) => {
             debug!(client = %shared.sessions.client(), port = %shared.port, %target, %error, "no backend");
-        }
-    }
-}
-
-/// Why a backend can't be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum BackendError {
-    /// The name has no address, or only such as an export may not have.
-    #[error("{0} has no address that may be an export's target")]
-    NoAddress(String),
-    /// The name can't be resolved now.
-    #[error("{0} can't be resolved: {1}")]
-    Resolve(String, io::Error),
-    /// It does not accept.
-    #[error("{0} does not accept: {1}")]
-    Connect(Target, io::Error),
-    /// It does not answer.
-    #[error("{0} does not answer")]
-    TimedOut(Target),
-}
-
-/// Connects to a backend within ten seconds. What a name resolves to is checked each time.
-pub async fn connect(target: &Target) -> Result<Stream, BackendError> {
-    timeout(BACKEND_LIMIT, connect_now(target)).await.map_err(|_| BackendError::TimedOut(target.clone()))?
-}
-
-async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
-    let failed = |error| BackendError::Connect(target.clone(), error);
-    let (host, port) = match target {
-        Target::Unix(path) => return system::connect_unix(path).await.map_err(failed),
-        Target::Tcp(host, port) => (host, port.get()),
-    };
-    let addrs: Vec<SocketAddr> = match host {
-        Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
-        Host::Name(name) if name == LOCALHOST => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
-            .map(|ip| SocketAddr::new(ip, port))
-            .into(),
-        Host::Name(name) => lookup_host((name.as_str(), port))
-            .await
-            .map_err(|error| BackendError::Resolve(name.clone(), error))?
-            .collect(),
-    };
-    let addrs: Vec<SocketAddr> =
-        addrs.into_iter().filter(|addr| !is_forbidden_target(addr.ip())).take(ADDRESSES).collect();
-    if addrs.is_empty() {
-        return Err(BackendError::NoAddress(target.to_string()));
-    }
-    let stream = Stream::Tcp(connect_any(addrs, TcpStream::connect).await.map_err(failed)?);
-    keep_alive(&stream);
-    Ok(stream)
-}
-
-/// Connects to the first address that accepts. Each has [`HEAD_START`] before the next one is tried beside it (as in RFC 8305), so that
-/// one which does not answer costs the others nothing. Where none accepts, the error is that of the first to fail.
-async fn connect_any<C, F>(addrs: Vec<SocketAddr>, connect: C) -> io::Result<TcpStream>
-where
-    C: Fn(SocketAddr) -> F,
-    F: Future<Output = io::Result<TcpStream>> + Send + 'static,
-{
-    let mut tries = JoinSet::new();
-    let mut addrs = addrs.into_iter().peekable();
-    let mut error = None;
-    loop {
-        if let Some(addr) = addrs.next() {
-            tries.spawn(connect(addr));
-        }
-        let head_start = if addrs.peek().is_some() { HEAD_START } else { BACKEND_LIMIT };
-        match timeout(head_start, tries.join_next()).await {
-            Ok(Some(Ok(Ok(stream)))) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Ok(Some(Ok(Err(failed)))) => drop(error.get_or_insert(failed)),
-            Ok(Some(Err(failed))) => drop(error.get_or_insert(failed.into())),
-            Ok(None) => return Err(error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())),
-            Err(_) => {}
         }
     }
 }

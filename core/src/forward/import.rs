@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, info};
 
+use super::calendar::unix_now;
 use super::cuts::Cuts;
 use super::descriptors::{Crowded, Part, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::heard::Heard;
 use super::lanes::Lanes;
-use super::listen::{self, ListenError};
+use super::listen::{self, Bound, ListenError};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd, Traffic};
 use super::server::{AtBound, Server};
@@ -82,7 +82,11 @@ impl std::fmt::Debug for Shared {
 impl ImportListener {
     /// Starts to listen.
     pub async fn open(spec: ImportSpec, dialler: Arc<Dialler>) -> Result<Self, ListenError> {
-        let bound = listen::open(&spec.listen).await?;
+        Ok(Self::on(listen::open(&spec.listen).await?, spec, dialler))
+    }
+
+    /// Serves a socket that listens already, at the address that the specification names.
+    pub fn on(bound: Bound, spec: ImportSpec, dialler: Arc<Dialler>) -> Self {
         let listening = bound.tcp_addr();
         let lanes = Arc::new(Lanes::new(group_name(&spec.listen)));
         let holds = Holds::new(HOLD_LIMIT);
@@ -93,7 +97,7 @@ impl ImportListener {
         let sessions = Arc::clone(&shared);
         let handle = move |app, place| session(Arc::clone(&sessions), app, place);
         let server = Server::start(bound, Arc::clone(&part), AtBound::Wait, handle);
-        Ok(Self { shared, server, part, listening })
+        Self { shared, server, part, listening }
     }
 
     /// What it is.
@@ -225,11 +229,6 @@ impl Drop for OpenSession {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Seconds since 1970 UTC; 0 on a clock set before.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

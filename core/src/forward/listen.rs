@@ -113,7 +113,15 @@ impl Bound {
             Listener::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
             Listener::Unix(_) => None,
+            Listener::Pipes(_) => None,
         }
+    }
+}
+
+impl Bound {
+    /// One that streams come to within this process: for fakes.
+    pub fn pipes(streams: tokio::sync::mpsc::UnboundedReceiver<crate::engine::stream::Stream>) -> Self {
+        Self { listener: Listener::Pipes(tokio::sync::Mutex::new(streams)), _file: None }
     }
 }
 

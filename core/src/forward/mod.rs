@@ -5,6 +5,8 @@
 //!
 //! Everything runs on the caller's tokio runtime. Each listener owns its sessions: closing it ends them and waits for that.
 
+pub mod backend;
+pub mod calendar;
 mod cuts;
 pub mod descriptors;
 pub mod dialler;
@@ -15,6 +17,7 @@ pub mod import;
 pub mod lanes;
 pub mod listen;
 pub mod owner;
+pub mod ports;
 pub mod relay;
 pub mod responder;
 mod server;

@@ -160,7 +160,7 @@ impl Responder {
         sessions: Arc<ClientSessions>,
         prober: Arc<Prober>,
     ) -> Result<Self, ListenError> {
-        let (bound, addr) = gate::open_socket(&room.run_dir, address, Port::RESPONDER).await?;
+        let (bound, addr) = gate::open_socket(room, address, Port::RESPONDER).await?;
         let shared = Arc::new(Shared { grants, sessions, prober, tor: room.tor.clone() });
         let part = Part::of(&Member::control(SESSIONS));
         let handle = move |tor, place| session(Arc::clone(&shared), tor, place);

@@ -22,7 +22,7 @@ use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::heard::Heard;
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
-use super::listen::{self, ListenError};
+use super::listen::{self, Bound, ListenError};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, HOLD_LIMIT, Holds, Meter, OnNearEnd};
 use super::server::{AtBound, Server};
@@ -105,7 +105,17 @@ impl SocksFront {
         remotes: watch::Receiver<Arc<RemoteTable>>,
         dialler: Arc<Dialler>,
     ) -> Result<Self, ListenError> {
-        let bound = listen::open(&ListenAddr::Tcp(addr)).await?;
+        Ok(Self::on(listen::open(&ListenAddr::Tcp(addr)).await?, addr, users, remotes, dialler))
+    }
+
+    /// Serves a socket that listens already, at this address.
+    pub fn on(
+        bound: Bound,
+        addr: SocketAddr,
+        users: Users,
+        remotes: watch::Receiver<Arc<RemoteTable>>,
+        dialler: Arc<Dialler>,
+    ) -> Self {
         let addr = bound.tcp_addr().unwrap_or(addr);
         let holds = Holds::new(HOLD_LIMIT);
         let part = Part::alone(&holds);
@@ -121,7 +131,7 @@ impl SocksFront {
         let sessions = Arc::clone(&shared);
         let handle = move |app, place| session(Arc::clone(&sessions), app, place);
         let server = Server::start(bound, Arc::clone(&part), AtBound::Wait, handle);
-        Ok(Self { shared, server, part, addr })
+        Self { shared, server, part, addr }
     }
 
     /// The address that it listens on, with the port that the system chose if 0 was asked for.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Secrets, SecretsError};
+use super::{Secrets, SecretsError, Stores};
 use crate::model::store_kind::StoreKind;
 
 /// A store that works, and what to tell its user.
@@ -22,11 +22,12 @@ pub struct Choice {
 /// A keyring that is there and locked, or silent, is an error: nothing falls back to plain text.
 pub async fn choose(
     preferred: Option<StoreKind>,
+    stores: &dyn Stores,
     dir: &Path,
     deadline: Duration,
 ) -> Result<Choice, SecretsError> {
     // The configuration has no instance id yet; the probe's own entry is gone when it returns.
-    let open = |kind| Secrets::open(kind, dir, "first-use").with_deadline(deadline);
+    let open = |kind| stores.open(kind, "first-use").with_deadline(deadline);
     choose_among(preferred, dir, open).await
 }
 

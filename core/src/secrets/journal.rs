@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
-use crate::store::apart::apart;
+use crate::store::files::Files;
 use crate::store::lock;
 use crate::store::private::Dir;
 
@@ -32,6 +32,7 @@ const VERSION: u32 = 1;
 /// The journal of one configuration. It keeps nothing in memory: each call reads the file.
 #[derive(Debug, Clone)]
 pub struct Journal {
+    files: Files,
     state_dir: PathBuf,
 }
 
@@ -74,8 +75,8 @@ pub struct Settled {
 impl Journal {
     /// The journal in this directory, which is created where it is missing. A journal that can't be read is put aside, with a
     /// sentence to say so; nothing is erased on its account.
-    pub fn open(state_dir: &Path) -> Result<(Self, Option<String>), SecretsError> {
-        let journal = Self { state_dir: state_dir.to_owned() };
+    pub fn open(files: &Files, state_dir: &Path) -> Result<(Self, Option<String>), SecretsError> {
+        let journal = Self { files: files.clone(), state_dir: state_dir.to_owned() };
         let (_, warning) = journal.load()?;
         Ok((journal, warning))
     }
@@ -105,9 +106,9 @@ impl Journal {
     ) -> Result<Settled, SecretsError> {
         let mut settled = Settled::default();
         let journal = self.clone();
-        for id in apart(move || journal.in_doubt()).await? {
+        for id in self.files.apart(move || journal.in_doubt()).await? {
             let is_referenced = referenced.clone();
-            match apart(move || is_referenced(&id)).await {
+            match self.files.apart(move || is_referenced(&id)).await {
                 Some(true) => {
                     settled.kept.push(id);
                     continue;
@@ -132,25 +133,25 @@ impl Journal {
                     true
                 })
             };
-            apart(let_go).await?;
+            self.files.apart(let_go).await?;
         }
         Ok(settled)
     }
 
     pub(super) async fn moving(&self) -> Result<Option<Move>, SecretsError> {
         let journal = self.clone();
-        apart(move || Ok(journal.load()?.0.moving)).await
+        self.files.apart(move || Ok(journal.load()?.0.moving)).await
     }
 
     pub(super) async fn set_moving(&self, moving: Option<Move>) -> Result<(), SecretsError> {
         let journal = self.clone();
-        apart(move || {
+        let set = move || {
             journal.change(|content| {
                 content.moving = moving;
                 true
             })
-        })
-        .await
+        };
+        self.files.apart(set).await
     }
 
     /// Changes the file under its lock; `change` says whether there is anything to write.
@@ -167,6 +168,7 @@ impl Journal {
         match serde_json::from_slice(&bytes) {
             Ok(content @ Content { version: VERSION, .. }) => Ok((content, None)),
             _ => {
+                self.before()?;
                 dir.rename(FILE, DAMAGED)?;
                 let shown = self.state_dir.join(DAMAGED);
                 let warning = format!(
@@ -179,9 +181,16 @@ impl Journal {
         }
     }
 
+    fn before(&self) -> Result<(), SecretsError> {
+        self.files.before(&self.state_dir.join(FILE)).map_err(|error| {
+            SecretsError::from_io(error.kind(), format!("failed to write the journal: {error}"))
+        })
+    }
+
     fn save(&self, content: &Content) -> Result<(), SecretsError> {
         let mut bytes = serde_json::to_vec(content).expect("a journal's fields all have a JSON form");
         bytes.push(b'\n');
+        self.before()?;
         Ok(Dir::private(&self.state_dir)?.write(FILE, &bytes)?)
     }
 }

@@ -13,6 +13,7 @@ pub mod worker;
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::keys::{ClientPublicKey, Secret};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
+use crate::model::store_kind::StoreKind;
 use crate::store::DirError;
 
-pub use worker::Secrets;
+pub use worker::{Answer, Front, Op, Secrets};
 
 /// Names one secret. Made from public halves, so a rotated key never shares its entry with its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,12 +92,21 @@ impl SecretsError {
     }
 }
 
+impl SecretsError {
+    /// For a file that the system did not let be written.
+    fn from_io(kind: ErrorKind, message: String) -> Self {
+        match kind {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full(message),
+            _ => Self::Failed(message),
+        }
+    }
+}
+
 impl From<DirError> for SecretsError {
     fn from(DirError { problem, kind }: DirError) -> Self {
         match kind {
             None => Self::Unsafe { problem: problem.message, mend: problem.hint },
-            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Self::Full(problem.message),
-            Some(_) => Self::Failed(problem.message),
+            Some(kind) => Self::from_io(kind, problem.message),
         }
     }
 }
@@ -128,6 +139,39 @@ pub trait SecretStore: Send {
     }
     /// Writes, reads and erases a value of no meaning, to see whether the store works.
     fn probe(&mut self) -> Result<(), SecretsError>;
+}
+
+/// The stores of this machine. Handed in, so that a simulation can have stores of its own.
+pub trait Stores: Send + Sync {
+    /// The store of this kind that keeps the keys of this instance. Nothing is touched before the first call.
+    fn open(&self, kind: StoreKind, instance: &str) -> Secrets;
+
+    /// The kind that the user wants at first use, if it was said.
+    ///
+    /// Errors: what was said is no kind.
+    fn preferred(&self) -> Result<Option<StoreKind>, Problem>;
+}
+
+/// The keyring of the system, and files in a directory.
+#[derive(Debug, Clone)]
+pub struct SystemStores {
+    /// Where files would be kept.
+    pub dir: PathBuf,
+}
+
+impl Stores for SystemStores {
+    fn open(&self, kind: StoreKind, instance: &str) -> Secrets {
+        Secrets::open(kind, &self.dir, instance)
+    }
+
+    fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
+        match std::env::var("ORMESH_SECRETS") {
+            Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|error| {
+                Problem::new(ProblemKind::Usage, format!("ORMESH_SECRETS can't be used: {error}"))
+            }),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl fmt::Display for SecretId {

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::file::FileStore;
@@ -38,14 +39,21 @@ const PATIENCE: Patience = Patience { replace_after: PROMPT_DEADLINE, most_aband
 /// One secret store, as everyone uses it. Clones share it. Its calls want a tokio runtime with a clock, and never block its threads.
 #[derive(Clone)]
 pub struct Secrets {
-    shared: Arc<Shared>,
+    kind: StoreKind,
+    front: Arc<dyn Front>,
     deadline: Duration,
+}
+
+/// Carries out calls on a store, each with a deadline, and never blocks the caller's thread.
+#[async_trait]
+pub trait Front: Send + Sync {
+    /// Carries one out.
+    async fn ask(&self, op: Op, deadline: Duration) -> Answer;
 }
 
 type Make = Box<dyn Fn() -> Box<dyn SecretStore> + Send + Sync>;
 
 struct Shared {
-    kind: StoreKind,
     make: Make,
     patience: Patience,
     state: Mutex<State>,
@@ -61,15 +69,22 @@ struct State {
     abandoned: usize,
 }
 
-enum Op {
+/// A call of a store: see [`SecretStore`].
+pub enum Op {
+    /// Reads a secret.
     Get(SecretId),
+    /// Writes one.
     Set(SecretId, Secret),
+    /// Erases one.
     Delete(SecretId),
+    /// Sees whether it answers.
     Reach,
+    /// Sees whether it works.
     Probe,
 }
 
-type Answer = Result<Option<Secret>, SecretsError>;
+/// What came of a call: a secret only of [`Op::Get`].
+pub type Answer = Result<Option<Secret>, SecretsError>;
 
 struct Job {
     op: Op,
@@ -98,19 +113,24 @@ impl Secrets {
         patience: Patience,
     ) -> Self {
         let state = State { jobs: None, generation: 0, hung_since: None, abandoned: 0 };
-        let shared = Shared { kind, make: Box::new(make), patience, state: Mutex::new(state) };
-        Self { shared: Arc::new(shared), deadline: DEADLINE }
+        let shared = Shared { make: Box::new(make), patience, state: Mutex::new(state) };
+        Self::by(kind, Arc::new(Arc::new(shared)))
+    }
+
+    /// A store whose calls are carried out in another way than by a thread.
+    pub fn by(kind: StoreKind, front: Arc<dyn Front>) -> Self {
+        Self { kind, front, deadline: DEADLINE }
     }
 
     /// The same store with another deadline for each call.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { shared: self.shared.clone(), deadline }
+        Self { kind: self.kind, front: Arc::clone(&self.front), deadline }
     }
 
     /// The kind of store this is.
     pub fn kind(&self) -> StoreKind {
-        self.shared.kind
+        self.kind
     }
 
     /// Reads a secret; [`SecretsError::NoEntry`] where there is none, which is no reason to make one.
@@ -136,18 +156,21 @@ impl Secrets {
     async fn call(&self, op: Op) -> Answer {
         if self.deadline > DEADLINE {
             // The time is for a person to answer, not for a store that is dead.
-            self.ask(Op::Reach, DEADLINE).await?;
+            self.front.ask(Op::Reach, DEADLINE).await?;
         }
-        self.ask(op, self.deadline).await
+        self.front.ask(op, self.deadline).await
     }
+}
 
+#[async_trait]
+impl Front for Arc<Shared> {
     async fn ask(&self, op: Op, deadline: Duration) -> Answer {
         let (reply, mut answer) = oneshot::channel();
-        let generation = self.shared.submit(Job { op, reply }, deadline)?;
+        let generation = self.submit(Job { op, reply }, deadline)?;
         match tokio::time::timeout(deadline, &mut answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_gone)) => Err(SecretsError::Failed("its thread ended unexpectedly".into())),
-            Err(_elapsed) => self.shared.give_up(generation, &mut answer, deadline),
+            Err(_elapsed) => self.give_up(generation, &mut answer, deadline),
         }
     }
 }
@@ -241,7 +264,8 @@ impl Drop for Thread {
     }
 }
 
-fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
+/// Carries out a call on a store, here and now.
+pub(super) fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
     match op {
         Op::Get(id) => store.get(&id).map(Some),
         Op::Set(id, secret) => store.set(&id, &secret).map(|()| None),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::atomic;
+use super::files::Files;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 
@@ -44,10 +44,10 @@ pub struct Page {
 impl History {
     /// Reads what is remembered, for an agent. A file that can't be read is put aside under another name and is [`History::problem`]: to
     /// forget is better than not to start.
-    pub fn open(state: &Path) -> Self {
+    pub fn open(files: &Files, state: &Path) -> Self {
         let mut history = Self::read(state);
         if let Some(problem) = history.problem.take() {
-            let (problem, moved) = put_aside(&history.path, &problem.message);
+            let (problem, moved) = put_aside(files, &history.path, &problem.message);
             history.problem = Some(problem);
             history.is_spoilt = !moved;
         }
@@ -120,16 +120,16 @@ impl History {
 
 impl Page {
     /// Writes it durably.
-    pub fn write(&self) -> io::Result<()> {
-        atomic::replace(&self.path, &self.bytes)
+    pub fn write(&self, files: &Files) -> io::Result<()> {
+        files.replace(&self.path, &self.bytes)
     }
 }
 
 /// Renames a history to a name that nothing has, so that no earlier one is lost.
-fn put_aside(path: &Path, why: &str) -> (Problem, bool) {
+fn put_aside(files: &Files, path: &Path, why: &str) -> (Problem, bool) {
     let aside = (1..).map(|number: u32| path.with_file_name(format!("{FILE}.damaged-{number}")));
     let aside = aside.into_iter().find(|aside| std::fs::symlink_metadata(aside).is_err()).unwrap_or_default();
-    let moved = std::fs::rename(path, &aside);
+    let moved = files.rename(path, &aside);
     tracing::warn!(path = %path.display(), why, ?moved, "the history of clients can't be read");
     let message = match &moved {
         Ok(()) => format!("{why}; it is now {}", aside.display()),
@@ -155,14 +155,17 @@ mod tests {
         let address = ServiceKey::from_seed(&zeroize::Zeroizing::new([1; 32])).address();
         for number in 1..=3 {
             std::fs::write(dir.path().join(FILE), format!("damage {number}")).unwrap();
-            let mut history = History::open(dir.path());
+            let mut history = History::open(&Files::default(), dir.path());
             assert!(history.problem().is_some());
             let aside = dir.path().join(format!("{FILE}.damaged-{number}"));
             assert_eq!(std::fs::read_to_string(aside).unwrap(), format!("damage {number}"));
             assert!(history.saw(address, 1) && !history.saw(address, 2));
-            history.page().unwrap().write().unwrap();
-            assert_eq!(History::open(dir.path()).get(&address), Some(Seen { first: 1, last: 2 }));
+            history.page().unwrap().write(&Files::default()).unwrap();
+            assert_eq!(
+                History::open(&Files::default(), dir.path()).get(&address),
+                Some(Seen { first: 1, last: 2 })
+            );
         }
-        assert!(History::open(dir.path()).problem().is_none());
+        assert!(History::open(&Files::default(), dir.path()).problem().is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod atomic;
+pub mod files;
 pub mod history;
 mod in_force;
 pub mod lock;
@@ -30,6 +31,7 @@ use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
+use files::Files;
 use paths::Paths;
 
 pub use in_force::InForce;
@@ -44,6 +46,7 @@ pub struct ConfigStore {
 #[derive(Debug)]
 struct Inner {
     paths: Paths,
+    files: Files,
     /// The instance id that a configuration without one gets, the same for the life of this value.
     fresh: InstanceId,
     /// Held while the file is read or written and what came of it is put in force: the last one on disk is the last one in force.
@@ -102,21 +105,32 @@ impl ConfigStore {
         let mut bytes = [0; 10];
         getrandom::fill(&mut bytes)
             .map_err(|error| failed(format!("failed to get random bytes: {error}")))?;
-        let fresh = InstanceId::from_random(bytes);
+        Ok(Self::over(paths, Files::default(), InstanceId::from_random(bytes)))
+    }
+
+    /// The same over files that are worked on in another way; a configuration without an instance id gets this one.
+    pub fn over(paths: &Paths, files: Files, fresh: InstanceId) -> Self {
         let in_force = Sender::new(InForce::none(Config::new(fresh.clone())));
         let inner = Inner {
             paths: paths.clone(),
+            files,
             fresh,
             disk: Mutex::default(),
             in_force,
             is_being_written: AtomicBool::new(false),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Where its files are.
     pub fn paths(&self) -> &Paths {
         &self.inner.paths
+    }
+
+    /// Does some work on the files apart from the caller's thread (see [`Files::apart`]).
+    pub async fn apart<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let store = self.clone();
+        self.inner.files.apart(move || work(&store)).await
     }
 
     /// What is in force now, and each change of it.
@@ -270,7 +284,7 @@ impl ConfigStore {
         if !found.trim_ascii().is_empty() && found != text.as_bytes() {
             let mut aside = self.paths().config.clone().into_os_string();
             aside.push(".rejected");
-            atomic::replace(aside.as_ref(), &found).map_err(|error| self.cannot_write(&error))?;
+            self.inner.files.replace(aside.as_ref(), &found).map_err(|error| self.cannot_write(&error))?;
             kept = Some(aside.display().to_string());
         }
         self.write(&text)?;
@@ -296,7 +310,7 @@ impl ConfigStore {
         }
         let out = self.inner.in_force.borrow().out();
         // Compared with what is there, not with what was meant to be: an earlier try may have failed halfway.
-        let written = revoked::write(&self.paths().state, &out);
+        let written = revoked::write(&self.inner.files, &self.paths().state, &out);
         let are_noted = written.is_ok();
         if let Err(error) = written {
             tracing::warn!(%error, "failed to note who was revoked");
@@ -310,7 +324,7 @@ impl ConfigStore {
     fn forget_revoked(&self, old: &Config, new: &Config) {
         let is_listed = |address| new.clients.values().any(|client| client.address == address);
         for client in old.clients.values().filter(|client| !is_listed(client.address)) {
-            if let Err(error) = revoked::forget(&self.paths().state, &client.address) {
+            if let Err(error) = revoked::forget(&self.inner.files, &self.paths().state, &client.address) {
                 tracing::warn!(%error, "failed to forget who was revoked");
             }
         }
@@ -383,9 +397,9 @@ impl ConfigStore {
     /// Keeps a copy of a good configuration. Where that is not possible, none is better than an old one.
     fn remember(&self, text: &str) {
         let copy = self.paths().last_good();
-        if let Err(error) = atomic::replace(&copy, text.as_bytes()) {
+        if let Err(error) = self.inner.files.replace(&copy, text.as_bytes()) {
             tracing::warn!(path = %copy.display(), %error, "failed to keep a copy of the configuration");
-            let _ = std::fs::remove_file(copy);
+            let _ = self.inner.files.remove(&copy);
         }
     }
 
@@ -425,7 +439,10 @@ impl ConfigStore {
 
     fn write(&self, text: &str) -> Result<(), Problem> {
         private::ensure_parent(&self.paths().config)?;
-        atomic::replace(&self.paths().config, text.as_bytes()).map_err(|error| self.cannot_write(&error))
+        self.inner
+            .files
+            .replace(&self.paths().config, text.as_bytes())
+            .map_err(|error| self.cannot_write(&error))
     }
 
     fn problem(&self, obstacle: Obstacle) -> Problem {

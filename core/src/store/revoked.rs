@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::files::Files;
 use super::private::Dir;
 use crate::model::onion::OnionAddress;
 
@@ -31,22 +32,26 @@ pub(super) fn read(state: &Path) -> io::Result<BTreeSet<OnionAddress>> {
 }
 
 /// Notes these, and no others any more, durably. What can be done of that is done.
-pub(super) fn write(state: &Path, revoked: &BTreeSet<OnionAddress>) -> io::Result<()> {
+pub(super) fn write(files: &Files, state: &Path, revoked: &BTreeSet<OnionAddress>) -> io::Result<()> {
     let noted = read(state)?;
     if noted == *revoked {
         return Ok(());
     }
     let file = |address| state.join(file_name(address));
-    let made: Vec<_> =
-        revoked.difference(&noted).map(|address| fs::File::create_new(file(address)).map(drop)).collect();
-    let removed: Vec<_> = noted.difference(revoked).map(|address| fs::remove_file(file(address))).collect();
+    let make = |address| {
+        let path = file(address);
+        files.before(&path)?;
+        fs::File::create_new(path).map(drop)
+    };
+    let made: Vec<_> = revoked.difference(&noted).map(make).collect();
+    let removed: Vec<_> = noted.difference(revoked).map(|address| files.remove(&file(address))).collect();
     let synced = Dir::open(state)?.sync();
     made.into_iter().chain(removed).chain([synced]).collect()
 }
 
 /// Forgets the note of a client that is taken out of the file.
-pub(super) fn forget(state: &Path, address: &OnionAddress) -> io::Result<()> {
-    match fs::remove_file(state.join(file_name(address))) {
+pub(super) fn forget(files: &Files, state: &Path, address: &OnionAddress) -> io::Result<()> {
+    match files.remove(&state.join(file_name(address))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -73,9 +78,9 @@ mod tests {
             fs::write(dir.path().join(format!("{PREFIX}{other}")), "").unwrap();
         }
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::new());
-        write(dir.path(), &[address(1), address(2)].into()).unwrap();
+        write(&Files::default(), dir.path(), &[address(1), address(2)].into()).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [address(1), address(2)].into());
-        write(dir.path(), &BTreeSet::new()).unwrap();
+        write(&Files::default(), dir.path(), &BTreeSet::new()).unwrap();
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::new());
     }
 
@@ -84,14 +89,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // The first in order is the one that fails.
         let (first, second) = (address(1).min(address(2)), address(1).max(address(2)));
-        write(dir.path(), &[first, second].into()).unwrap();
+        write(&Files::default(), dir.path(), &[first, second].into()).unwrap();
         // What is no file can't be removed as one, by root either.
         fs::remove_file(dir.path().join(file_name(&first))).unwrap();
         fs::create_dir(dir.path().join(file_name(&first))).unwrap();
-        assert!(write(dir.path(), &[address(3)].into()).is_err());
+        assert!(write(&Files::default(), dir.path(), &[address(3)].into()).is_err());
         assert_eq!(read(dir.path()).unwrap(), [first, address(3)].into());
         fs::remove_dir(dir.path().join(file_name(&first))).unwrap();
-        write(dir.path(), &BTreeSet::new()).unwrap();
+        write(&Files::default(), dir.path(), &BTreeSet::new()).unwrap();
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::new());
     }
 }

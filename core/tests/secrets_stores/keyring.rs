@@ -8,7 +8,7 @@ use ormesh_core::model::store_kind::StoreKind;
 use ormesh_core::secrets::choose::choose;
 use ormesh_core::secrets::keyring::KeyringStore;
 use ormesh_core::secrets::worker::DEADLINE;
-use ormesh_core::secrets::{SecretStore, Secrets, SecretsError};
+use ormesh_core::secrets::{SecretStore, Secrets, SecretsError, SystemStores};
 
 use crate::contract::contract;
 use crate::session::{Bus, Daemon, Session, own_home};
@@ -34,7 +34,9 @@ async fn answers(secrets: &Secrets, wanted: impl Fn(&Result<(), SecretsError>) -
 }
 
 async fn first_choice() -> Result<StoreKind, SecretsError> {
-    choose(None, &own_home().join("secrets"), DEADLINE).await.map(|choice| choice.kind)
+    choose(None, &SystemStores { dir: own_home().join("secrets") }, &own_home().join("secrets"), DEADLINE)
+        .await
+        .map(|choice| choice.kind)
 }
 
 #[track_caller]
@@ -127,10 +129,13 @@ async fn absent() {
     assert_absent("delete", secrets.delete(client_id(1)).await);
 
     let dir = own_home().join("secrets");
-    let choice = choose(None, &dir, DEADLINE).await.unwrap();
+    let choice = choose(None, &SystemStores { dir: dir.clone() }, &dir, DEADLINE).await.unwrap();
     assert_eq!(choice.kind, StoreKind::File);
     assert!(choice.notice.unwrap().contains(&dir.display().to_string()));
-    assert_absent("asked for", choose(Some(StoreKind::OsKeyring), &dir, DEADLINE).await);
+    assert_absent(
+        "asked for",
+        choose(Some(StoreKind::OsKeyring), &SystemStores { dir: dir.clone() }, &dir, DEADLINE).await,
+    );
 }
 
 #[test]

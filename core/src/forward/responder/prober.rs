@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::forward::gate;
+use crate::forward::ports::{Ports, SystemPorts};
 use crate::model::address::Target;
 
 /// How long a backend may take to accept when it is probed.
@@ -26,6 +26,7 @@ pub struct Prober {
     known: Mutex<HashMap<Target, watch::Receiver<Option<Known>>>>,
     probes: Mutex<JoinSet<()>>,
     turns: Arc<Semaphore>,
+    ports: Arc<dyn Ports>,
 }
 
 /// A probe's result.
@@ -37,11 +38,21 @@ struct Known {
 
 impl Default for Prober {
     fn default() -> Self {
-        Self { known: Mutex::default(), probes: Mutex::default(), turns: Arc::new(Semaphore::new(PROBES)) }
+        Self::over(Arc::new(SystemPorts))
     }
 }
 
 impl Prober {
+    /// One that reaches backends in this way.
+    pub fn over(ports: Arc<dyn Ports>) -> Self {
+        Self {
+            known: Mutex::default(),
+            probes: Mutex::default(),
+            turns: Arc::new(Semaphore::new(PROBES)),
+            ports,
+        }
+    }
+
     /// Which of these accept connections now, or did within the last few seconds.
     pub(super) async fn accept(&self, targets: BTreeSet<Target>) -> HashMap<Target, bool> {
         let asked: Vec<_> = targets.into_iter().map(|target| (self.ask(&target), target)).collect();
@@ -68,12 +79,12 @@ impl Prober {
         }
         let (tell, answer) = watch::channel(None);
         known.insert(target.clone(), answer.clone());
-        let (target, turns) = (target.clone(), Arc::clone(&self.turns));
+        let (target, turns, ports) = (target.clone(), Arc::clone(&self.turns), Arc::clone(&self.ports));
         let mut probes = lock(&self.probes);
         while probes.try_join_next().is_some() {}
         probes.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            let open = timeout(PROBE_TIME, gate::connect(&target)).await.is_ok_and(|backend| backend.is_ok());
+            let open = timeout(PROBE_TIME, ports.connect(&target)).await.is_ok_and(|backend| backend.is_ok());
             tell.send_replace(Some(Known { at: Instant::now(), open }));
         });
         answer

@@ -14,7 +14,7 @@ fn secret() -> Secret {
 
 fn journal() -> (tempfile::TempDir, Journal) {
     let dir = tempfile::tempdir().unwrap();
-    let (journal, warning) = Journal::open(&dir.path().join("state")).unwrap();
+    let (journal, warning) = Journal::open(&Files::default(), &dir.path().join("state")).unwrap();
     assert_eq!(warning, None);
     (dir, journal)
 }
@@ -106,7 +106,7 @@ fn doubts_add_up_and_outlive_the_process() {
     let (dir, journal) = journal();
     journal.begin([id(1)]).unwrap();
     journal.begin([id(2), id(1)]).unwrap();
-    let (again, warning) = Journal::open(&dir.path().join("state")).unwrap();
+    let (again, warning) = Journal::open(&Files::default(), &dir.path().join("state")).unwrap();
     assert_eq!(warning, None);
     assert_eq!(again.in_doubt(), Ok(BTreeSet::from([id(1), id(2)])));
 }
@@ -127,14 +127,14 @@ async fn a_damaged_journal_is_put_aside_and_erases_nothing() {
         let state = dir.path().join("state");
         std::fs::write(state.join(FILE), damaged).unwrap();
 
-        let (journal, warning) = Journal::open(&state).unwrap();
+        let (journal, warning) = Journal::open(&Files::default(), &state).unwrap();
         let settled = journal.settle(|_| Some(false), &secrets).await.unwrap();
 
         assert!(warning.unwrap().contains(DAMAGED));
         assert_eq!(settled, Settled::default());
         assert_eq!(store.ids(), [id(1)]);
         assert_eq!(std::fs::read_to_string(state.join(DAMAGED)).unwrap(), damaged);
-        assert_eq!(Journal::open(&state).unwrap().1, None, "it is told once");
+        assert_eq!(Journal::open(&Files::default(), &state).unwrap().1, None, "it is told once");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::keys::{ClientKey, Secret};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::SecretStore;
 use crate::secrets::memory::MemoryStore;
+use crate::store::files::Files;
 
 fn id(number: u8) -> SecretId {
     SecretId::Client(ClientKey::from_bytes(&[number; 32]).unwrap().public())
@@ -76,7 +77,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = Journal::open(&dir.path().join("state")).unwrap();
+        let (journal, _) = Journal::open(&Files::default(), &dir.path().join("state")).unwrap();
         let (files, keyring) = (MemoryStore::new(), MemoryStore::new());
         let mut ids: Vec<_> = (1..=3).map(id).collect();
         ids.sort();

@@ -1,0 +1,186 @@
+//! An agent's rooms at work together: from the moment when they are connected to the one where all is closed, in order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::commands::Commands;
+use super::execute::Executor;
+use super::reconcile::{About, Applied, AskAgain, Inputs, Outputs, Reconciler};
+use super::serve::Server;
+use super::vault::Vault;
+use super::world::World;
+use super::{crowds, warm};
+use crate::engine::OnionEngine;
+use crate::forward::dialler::Dialler;
+use crate::forward::gate::GateRoom;
+use crate::model::onion::OnionAddress;
+use crate::plan::{Observed, derive};
+use crate::store::ConfigStore;
+use crate::store::paths::Paths;
+
+/// How long open sessions may go on when the agent ends.
+const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// See the file's sentence. Dropping it ends what it does by itself, and leaves the rest as it is: a crash.
+pub(super) struct Life {
+    /// Answers shells.
+    pub(super) server: Arc<Server>,
+    reconciler: Reconciler,
+    chores: Vec<AbortHandle>,
+}
+
+impl Life {
+    /// Connects the rooms with each other, switches the engine on and begins the chores. The loop is [`Life::run`].
+    pub(super) async fn begin(
+        paths: &Paths,
+        world: World,
+        store: ConfigStore,
+        vault: Arc<Vault>,
+        commands: Commands,
+        engine: Arc<dyn OnionEngine>,
+    ) -> Self {
+        let (reconciler, server, first_streams) =
+            wire(paths, world, store, vault, commands, Arc::clone(&engine));
+        engine.run(true).await;
+        let server = Arc::new(server);
+        let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
+        let settling = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { server.commands.keep_settling().await }
+        });
+        let revoking = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { server.commands.keep_revoking().await }
+        });
+        let chores = [erasing, settling, revoking].map(|chore| chore.abort_handle()).into();
+        Self { server, reconciler, chores }
+    }
+
+    /// The loop, until it is told to stop.
+    pub(super) async fn run(&mut self) {
+        self.reconciler.run().await;
+    }
+
+    /// Takes no more connections. The chores end, too.
+    pub(super) fn refuse(&self) {
+        self.chores.iter().for_each(AbortHandle::abort);
+        self.reconciler.executor.refuse();
+    }
+
+    /// Waits a little for open sessions, or until `at_once`, and closes everything: nothing is accepted, then nothing is open, then nothing
+    /// runs.
+    pub(super) async fn end(&mut self, at_once: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = drained(&self.reconciler) => {}
+            () = at_once => tracing::info!("asked to end at once: open sessions are cut off"),
+        }
+        let seen: Vec<_> = self.reconciler.executor.last_seen().collect();
+        self.reconciler.close_all().await;
+        self.reconciler.vault.save_history(seen.into_iter()).await;
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.chores.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Connects the rooms with each other.
+fn wire(
+    paths: &Paths,
+    world: World,
+    store: ConfigStore,
+    vault: Arc<Vault>,
+    commands: Commands,
+    engine: Arc<dyn OnionEngine>,
+) -> (Reconciler, Server, mpsc::UnboundedReceiver<OnionAddress>) {
+    let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
+    let (gate_tx, gate_events) = mpsc::unbounded_channel();
+    let (fetched_tx, fetched) = mpsc::unbounded_channel();
+    let (asked_tx, status_asked) = mpsc::unbounded_channel();
+    let (checked_tx, checked) = mpsc::unbounded_channel();
+    let (first_tx, first_streams) = mpsc::unbounded_channel();
+    let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)));
+    let room = GateRoom::over(&paths.run, Arc::clone(&world.ports));
+    let in_force = store.in_force();
+    let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
+    let applied = watch::Sender::new(Applied::default());
+    let (paused, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+    let server = Server {
+        commands,
+        store,
+        calendar: world.calendar.clone(),
+        dialler: Arc::clone(&dialler),
+        in_force: in_force.clone(),
+        applied: applied.subscribe(),
+        status: status.clone(),
+        status_asked: asked_tx,
+        paused: paused.clone(),
+        stop: stop.clone(),
+    };
+    let engine_events = engine.events().unwrap_or_else(|| mpsc::unbounded_channel().1);
+    let inputs = Inputs {
+        config: in_force,
+        paused: paused.subscribe(),
+        stop: stop.subscribe(),
+        engine_state: engine.state(),
+        engine_trouble: engine.trouble(),
+        engine_events,
+        gate_events,
+        fetched,
+        forgotten,
+        health: dialler.health_changed(),
+        status_asked,
+        checked,
+    };
+    let executor = Executor::new(
+        Arc::clone(&engine),
+        Arc::clone(&dialler),
+        Arc::clone(&vault),
+        room,
+        world.calendar.clone(),
+        gate_tx,
+        fetched_tx,
+    );
+    let reconciler = Reconciler {
+        engine,
+        dialler,
+        executor,
+        vault,
+        inputs,
+        outputs: Outputs { status, applied, checked: checked_tx, first_stream: first_tx },
+        about: About { started: Instant::now(), calendar: world.calendar, network: world.network },
+        observed: Observed::default(),
+        waiting: Default::default(),
+        rekeys: Default::default(),
+        condemned: Default::default(),
+        checks: Default::default(),
+        warmers: warm::Warmers::default(),
+        crowds: crowds::Crowds::default(),
+    };
+    (reconciler, server, first_streams)
+}
+
+/// Erases a client's private key when the client has shown that it has it.
+async fn erase_used_keys(mut first_streams: mpsc::UnboundedReceiver<OnionAddress>, server: Arc<Server>) {
+    while let Some(address) = first_streams.recv().await {
+        let config = Arc::clone(&server.in_force.borrow().config);
+        server.commands.first_seen(&config, &address, server.calendar.now()).await;
+    }
+}
+
+/// Waits until no session is open, or as long as they may take.
+async fn drained(reconciler: &Reconciler) {
+    let deadline = Instant::now() + DRAIN;
+    while reconciler.executor.open_sessions() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
