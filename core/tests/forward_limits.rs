@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ormesh_core::engine::stream::Stream;
@@ -21,6 +21,7 @@ use ormesh_core::model::address::{ListenAddr, Port};
 use ormesh_core::model::config::{HalfClose, Users};
 use ormesh_core::model::keys::{ClientKey, ServiceKey};
 use ormesh_core::model::onion::OnionAddress;
+use support::until;
 use tokio::sync::{mpsc, watch};
 
 /// Tells the child where its remote is.
@@ -227,14 +228,6 @@ fn echoes(mut stream: &TcpStream) -> bool {
     stream.write_all(b"x").is_ok() && stream.read_exact(&mut back).is_ok() && &back == b"x"
 }
 
-fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each() {
     const MANY: usize = 1000;
@@ -242,7 +235,7 @@ fn a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each() {
     // What is needed once, such as the shared buffer, is there after the first.
     let descriptors = import.descriptors();
     assert!((0..10).all(|_| echoes(&connect(&import))));
-    until(|| import.descriptors() == descriptors, "the first connections should end");
+    until("the first connections should end", || import.descriptors() == descriptors);
     let memory = import.memory();
 
     let open: Vec<TcpStream> = (0..MANY).map(|_| connect(&import)).collect();
@@ -255,7 +248,7 @@ fn a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each() {
     assert!(each <= 4 * 1024, "{each} bytes a connection");
 
     drop(open);
-    until(|| import.descriptors() == descriptors, "all descriptors should be given back");
+    until("all descriptors should be given back", || import.descriptors() == descriptors);
 }
 
 #[test]
@@ -285,7 +278,7 @@ fn an_import_whose_remote_is_away_can_not_starve_another() {
     // Each is dialled for a minute. There is room for 98 sessions in all.
     let before = import.descriptors();
     let waiting: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(import.away).unwrap()).collect();
-    until(|| import.descriptors() >= before + 60, "they should have been accepted");
+    until("they should have been accepted", || import.descriptors() >= before + 60);
 
     let served: Vec<TcpStream> = (0..16).map(|_| connect(&import)).collect();
 

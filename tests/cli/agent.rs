@@ -2,20 +2,17 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use serde_json::Value;
+use support::{Running, until};
 
 use crate::host::{Host, ORMESH, assert_refused};
-
-/// Long enough for the slowest machine; nothing waits for it when all is well.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running agent, stopped at the end.
 struct Agent<'a> {
     host: &'a Host,
-    child: Child,
+    child: Running,
 }
 
 impl<'a> Agent<'a> {
@@ -36,7 +33,7 @@ impl<'a> Agent<'a> {
             .stderr(log)
             .spawn()
             .unwrap();
-        let agent = Self { host, child };
+        let agent = Self { host, child: Running(child) };
         until("the agent answers", || status(host)["agent"].is_object());
         agent
     }
@@ -45,8 +42,6 @@ impl<'a> Agent<'a> {
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
         self.host.ormesh(&["agent", "stop"]);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -58,13 +53,8 @@ fn log_hurts_nobody(host: &Host, mut agent: Agent<'_>, lines: usize) {
     }
     host.good(&["export", "add", "22"]);
     assert_eq!(status(host)["exports"].as_array().unwrap().len(), 1);
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&agent.child),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
-    until("the agent ends", || agent.child.try_wait().unwrap().is_some());
-    assert!(agent.child.wait().unwrap().success(), "it did not end in order");
+    agent.child.terminate();
+    assert!(agent.child.ended().success(), "it did not end in order");
 }
 
 #[test]
@@ -104,17 +94,9 @@ fn status(host: &Host) -> Value {
     serde_json::from_str(&host.good(&["status", "--json"])).unwrap()
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < DEADLINE, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 /// An address of this machine where nothing listens.
 fn free_address() -> String {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
+    support::free_address().to_string()
 }
 
 /// A host with a remote, made by another host.
@@ -280,5 +262,5 @@ fn stopping_waits_until_it_is_gone() {
     let mut agent = Agent::start(&host);
     host.good(&["agent", "stop"]);
     assert_eq!(status(&host)["agent"], Value::Null);
-    assert!(agent.child.wait().unwrap().success());
+    assert!(agent.child.ended().success());
 }

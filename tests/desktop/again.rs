@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use support::until;
 use zbus::names::OwnedBusName;
 
-use crate::driver::until;
 use crate::panel::Panel;
 use crate::screen::{Picture, Screen};
 

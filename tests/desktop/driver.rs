@@ -3,15 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-
-/// Long enough for the slowest machine; nothing waits for it when all is well.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// How often a wait looks again: each look costs a process or a request.
-const LOOK: Duration = Duration::from_millis(30);
+use support::{PATIENCE, until};
 
 /// The key under which an element is named (WebDriver §11).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -207,18 +201,6 @@ impl Element<'_> {
     }
 }
 
-/// Waits until `is_so` gives a value.
-pub(crate) fn until<T>(what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = is_so() {
-            return value;
-        }
-        assert!(start.elapsed() < DEADLINE, "never: {what}");
-        std::thread::sleep(LOOK);
-    }
-}
-
 /// One request and its answer, over a connection of its own.
 fn exchange(mut stream: TcpStream, method: &str, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -226,7 +208,7 @@ fn exchange(mut stream: TcpStream, method: &str, path: &str, body: &Value) -> Va
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).unwrap();
     let mut answer = Vec::new();
     let mut part = [0; 65536];

@@ -5,11 +5,12 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::driver::until;
+use support::{Running, children, cpu_time, figure, until};
+
+use crate::again::has_web_view;
 use crate::host::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
-use crate::support::{children, cpu_time, figure};
 
 /// Web views are painted, and memory is given back, in the background for some seconds after.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -37,7 +38,7 @@ fn what_the_app_costs() {
         figure(&format!("app {what}: idle processor time"), format!("{:.1} %", 100.0 * used));
     };
     cost("hidden, its window never made");
-    assert!(!app.has_web_view());
+    assert!(!has_web_view(app.id()));
 
     let mut clicks: Vec<Duration> = (0..CLICKS).map(|_| click(&host, &panel, &icon, &app)).collect();
     figure("app from click to painted window, the first", format!("{} ms", clicks[0].as_millis()));
@@ -52,18 +53,13 @@ fn what_the_app_costs() {
 }
 
 /// From a click on the tray to a painted window, which is closed again.
-fn click(
-    host: &Host,
-    panel: &Panel,
-    icon: &zbus::names::OwnedBusName,
-    app: &crate::host::Running,
-) -> Duration {
+fn click(host: &Host, panel: &Panel, icon: &zbus::names::OwnedBusName, app: &Running) -> Duration {
     let start = Instant::now();
     panel.click(icon);
     host.screen().wait_for_a_painted_window();
     let took = start.elapsed();
     host.screen().close_the_window();
-    until("the web view is gone", || (!app.has_web_view()).then_some(()));
+    until("the web view is gone", || (!has_web_view(app.id())).then_some(()));
     took
 }
 

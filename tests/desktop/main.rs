@@ -4,14 +4,10 @@
 //! It takes Xvfb and WebKitWebDriver, which `cargo xtask test` installs.
 #![cfg(target_os = "linux")]
 
-#[path = "../mesh/support/mod.rs"]
-mod support;
-
 mod again;
 mod driver;
 mod figures;
 mod host;
-mod keyring;
 mod mesh;
 mod panel;
 mod reopened;

@@ -4,28 +4,27 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::driver::until;
+use support::{Lock, Session, free_address, http, talk, until};
+use tempfile::TempDir;
+
 use crate::host::{Host, Window};
-use crate::keyring::Keyring;
-use crate::screen::Bus;
-use crate::support::{free_address, http, talk};
 
 /// A page of its own for each test: what is fetched can come from nowhere else.
 const AT_HOME: &str = "<h1>served at home</h1>";
 const BY_REQUEST: &str = "<h1>served by request</h1>";
 
-/// A host with a desktop session of its own. The keyring ends after the agent.
+/// A host with a desktop session of its own, which ends after the agent.
 struct Desk {
     host: Host,
-    _keyring: Keyring,
-    _bus: Bus,
+    _session: Session,
+    _home: TempDir,
 }
 
 impl Desk {
     fn new() -> Self {
-        let bus = Bus::start();
-        let keyring = Keyring::on(&bus);
-        Self { host: Host::on_the_network(bus.address()), _keyring: keyring, _bus: bus }
+        let home = tempfile::tempdir().unwrap();
+        let session = Session::with_keyring(home.path(), Lock::Open);
+        Self { host: Host::on_the_network(session.address()), _session: session, _home: home }
     }
 
     /// Its window, once the agent is connected.

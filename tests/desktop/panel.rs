@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use support::{PATIENCE, until};
 use zbus::blocking::connection::Builder;
 use zbus::blocking::{Connection, Proxy};
 use zbus::names::OwnedBusName;
 use zbus::zvariant::{OwnedValue, Value};
 
-use crate::driver::until;
 use crate::screen::Bus;
 
 /// The panel's end, as much as an icon needs to appear.
@@ -60,7 +60,7 @@ impl Panel {
 
     /// The name of the next icon to appear.
     pub(crate) fn icon(&self) -> OwnedBusName {
-        let name = self.items.recv_timeout(crate::driver::DEADLINE).expect("the icon appears");
+        let name = self.items.recv_timeout(PATIENCE).expect("the icon appears");
         OwnedBusName::try_from(name).unwrap()
     }
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use support::until;
 
 use crate::again::Hidden;
-use crate::driver::until;
 use crate::host::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
@@ -22,7 +22,7 @@ fn a_window_opened_again_shows_what_it_showed() {
     // With no tor to be found, nothing changes any more once this is known.
     until("the agent is offline", || (host.status()["agent"]["state"]["is"] == "offline").then_some(()));
 
-    let start_again = || assert!(host.app(&[]).ended());
+    let start_again = || assert!(host.app(&[]).ended().success());
     let (app, screen) = (app.id(), host.screen());
     Hidden { app, screen, panel: &panel, icon: &icon, start_again: &start_again }.opens_again("opened");
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use support::{Running, until};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
     AtomEnum, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, MapState,
@@ -12,11 +13,9 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
-use crate::driver::until;
-
 /// A virtual display, ended with this value.
 pub(crate) struct Screen {
-    server: Child,
+    _server: Running,
     name: String,
 }
 
@@ -36,7 +35,7 @@ impl Screen {
             .spawn()
             .expect("Xvfb is installed: cargo xtask setup --desktop");
         let number = first_line(&mut server);
-        Self { server, name: format!(":{number}") }
+        Self { _server: Running(server), name: format!(":{number}") }
     }
 
     /// What `DISPLAY` is set to.
@@ -129,15 +128,9 @@ impl Picture {
     }
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
-        end(&mut self.server);
-    }
-}
-
 /// A session bus, ended with this value.
 pub(crate) struct Bus {
-    daemon: Child,
+    _daemon: Running,
     address: String,
 }
 
@@ -158,7 +151,7 @@ impl Bus {
             .spawn()
             .expect("dbus-daemon is installed: cargo xtask setup");
         let address = first_line(&mut daemon);
-        Self { daemon, address }
+        Self { _daemon: Running(daemon), address }
     }
 
     /// What `DBUS_SESSION_BUS_ADDRESS` is set to.
@@ -167,21 +160,8 @@ impl Bus {
     }
 }
 
-impl Drop for Bus {
-    fn drop(&mut self) {
-        end(&mut self.daemon);
-    }
-}
-
 fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     line.trim().to_owned()
-}
-
-/// Ends a child by its own id.
-pub(crate) fn end(child: &mut Child) {
-    // It fails only if it has ended.
-    let _ = child.kill();
-    let _ = child.wait();
 }

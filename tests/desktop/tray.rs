@@ -1,6 +1,8 @@
 //! The tray as a panel sees it.
 
-use crate::driver::until;
+use support::until;
+
+use crate::again::has_web_view;
 use crate::host::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
@@ -12,7 +14,7 @@ fn a_hidden_start_has_a_tray_and_no_window_until_it_is_wanted() {
     let host = Host::with_bus(bus.address());
     let mut app = host.app(&["--hidden"]);
     let icon = panel.icon();
-    assert!(!app.has_web_view());
+    assert!(!has_web_view(app.id()));
 
     // What the agent says reaches the menu.
     let offline = |label: &str| label.starts_with("Offline");
@@ -21,13 +23,13 @@ fn a_hidden_start_has_a_tray_and_no_window_until_it_is_wanted() {
     });
 
     panel.choose(&icon, "Open ormesh");
-    until("the window opens", || app.has_web_view().then_some(()));
+    until("the window opens", || has_web_view(app.id()).then_some(()));
 
     panel.choose(&icon, "Pause");
     panel.choose(&icon, "Resume");
 
     panel.choose(&icon, "Quit and stop the agent");
-    assert!(app.ended());
+    assert!(app.ended().success());
     assert_eq!(host.agent_pid(), None);
 }
 
@@ -41,7 +43,7 @@ fn a_left_click_opens_the_window() {
 
     panel.click(&icon);
 
-    until("the window opens", || app.has_web_view().then_some(()));
+    until("the window opens", || has_web_view(app.id()).then_some(()));
 }
 
 #[test]
@@ -56,7 +58,7 @@ fn closing_the_window_keeps_the_tray_and_the_agent_and_lets_the_web_view_go() {
 
     host.screen().close_the_window();
 
-    until("the web view is gone", || (!app.has_web_view()).then_some(()));
+    until("the web view is gone", || (!has_web_view(app.id())).then_some(()));
     assert_eq!(host.agent_pid(), agent);
     panel.choose(&icon, "Open ormesh");
     host.screen().wait_for_a_painted_window();

@@ -8,22 +8,20 @@ use ormesh_core::ipc::frame::{self, MAX_REQUEST};
 use ormesh_core::ipc::transport::Listener;
 use ormesh_core::ipc::{Hello, PROTOCOL};
 
-use crate::driver::until;
-use crate::host::{Host, kill};
-use crate::keyring::Keyring;
-use crate::screen::Bus;
-use crate::support::free_address;
+use support::{Lock, Session, Signal, free_address, send, until};
+
+use crate::host::Host;
 
 /// A secret leaves the clipboard after a minute; a slow machine may need some seconds more.
 const CLIPBOARD: Duration = Duration::from_secs(180);
 
 #[test]
 fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
-    let bus = Bus::start();
-    let mut keyring = Keyring::on(&bus);
-    let host = Host::with_keyring(bus.address());
+    let home = tempfile::tempdir().unwrap();
+    let mut session = Session::with_keyring(home.path(), Lock::Open);
+    let host = Host::with_keyring(session.address());
     let invite = host.ormesh(&["client", "add", "laptop"]);
-    keyring.lock();
+    session.restart(Lock::Closed);
     let window = host.window();
 
     window.open("laptop");
@@ -37,7 +35,7 @@ fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
     window.find("//*[@aria-label='Problems']//*[contains(., 'locked')]");
     window.keep("locked");
 
-    keyring.unlock();
+    session.restart(Lock::Open);
     window.press("Try again");
     window.gone("//*[@aria-label='Problems']//*[contains(., 'locked')]");
     window.press("Show invite");
@@ -53,7 +51,7 @@ fn what_is_typed_outlives_the_agent() {
     window.press("Share a port");
     window.fill("Port", "8080");
 
-    kill(pid);
+    send(pid, Signal::KILL);
     until("another runs", || host.agent_pid().filter(|next| *next != pid));
 
     assert_eq!(window.field("Port").property("value"), "8080");
@@ -75,7 +73,7 @@ fn an_agent_of_another_version_is_replaced_when_a_person_wants_it() {
     window.keep("other-version");
     window.press("Restart the agent");
 
-    assert!(other.ended(), "it was not ended in order");
+    assert!(other.ended().success(), "it was not ended in order");
     let next = until("the app's own agent runs", || host.agent_pid());
     assert_ne!(next, other.id());
     window.gone("//h1[contains(., 'Needs a restart')]");

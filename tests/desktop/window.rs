@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::driver::until;
-use crate::host::{Host, kill, terminate};
-use crate::support::free_address;
+use support::{Signal, free_address, send, until};
+
+use crate::host::Host;
 
 #[test]
 fn an_invite_goes_from_one_window_to_another() {
@@ -192,7 +192,7 @@ fn an_agent_that_died_is_started_again() {
     let window = host.window();
     let pid = until("the agent runs", || host.agent_pid());
 
-    kill(pid);
+    send(pid, Signal::KILL);
 
     let next = until("another runs", || host.agent_pid().filter(|next| *next != pid));
     assert_ne!(next, pid);
@@ -207,7 +207,7 @@ fn quitting_ends_the_agent_that_the_app_started() {
 
     app.terminate();
 
-    assert!(app.ended());
+    assert!(app.ended().success());
     assert_eq!(host.agent_pid(), None);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
@@ -250,7 +250,7 @@ fn the_agent_outlives_a_crash_of_the_app_and_is_joined_again() {
     window.find("//button[normalize-space()='Pause']");
 
     assert_eq!(host.agent_pid(), Some(pid));
-    terminate(pid);
+    send(pid, Signal::TERM);
     window.sees("not running");
 }
 
@@ -262,7 +262,7 @@ fn a_second_start_shows_the_first_and_ends() {
 
     let mut second = host.app(&[]);
 
-    assert!(second.ended());
+    assert!(second.ended().success());
     assert!(std::path::Path::new(&format!("/proc/{}", first.id())).exists());
 }
 

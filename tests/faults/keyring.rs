@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::alone::{alone, files, problems, refused, start_with, wait_for_no_problem, wait_for_problem};
-use crate::session::{Lock, Session};
-use crate::support::{Host, Ran, echo, figure, hosts, open_echo, reaches, until};
+use crate::support::{Host, Lock, Ran, Session, echo, figure, hosts, open_echo, reaches, until};
 
 /// What must not change when a command fails: the configuration, and the files of keys.
 fn kept(host: &Host) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -35,7 +34,7 @@ fn first_use_is_refused(session: &Session, host: &Host, word: &str) {
 #[test]
 fn a_keyring_that_works_is_chosen_and_nothing_is_in_files() {
     let host = alone();
-    let session = Session::with_keyring(&host, Lock::Open);
+    let session = Session::with_keyring(host.home(), Lock::Open);
     let invite = good(&session, &host, &["client", "add", "laptop"]);
     assert!(invite.starts_with("ormesh1"));
     assert_eq!(good(&session, &host, &["config", "get", "agent.secrets"]).trim(), "os-keyring");
@@ -46,7 +45,7 @@ fn a_keyring_that_works_is_chosen_and_nothing_is_in_files() {
 #[test]
 fn a_locked_keyring_is_no_reason_for_files() {
     let host = alone();
-    let mut session = Session::with_keyring(&host, Lock::Open);
+    let mut session = Session::with_keyring(host.home(), Lock::Open);
     session.restart(Lock::Closed);
     first_use_is_refused(&session, &host, "locked");
     session.restart(Lock::Open);
@@ -56,20 +55,20 @@ fn a_locked_keyring_is_no_reason_for_files() {
 #[test]
 fn a_keyring_to_which_nobody_ever_logged_in_is_no_reason_for_files() {
     let host = alone();
-    first_use_is_refused(&Session::with_keyring(&host, Lock::Closed), &host, "locked");
+    first_use_is_refused(&Session::with_keyring(host.home(), Lock::Closed), &host, "locked");
 }
 
 #[test]
 fn a_bus_that_never_answers_is_given_up_and_is_no_reason_for_files() {
     let host = alone();
-    first_use_is_refused(&Session::silent(&host), &host, "did not answer within 5s");
+    first_use_is_refused(&Session::silent(host.home()), &host, "did not answer within 5s");
 }
 
 #[test]
 fn a_machine_without_a_keyring_keeps_its_keys_in_files_and_says_so() {
     for session in [Session::none, Session::bare] {
         let host = alone();
-        let session = session(&host);
+        let session = session(host.home());
         let ran = session.ormesh(&host, &["client", "add", "laptop"]);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert!(ran.stderr.contains(&host.secrets().display().to_string()), "{}", ran.stderr);
@@ -81,7 +80,7 @@ fn a_machine_without_a_keyring_keeps_its_keys_in_files_and_says_so() {
 /// A host whose keys are in a keyring, which then gets into trouble; what each command does then.
 fn trouble(trouble: impl FnOnce(&Host, Session) -> Session, word: &str) {
     let host = alone();
-    let session = Session::with_keyring(&host, Lock::Open);
+    let session = Session::with_keyring(host.home(), Lock::Open);
     good(&session, &host, &["client", "add", "laptop"]);
     good(&session, &host, &["export", "add", "22"]);
     let session = trouble(&host, session);
@@ -131,7 +130,7 @@ fn a_keyring_that_is_gone_refuses_what_needs_keys_and_nothing_else() {
     trouble(
         |host, session| {
             drop(session);
-            Session::bare(host)
+            Session::bare(host.home())
         },
         "no secret store",
     );
@@ -140,14 +139,13 @@ fn a_keyring_that_is_gone_refuses_what_needs_keys_and_nothing_else() {
 #[test]
 fn what_was_deleted_under_a_locked_keyring_is_erased_once_it_opens() {
     let host = alone();
-    let mut session = Session::with_keyring(&host, Lock::Open);
+    let mut session = Session::with_keyring(host.home(), Lock::Open);
     good(&session, &host, &["client", "add", "laptop"]);
     good(&session, &host, &["client", "add", "phone"]);
     session.restart(Lock::Closed);
     good(&session, &host, &["client", "delete", "laptop"]);
     assert_eq!(session.ormesh(&host, &["client", "add", "tablet"]).code, 5);
     session.restart(Lock::Open);
-    // Those of the hosts that tried the keyring are there, too.
     let before = session.entries();
 
     good(&session, &host, &["secrets", "prune"]);
@@ -160,7 +158,7 @@ fn what_was_deleted_under_a_locked_keyring_is_erased_once_it_opens() {
 #[test]
 fn an_agent_under_a_locked_keyring_goes_on_and_recovers() {
     let mut host = alone();
-    let mut session = Session::with_keyring(&host, Lock::Open);
+    let mut session = Session::with_keyring(host.home(), Lock::Open);
     good(&session, &host, &["export", "add", "22"]);
     good(&session, &host, &["client", "add", "laptop"]);
     let invite = good(&session, &host, &["client", "add", "phone"]);
@@ -188,14 +186,14 @@ fn an_agent_under_a_locked_keyring_goes_on_and_recovers() {
 #[test]
 fn an_agent_before_a_bus_that_never_answers_starts_answers_and_stops() {
     let mut host = alone();
-    let mut session = Session::with_keyring(&host, Lock::Open);
+    let mut session = Session::with_keyring(host.home(), Lock::Open);
     good(&session, &host, &["client", "add", "laptop"]);
     session.restart(Lock::Closed);
     // Something is left to be erased at start.
     good(&session, &host, &["client", "delete", "laptop"]);
     drop(session);
     std::fs::remove_file(host.home().join("session/bus")).unwrap();
-    let session = Session::silent(&host);
+    let session = Session::silent(host.home());
     start_with(&mut host, &session.environment());
     let (sentence, _) = refused(&session.ormesh(&host, &["client", "add", "phone"]), 5);
     assert!(sentence.contains("did not answer within 5s"), "{sentence}");
@@ -207,7 +205,7 @@ fn an_agent_before_a_bus_that_never_answers_starts_answers_and_stops() {
 #[test]
 fn keys_that_were_fetched_outlive_the_keyrings_lock_and_a_tor() {
     let [mut server, mut laptop] = hosts(["server", "laptop"]);
-    let mut sessions = [&server, &laptop].map(|host| Session::with_keyring(host, Lock::Open));
+    let mut sessions = [&server, &laptop].map(|host| Session::with_keyring(host.home(), Lock::Open));
     for (host, session) in [&server, &laptop].iter().zip(&sessions) {
         // The store is chosen before the hosts are set up by the commands below.
         good(session, host, &["client", "add", "first"]);

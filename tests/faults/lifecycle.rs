@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::alone::{alone, refused, run_agent, socket, start, tor, with_remote};
-use crate::support::{Host, ORMESH, Ran, Signal, is_running, send, until, until_some};
+use crate::support::{Host, ORMESH, Ran, Signal, is_running, send, until};
 
 /// A further agent of a host, killed at the end.
 pub(crate) struct Further(Child);
@@ -26,7 +26,7 @@ impl Further {
     }
 
     fn ended(&mut self) -> ExitStatus {
-        until_some("a further agent ends", || self.0.try_wait().unwrap())
+        until("a further agent ends", || self.0.try_wait().unwrap())
     }
 }
 
@@ -230,7 +230,7 @@ fn a_hangup_reloads_and_ends_only_who_has_lost_a_terminal() {
     terminal.args(["-qc", &format!("exec {ORMESH} agent run 2>{}", log.display()), "/dev/null"]);
     terminal.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc")).stdout(Stdio::null());
     let mut terminal = Further(terminal.spawn().unwrap());
-    let pid = until_some("it answers", || agent_of(&host));
+    let pid = until("it answers", || agent_of(&host));
     terminal.0.kill().unwrap();
     terminal.ended();
     until("it has ended in order", || {

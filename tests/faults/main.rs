@@ -4,8 +4,12 @@
 //! The real command and the real agent; most hosts here never connect to a network (`alone`).
 #![cfg(target_os = "linux")]
 
-#[path = "../mesh/support/mod.rs"]
-mod support;
+/// What the tests share, and the command under test.
+mod support {
+    pub(crate) use ::support::*;
+
+    pub(crate) const ORMESH: &str = env!("CARGO_BIN_EXE_ormesh");
+}
 
 mod alone;
 mod canary;
@@ -21,6 +25,5 @@ mod lifecycle;
 mod lost;
 mod ports;
 mod revoked;
-mod session;
 mod together;
 mod torless;

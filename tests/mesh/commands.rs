@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::{
-    ORMESH, PATIENCE, echo, free_address, hosts, is_connected, open_echo, refusal, socks_dial, until_some,
+    ORMESH, PATIENCE, echo, free_address, hosts, is_connected, open_echo, refusal, socks_dial, until,
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn commands_reach_a_remote_and_tell_of_it() {
     let before = next();
     assert_eq!(before["version"], 1);
     let session = open_echo(import);
-    let connected = until_some("the session is shown", || {
+    let connected = until("the session is shown", || {
         let status = next();
         (status["clients"][0]["sessions"] == 1).then_some(status)
     });
@@ -96,7 +96,7 @@ fn commands_reach_a_remote_and_tell_of_it() {
     assert_eq!(yaml["remotes"][0]["imports"][0]["local-addr"], import.to_string());
     assert_eq!(yaml["remotes"][0]["imports"][0]["state"], "listening");
     drop(session);
-    until_some("the session's end is shown", || (next()["clients"][0]["sessions"] == 0).then_some(()));
+    until("the session's end is shown", || (next()["clients"][0]["sessions"] == 0).then_some(()));
 
     // The end of an agent ends who follows it, and the other side says what is wrong.
     server.stop();
@@ -104,7 +104,7 @@ fn commands_reach_a_remote_and_tell_of_it() {
     assert_eq!(server.ormesh(&["wait", "--timeout", "0"]).code, 3);
 
     // What a remote that has gone keeps from being ready is waited for, unless less is asked for.
-    until_some("the remote is known to be gone", || {
+    until("the remote is known to be gone", || {
         laptop.ormesh(&["ping", "remote", "--count", "1"]);
         let state = &laptop.json_status()["remotes"][0]["state"]["is"];
         (state == "unreachable").then_some(())

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Host, connected, echo, free_address, hosts, is_online, is_reachable, until_some};
+use crate::support::{Host, connected, echo, free_address, hosts, is_online, is_reachable, until};
 
 /// The layers, and the exit code.
 fn doctor(host: &Host, args: &[&str]) -> (Vec<Value>, i32) {
@@ -13,7 +13,7 @@ fn doctor(host: &Host, args: &[&str]) -> (Vec<Value>, i32) {
 
 /// Waits until a layer fails, and gives the layers up to the exit code.
 fn until_failed(host: &Host, layer: &str) -> (Vec<Value>, i32) {
-    until_some(&format!("{layer} fails"), || {
+    until(&format!("{layer} fails"), || {
         let (layers, code) = doctor(host, &[]);
         verdict(&layers, layer).eq(&Some(false)).then_some((layers, code))
     })
@@ -106,7 +106,7 @@ fn a_wrong_key_and_an_access_that_was_ended_are_told_apart() {
     let key = find(&layers, "key");
     assert_eq!(key["sentence"], "mistaken: the host refused the key: it was rotated or revoked");
     assert!(key["hint"].as_str().unwrap().contains("remote add mistaken --replace"), "{key}");
-    let (layers, code) = until_some("the other one is not found", || {
+    let (layers, code) = until("the other one is not found", || {
         let (layers, code) = doctor(&laptop, &["revoked"]);
         sentence(&layers, "rendezvous").contains("ended your access").then_some((layers, code))
     });

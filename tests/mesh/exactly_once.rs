@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::support::{PATIENCE, Signal, connected, counter, hosts, send, until, until_some};
+use crate::support::{PATIENCE, Signal, connected, counter, hosts, send, until};
 
 #[test]
 fn a_request_is_never_delivered_twice() {
@@ -59,7 +59,7 @@ fn ask(import: SocketAddr, text: &str) -> io::Result<()> {
 /// Sends requests until one is answered, as an application would; each has a text of its own.
 fn ask_until(import: SocketAddr, name: &str) {
     let mut tries = 0..;
-    until_some("requests are answered again", || ask(import, &format!("{name} {}", tries.next()?)).ok());
+    until("requests are answered again", || ask(import, &format!("{name} {}", tries.next()?)).ok());
 }
 
 /// Sends so many requests, all on their way when this returns.

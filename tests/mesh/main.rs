@@ -1,10 +1,15 @@
 //! Hosts that meet over a private Tor network: the real command, the real agent and real tors, as their users have them.
 //!
-//! Each test has hosts of its own (`support`); the network is shared. Faults that are injected on purpose are left to
+//! Each test has hosts of its own (the package `support`); the network is shared. Faults that are injected on purpose are left to
 //! `tests/faults`.
 #![cfg(target_os = "linux")]
 
-mod support;
+/// What the tests share, and the command under test.
+mod support {
+    pub(crate) use ::support::*;
+
+    pub(crate) const ORMESH: &str = env!("CARGO_BIN_EXE_ormesh");
+}
 
 mod addresses;
 mod bridges;

@@ -1,50 +1,27 @@
 //! Who waits for a remote at a terminal is told what for, and a script is not.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use crate::support::{Host, ORMESH, Running, Terminal, hosts, until};
 
-use crate::support::{Host, ORMESH, hosts, until};
-
-/// A command whose standard error is a terminal; killed when dropped.
+/// A command whose standard error is a terminal.
 struct Watched {
-    master: File,
-    child: Child,
-    shown: String,
+    terminal: Terminal,
+    _command: Running,
 }
 
 impl Watched {
     fn start(host: &Host, args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let slave = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
+        let terminal = Terminal::new();
         let mut command = host.command(ORMESH);
         command.env_remove("ORMESH_LOG").args(args).stdin(Stdio::piped()).stdout(Stdio::null());
-        let child = command.stderr(slave).spawn().unwrap();
-        rustix::io::ioctl_fionbio(&master, true).unwrap();
-        Self { master: File::from(master), child, shown: String::new() }
+        let command = command.stderr(terminal.end()).spawn().unwrap();
+        Self { terminal, _command: Running(command) }
     }
 
     /// What was shown so far.
     fn shown(&mut self) -> &str {
-        let mut bytes = [0; 1024];
-        while let Ok(count @ 1..) = self.master.read(&mut bytes) {
-            self.shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        }
-        &self.shown
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.terminal.shown()
     }
 }
 

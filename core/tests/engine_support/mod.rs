@@ -128,8 +128,7 @@ pub(crate) fn service(key: &ServiceKey, client: &ClientKey, gates: &[(u16, &str)
 
 /// Whether a process runs (one that ended and was not reaped does not).
 pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    support::is_running(pid.try_into().unwrap())
 }
 
 /// The tor that runs with these directories, as /proc tells.

@@ -9,12 +9,11 @@ use ormesh_core::secrets::choose::choose;
 use ormesh_core::secrets::keyring::KeyringStore;
 use ormesh_core::secrets::worker::DEADLINE;
 use ormesh_core::secrets::{SecretStore, Secrets, SecretsError, SystemStores};
+use support::Lock;
 
 use crate::contract::contract;
-use crate::session::{Bus, Daemon, Session, own_home};
+use crate::session::{Bus, Home, daemon, own_home};
 use crate::{client_id, secret};
-
-const PASSWORD: &str = "of the test";
 
 fn keyring() -> Secrets {
     Secrets::open(StoreKind::OsKeyring, &own_home().join("secrets"), "test")
@@ -53,13 +52,13 @@ fn assert_absent(what: &str, result: Result<impl Sized, SecretsError>) {
 
 #[test]
 fn an_unlocked_keyring_keeps_the_contract() {
-    Session::new().run("unlocked", &Bus::Private);
+    Home::new().run("unlocked", &Bus::Private);
 }
 
 #[tokio::test]
 #[ignore = "a part of an_unlocked_keyring_keeps_the_contract"]
 async fn unlocked() {
-    let _daemon = Daemon::start(Some(PASSWORD));
+    let _daemon = daemon(Lock::Open);
     answers(&keyring(), Result::is_ok).await;
 
     tokio::task::spawn_blocking(|| contract(|| Box::new(KeyringStore::new("contract")))).await.unwrap();
@@ -70,13 +69,13 @@ async fn unlocked() {
 
 #[test]
 fn two_configurations_of_one_user_do_not_collide() {
-    Session::new().run("two_instances", &Bus::Private);
+    Home::new().run("two_instances", &Bus::Private);
 }
 
 #[tokio::test]
 #[ignore = "a part of two_configurations_of_one_user_do_not_collide"]
 async fn two_instances() {
-    let _daemon = Daemon::start(Some(PASSWORD));
+    let _daemon = daemon(Lock::Open);
     answers(&keyring(), Result::is_ok).await;
     tokio::task::spawn_blocking(|| {
         let (mut one, mut two) = (KeyringStore::new("one"), KeyringStore::new("two"));
@@ -91,7 +90,7 @@ async fn two_instances() {
 
 #[test]
 fn a_keyring_that_restarts_is_found_again() {
-    Session::new().run("restarted", &Bus::Private);
+    Home::new().run("restarted", &Bus::Private);
 }
 
 #[tokio::test]
@@ -99,25 +98,25 @@ fn a_keyring_that_restarts_is_found_again() {
 async fn restarted() {
     let secrets = keyring();
     assert_absent("before it starts", secrets.probe().await);
-    let daemon = Daemon::start(Some(PASSWORD));
+    let running = daemon(Lock::Open);
     answers(&secrets, Result::is_ok).await;
     secrets.set(client_id(1), secret(b"key")).await.unwrap();
 
-    drop(daemon);
+    drop(running);
     assert!(secrets.get(client_id(1)).await.is_err_and(|error| !matches!(error, SecretsError::NoEntry(_))));
-    let _daemon = Daemon::start(Some(PASSWORD));
+    let _daemon = daemon(Lock::Open);
     answers(&secrets, Result::is_ok).await;
     assert_eq!(secrets.get(client_id(1)).await.unwrap().expose(), b"key");
 }
 
 #[test]
 fn without_a_bus_there_is_no_keyring() {
-    Session::new().run("absent", &Bus::Missing);
+    Home::new().run("absent", &Bus::Missing);
 }
 
 #[test]
 fn without_a_provider_there_is_no_keyring() {
-    Session::new().run("absent", &Bus::Private);
+    Home::new().run("absent", &Bus::Private);
 }
 
 #[tokio::test]
@@ -140,13 +139,13 @@ async fn absent() {
 
 #[test]
 fn a_keyring_to_which_nobody_has_logged_in_is_locked() {
-    Session::new().run("no_collection", &Bus::Private);
+    Home::new().run("no_collection", &Bus::Private);
 }
 
 #[tokio::test]
 #[ignore = "a part of a_keyring_to_which_nobody_has_logged_in_is_locked"]
 async fn no_collection() {
-    let _daemon = Daemon::start(None);
+    let _daemon = daemon(Lock::Closed);
     let secrets = keyring();
     answers(&secrets, |answer| !matches!(answer, Err(SecretsError::Absent(_)))).await;
 
@@ -160,19 +159,19 @@ async fn no_collection() {
 
 #[test]
 fn a_locked_keyring_without_a_display_is_locked_and_keeps_its_keys() {
-    Session::new().run("locked", &Bus::Private);
+    Home::new().run("locked", &Bus::Private);
 }
 
 #[tokio::test]
 #[ignore = "a part of a_locked_keyring_without_a_display_is_locked_and_keeps_its_keys"]
 async fn locked() {
-    let daemon = Daemon::start(Some(PASSWORD));
+    let running = daemon(Lock::Open);
     let secrets = keyring();
     answers(&secrets, Result::is_ok).await;
     secrets.set(client_id(1), secret(b"key")).await.unwrap();
-    drop(daemon);
+    drop(running);
 
-    let daemon = Daemon::start(None);
+    let running = daemon(Lock::Closed);
     answers(&secrets, |answer| matches!(answer, Err(SecretsError::Locked(_)))).await;
     assert_locked("get", secrets.get(client_id(1)).await);
     assert_locked("set", secrets.set(client_id(1), secret(b"other")).await);
@@ -181,20 +180,20 @@ async fn locked() {
     assert_locked("delete of none", secrets.delete(client_id(2)).await);
     assert_locked("first choice", first_choice().await);
     assert!(!own_home().join("secrets").exists(), "nothing falls back to files");
-    drop(daemon);
+    drop(running);
 
-    let _daemon = Daemon::start(Some(PASSWORD));
+    let _daemon = daemon(Lock::Open);
     answers(&secrets, Result::is_ok).await;
     assert_eq!(secrets.get(client_id(1)).await.unwrap().expose(), b"key");
 }
 
 #[test]
 fn a_bus_that_never_answers_times_out() {
-    let session = Session::new();
-    let path = session.home().join("run/bus");
+    let home = Home::new();
+    let path = home.path().join("run/bus");
     let listener = UnixListener::bind(&path).unwrap();
     // Connections wait in the listener's queue: they are made, and nothing ever answers.
-    session.run("hanging", &Bus::At(format!("unix:path={}", path.display())));
+    home.run("hanging", &Bus::At(format!("unix:path={}", path.display())));
     drop(listener);
 }
 
@@ -212,10 +211,10 @@ async fn hanging() {
 
 #[test]
 fn a_bus_that_is_gone_is_no_reason_for_files() {
-    let session = Session::new();
-    let path = session.home().join("run/bus");
+    let home = Home::new();
+    let path = home.path().join("run/bus");
     drop(UnixListener::bind(&path).unwrap());
-    session.run("refusing", &Bus::At(format!("unix:path={}", path.display())));
+    home.run("refusing", &Bus::At(format!("unix:path={}", path.display())));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const COUNT: u32 = 22_000;
 static LOOKED_AT: AtomicU32 = AtomicU32::new(0);
 
 /// A port of 127.0.0.1 where nothing listens.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     // Test processes that run side by side begin far from each other.
     let start = std::process::id().wrapping_mul(997) % COUNT;
     for _ in 0..COUNT {
@@ -25,6 +25,6 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// An address of loopback where nothing listens.
-pub(crate) fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }

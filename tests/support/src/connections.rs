@@ -4,21 +4,21 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::{PATIENCE, until_some};
+use crate::patience::{PATIENCE, until};
 
 /// How long an answer is waited for that must not come; one that came would take a tenth of a second.
 const KEPT_OUT: Duration = Duration::from_secs(5);
 
 /// A connection to an echo server that is open and proven to work.
 #[derive(Debug)]
-pub(crate) struct Echo {
+pub struct Echo {
     stream: TcpStream,
     turn: u64,
 }
 
 impl Echo {
     /// Sends something and hears it said back; an error when the connection has ended.
-    pub(crate) fn turn(&mut self) -> io::Result<()> {
+    pub fn turn(&mut self) -> io::Result<()> {
         self.turn += 1;
         let sent = format!("turn {:>20}\n", self.turn);
         let mut heard = vec![0; sent.len()];
@@ -29,7 +29,7 @@ impl Echo {
     }
 
     /// Sends and hears so many bytes at once.
-    pub(crate) fn bulk(&mut self, bytes: usize) -> io::Result<()> {
+    pub fn bulk(&mut self, bytes: usize) -> io::Result<()> {
         let sent: Vec<u8> = (0..bytes).map(|index| (index % 251) as u8).collect();
         let mut writer = self.stream.try_clone()?;
         std::thread::scope(|scope| {
@@ -42,13 +42,13 @@ impl Echo {
     }
 
     /// The connection itself.
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 }
 
 /// Connects to an echo server and proves that it works; an error when it does not.
-pub(crate) fn try_echo(addr: SocketAddr) -> io::Result<Echo> {
+pub fn try_echo(addr: SocketAddr) -> io::Result<Echo> {
     let stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -59,22 +59,22 @@ pub(crate) fn try_echo(addr: SocketAddr) -> io::Result<Echo> {
 }
 
 /// The same, which must succeed the first time.
-pub(crate) fn open_echo(addr: SocketAddr) -> Echo {
+pub fn open_echo(addr: SocketAddr) -> Echo {
     try_echo(addr).unwrap_or_else(|error| panic!("no echo through {addr}: {error}"))
 }
 
 /// Whether an echo server answers there now.
-pub(crate) fn echoed(addr: SocketAddr) -> bool {
+pub fn echoed(addr: SocketAddr) -> bool {
     try_echo(addr).is_ok()
 }
 
 /// Tries again until an echo server answers.
-pub(crate) fn reaches(addr: SocketAddr) -> Echo {
-    until_some(&format!("an echo through {addr}"), || try_echo(addr).ok())
+pub fn reaches(addr: SocketAddr) -> Echo {
+    until(&format!("an echo through {addr}"), || try_echo(addr).ok())
 }
 
 /// Whether an echo server gives no answer for as long as many round trips take. Who is kept out may wait a minute for the end.
-pub(crate) fn is_kept_out(addr: SocketAddr) -> bool {
+pub fn is_kept_out(addr: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(addr) else { return true };
     let _ = stream.set_read_timeout(Some(KEPT_OUT));
     let _ = stream.write_all(b"let me in\n");
@@ -82,7 +82,7 @@ pub(crate) fn is_kept_out(addr: SocketAddr) -> bool {
 }
 
 /// Whether a connection has ended, at once or after what was still to be heard. One that is silent for long has not.
-pub(crate) fn ended(stream: &TcpStream, patience: Duration) -> bool {
+pub fn ended(stream: &TcpStream, patience: Duration) -> bool {
     let _ = stream.set_read_timeout(Some(patience));
     let mut heard = [0; 4096];
     loop {
@@ -99,7 +99,7 @@ pub(crate) fn ended(stream: &TcpStream, patience: Duration) -> bool {
 }
 
 /// Sends a request, closes this side, and gives the whole reply.
-pub(crate) fn talk(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub fn talk(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request)?;
@@ -110,7 +110,7 @@ pub(crate) fn talk(addr: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// The first line of a server that speaks first.
-pub(crate) fn first_line(addr: SocketAddr) -> io::Result<String> {
+pub fn first_line(addr: SocketAddr) -> io::Result<String> {
     let stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = String::new();
@@ -120,7 +120,7 @@ pub(crate) fn first_line(addr: SocketAddr) -> io::Result<String> {
 
 /// Why a SOCKS server did not connect.
 #[derive(Debug)]
-pub(crate) enum SocksError {
+pub enum SocksError {
     /// Its reply (RFC 1928, or proposal 304).
     Reply(u8),
     /// The connection to it failed.
@@ -134,7 +134,7 @@ impl From<io::Error> for SocksError {
 }
 
 /// Connects by name through a SOCKS5 server without credentials (RFC 1928), as `nc -X 5` does.
-pub(crate) fn socks_dial(socks: SocketAddr, host: &str, port: u16) -> Result<TcpStream, SocksError> {
+pub fn socks_dial(socks: SocketAddr, host: &str, port: u16) -> Result<TcpStream, SocksError> {
     let mut stream = TcpStream::connect(socks)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut choice = [0; 2];
@@ -154,7 +154,7 @@ pub(crate) fn socks_dial(socks: SocketAddr, host: &str, port: u16) -> Result<Tcp
 }
 
 /// The reply by which a SOCKS server refuses.
-pub(crate) fn refusal(socks: SocketAddr, host: &str, port: u16) -> u8 {
+pub fn refusal(socks: SocketAddr, host: &str, port: u16) -> u8 {
     match socks_dial(socks, host, port) {
         Err(SocksError::Reply(code)) => code,
         other => panic!("no refusal: {other:?}"),

@@ -3,20 +3,23 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 
-pub(crate) use rustix::process::Signal;
+use crate::patience::until;
+
+pub use rustix::process::Signal;
 
 /// Sends a signal to a process that a test started. That it has ended already is no error.
-pub(crate) fn send(pid: u32, signal: Signal) {
+pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let _ = kill_process(pid, signal);
 }
 
 /// The direct children of a process.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
+pub fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>()).collect()
@@ -28,7 +31,7 @@ pub(crate) fn program(pid: u32) -> Option<String> {
 }
 
 /// Whether a process runs: one that has ended and was not waited for does not.
-pub(crate) fn is_running(pid: u32) -> bool {
+pub fn is_running(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
@@ -38,7 +41,7 @@ fn state(pid: u32) -> Option<char> {
 }
 
 /// Where its TCP connections over IPv4 lead (proc(5), "/proc/net/tcp": hexadecimal, the address in the machine's byte order).
-pub(crate) fn tcp_peers(pid: u32) -> BTreeSet<SocketAddr> {
+pub fn tcp_peers(pid: u32) -> BTreeSet<SocketAddr> {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let sockets: BTreeSet<String> = links
         .filter_map(|link| {
@@ -60,17 +63,56 @@ pub(crate) fn tcp_peers(pid: u32) -> BTreeSet<SocketAddr> {
 }
 
 /// Its resident memory, in KiB.
-pub(crate) fn resident_kib(pid: u32) -> u64 {
+pub fn resident_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 /// The processor time it has used, to a hundredth of a second (proc(5): utime and stime in ticks of 1/100 s).
-pub(crate) fn cpu_time(pid: u32) -> Duration {
+pub fn cpu_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit_once(") ").map_or(Vec::new(), |(_, rest)| rest.split(' ').collect());
     let ticks =
         |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+/// A child that is killed with this value.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Running {
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended by itself, and tells how.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("it ends", || self.0.try_wait().unwrap())
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        // It fails only if it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Asks it to end, as a session's end does.
+    pub fn terminate(&self) {
+        send(self.id(), Signal::TERM);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }

@@ -6,20 +6,21 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{free_address, until};
+use crate::patience::until;
+use crate::ports::free_address;
 
 /// A running sshd, killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Sshd {
+pub struct Sshd {
     /// Where it listens.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
     dir: PathBuf,
     process: Child,
 }
 
 impl Sshd {
     /// Starts one whose files are in `dir`, which is made.
-    pub(crate) fn start(dir: &Path) -> Self {
+    pub fn start(dir: &Path) -> Self {
         fs::create_dir(dir).unwrap();
         for key in ["host", "login"] {
             let mut make = Command::new("ssh-keygen");
@@ -45,7 +46,7 @@ impl Sshd {
     }
 
     /// Lines for the stanza of an ssh_config(5) by which the login works and nobody is asked.
-    pub(crate) fn stanza_lines(&self, host: &str) -> String {
+    pub fn stanza_lines(&self, host: &str) -> String {
         let known = self.dir.join("known_hosts");
         let key = fs::read_to_string(self.dir.join("host.pub")).unwrap();
         fs::write(&known, format!("{host} {key}")).unwrap();

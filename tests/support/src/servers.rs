@@ -11,27 +11,27 @@ use std::thread;
 
 /// A running server.
 #[derive(Clone, Debug)]
-pub(crate) struct Server {
+pub struct Server {
     /// Where it listens.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// How many connections it has taken so far.
-    pub(crate) fn accepted(&self) -> usize {
+    pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
     /// How many of them its handler has not done with.
-    pub(crate) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 }
 
 /// Serves each connection by `handle`, in a thread of its own.
-pub(crate) fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> Server {
+pub fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> Server {
     serve_at((Ipv4Addr::LOCALHOST, 0).into(), handle)
 }
 
@@ -57,12 +57,12 @@ pub(crate) fn serve_at(addr: SocketAddr, handle: impl Fn(TcpStream) + Send + Syn
 }
 
 /// Says back what it hears.
-pub(crate) fn echo() -> Server {
+pub fn echo() -> Server {
     serve(echo_back)
 }
 
 /// The same on IPv6's loopback.
-pub(crate) fn echo_v6() -> Server {
+pub fn echo_v6() -> Server {
     serve_at((std::net::Ipv6Addr::LOCALHOST, 0).into(), echo_back)
 }
 
@@ -71,7 +71,7 @@ fn echo_back(stream: TcpStream) {
 }
 
 /// Says back what it hears, at a Unix socket.
-pub(crate) fn unix_echo(path: &Path) {
+pub fn unix_echo(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -81,7 +81,7 @@ pub(crate) fn unix_echo(path: &Path) {
 }
 
 /// Speaks first, as SSH's and mail's servers do, then answers each line by `ok <line>`; `QUIT` ends it.
-pub(crate) fn banner(greeting: &'static str) -> Server {
+pub fn banner(greeting: &'static str) -> Server {
     serve(move |mut stream| {
         let _ = writeln!(stream, "{greeting}\r");
         let lines = BufReader::new(stream.try_clone().unwrap()).lines();
@@ -94,7 +94,7 @@ pub(crate) fn banner(greeting: &'static str) -> Server {
 }
 
 /// Reads one line, then answers by so many bytes and closes.
-pub(crate) fn big_reply(bytes: usize) -> Server {
+pub fn big_reply(bytes: usize) -> Server {
     serve(move |mut stream| {
         let mut request = String::new();
         let heard = BufReader::new(&stream).read_line(&mut request);
@@ -105,7 +105,7 @@ pub(crate) fn big_reply(bytes: usize) -> Server {
 }
 
 /// Counts each line by its text, then waits for `answer` to be set, and says `done`.
-pub(crate) fn counter(answer: Arc<AtomicBool>) -> (Server, Counts) {
+pub fn counter(answer: Arc<AtomicBool>) -> (Server, Counts) {
     let counts = Counts::default();
     let counted = counts.clone();
     let server = serve(move |mut stream| {
@@ -114,7 +114,7 @@ pub(crate) fn counter(answer: Arc<AtomicBool>) -> (Server, Counts) {
         if heard.is_ok_and(|heard| heard > 0) {
             *counted.0.lock().unwrap().entry(request.trim().to_owned()).or_default() += 1;
             while !answer.load(Ordering::SeqCst) {
-                thread::sleep(super::LOOK);
+                thread::sleep(crate::patience::LOOK);
             }
             let _ = stream.write_all(b"done\n");
         }
@@ -124,23 +124,23 @@ pub(crate) fn counter(answer: Arc<AtomicBool>) -> (Server, Counts) {
 
 /// How often each request has arrived.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Counts(Arc<Mutex<BTreeMap<String, usize>>>);
+pub struct Counts(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl Counts {
     /// How often this one has.
-    pub(crate) fn of(&self, request: &str) -> usize {
+    pub fn of(&self, request: &str) -> usize {
         self.0.lock().unwrap().get(request).copied().unwrap_or_default()
     }
 
     /// Those that have arrived more than once.
-    pub(crate) fn repeated(&self) -> Vec<String> {
+    pub fn repeated(&self) -> Vec<String> {
         let counts = self.0.lock().unwrap();
         counts.iter().filter(|(_, count)| **count > 1).map(|(request, _)| request.clone()).collect()
     }
 }
 
 /// Answers every request by one page, and closes.
-pub(crate) fn http(page: &'static str) -> Server {
+pub fn http(page: &'static str) -> Server {
     serve(move |mut stream| {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         // The request's head, up to its empty line.

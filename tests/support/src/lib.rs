@@ -1,0 +1,68 @@
+//! What the tests share with each other and with the demo: hosts, servers behind their exports, connections through their
+//! imports, sessions with a keyring, terminals, and patience.
+//!
+//! Nothing here knows what a test is about. The private Tor network is the package `tornet`'s; the window and its driver are
+//! those of `tests/desktop`.
+
+#[cfg(unix)]
+mod connections;
+#[cfg(unix)]
+mod host;
+mod patience;
+#[cfg(unix)]
+mod ports;
+#[cfg(unix)]
+mod processes;
+#[cfg(unix)]
+mod programs;
+#[cfg(unix)]
+mod random;
+#[cfg(unix)]
+mod room;
+#[cfg(unix)]
+mod servers;
+#[cfg(all(target_os = "linux", feature = "tests"))]
+mod session;
+#[cfg(unix)]
+mod sshd;
+#[cfg(all(unix, feature = "tests"))]
+mod states;
+#[cfg(target_os = "linux")]
+mod terminal;
+
+pub use patience::{Awaited, LOOK, PATIENCE, until};
+
+#[cfg(unix)]
+pub use self::unix::*;
+
+/// What there is on Unix only.
+#[cfg(unix)]
+mod unix {
+    pub use crate::connections::{
+        Echo, SocksError, echoed, ended, first_line, is_kept_out, open_echo, reaches, refusal, socks_dial,
+        talk, try_echo,
+    };
+    pub use crate::host::{Host, Ran, hosts, hosts_beside};
+    pub use crate::ports::{free_address, free_port};
+    pub use crate::processes::{
+        Running, Signal, children, cpu_time, is_running, resident_kib, send, tcp_peers,
+    };
+    pub use crate::programs::ormesh;
+    pub use crate::random::Random;
+    pub use crate::room::{Places, room};
+    pub use crate::servers::{
+        Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
+    };
+    #[cfg(all(target_os = "linux", feature = "tests"))]
+    pub use crate::session::{Keyring, Lock, Session};
+    pub use crate::sshd::Sshd;
+    #[cfg(feature = "tests")]
+    pub use crate::states::{connected, is_connected, is_online, is_reachable, remote_state};
+    #[cfg(target_os = "linux")]
+    pub use crate::terminal::Terminal;
+}
+
+/// Prints a figure that the run should tell; it is no assertion.
+pub fn figure(what: &str, value: impl std::fmt::Display) {
+    println!("figure: {what}: {value}");
+}
