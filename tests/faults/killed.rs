@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ormesh_core::model::config::{Config, InstanceId, text};
+use ormesh_core::model::config::{self, Config, InstanceId};
 
 use crate::alone::{alone, needed, secrets};
 use crate::support::{Host, ORMESH, figure};
@@ -16,7 +16,7 @@ const KILLS_OF_KEYS: usize = 100;
 
 fn read(host: &Host) -> Config {
     let text = fs::read_to_string(host.config()).unwrap_or_default();
-    text::parse(&text, &InstanceId::from_random([0; 10])).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    config::parse(&text, &InstanceId::from_random([0; 10])).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 fn exports(host: &Host) -> BTreeSet<u16> {

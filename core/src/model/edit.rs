@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access;
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
-use super::config::text::{check_export, parse_socks};
-use super::config::{Client, Config, Export, HalfClose, Import, Users};
+use super::config::{Client, Config, Export, HalfClose, Import, Users, parse_socks};
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
 use super::problem::{Problem, ProblemKind};
@@ -225,7 +224,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                     }
                 };
             }
-            check_export(config, port, target, *allow_lan).map_err(|why| {
+            config.check_export(port, target, *allow_lan).map_err(|why| {
                 let hint = match target.is_local() || *allow_lan {
                     false => "add --allow-lan if clients may reach that host through this one".to_owned(),
                     true if port == Port::RESPONDER => {

@@ -137,7 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::config::{InstanceId, text};
+    use crate::model::config::{self, InstanceId};
     use crate::model::keys::{ClientKey, ServiceKey};
 
     fn fresh() -> InstanceId {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Option<Config> {
-        text::parse(text, &fresh()).ok()
+        config::parse(text, &fresh()).ok()
     }
 
     /// A text with these numbers of things, as commands write it.

@@ -25,8 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch::{Receiver, Sender};
 use toml_edit::DocumentMut;
 
-use crate::model::config::text::TextError;
-use crate::model::config::{Client, Config, InstanceId, text};
+use crate::model::config::{self, Client, Config, InstanceId, TextError};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, ProblemKind};
@@ -237,7 +236,7 @@ impl ConfigStore {
         }
         let mut document: DocumentMut =
             before.parse().map_err(|error| failed(format!("failed to edit the configuration: {error}")))?;
-        text::write(&mut document, &new);
+        config::write(&mut document, &new);
         let after = with_line_ends_of(&before, document.to_string());
         // What is written must read as what was meant, whatever form the user gave the file.
         if self.parse(&after).ok().as_ref() != Some(&new) {
@@ -433,7 +432,7 @@ impl ConfigStore {
     }
 
     fn parse(&self, text: &str) -> Result<Config, ConfigError> {
-        text::parse(text, &self.inner.fresh)
+        config::parse(text, &self.inner.fresh)
             .map_err(|error| ConfigError { path: self.paths().config.display().to_string(), error })
     }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::config::{Client, InstanceId, text};
+use crate::model::config::{self, Client, InstanceId};
 use crate::model::edit::{self, Edit};
 use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ServiceKey};
@@ -259,8 +259,8 @@ proptest! {
                 }
             }
             let mut document = toml_edit::DocumentMut::new();
-            text::write(&mut document, &new);
-            prop_assert_eq!(text::parse(&document.to_string(), &new.instance).unwrap(), new.clone());
+            config::write(&mut document, &new);
+            prop_assert_eq!(config::parse(&document.to_string(), &new.instance).unwrap(), new.clone());
             config = new;
         }
     }

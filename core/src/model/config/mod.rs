@@ -1,7 +1,9 @@
-//! The configuration: what the user wants, without a single secret in it. Its text form is in `text`, changes are in [`super::edit`].
+//! The configuration: what the user wants, without a single secret in it. Its text form is in `raw`, `read` and `write`, changes are in
+//! [`super::edit`].
 
 mod raw;
-pub mod text;
+mod read;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +21,9 @@ use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
 use super::store_kind::StoreKind;
 
+pub use read::{TextError, parse};
+pub use write::write;
+
 /// The version of the file's format, its key `version`. A later one is refused, an earlier one migrated.
 pub const VERSION: i64 = 1;
 /// The most exports a host can have.
@@ -28,6 +33,18 @@ pub const MAX_CLIENTS: usize = 100;
 /// The agent's SOCKS address when none is set.
 pub const DEFAULT_SOCKS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9250);
+
+/// Reads `agent.socks-addr`: an address, or `off`.
+pub fn parse_socks(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    match text.parse::<ListenAddr>() {
+        Ok(ListenAddr::Tcp(addr)) => Ok(Some(addr)),
+        Ok(ListenAddr::Unix(_)) => Err(format!("the SOCKS address is ADDRESS:PORT or off, not {text:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 /// Everything that the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +84,30 @@ impl Config {
             export.is_for(name) && client.ports.as_ref().is_none_or(|ports| ports.contains(port))
         };
         self.exports.iter().filter(granted).map(|(port, _)| *port).collect()
+    }
+
+    /// The rules that a new export meets, apart from its own types.
+    pub(in crate::model) fn check_export(
+        &self,
+        port: Port,
+        target: &Target,
+        allow_lan: bool,
+    ) -> Result<(), String> {
+        if port == Port::RESPONDER {
+            return Err("port 1 is answered by ormesh itself and can't be exported".into());
+        }
+        if !target.is_local() && !allow_lan {
+            return Err(format!(
+                "{target} is not on this host, and it was not allowed to leave it (allow-lan)"
+            ));
+        }
+        if let Some(export) = self.exports.get(&port) {
+            return Err(format!("port {port} is exported already, as {}", export.target));
+        }
+        if self.exports.len() >= MAX_EXPORTS {
+            return Err(format!("there can be at most {MAX_EXPORTS} exports"));
+        }
+        Ok(())
     }
 
     /// All imports, with the remote that each belongs to.

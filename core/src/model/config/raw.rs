@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AgentSettings, HalfClose, InstanceId, Users};
+use super::{AgentSettings, HalfClose, InstanceId, Users, parse_socks};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::{self, Bridge, BridgeError};
 use crate::model::day::Day;
@@ -80,7 +80,7 @@ struct Socks(Option<SocketAddr>);
 impl TryFrom<String> for Socks {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        super::text::parse_socks(&text).map(Self)
+        parse_socks(&text).map(Self)
     }
 }
 
