@@ -16,6 +16,7 @@ use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::heard::{Heard, Unended};
+use crate::forward::holds::Holds;
 use crate::forward::relay::{self, OnNearEnd};
 use crate::forward::responder;
 use crate::ipc::server::Asker;
@@ -265,7 +266,7 @@ impl Server {
         };
         asker.answer(&Response::Connected).await?;
         let mut near = asker.into_pieces();
-        let rule = OnNearEnd::for_application(HalfClose::Hold, &relay::Holds::new(1));
+        let rule = OnNearEnd::for_application(HalfClose::Hold, &Holds::new(1));
         let heard = Heard::default();
         let meter = heard.meter(relay::Traffic::default());
         let unended = Unended::new(&mut near);

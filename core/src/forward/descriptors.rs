@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::relay::Holds;
+use super::holds::Holds;
 use super::shares::{Full, Id, Limit, Shares};
 use super::system;
 

@@ -13,6 +13,7 @@ pub mod dialler;
 pub mod gate;
 pub mod heard;
 pub mod holders;
+pub mod holds;
 pub mod import;
 pub mod lanes;
 pub mod listen;

@@ -7,29 +7,30 @@
 //! Invariant: an end of file is passed on only where one came. Whatever else ends a relay, its being dropped and the end of this
 //! process included, resets what can be reset.
 
+mod hold;
+mod way;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::descriptors;
+use super::holds::Holds;
 use super::sockets::Abort;
 use crate::model::config::HalfClose;
+use hold::{Hold, Over};
+use way::{End, Way};
 
 /// Bytes of the shared buffer, hence of one read.
 pub const CHUNK: usize = 64 * 1024;
-
-/// Reads that one relay may make in a direction before it lets others run.
-const BUDGET: usize = 16;
 
 /// How long a held connection may be quiet, both ways. Far more than servers take for an answer, or their own patience; it only serves
 /// to let go of a far side that is gone without a word.
@@ -37,12 +38,6 @@ pub const HOLD_QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// How long a side that takes no more bytes is given for what it said before.
 const LAST_WORDS: Duration = Duration::from_secs(30);
-
-/// The first and the longest time between two looks whether a held application is gone.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-
-/// Connections of one import that may be held at a time.
-pub const HOLD_LIMIT: usize = 256;
 
 /// How long the surviving side is read, and its bytes thrown away, so that a reset doesn't overtake what was just written to it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -186,7 +181,7 @@ async fn linger<S: AsyncRead + AsyncWrite + Abort + Unpin>(mut stream: S, mut lo
     let drain = poll_fn(|cx| {
         ready!(Pin::new(&mut stream).poll_shutdown(cx))?;
         BUFFER.with_borrow_mut(|buffer| {
-            for _ in 0..BUDGET {
+            for _ in 0..way::BUDGET {
                 let mut buffer = ReadBuf::new(buffer);
                 ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
                 if buffer.filled().is_empty() {
@@ -225,7 +220,7 @@ where
     M: Meter,
 {
     fn new(near: &'a mut A, far: &'a mut B, first: Vec<u8>, rule: OnNearEnd, meter: M) -> Self {
-        let up = Way { kept: first, ..Way::default() };
+        let up = Way::after(first);
         let down = Way::default();
         Self { near, far, up, down, rule, meter, passed: false, hold: None }
     }
@@ -269,7 +264,17 @@ where
                 }
                 hold
             }
-            none => none.insert(Box::new(Hold::new(&self.rule))),
+            none => {
+                let place = match &self.rule {
+                    OnNearEnd::Hold(holds) => {
+                        let place = holds.enter();
+                        descriptors::one_more_held();
+                        Some(place)
+                    }
+                    OnNearEnd::Pass | OnNearEnd::End => None,
+                };
+                none.insert(Box::new(Hold::new(place)))
+            }
         };
         let over = ready!(hold.poll(cx, patience, || self.near.is_gone()));
         Poll::Ready(match (over, &mut self.up.end, &mut self.down.end) {
@@ -315,295 +320,9 @@ where
     }
 }
 
-/// How one direction ended.
-#[derive(Debug)]
-enum End {
-    /// All its bytes are delivered.
-    Eof,
-    /// Its source broke; what came before is delivered.
-    Read(io::Error),
-    /// Its sink takes no more.
-    Write(io::Error),
-}
-
 /// An `io::Error` can't be cloned; the one left behind is never looked at.
 fn take(error: &mut io::Error) -> io::Error {
     std::mem::replace(error, io::ErrorKind::Other.into())
-}
-
-/// One direction.
-#[derive(Debug, Default)]
-struct Way {
-    /// What a stalled sink has left, from `at` on. Empty and without memory otherwise.
-    kept: Vec<u8>,
-    at: usize,
-    /// Its source has ended; the end counts once `kept` is delivered.
-    last: Option<Result<(), io::Error>>,
-    end: Option<End>,
-    /// Written since the last flush.
-    dirty: bool,
-    /// Bytes were read or written in this poll.
-    moved: bool,
-}
-
-impl Way {
-    /// Goes on until one side makes it wait. Returns the bytes read.
-    fn advance<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, buffer: &mut [u8]) -> usize
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        let mut total = 0;
-        for _ in 0..BUDGET {
-            match self.step(cx, from, to, buffer) {
-                Poll::Ready(Some(read)) => total += read,
-                Poll::Ready(None) | Poll::Pending => return total,
-            }
-        }
-        cx.waker().wake_by_ref();
-        total
-    }
-
-    /// One read and its writes; `None` when the direction has ended.
-    fn step<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut R,
-        to: &mut W,
-        buffer: &mut [u8],
-    ) -> Poll<Option<usize>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        if self.end.is_some() {
-            return Poll::Ready(None);
-        }
-        if !self.kept.is_empty() {
-            let kept = std::mem::take(&mut self.kept);
-            let (written, result) = write(cx, to, &kept[self.at..]);
-            self.moved |= written > 0;
-            self.dirty |= written > 0;
-            self.at += written;
-            match result {
-                Poll::Ready(Ok(())) => self.at = 0,
-                Poll::Ready(Err(error)) => return self.ended(End::Write(error)),
-                Poll::Pending => {
-                    self.kept = kept;
-                    return Poll::Pending;
-                }
-            }
-        }
-        if let Some(last) = self.last.take() {
-            if Pin::new(to).poll_flush(cx).is_pending() {
-                self.last = Some(last);
-                return Poll::Pending;
-            }
-            return self.ended(last.map_or_else(End::Read, |()| End::Eof));
-        }
-        let mut buffer = ReadBuf::new(buffer);
-        match Pin::new(from).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.last = Some(Ok(())),
-            Poll::Ready(Ok(())) => {
-                self.moved = true;
-                let bytes = buffer.filled();
-                let (written, result) = write(cx, to, bytes);
-                self.dirty |= written > 0;
-                match result {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => self.end = Some(End::Write(error)),
-                    // The next step meets the stalled sink again and waits there.
-                    Poll::Pending => self.kept = bytes[written..].to_vec(),
-                }
-                return Poll::Ready(Some(bytes.len()));
-            }
-            Poll::Ready(Err(error)) => self.last = Some(Err(error)),
-            Poll::Pending => {
-                // Nothing more for now: let a sink that gathers bytes (a terminal) show them.
-                if self.dirty && Pin::new(to).poll_flush(cx).is_ready() {
-                    self.dirty = false;
-                }
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Some(0))
-    }
-
-    fn ended(&mut self, end: End) -> Poll<Option<usize>> {
-        self.end = Some(end);
-        Poll::Ready(None)
-    }
-}
-
-/// Writes until all is written or the sink stalls or fails; says how much was written.
-fn write<W: AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    to: &mut W,
-    bytes: &[u8],
-) -> (usize, Poll<io::Result<()>>) {
-    let mut written = 0;
-    while written < bytes.len() {
-        match Pin::new(&mut *to).poll_write(cx, &bytes[written..]) {
-            Poll::Ready(Ok(0)) => return (written, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
-            Poll::Ready(Ok(n)) => written += n,
-            Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
-            Poll::Pending => return (written, Poll::Pending),
-        }
-    }
-    (written, Poll::Ready(Ok(())))
-}
-
-/// The places for held connections of one import: when all are taken, the one quiet longest gives its place to a newcomer.
-#[derive(Debug)]
-pub struct Holds {
-    limit: usize,
-    /// By when bytes last moved on them, compared with those of other imports.
-    taken: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
-}
-
-/// Numbers the moments at which bytes moved on held connections, over all imports.
-static MOMENTS: AtomicU64 = AtomicU64::new(0);
-
-impl Holds {
-    /// With room for `limit` connections.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, taken: Mutex::default() })
-    }
-
-    /// How many are held.
-    pub fn held(&self) -> usize {
-        self.taken().len()
-    }
-
-    /// The moment at which bytes last moved on the one quiet longest.
-    pub(super) fn quietest(&self) -> Option<u64> {
-        self.taken().keys().next().copied()
-    }
-
-    /// Ends the one quiet longest.
-    pub(super) fn oust_quietest(&self) {
-        // Dropping the sender tells it.
-        self.taken().pop_first();
-    }
-
-    fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn enter(self: &Arc<Self>) -> Held {
-        let (sender, ousted) = oneshot::channel();
-        let moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
-        self.taken().insert(moment, sender);
-        if self.held() > self.limit {
-            self.oust_quietest();
-        }
-        Held { holds: Arc::clone(self), moment, ousted }
-    }
-}
-
-/// A held connection's place; given back on drop.
-#[derive(Debug)]
-pub(super) struct Held {
-    holds: Arc<Holds>,
-    moment: u64,
-    ousted: oneshot::Receiver<()>,
-}
-
-impl Held {
-    /// Waits until another needs the place.
-    #[cfg(test)]
-    pub(super) async fn given_up(&mut self) {
-        let _ = (&mut self.ousted).await;
-    }
-
-    /// Bytes have moved on it: it is the last to give way.
-    fn moved(&mut self) {
-        let mut taken = self.holds.taken();
-        // One that was ousted meanwhile has no place any more.
-        if let Some(place) = taken.remove(&self.moment) {
-            self.moment = MOMENTS.fetch_add(1, Ordering::Relaxed);
-            taken.insert(self.moment, place);
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.holds.taken().remove(&self.moment);
-    }
-}
-
-/// Why a hold is over.
-enum Over {
-    /// The application was seen to be gone.
-    Gone,
-    /// Nothing moved for too long.
-    Quiet,
-    /// Another has taken its place.
-    Ousted,
-}
-
-/// One held connection.
-struct Hold {
-    /// When bytes last moved.
-    since: Instant,
-    /// Until the next look; none before the first.
-    timer: Option<Pin<Box<Sleep>>>,
-    pause: Duration,
-    place: Option<Held>,
-}
-
-impl Hold {
-    fn new(rule: &OnNearEnd) -> Self {
-        let place = match rule {
-            OnNearEnd::Hold(holds) => {
-                let place = holds.enter();
-                descriptors::one_more_held();
-                Some(place)
-            }
-            OnNearEnd::Pass | OnNearEnd::End => None,
-        };
-        Self { since: Instant::now(), timer: None, pause: LOOK.0, place }
-    }
-
-    fn moved(&mut self) {
-        self.since = Instant::now();
-        if let Some(place) = &mut self.place {
-            place.moved();
-        }
-    }
-
-    /// `is_gone` is asked now and then.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        patience: Duration,
-        mut is_gone: impl FnMut() -> bool,
-    ) -> Poll<Over> {
-        if let Some(place) = &mut self.place
-            && pin!(&mut place.ousted).poll(cx).is_ready()
-        {
-            return Poll::Ready(Over::Ousted);
-        }
-        loop {
-            if let Some(timer) = &mut self.timer {
-                ready!(timer.as_mut().poll(cx));
-            }
-            let (now, end) = (Instant::now(), self.since + patience);
-            if is_gone() {
-                return Poll::Ready(Over::Gone);
-            }
-            if now >= end {
-                return Poll::Ready(Over::Quiet);
-            }
-            let next = end.min(now + self.pause);
-            self.pause = (self.pause * 2).min(LOOK.1);
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(next),
-                none => *none = Some(Box::pin(sleep_until(next))),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

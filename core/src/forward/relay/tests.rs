@@ -5,9 +5,11 @@ use std::sync::atomic::AtomicUsize;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
 
 use super::*;
 use crate::engine::stream::Stream;
+use crate::forward::holds::HOLD_LIMIT;
 use crate::forward::testing::{read_all, soon, tcp_pair, until};
 
 /// A relay between two pipes; returns the outer ends and the relay's task.
@@ -209,7 +211,7 @@ async fn a_held_end_of_an_application_that_is_gone_ends_at_the_far_side_too() {
         drop(app);
 
         assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
-        assert!(began.elapsed() <= LOOK.1, "{:?}", began.elapsed());
+        assert!(began.elapsed() <= hold::LOOK.1, "{:?}", began.elapsed());
         drop(tor);
         assert!(matches!(soon(task).await.unwrap(), Ending::Near));
     }
@@ -386,7 +388,7 @@ async fn a_relay_that_could_go_on_for_ever_lets_others_run() {
     let one_poll = relay.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
 
     assert!(one_poll.is_pending());
-    assert_eq!(given.each_ref().map(|n| n.load(Ordering::Relaxed)), [BUDGET * CHUNK; 2]);
+    assert_eq!(given.each_ref().map(|n| n.load(Ordering::Relaxed)), [way::BUDGET * CHUNK; 2]);
 }
 
 #[tokio::test]

@@ -137,13 +137,13 @@ async fn dropping_it_closes_it() {
 }
 
 fn part() -> Arc<Part> {
-    Part::alone(&super::super::relay::Holds::new(1))
+    Part::alone(&super::super::holds::Holds::new(1))
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_held_gives_way_however_long_the_listener_was_full() {
     let (give, _, listener) = scripted();
-    let holds = super::super::relay::Holds::new(10);
+    let holds = super::super::holds::Holds::new(10);
     let part = Part::with_cap(&holds, 2);
     let begin = Arc::new(tokio::sync::Notify::new());
     let served = Arc::new(AtomicUsize::new(0));
@@ -155,7 +155,8 @@ async fn what_is_held_gives_way_however_long_the_listener_was_full() {
             let _place = place;
             hold.notified().await;
             // It has closed its side, and waits for an answer.
-            each.enter().given_up().await;
+            let mut held = each.enter();
+            std::future::poll_fn(|cx| held.poll_given_up(cx)).await;
         }
     });
     let apps: Vec<_> = (0..3)
