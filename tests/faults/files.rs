@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::alone::{alone, refused, run_agent, secrets, start};
+use crate::alone::{alone, refused, run_agent, secrets, start, wait_for_no_problem, wait_for_problem};
 use crate::support::{Host, ORMESH, Ran, until};
 
 fn chmod(path: &Path, mode: u32) {
@@ -69,23 +69,61 @@ fn the_agent_does_not_start_in_open_directories() {
     start(&mut host);
 }
 
+/// Does what the hint for a directory says that is a link: move what it leads to here.
+#[track_caller]
+fn move_here(host: &Host, hint: &str) {
+    assert!(hint.contains("ORMESH_STATE"), "{hint}");
+    let (_, command) = hint.split_once("move it here: ").unwrap_or_else(|| panic!("{hint}"));
+    mend(host, command);
+}
+
 #[test]
-fn a_symlink_in_the_place_of_what_holds_keys_is_refused() {
-    let host = host();
-    let (real, elsewhere) = (host.secrets(), host.home().join("elsewhere"));
-    fs::rename(&real, &elsewhere).unwrap();
-    symlink(&elsewhere, &real).unwrap();
-    let (sentence, hint) = refused(&host.ormesh(&["client", "token", "laptop"]), 5);
-    assert!(sentence.contains("symbolic link") && hint.contains("rm "), "{sentence}\n{hint}");
+fn a_symlink_in_the_place_of_a_private_directory_is_refused_and_what_it_leads_to_named() {
+    let mut host = host();
+    start(&mut host);
+    host.stop();
+    let agent = |host: &Host| refused(&run_agent(host, &[]), 1);
+    let token = |host: &Host| refused(&host.ormesh(&["client", "token", "laptop"]), 5);
+    let export = |host: &Host| refused(&host.ormesh(&["export", "add", "80"]), 1);
+    type Ask<'a> = &'a dyn Fn(&Host) -> (String, String);
+    for (real, ask) in [
+        (host.secrets(), &token as Ask<'_>),
+        (host.state(), &export),
+        (host.state(), &agent),
+        (host.state().join("run"), &agent),
+    ] {
+        let elsewhere = host.home().join("else where");
+        fs::rename(&real, &elsewhere).unwrap();
+        symlink(&elsewhere, &real).unwrap();
+        let (sentence, hint) = ask(&host);
+        assert_eq!(
+            sentence.split(':').next_back().unwrap().trim(),
+            format!("{} is a symbolic link", real.display())
+        );
+        move_here(&host, &hint);
+        assert!(!elsewhere.exists() && !real.is_symlink() && real.is_dir());
+        host.good(&["client", "token", "laptop"]);
+    }
+
+    // One that leads nowhere is of no use to anybody.
+    symlink(host.home().join("nowhere"), host.home().join("link")).unwrap();
+    fs::rename(host.secrets(), host.home().join("kept")).unwrap();
+    fs::rename(host.home().join("link"), host.secrets()).unwrap();
+    let (_, hint) = token(&host);
+    assert_eq!(hint, format!("rm {}", host.secrets().display()));
     mend(&host, &hint);
-    fs::rename(&elsewhere, &real).unwrap();
+    fs::rename(host.home().join("kept"), host.secrets()).unwrap();
     host.good(&["client", "token", "laptop"]);
 
-    let (state, moved) = (host.state(), host.home().join("moved"));
-    fs::rename(&state, &moved).unwrap();
-    symlink(&moved, &state).unwrap();
-    let (sentence, _) = refused(&host.ormesh(&["export", "add", "80"]), 1);
-    assert!(sentence.contains(&state.display().to_string()), "{sentence}");
+    // tor follows no link, either.
+    let tor = host.state().join("tor");
+    let elsewhere = host.home().join("elsewhere");
+    fs::rename(&tor, &elsewhere).unwrap();
+    symlink(&elsewhere, &tor).unwrap();
+    start(&mut host);
+    let problem = wait_for_problem(&host, "is a symbolic link");
+    move_here(&host, problem["hint"].as_str().unwrap());
+    wait_for_no_problem(&host, "is a symbolic link");
 }
 
 #[test]

@@ -123,3 +123,18 @@ fn a_change_of_keys_fails_whole() {
     assert!(faults > 20, "only {faults} faults were injected");
     assert!(host.good(&["client", "token", "laptop"]).starts_with("ormesh1"));
 }
+
+#[test]
+fn a_directory_that_can_not_be_synced_is_no_obstacle_to_the_first_command() {
+    let host = alone();
+    let parent = host.state().parent().unwrap().to_owned();
+    fs::remove_dir_all(host.state()).unwrap();
+    let log = host.home().join("strace.log");
+    let mut command = host.command("strace");
+    command.arg("-f").arg("-o").arg(&log).arg("-P").arg(parent);
+    command.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EINVAL", ORMESH]);
+    let ran: Ran = command.args(["export", "add", "22"]).output().unwrap().into();
+    assert!(fs::read_to_string(&log).unwrap().contains("(INJECTED)"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(host.status().exports.len(), 1);
+}

@@ -153,7 +153,12 @@ fn create(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(error),
     }
-    File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all())
+    let parent = parent.unwrap_or(Path::new("."));
+    if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+        // The directory is there, and what is written to it is synced; a crash soon might still undo it.
+        tracing::warn!(path = %parent.display(), %error, "failed to sync a directory");
+    }
+    Ok(())
 }
 
 /// Makes a directory of mode 0700 with its parents, or checks the one that is there: a directory, ours, closed to others.
@@ -342,7 +347,16 @@ fn refused(action: &str, path: &Path, error: &io::Error) -> DirError {
     match path.symlink_metadata() {
         Ok(meta) if meta.is_symlink() => {
             let problem = problem(format!("{} is a symbolic link", path.display()));
-            not_safe(problem.hint(format!("rm {}", quoted(path))))
+            // A directory that a link leads to is in use, mostly: not lost for the want of a hint, nor kept twice.
+            let hint = match path.canonicalize().ok().filter(|target| target.is_dir()) {
+                Some(target) => format!(
+                    "name the directory itself (ORMESH_STATE) where it is the state directory, or move it here: rm {link} && mv {target} {link}",
+                    link = quoted(path),
+                    target = quoted(&target)
+                ),
+                None => format!("rm {}", quoted(path)),
+            };
+            not_safe(problem.hint(hint))
         }
         Ok(meta) => check_owner(path, &meta).map_or_else(not_safe, |()| failed(action, path, error)),
         Err(_) => failed(action, path, error),
