@@ -13,7 +13,7 @@ use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, ProblemKind, Severity, Subject};
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
     RemoteStatus, Status, TorStatus,
@@ -42,6 +42,9 @@ fn the_windows_types_are_those_of_the_core() {
         ClientName,
         RemoteName,
         ProblemKind,
+        Severity,
+        Code,
+        Subject,
         Problem,
         StoreKind,
         Bridge,

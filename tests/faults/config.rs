@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
+
 use crate::alone::{
     refused, run_agent, socket, start, start_traced, wait_for_no_problem, wait_for_problem, with_remote,
 };
@@ -33,7 +35,10 @@ fn the_last_good_one_stays_in_force_until_the_file_is_mended() {
         let place = format!("line {}, column {column}: ", good.lines().count() + line);
         let problem = wait_for_problem(&host, &place);
         assert!(problem["message"].as_str().unwrap().contains(word), "{mistake:?}: {problem}");
-        assert_eq!(problem["subject"], "config");
+        assert_eq!(
+            (&problem["code"], &problem["subject"]["is"]),
+            (&json!("config-mistake"), &json!("configuration"))
+        );
         assert!(problem["hint"].as_str().unwrap().len() > 10, "{problem}");
         assert!(TcpStream::connect(import).is_ok(), "{mistake:?} closed the import");
         let yaml = host.good(&["status"]);

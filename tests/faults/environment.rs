@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use ormesh_core::model::problem::Subject;
+
 use crate::alone::{alone, refused, run_agent, start_with};
 use crate::support::Host;
 
@@ -62,7 +64,7 @@ fn it_is_applied_at_each_start_beside_a_configuration_that_can_not_be_written() 
     start_with(&mut host, &told);
     assert_eq!(addresses(&host), clients);
     assert_eq!(host.status().exports.len(), 2);
-    assert!(host.status().problems.iter().all(|problem| problem.subject != "config"));
+    assert!(host.status().problems.iter().all(|problem| !problem.is_about(&Subject::Configuration)));
 }
 
 #[test]

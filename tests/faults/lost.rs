@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use ormesh_core::model::problem::Subject;
+
 use crate::alone::{alone, refused, secrets, start, wait_for_no_problem, wait_for_problem, with_remote};
 use crate::support::{Host, free_address, until};
 
@@ -51,7 +53,7 @@ fn a_file_that_is_lost_takes_nothing_away() {
         let good = fs::read_to_string(host.config()).unwrap();
         lose(&host);
         let problem = wait_for_problem(&host, said);
-        assert_eq!(problem["subject"], "config", "{how}");
+        assert_eq!(problem["subject"]["is"], "configuration", "{how}");
         assert!(TcpStream::connect(import).is_ok(), "{how}: the import is closed");
         let is_file = said != "is not a file";
         let (sentence, hint) = refused(&host.ormesh(&["export", "add", "80"]), if is_file { 4 } else { 1 });
@@ -131,10 +133,10 @@ fn the_last_thing_can_be_deleted_by_command() {
     host.good(&["client", "add", "laptop"]);
     host.good(&["export", "delete", "80"]);
     host.good(&["client", "delete", "laptop"]);
-    assert!(host.status().problems.iter().all(|problem| problem.subject != "config"));
+    assert!(host.status().problems.iter().all(|problem| !problem.is_about(&Subject::Configuration)));
     host.stop();
     start(&mut host);
-    assert!(host.status().problems.iter().all(|problem| problem.subject != "config"));
+    assert!(host.status().problems.iter().all(|problem| !problem.is_about(&Subject::Configuration)));
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn a_writer_that_died_in_the_middle_of_a_line_leaves_all_in_force() {
     for cut in (1..good.len()).filter(|cut| !good[..*cut].ends_with('\n')).step_by(7) {
         fs::write(host.config(), &good[..cut]).unwrap();
         until("it is seen", || {
-            host.status().problems.iter().any(|problem| problem.subject == "config")
+            host.status().problems.iter().any(|problem| problem.is_about(&Subject::Configuration))
                 || fs::read(host.config()).unwrap().len() + 1 >= good.len()
         });
         let status = host.status();
@@ -186,7 +188,7 @@ fn a_writer_that_died_in_the_middle_of_a_line_leaves_all_in_force() {
         assert!(TcpStream::connect(import).is_ok(), "cut at {cut}");
         fs::write(host.config(), &good).unwrap();
         until("it is whole again", || {
-            host.status().problems.iter().all(|problem| problem.subject != "config")
+            host.status().problems.iter().all(|problem| !problem.is_about(&Subject::Configuration))
         });
     }
 }
@@ -215,10 +217,10 @@ fn an_agent_that_starts_without_its_file_serves_what_was_there() {
         start(&mut host);
         assert_eq!(host.status().remotes.len(), 1);
         until("the import listens", || TcpStream::connect(import).is_ok());
-        assert!(host.status().problems.iter().any(|problem| problem.subject == "config"));
+        assert!(host.status().problems.iter().any(|problem| problem.is_about(&Subject::Configuration)));
         fs::write(host.config(), &good).unwrap();
         until("all is well again", || {
-            host.status().problems.iter().all(|problem| problem.subject != "config")
+            host.status().problems.iter().all(|problem| !problem.is_about(&Subject::Configuration))
         });
         host.stop();
     }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::alone::{alone, problems, start, tor, wait_for_problem, with_remote};
 use crate::lifecycle::Further;
@@ -29,7 +29,7 @@ fn a_taken_socks_address_is_one_problem_and_no_more() {
     let problem = wait_for_problem(&host, &host.socks().to_string());
 
     assert!(problem["message"].as_str().unwrap().contains(&us()), "{problem}");
-    assert!(problem["subject"].as_str().unwrap().contains("SOCKS"), "{problem}");
+    assert_eq!((&problem["code"], &problem["subject"]["is"]), (&json!("address-in-use"), &json!("socks")));
     assert_eq!(problems(&host).len(), 1);
     assert_eq!(host.json_status()["agent"]["socks"], Value::Null);
     assert!(TcpStream::connect(listen).is_ok());

@@ -6,6 +6,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use ormesh_core::model::address::Port;
+use ormesh_core::model::problem::{Code, Subject};
 use ormesh_core::model::status::Status;
 
 use crate::support::{
@@ -41,11 +43,10 @@ fn is_open(stream: &TcpStream) -> bool {
     matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-fn full(status: &Status, subject: &str) -> Option<String> {
-    let about = |problem: &&ormesh_core::model::problem::Problem| {
-        problem.subject == subject && problem.message.contains("full: ")
-    };
-    status.problems.iter().find(about).map(|problem| format!("{}; {}", problem.message, problem.hint))
+/// What is said of a port that is full, here or at the other end.
+fn full(status: &Status, id: (Code, &Subject)) -> Option<String> {
+    let found = status.problems.iter().find(|problem| problem.id() == (id.0, Some(id.1)));
+    found.map(|problem| format!("{}; {}", problem.message, problem.hint))
 }
 
 fn doctor(host: &Host) -> String {
@@ -55,6 +56,9 @@ fn doctor(host: &Host) -> String {
 #[test]
 fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
     let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let remote = Subject::Remote("remote".parse().unwrap());
+    let export = Subject::Export(Port::new(80).unwrap());
+    let (here, there) = ((Code::Full, &export), (Code::FullThere, &remote));
     let (web, ssh) = (echo(), echo());
     server.export(ssh.addr, 22);
     let public = connected(&mut server, &mut laptop, web.addr, 80);
@@ -72,13 +76,13 @@ fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
     }
     assert!(socks_dial(laptop.socks(), "remote", 22).is_ok());
 
-    let here = server.wait_until("the exporter says so", |status| full(status, "export 80").is_some());
-    let said = full(&here, "export 80").unwrap();
+    let status = server.wait_until("the exporter says so", |status| full(status, here).is_some());
+    let said = full(&status, here).unwrap();
     assert!(said.contains("port 80 for client is full: ") && said.contains(" of 512"), "{said}");
     assert!(said.contains("agent.max-sessions"), "{said}");
     assert!(doctor(&server).contains("port 80 for client is full"), "{}", doctor(&server));
-    let there = laptop.wait_until("the importer says so", |status| full(status, "remote remote").is_some());
-    let said = full(&there, "remote remote").unwrap();
+    let status = laptop.wait_until("the importer says so", |status| full(status, there).is_some());
+    let said = full(&status, there).unwrap();
     assert!(said.contains("port 80 of remote is full: "), "{said}");
     assert!(doctor(&laptop).contains("port 80 of remote is full: "), "{}", doctor(&laptop));
     let ping = laptop.ormesh(&["ping", "-c", "1", "remote", "80"]);
@@ -91,8 +95,8 @@ fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
 
     // It goes away by itself.
     drop(open);
-    server.wait_until("the exporter has room", |status| full(status, "export 80").is_none());
-    laptop.wait_until("the importer knows", |status| full(status, "remote remote").is_none());
+    server.wait_until("the exporter has room", |status| full(status, here).is_none());
+    laptop.wait_until("the importer knows", |status| full(status, there).is_none());
     reaches(public);
 }
 
@@ -119,6 +123,8 @@ fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
     for host in [&greedy, &modest] {
         host.wait_until("the remote is reached", is_connected("remote"));
     }
+    let export = Subject::Export(Port::new(80).unwrap());
+    let here = (Code::Full, &export);
     // The server has a SOCKS address and an import of its own by now.
     let socks = free_address();
     server.good(&["config", "set", "agent.socks-addr", &socks.to_string()]);
@@ -131,12 +137,12 @@ fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
     let other = flood(ats[1], 32);
     assert_eq!(other.len(), 32, "another client is served");
     assert_eq!(refusal(socks, "nobody", 80), 2, "the SOCKS server answers");
-    let status = server.wait_until("it is said", |status| full(status, "export 80").is_some());
-    let said = full(&status, "export 80").unwrap();
+    let status = server.wait_until("it is said", |status| full(status, here).is_some());
+    let said = full(&status, here).unwrap();
     assert!(said.contains("port 80 for greedy is full: ") && said.contains("LimitNOFILE"), "{said}");
     assert!(server.command(ORMESH).arg("status").status().unwrap().success());
 
     drop(open);
-    server.wait_until("there is room", |status| full(status, "export 80").is_none());
+    server.wait_until("there is room", |status| full(status, here).is_none());
     assert_eq!(flood(ats[0], 32).len(), 32);
 }

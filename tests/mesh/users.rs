@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use ormesh_core::model::problem::{Code, Subject};
+
 use crate::support::{Host, connected, echo, free_address, hosts, open_echo, socks_dial, until};
 
 const ANOTHER: u32 = 4_321;
@@ -25,9 +27,10 @@ fn user_hears(user: u32, at: SocketAddr, said: &[u8]) -> bool {
 /// The beginning of a SOCKS dialogue; whoever may use the server hears its choice of a method.
 const GREETING: &[u8] = &[5, 1, 0];
 
-fn problem_about(host: &Host, subject: &str) -> Option<String> {
+fn refused_at(host: &Host, subject: &Subject) -> Option<String> {
     let status = host.status();
-    let problem = status.problems.into_iter().find(|problem| problem.subject.contains(subject))?;
+    let problem =
+        status.problems.into_iter().find(|problem| problem.id() == (Code::UserRefused, Some(subject)))?;
     Some(format!("{} {}", problem.message, problem.hint))
 }
 
@@ -50,8 +53,8 @@ fn the_socks_address_and_an_import_for_me_alone_serve_nobody_else() {
 
     assert!(!user_hears(ANOTHER, laptop.socks(), GREETING));
     assert!(!user_hears(ANOTHER, mine, b"hello\n"));
-    for subject in ["SOCKS".to_owned(), format!("import {mine}")] {
-        let problem = problem_about(&laptop, &subject).unwrap();
+    for subject in [Subject::Socks, Subject::Import(mine.to_string().parse().unwrap())] {
+        let problem = refused_at(&laptop, &subject).unwrap();
         assert!(problem.contains(&format!("user {ANOTHER}")), "{problem}");
     }
     assert!(laptop.log().contains(&format!("user {ANOTHER}")));

@@ -22,7 +22,7 @@ use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::derive;
@@ -368,12 +368,11 @@ impl Commands {
         text: &str,
     ) -> Result<(Remote, Option<ClientKey>), Problem> {
         let invite = Invite::parse(text, self.today()).map_err(|error| {
-            let kind = if matches!(error, InviteError::Expired(_)) {
-                ProblemKind::Refused
-            } else {
-                ProblemKind::Usage
+            let code = match error {
+                InviteError::Expired(_) => Code::InviteExpired,
+                _ => Code::BadInvite,
             };
-            Problem::new(kind, error.to_string()).hint(error.hint())
+            Problem::new(code, error.to_string()).hint(error.hint())
         })?;
         let (key, private) = match invite.key {
             InviteKey::Private(key) => (key.public(), Some(key)),
@@ -392,7 +391,7 @@ impl Commands {
                     let message = format!(
                         "this invite answers a join request, and none was made here under the name {name}"
                     );
-                    return Err(Problem::new(ProblemKind::Refused, message).hint(hint));
+                    return Err(Problem::new(Code::NoRequest, message).hint(hint));
                 }
             },
         };
@@ -506,13 +505,13 @@ impl Commands {
         check_not_over(name, client, self.today())?;
         if self.kept_out().await?.contains(&client.address) {
             let message = format!("{name} is cut off, and not yet out of the configuration file");
-            return Err(Problem::new(ProblemKind::Refused, message).hint(format!(
+            return Err(Problem::new(Code::ClientCutOff, message).hint(format!(
                 "ormesh client rotate {name} lets it in again, with new keys and a new invite"
             )));
         }
         if !client.requested && self.vault.has_connected(&client.address) {
             return Err(Problem::new(
-                ProblemKind::Refused,
+                Code::InviteGone,
                 format!("the invite of {name} can't be shown again: the client has connected, so its private key was erased here"),
             )
             .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
@@ -520,7 +519,7 @@ impl Commands {
         let text = match (client.requested, format) {
             (true, InviteFormat::AuthPrivate) => {
                 return Err(Problem::new(
-                    ProblemKind::Refused,
+                    Code::KeyElsewhere,
                     format!("{name} made its key itself; it is not here"),
                 )
                 .hint(format!("ormesh client token {name} prints the invite that answers its request")));
@@ -531,7 +530,7 @@ impl Commands {
                     Ok(key) => key,
                     Err(_) if self.vault.has_lost_invite(config, client).await => {
                         return Err(Problem::new(
-                            ProblemKind::Refused,
+                            Code::InviteGone,
                             format!("the invite of {name} can't be shown: its private key is not in the secret store, where it is erased once the client has connected"),
                         )
                         .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
@@ -550,7 +549,7 @@ impl Commands {
     async fn client_key(&self, config: &Config, key: ClientPublicKey) -> Result<ClientKey, Problem> {
         let secret = self.vault.get(config, SecretId::Client(key)).await?;
         ClientKey::from_secret(&secret).ok().filter(|private| private.public() == key).ok_or_else(|| {
-            Problem::new(ProblemKind::Secrets, "the key in the secret store is damaged")
+            Problem::new(Code::KeyDamaged, "the key in the secret store is damaged")
                 .hint("make a new one: rotate, or a new invite")
         })
     }
@@ -602,7 +601,7 @@ fn check_not_over(name: &ClientName, client: &Client, today: Day) -> Result<(), 
     match client.expires.filter(|day| day.is_over(today)) {
         None => Ok(()),
         Some(day) => Err(Problem::new(
-            ProblemKind::Refused,
+            Code::ClientExpired,
             format!(
                 "the access of {name} was over at the end of {day} in UTC, so its invite would not be taken"
             ),
@@ -635,9 +634,9 @@ fn remote(address: OnionAddress, key: ClientPublicKey, plain_tor: bool) -> Remot
 }
 
 fn taken(name: &ClientName, how: &str) -> Problem {
-    Problem::new(ProblemKind::Refused, format!("there is a client {name} already, {how}"))
+    Problem::new(Code::AlreadyThere, format!("there is a client {name} already, {how}"))
 }
 
 fn bad_invite(message: String, hint: &str) -> Problem {
-    Problem::new(ProblemKind::Usage, message).hint(hint)
+    Problem::new(Code::BadInvite, message).hint(hint)
 }

@@ -26,7 +26,7 @@ use crate::model::doctor::Layer;
 use crate::model::edit;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{self, Code, Problem, ProblemKind};
 use crate::model::status::{ClientState, ClientStatus, Status, TorStatus};
 use crate::plan::doctor::{self as judge, Agent, Findings, Link, Reach, Remote, Secrets, Service, Told, Tor};
 use crate::plan::{Desired, Subject};
@@ -63,7 +63,7 @@ pub async fn doctor(paths: &Paths, examination: Examination) -> Result<Vec<Layer
             match client.ask(&Request::Doctor { remote }).await {
                 Ok(Response::Layers(layers)) => return Ok(layers),
                 Ok(_) => {
-                    Problem::new(ProblemKind::NotReady, "the agent gave an answer that was not asked for")
+                    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
                 }
                 // It ended, or can't be understood. A refusal is about the remote that was named.
                 Err(problem) if problem.kind == ProblemKind::NotReady => problem,
@@ -83,8 +83,8 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
     let obstacle = loaded.as_ref().err().cloned().or_else(|| unsafe_directory(paths));
     let problem = match obstacle {
         Some(obstacle) => {
-            Problem::new(problem.kind, format!("{}, and none could: {obstacle}", problem.message))
-                .hint(obstacle.hint)
+            let message = format!("{}, and none could: {obstacle}", problem.message);
+            Problem { message, hint: obstacle.hint, ..problem }
         }
         None => problem,
     };
@@ -197,10 +197,10 @@ impl Server {
             (applied.failures.clone(), applied.closed.clone())
         };
         let service = |client: &ClientStatus| {
-            let subject = format!("client {}", client.name);
+            let subject = problem::Subject::Client(client.name.clone());
             let problem = failures
                 .get(&Subject::Service(client.address))
-                .or_else(|| status.problems.iter().find(|problem| problem.subject == subject));
+                .or_else(|| status.problems.iter().find(|problem| problem.is_about(&subject)));
             match (problem, services.get(&client.address)) {
                 _ if !desired.services.contains_key(&client.address) => Service::Unwanted,
                 (Some(problem), _) => {
@@ -225,10 +225,9 @@ impl Server {
     }
 }
 
-/// By its subject, as `execute` gives it.
 fn is_of_a_listener(problem: &Problem) -> bool {
-    let subject = &problem.subject;
-    subject == "the SOCKS server" || subject.starts_with("import ") || subject.starts_with("export ")
+    use problem::Subject::{Export, Import, Socks};
+    matches!(problem.subject, Some(Socks | Import(_) | Export(_)))
 }
 
 fn is_published(client: &ClientStatus) -> bool {
@@ -330,7 +329,7 @@ fn secrets(status: Result<SecretsStatus, Problem>) -> Secrets {
         Err(problem) | Ok(SecretsStatus { usable: Err(problem), .. }) => Secrets::Unusable(problem),
         Ok(SecretsStatus { store: None, needed: 0, .. }) => Secrets::Unchosen,
         Ok(SecretsStatus { store: None, .. }) => Secrets::Unusable(
-            Problem::new(ProblemKind::Secrets, "the configuration names keys, and no store that has them")
+            Problem::new(Code::StoreUnchosen, "the configuration names keys, and no store that has them")
                 .hint("set agent.secrets in the file to the store that has them: os-keyring or file"),
         ),
         Ok(SecretsStatus { store: Some(kind), needed, found, .. }) => Secrets::Usable { kind, needed, found },

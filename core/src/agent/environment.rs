@@ -6,7 +6,7 @@ use crate::model::address::{Port, Target};
 use crate::model::config::{Client, Config};
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, atomic, private};
 
@@ -15,7 +15,7 @@ fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
     entries(text)
         .map(|entry| {
             let bad = |why: String| {
-                Problem::new(ProblemKind::Usage, format!("ORMESH_EXPORTS can't be used: {why}"))
+                Problem::new(Code::BadEnvironment, format!("ORMESH_EXPORTS can't be used: {why}"))
                     .hint("write as in ORMESH_EXPORTS=\"22;8080 80\"")
             };
             let mut words = entry.split_whitespace();
@@ -41,7 +41,7 @@ fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
 fn clients(text: &str) -> Result<Vec<ClientName>, Problem> {
     let name = |entry: &str| {
         entry.parse().map_err(|error| {
-            Problem::new(ProblemKind::Usage, format!("ORMESH_CLIENTS can't be used: {error}"))
+            Problem::new(Code::BadEnvironment, format!("ORMESH_CLIENTS can't be used: {error}"))
                 .hint("write as in ORMESH_CLIENTS=\"desktop;laptop\"")
         })
     };
@@ -76,7 +76,7 @@ pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
     ConfigStore::new(&own)?.edit(|own| Ok(joined(&base, &before, own)))?;
     let text = std::fs::read(&given.config).unwrap_or_default();
     atomic::replace(&copy.config, &text).map_err(|error| {
-        Problem::new(ProblemKind::Failed, format!("failed to write {}: {error}", copy.config.display()))
+        Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))
     })?;
     Ok(own)
 }
@@ -106,7 +106,7 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
     if !clients.is_empty() && var("ORMESH_EPHEMERAL") != "1" && private::is_ephemeral(&store.paths().state) {
         let state = store.paths().state.display();
         return Err(Problem::new(
-            ProblemKind::Refused,
+            Code::StateNotKept,
             format!("{state} does not outlive this container, so every address would change at each start"),
         )
         .hint("mount a volume there (ORMESH_STATE), or set ORMESH_EPHEMERAL=1 if that is what you want"));
@@ -145,7 +145,7 @@ mod tests {
             ("127.0.0.1:22", "127.0.0.1:8080", 80)
         );
         for bad in ["x", "22 0", "22 80 90", "22,80"] {
-            assert_eq!(exports(bad).unwrap_err().kind, ProblemKind::Usage, "{bad:?}");
+            assert_eq!(exports(bad).unwrap_err().code, Code::BadEnvironment, "{bad:?}");
         }
     }
 

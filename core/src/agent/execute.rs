@@ -21,7 +21,7 @@ use crate::model::config::Config;
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret, ServiceKey};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{self, Code, Problem};
 use crate::plan::derive::Traffic;
 use crate::plan::{Behind, Socks, Step, Subject};
 use crate::secrets::{SecretId, SecretsError};
@@ -162,16 +162,16 @@ impl Executor {
             Step::Withdraw(address) => {
                 self.service_keys.remove(address);
                 let withdrawn = self.engine.withdraw(address).await;
-                ended(withdrawn, "service")
+                ended(withdrawn, Code::WithdrawalFailed)
             }
             Step::RemoveKey(address) => {
                 self.dialler.forget(address);
-                ended(self.engine.remove_client_key(address).await, "key")
+                ended(self.engine.remove_client_key(address).await, Code::RemoteKeyKept)
             }
             Step::OpenGate(address, port, client, door) => {
                 let opened = self.open_gate(config, address, *port, client, &door.behind).await;
                 opened.map_or_else(
-                    |error| self.cannot_listen(&format!("client {client}"), &error),
+                    |error| self.cannot_listen(problem::Subject::Client(client.clone()), &error),
                     |()| Outcome::Done,
                 )
             }
@@ -192,7 +192,7 @@ impl Executor {
                         self.listeners.insert(listen.clone(), open);
                         Outcome::Done
                     }
-                    Err(error) => self.cannot_listen(&format!("import {listen}"), &error),
+                    Err(error) => self.cannot_listen(problem::Subject::Import(listen.clone()), &error),
                 }
             }
             Step::OpenSocks(Socks { addr, users }) => {
@@ -204,8 +204,7 @@ impl Executor {
                         Outcome::Done
                     }
                     Err(error) => {
-                        let problem =
-                            Problem::new(ProblemKind::Failed, error.to_string()).about("the SOCKS server");
+                        let problem = not_listening(&error).about(problem::Subject::Socks);
                         let hint = match self.room.ports.free_port_after(*addr) {
                             // Another user of this machine may have the usual one.
                             Some(free) if matches!(error, ListenError::InUse { .. }) => {
@@ -221,15 +220,13 @@ impl Executor {
                 let Some(key) = self.client_keys.get(public) else {
                     return self.fetch(config, step.subject(), SecretId::Client(*public));
                 };
-                ended(self.engine.add_client_key(address, key).await, "key")
+                ended(self.engine.add_client_key(address, key).await, Code::RemoteKeyFailed)
             }
         }
     }
 
-    fn cannot_listen(&self, subject: &str, error: &ListenError) -> Outcome {
-        Outcome::Failed(
-            Problem::new(ProblemKind::Failed, error.to_string()).about(subject).hint(error.hint()),
-        )
+    fn cannot_listen(&self, subject: problem::Subject, error: &ListenError) -> Outcome {
+        Outcome::Failed(not_listening(error).about(subject).hint(error.hint()))
     }
 
     /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.
@@ -296,14 +293,14 @@ impl Executor {
         let gate = |port: &Port| Some((*port, self.doors.get(&(*address, *port))?.addr().clone()));
         let spec = ServiceSpec { address: *address, client, ports: ports.iter().filter_map(gate).collect() };
         if spec.ports.len() != ports.len() {
-            let problem = Problem::new(ProblemKind::Failed, "a port's gate could not be opened");
-            return Outcome::Failed(problem.about("service"));
+            let problem = Problem::new(Code::GateFailed, "a port's gate could not be opened");
+            return Outcome::Failed(problem);
         }
         let result = match replace {
             false => self.engine.publish(&spec, key).await,
             true => self.engine.replace(&spec, key).await,
         };
-        ended(result, "service")
+        ended(result, Code::ServiceFailed)
     }
 
     /// Has a key fetched beside everything else: a locked keyring must not hold up what needs no key.
@@ -321,7 +318,7 @@ impl Executor {
     pub(super) fn take(&mut self, fetched: Fetched) -> Result<(), Problem> {
         let secret = fetched.result.map_err(Problem::from)?;
         let damaged = || {
-            Problem::new(ProblemKind::Secrets, format!("the secret store's entry {} is damaged", fetched.id))
+            Problem::new(Code::KeyDamaged, format!("the secret store's entry {} is damaged", fetched.id))
                 .hint("rotate the client, or replace the remote by a new invite")
         };
         match fetched.id {
@@ -377,16 +374,16 @@ impl Executor {
 
     /// What keeps connections out that a person may want in.
     pub(super) fn trouble(&self, config: &Config) -> Vec<Problem> {
-        let refused = |subject: String, addr: String, away: TurnedAway, hint: String| {
+        let refused = |subject: problem::Subject, addr: String, away: TurnedAway, hint: String| {
             let TurnedAway { who, times } = away;
             let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
             let message = format!("{who} was refused at {addr} ({times}): it is for this agent's user alone");
-            Problem::new(ProblemKind::Refused, message).about(subject).hint(hint)
+            Problem::new(Code::UserRefused, message).about(subject).hint(hint)
         };
         let socks = self.socks.iter().filter_map(|socks| {
             let hint = "ormesh config set agent.socks-users all lets everyone in who can reach the address";
             Some(refused(
-                "the SOCKS server".into(),
+                problem::Subject::Socks,
                 socks.addr().to_string(),
                 socks.turned_away()?,
                 hint.into(),
@@ -394,9 +391,14 @@ impl Executor {
         });
         let imports = self.listeners.iter().filter_map(|(listen, import)| {
             let hint = format!("to let everyone in, delete the import {listen} and add it without --only-me");
-            Some(refused(format!("import {listen}"), listen.to_string(), import.turned_away()?, hint))
+            Some(refused(
+                problem::Subject::Import(listen.clone()),
+                listen.to_string(),
+                import.turned_away()?,
+                hint,
+            ))
         });
-        let crowded = |subject: String, what: String, crowded: Crowded| {
+        let crowded = |subject: problem::Subject, what: String, crowded: Crowded| {
             let turned = match crowded.refused {
                 1 => "1 connection was turned away".to_owned(),
                 refused => format!("{refused} connections were turned away"),
@@ -408,14 +410,14 @@ impl Executor {
                 }
                 false => "close some, or allow more: ormesh config set agent.max-sessions NUMBER",
             };
-            Problem::new(ProblemKind::Refused, message).about(subject).hint(hint)
+            Problem::new(Code::Full, message).about(subject).hint(hint)
         };
         let full_socks = self.socks.iter().filter_map(|socks| {
             let what = format!("the SOCKS address {}", socks.addr());
-            Some(crowded("the SOCKS server".into(), what, socks.crowded()?))
+            Some(crowded(problem::Subject::Socks, what, socks.crowded()?))
         });
         let full_imports = self.listeners.iter().filter_map(|(listen, import)| {
-            Some(crowded(format!("import {listen}"), listen.to_string(), import.crowded()?))
+            Some(crowded(problem::Subject::Import(listen.clone()), listen.to_string(), import.crowded()?))
         });
         let clients = config
             .clients
@@ -424,7 +426,7 @@ impl Executor {
         let full_ports = clients.flat_map(|(name, sessions)| {
             let full = sessions.crowded().into_iter();
             full.map(move |(port, full)| {
-                crowded(format!("export {port}"), format!("port {port} for {name}"), full)
+                crowded(problem::Subject::Export(port), format!("port {port} for {name}"), full)
             })
         });
         // The same backend serves all clients of a port.
@@ -434,7 +436,7 @@ impl Executor {
         });
         let backends = Gate::last_used(gates).into_iter().filter_map(|(port, gate)| {
             let message = format!("the last connection to port {port} found no server: {}", gate.trouble()?);
-            let problem = Problem::new(ProblemKind::Failed, message).about(format!("export {port}"));
+            let problem = Problem::new(Code::NoBackend, message).about(problem::Subject::Export(port));
             Some(problem.hint("start the program that is exported there"))
         });
         socks.chain(imports).chain(full_socks).chain(full_imports).chain(full_ports).chain(backends).collect()
@@ -466,9 +468,17 @@ fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
     }
 }
 
-fn ended(result: Result<(), EngineError>, subject: &str) -> Outcome {
+fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
     match result {
         Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed(Problem::new(ProblemKind::Tor, error.to_string()).about(subject)),
+        Err(error) => Outcome::Failed(Problem::new(code, error.to_string())),
     }
+}
+
+fn not_listening(error: &ListenError) -> Problem {
+    let code = match error {
+        ListenError::InUse { .. } => Code::AddressInUse,
+        _ => Code::CannotListen,
+    };
+    Problem::new(code, error.to_string())
 }

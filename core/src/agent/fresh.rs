@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::forward::calendar::Calendar;
 use crate::model::day::Day;
 use crate::model::keys::{ClientKey, ServiceKey};
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 type Fill = dyn Fn(&mut [u8; 32]) -> Result<(), Problem> + Send + Sync;
 
@@ -20,7 +20,7 @@ impl Random {
     pub(super) fn system() -> Self {
         Self::over(|bytes| {
             getrandom::fill(bytes).map_err(|error| {
-                Problem::new(ProblemKind::Failed, format!("failed to get random bytes: {error}"))
+                Problem::new(Code::SystemFailed, format!("failed to get random bytes: {error}"))
             })
         })
     }
@@ -44,7 +44,7 @@ impl Random {
     /// A new client's key.
     pub(super) fn client_key(&self) -> Result<ClientKey, Problem> {
         ClientKey::from_bytes(self.bytes()?.as_slice())
-            .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to make a key: {error}")))
+            .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to make a key: {error}")))
     }
 }
 

@@ -21,7 +21,7 @@ mod world;
 
 use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 use crate::model::status::Status;
 use crate::store::lock;
 use crate::store::paths::Paths;
@@ -48,14 +48,14 @@ pub async fn ask(paths: &Paths, request: Request) -> Result<Response, Problem> {
 pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
     match commands::Commands::local(paths)?.carry_out(Request::Status).await? {
         Response::Status(status) => Ok(*status),
-        _ => Err(Problem::new(ProblemKind::Failed, "the files gave no status")),
+        _ => Err(Problem::new(Code::UnexpectedAnswer, "the files gave no status")),
     }
 }
 
 /// What is said of a request that needs a running agent, when none answers: that none runs, or which one does all the same.
 pub fn not_running(paths: &Paths) -> Problem {
     unreachable(paths).unwrap_or_else(|| {
-        Problem::new(ProblemKind::NotReady, "no agent is running")
+        Problem::new(Code::NoAgent, "no agent is running")
             .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
     })
 }
@@ -68,6 +68,6 @@ fn unreachable(paths: &Paths) -> Option<Problem> {
         let message =
             format!("an agent runs (process {pid}), but its socket {} is not there", socket.display());
         let hint = format!("it makes the socket again within seconds; `kill {pid}` ends it in order");
-        Problem::new(ProblemKind::NotReady, message).about("agent").hint(hint)
+        Problem::new(Code::AgentUnreachable, message).about(Subject::Agent).hint(hint)
     })
 }

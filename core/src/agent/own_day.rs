@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
 use crate::model::day::Day;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 /// Reads an end of access, which must not be over: `30d`, `12w`, or a day where the user is.
 pub fn expiry(text: &str) -> Result<Day, Problem> {
@@ -18,7 +18,7 @@ pub fn ends(day: Day) -> String {
 }
 
 fn expiry_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Day, Problem> {
-    let problem = |why: String, hint: String| Problem::new(ProblemKind::Usage, why).hint(hint);
+    let problem = |why: String, hint: String| Problem::new(Code::BadArgument, why).hint(hint);
     let date = now.to_zoned(zone.clone()).date();
     let here = |date: Date| date.to_string().parse::<Day>();
     let today = here(date).unwrap_or(Day::from_epoch_days(0));

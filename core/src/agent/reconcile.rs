@@ -22,7 +22,7 @@ use crate::forward::gate::GateEvent;
 use crate::forward::warm::Peer;
 use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::Problem;
+use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
 use crate::plan::{Desired, Moment, Observed, Step, Subject, plan};
@@ -301,16 +301,15 @@ impl Reconciler {
     fn fail(&mut self, subject: Subject, problem: Problem) {
         let problem = match &subject {
             Subject::Service(address) | Subject::Withdrawal(address) => {
-                problem.about(format!("client {}", self.client_name(address)))
+                problem.or_about(self.client(address))
             }
-            Subject::Key(address) | Subject::KeyRemoval(address) => {
-                problem.about(format!("remote {}", self.remote_name(address)))
-            }
+            Subject::Key(address) | Subject::KeyRemoval(address) => problem.or_about(self.remote(address)),
             Subject::Listener(_) | Subject::Socks => problem,
         };
         let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
         if backoff.failures == 1 {
-            tracing::warn!(about = %backoff.problem.subject, "{}", backoff.problem.message);
+            let about = backoff.problem.subject.as_ref().map(ToString::to_string);
+            tracing::warn!(about, "{}", backoff.problem.message);
         }
         self.observed.failures.insert(subject, backoff);
     }
@@ -416,10 +415,16 @@ impl Reconciler {
         self.about.started.elapsed()
     }
 
-    fn remote_name(&self, address: &OnionAddress) -> String {
+    fn remote(&self, address: &OnionAddress) -> problem::Subject {
         let config = &self.inputs.config.borrow().config;
         let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
-        remote.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
+        remote.map_or(problem::Subject::Service(*address), |(name, _)| problem::Subject::Remote(name.clone()))
+    }
+
+    pub(super) fn client(&self, address: &OnionAddress) -> problem::Subject {
+        let config = &self.inputs.config.borrow().config;
+        let client = config.clients.iter().find(|(_, client)| client.address == *address);
+        client.map_or(problem::Subject::Service(*address), |(name, _)| problem::Subject::Client(name.clone()))
     }
 
     pub(super) fn client_name(&self, address: &OnionAddress) -> String {

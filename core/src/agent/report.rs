@@ -4,7 +4,7 @@ use super::fresh;
 use super::reconcile::Reconciler;
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
 use crate::plan::Desired;
 use crate::plan::derive::{self, View};
@@ -21,16 +21,15 @@ impl Reconciler {
         let mut problems: Vec<Problem> = in_force.problems().collect();
         problems.extend(engine_problem(&engine, paused));
         let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
-        problems.extend(trouble.map(|trouble| Problem::new(ProblemKind::Tor, trouble).about("tor")));
+        problems.extend(trouble.map(|trouble| Problem::new(Code::ClockWrong, trouble).about(Subject::Tor)));
         problems.extend(self.vault.trouble());
         problems.extend(self.vault.history_problem());
         problems.extend(self.condemned.iter().map(|address| {
-            let client = self.client_name(address);
             Problem::new(
-                ProblemKind::Tor,
-                format!("the service of {client} let a stranger in and was taken down"),
+                Code::ServiceOpen,
+                format!("the service of {} let a stranger in and was taken down", self.client_name(address)),
             )
-            .about(format!("client {client}"))
+            .about(self.client(address))
             .hint("this must never happen: please report it, with tor's version")
         }));
         problems.extend(self.executor.trouble(&in_force.config));
@@ -103,10 +102,10 @@ fn engine_problem(engine: &EngineState, paused: bool) -> Option<Problem> {
     match engine {
         _ if paused => None,
         EngineState::Failed { why, hint, .. } => {
-            Some(Problem::new(ProblemKind::Tor, why.clone()).about("tor").hint(hint.clone()))
+            Some(Problem::new(Code::TorFailed, why.clone()).about(Subject::Tor).hint(hint.clone()))
         }
         EngineState::Bootstrapping { trouble: Some(trouble), .. } => {
-            Some(Problem::new(ProblemKind::Tor, trouble.clone()).about("tor"))
+            Some(Problem::new(Code::TorStuck, trouble.clone()).about(Subject::Tor))
         }
         _ => None,
     }

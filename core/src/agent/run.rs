@@ -16,7 +16,7 @@ use crate::engine::ctor::{CTor, Finder, TorSettings};
 use crate::engine::{EngineState, OnionEngine};
 use crate::ipc::transport::Listener;
 use crate::model::config::Config;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
 use crate::store::watch::FileWatch;
@@ -75,7 +75,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let engine: Arc<dyn OnionEngine> = Arc::clone(&tor) as _;
     let listener = Listener::bind(&paths.socket()).map_err(|error| {
         Problem::new(
-            ProblemKind::Failed,
+            Code::FileFailed,
             format!("failed to listen for commands at {}: {error}", paths.socket().display()),
         )
     })?;
@@ -130,7 +130,7 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
     loop {
         let taken = lock::try_lock(&paths.agent_lock()).map_err(|error| {
             Problem::new(
-                ProblemKind::Failed,
+                Code::FileFailed,
                 format!("failed to lock {}: {error}", paths.agent_lock().display()),
             )
         })?;
@@ -148,7 +148,7 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
             .map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
         if !service {
             let kill = pid.map_or_else(String::new, |pid| format!(", or `kill {}`", pid.trim()));
-            return Err(Problem::new(ProblemKind::Failed, format!("an agent runs already: {holder}")).hint(
+            return Err(Problem::new(Code::AgentRuns, format!("an agent runs already: {holder}")).hint(
                 format!("`ormesh agent stop` ends it{kill}; a second agent needs a state directory of its own (ORMESH_STATE)"),
             ));
         }
@@ -175,7 +175,7 @@ fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
     let network_lines = var("ORMESH_TOR_NETWORK").map(|path| {
         std::fs::read_to_string(&path).map_err(|error| {
             Problem::new(
-                ProblemKind::Failed,
+                Code::BadEnvironment,
                 format!("failed to read ORMESH_TOR_NETWORK {}: {error}", path.display()),
             )
         })
@@ -262,7 +262,7 @@ impl Signals {
             std::io::Result::Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
         };
         watched().map_err(|error| {
-            Problem::new(ProblemKind::Failed, format!("failed to watch for signals: {error}"))
+            Problem::new(Code::SystemFailed, format!("failed to watch for signals: {error}"))
         })
     }
 

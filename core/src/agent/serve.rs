@@ -27,7 +27,7 @@ use crate::model::config::HalfClose;
 use crate::model::edit::{self, Edit};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{self, Code, Problem};
 use crate::model::status::Status;
 use crate::plan::Subject;
 use crate::plan::doctor::full_there;
@@ -196,7 +196,7 @@ impl Server {
         }
         if !is_down {
             let message = format!("{name} was deleted, but its service is not down yet");
-            return Err(Problem::new(ProblemKind::Failed, message)
+            return Err(Problem::new(Code::ServiceNotDown, message)
                 .hint("ormesh status shows when it is; it can't be reached through its gates any more"));
         }
         Ok(self.commands.settle().await)
@@ -277,10 +277,7 @@ impl Server {
             near.fail(full).await?;
         } else if ending.is_cut() {
             tracing::info!(%remote, why = %ending, "connection of ormesh nc cut off");
-            let cut = Problem::new(
-                ProblemKind::Failed,
-                format!("the connection to {remote} was cut off: {ending}"),
-            );
+            let cut = Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"));
             near.fail(cut.hint("what has come may be a part of what was sent")).await?;
         } else if silent {
             near.shutdown().await?;
@@ -335,7 +332,7 @@ impl Server {
             }
         } else if port.is_none() {
             return Err(Problem::new(
-                ProblemKind::Usage,
+                Code::PlainTor,
                 format!("{remote} is not known to run ormesh, so only a port of it can be pinged"),
             )
             .hint(format!("ormesh ping {remote} PORT")));
@@ -347,7 +344,7 @@ impl Server {
         }
         match closed {
             Some(port) => Err(Problem::new(
-                ProblemKind::Refused,
+                Code::NoBackendThere,
                 format!("{remote} is there, but nothing accepts connections behind its port {port}"),
             )
             .hint("its owner must start what is exported there")),
@@ -375,13 +372,13 @@ fn subject_of(request: &Request) -> Option<Subject> {
 
 fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
     use crate::engine::DialError;
-    let kind = match error.dial_error() {
-        Some(DialError::KeyRefused | DialError::KeyMissing | DialError::PortNotExported(_)) => {
-            ProblemKind::Refused
-        }
-        Some(DialError::NotReady) => ProblemKind::NotReady,
-        Some(DialError::Broken(_) | DialError::Code(_)) => ProblemKind::Tor,
-        _ => ProblemKind::Failed,
+    let code = match error.dial_error() {
+        Some(DialError::KeyRefused) => Code::RemoteKeyRefused,
+        Some(DialError::KeyMissing) => Code::RemoteKeyMissing,
+        Some(DialError::PortNotExported(_)) => Code::PortNotGranted,
+        Some(DialError::NotReady) => Code::TorNotConnected,
+        Some(DialError::Broken(_) | DialError::Code(_)) => Code::DialFailed,
+        _ => Code::RemoteUnreachable,
     };
     let hint = match error.dial_error() {
         Some(DialError::KeyRefused) => {
@@ -391,13 +388,13 @@ fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
         Some(DialError::NotReady) => "ormesh status shows how far tor is; ormesh wait waits for it".into(),
         _ => "see whether the host is up; its own `ormesh status` says more".into(),
     };
-    Problem::new(kind, format!("failed to reach {remote}: {error}"))
-        .about(format!("remote {remote}"))
+    Problem::new(code, format!("failed to reach {remote}: {error}"))
+        .about(problem::Subject::Remote(remote.clone()))
         .hint(hint)
 }
 
 fn ending() -> Problem {
-    Problem::new(ProblemKind::NotReady, "the agent is ending").hint("try again when it has ended")
+    Problem::new(Code::AgentEnding, "the agent is ending").hint("try again when it has ended")
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -12,7 +12,7 @@ use crate::ipc::SecretsStatus;
 use crate::model::config::{Client, Config};
 use crate::model::keys::Secret;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::journal::Journal;
 use crate::secrets::migrate::{self, Leftovers};
@@ -110,7 +110,7 @@ impl Vault {
         let state = self.paths.state.clone();
         self.files.apart(move || private::ensure_dir(&state)).await?;
         let busy = || {
-            Problem::new(ProblemKind::Failed, "another command is changing keys and does not end")
+            Problem::new(Code::Busy, "another command is changing keys and does not end")
                 .hint("it may be waiting for the keyring to be unlocked")
         };
         let path = self.paths.state.join("keys.lock");
@@ -124,7 +124,7 @@ impl Vault {
                     Ok(None) => tokio::time::sleep(CHANGE_LOOK).await,
                     Err(error) => {
                         let message = format!("failed to lock {shown}: {error}");
-                        return Err(Problem::new(ProblemKind::Failed, message));
+                        return Err(Problem::new(Code::FileFailed, message));
                     }
                 }
             }
@@ -196,7 +196,7 @@ impl Vault {
                 let message =
                     format!("nothing says whether {count} keys in doubt are needed, so they are kept");
                 let hint = format!("put the configuration in its place: {}", self.paths.config.display());
-                Err(Problem::new(ProblemKind::Refused, message).hint(hint))
+                Err(Problem::new(Code::KeysInDoubt, message).hint(hint))
             }
         }
     }
@@ -247,7 +247,7 @@ impl Vault {
     /// What is wrong with the store, as it was found last.
     pub(super) fn trouble(&self) -> Option<Problem> {
         let trouble = self.trouble.borrow();
-        trouble.as_ref().map(|(error, _)| Problem::from(error.clone()).about("secrets"))
+        trouble.as_ref().map(|(error, _)| Problem::from(error.clone()).about(Subject::Store))
     }
 
     /// Waits until the store is found to be in trouble.
@@ -401,10 +401,8 @@ impl Vault {
                 notes.push(format!("{moved}; the old copies will be erased later ({error})"));
                 Ok(notes)
             }
-            Err(error) => {
-                Err(Problem::new(ProblemKind::Secrets, format!("failed to move the keys: {error}"))
-                    .hint("nothing was changed; the keys are where they were"))
-            }
+            Err(error) => Err(Problem::new(Code::KeysNotMoved, format!("failed to move the keys: {error}"))
+                .hint("nothing was changed; the keys are where they were")),
         }
     }
 

@@ -8,20 +8,12 @@ use super::frame::{self, MAX_RESPONSE};
 use super::pieces::{Pieces, agent_ended};
 use super::transport::{self, Connection};
 use super::{Hello, PROTOCOL, Request, Response};
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 use crate::model::status::Status;
 use crate::store::private;
 
 /// How long an agent may take to say hello. It answers from memory, so this is long.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a refusal is about when the agent speaks another version.
-const OTHER_VERSION: &str = "running agent";
-
-/// Whether a connection failed because the agent that runs speaks another version of the protocol.
-pub fn is_other_version(problem: &Problem) -> bool {
-    problem.subject == OTHER_VERSION
-}
 
 /// A connection to a running agent, greeted, that has asked nothing yet.
 pub struct Client {
@@ -48,7 +40,7 @@ impl Client {
         let mut client = Self { connection };
         match tokio::time::timeout(HELLO_DEADLINE, client.greet()).await {
             Ok(result) => result.map(|()| Some(client)),
-            Err(_) => Err(Problem::new(ProblemKind::NotReady, "the agent does not answer")
+            Err(_) => Err(Problem::new(Code::AgentSilent, "the agent does not answer")
                 .hint("see its log, or end it and start it again")),
         }
     }
@@ -60,10 +52,10 @@ impl Client {
         match hello {
             Some(hello) if hello.protocol == PROTOCOL => Ok(()),
             Some(hello) => Err(Problem::new(
-                ProblemKind::NotReady,
+                Code::OtherVersion,
                 format!("the running agent is ormesh {}, and this is {}", hello.version, Hello::ours().version),
             )
-            .about(OTHER_VERSION)
+            .about(Subject::Agent)
             .hint("restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again")),
             None => Err(broken(&io::ErrorKind::UnexpectedEof.into())),
         }
@@ -129,11 +121,11 @@ fn broken(error: &io::Error) -> Problem {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
             agent_ended()
         }
-        _ => Problem::new(ProblemKind::NotReady, format!("failed to talk to the agent: {error}"))
+        _ => Problem::new(Code::AgentEnded, format!("failed to talk to the agent: {error}"))
             .hint("ormesh status shows whether it runs"),
     }
 }
 
 fn unexpected() -> Problem {
-    Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
+    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
 }

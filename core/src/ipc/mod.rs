@@ -29,7 +29,7 @@ use crate::model::status::Status;
 use crate::model::store_kind::StoreKind;
 
 /// The version of this protocol. Two ends of different versions say so and part.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The first frame of either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

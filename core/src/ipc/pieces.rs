@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use super::Response;
 use super::frame::{self, MAX_RESPONSE};
 use crate::forward::sockets::Abort;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 /// Bytes of one piece at most.
 const MOST: usize = 64 * 1024;
@@ -25,7 +25,7 @@ const FAILURE: u32 = u32::MAX;
 
 /// The problem of an agent that went away while it had something to say.
 pub(super) fn agent_ended() -> Problem {
-    Problem::new(ProblemKind::NotReady, "the agent ended while it was asked")
+    Problem::new(Code::AgentEnded, "the agent ended while it was asked")
         .hint("ormesh status shows whether it runs")
 }
 
@@ -245,7 +245,7 @@ mod tests {
         let (near, far) = duplex(1000);
         let (mut near, mut far) = (Pieces::new(near), Pieces::new(far));
         near.write_all(b"half an ans").await.unwrap();
-        near.fail(Problem::new(ProblemKind::Failed, "it broke")).await.unwrap();
+        near.fail(Problem::new(Code::CutOff, "it broke")).await.unwrap();
 
         let (heard, end) = read_all(&mut far).await;
 
@@ -270,7 +270,7 @@ mod tests {
                 (heard.len(), end.unwrap_err().kind()),
                 (cut.saturating_sub(4), io::ErrorKind::UnexpectedEof)
             );
-            assert_eq!(far.failure().await.kind, ProblemKind::NotReady);
+            assert_eq!(far.failure().await.code, Code::AgentEnded);
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let (mut near, mut far) = (Pieces::new(near), Pieces::new(far));
         near.write_all(b"all").await.unwrap();
         near.shutdown().await.unwrap();
-        near.fail(Problem::new(ProblemKind::Failed, "too late")).await.unwrap();
+        near.fail(Problem::new(Code::CutOff, "too late")).await.unwrap();
         assert!(near.write_all(b"more").await.is_err());
 
         let (heard, end) = read_all(&mut far).await;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::access;
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
-use super::config::{Client, Config, Export, HalfClose, Import, Users, parse_socks};
+use super::config::{Client, Config, Export, ExportError, HalfClose, Import, Users, parse_socks};
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
-use super::problem::{Problem, ProblemKind};
+use super::problem::{Code, Problem};
 
 /// One change, which touches no secret and needs no journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ impl Setting {
     /// Reads what `config set KEY VALUE` was given.
     pub fn parse(key: &str, value: &str) -> Result<Self, Problem> {
         let bad =
-            |why: String| Problem::new(ProblemKind::Usage, format!("{key} can't be set to {value:?}: {why}"));
+            |why: String| Problem::new(Code::BadSetting, format!("{key} can't be set to {value:?}: {why}"));
         match key {
             "agent.socks-addr" => parse_socks(value)
                 .map(Self::SocksAddr)
@@ -144,7 +144,7 @@ impl Setting {
             }
             // The whole text is long, and private.
             "agent.bridges" => bridge::parse_list(value).map(Self::Bridges).map_err(|why| {
-                Problem::new(ProblemKind::Usage, format!("agent.bridges can't be set: {why}"))
+                Problem::new(Code::BadSetting, format!("agent.bridges can't be set: {why}"))
                     .hint("copy each line as bridges.torproject.org gives it; separate them by newlines or ;")
             }),
             "agent.secrets" => Err(bad("secrets are moved, not switched".into())
@@ -171,12 +171,8 @@ impl Setting {
 }
 
 fn unknown_key(key: &str) -> Problem {
-    Problem::new(ProblemKind::Usage, format!("there is no setting {key:?}"))
+    Problem::new(Code::BadSetting, format!("there is no setting {key:?}"))
         .hint(format!("the settings are {}", Setting::KEYS.join(", ")))
-}
-
-pub(super) fn refused(message: impl Into<String>) -> Problem {
-    Problem::new(ProblemKind::Refused, message)
 }
 
 /// Looks a name up in one of the maps, or says that it is not there and what is.
@@ -191,7 +187,7 @@ pub fn find<'a, K: Ord + ToString, V>(
             true => format!("there are no {what}s yet; `ormesh {what} add` makes one"),
             false => format!("known {what}s: {}", known.join(", ")),
         };
-        refused(format!("there is no {what} {}", name.to_string())).hint(hint)
+        Problem::new(Code::NotThere, format!("there is no {what} {}", name.to_string())).hint(hint)
     })
 }
 
@@ -203,11 +199,8 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
     match edit {
         Edit::AddExport { target, port, allow_lan, clients } => {
             let port = port.or(target.port()).ok_or_else(|| {
-                Problem::new(
-                    ProblemKind::Usage,
-                    format!("{target} needs a port under which clients reach it"),
-                )
-                .hint(format!("ormesh export add {target} 80"))
+                Problem::new(Code::BadArgument, format!("{target} needs a port under which clients reach it"))
+                    .hint(format!("ormesh export add {target} 80"))
             })?;
             let allow_lan = &(*allow_lan && !target.is_local());
             if let Some(export) = config.exports.get(&port)
@@ -218,24 +211,32 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 // Who it is for stays, where that was not said.
                 return match clients.is_none() || *clients == export.clients {
                     true => Ok(new),
-                    false => {
-                        Err(refused(format!("port {port} is exported already, for {}", access::whom(export)))
-                            .hint(format!("ormesh export set {port} --client NAME says for whom it is")))
-                    }
+                    false => Err(Problem::new(
+                        Code::AlreadyThere,
+                        format!("port {port} is exported already, for {}", access::whom(export)),
+                    )
+                    .hint(format!("ormesh export set {port} --client NAME says for whom it is"))),
                 };
             }
-            config.check_export(port, target, *allow_lan).map_err(|why| {
-                let hint = match target.is_local() || *allow_lan {
-                    false => "add --allow-lan if clients may reach that host through this one".to_owned(),
-                    true if port == Port::RESPONDER => {
-                        format!("let clients reach it under another port: ormesh export add {target} PORT")
+            config.check_export(port, target, *allow_lan).map_err(|error| {
+                let (code, hint) = match error {
+                    ExportError::OtherHost(_) => (
+                        Code::NotOnThisHost,
+                        "add --allow-lan if clients may reach that host through this one".to_owned(),
+                    ),
+                    ExportError::Reserved => (
+                        Code::ReservedPort,
+                        format!("let clients reach it under another port: ormesh export add {target} PORT"),
+                    ),
+                    ExportError::Taken(..) => (
+                        Code::AlreadyThere,
+                        format!("ormesh export delete {port}, or choose another port: ormesh export add {target} PORT"),
+                    ),
+                    ExportError::TooMany => {
+                        (Code::TooMany, "delete one that is not used: ormesh export list".into())
                     }
-                    true if config.exports.contains_key(&port) => {
-                        format!("ormesh export delete {port}, or choose another port: ormesh export add {target} PORT")
-                    }
-                    true => "delete one that is not used: ormesh export list".into(),
                 };
-                refused(why).hint(hint)
+                Problem::new(code, error.to_string()).hint(hint)
             })?;
             let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: None };
             new.exports.insert(port, export);
@@ -270,8 +271,11 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             let users = users.unwrap_or(Users::All);
             let import = Import { remote_port: *remote_port, half_close: *half_close, users };
             if users == Users::Me && matches!(listen, ListenAddr::Unix(_)) {
-                return Err(refused(format!("{listen} is open to nobody but you already"))
-                    .hint("leave --only-me out: a Unix socket has mode 0600"));
+                return Err(Problem::new(
+                    Code::NotAllowed,
+                    format!("{listen} is open to nobody but you already"),
+                )
+                .hint("leave --only-me out: a Unix socket has mode 0600"));
             }
             let there = find(&config.remotes, "remote", remote)?.imports.get(listen);
             if there == Some(&import) {
@@ -294,38 +298,38 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 } else {
                     format!("imports: {}", known.join(", "))
                 };
-                return Err(refused(format!("there is no import{of} at {listen}")).hint(hint));
+                return Err(
+                    Problem::new(Code::NotThere, format!("there is no import{of} at {listen}")).hint(hint)
+                );
             };
             if let Some(remote) = new.remotes.get_mut(name) {
                 remote.imports.remove(listen);
             }
         }
-        Edit::Set(setting) => {
-            match setting {
-                Setting::SocksAddr(addr) => {
-                    if let Some(addr) = addr {
-                        check_no_import(config, &ListenAddr::Tcp(*addr))?;
-                    }
-                    new.agent.socks_addr = *addr;
+        Edit::Set(setting) => match setting {
+            Setting::SocksAddr(addr) => {
+                if let Some(addr) = addr {
+                    check_no_import(config, &ListenAddr::Tcp(*addr))?;
                 }
-                Setting::SocksUsers(users) => new.agent.socks_users = *users,
-                Setting::TorPath(Some(path)) if !path.is_absolute() => {
-                    return Err(refused("the path of a binary is absolute")
-                        .hint("give it in full, as in /usr/bin/tor"));
-                }
-                Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
-                Setting::MaxSessions(0) => {
-                    return Err(refused("there can't be 0 sessions at most")
-                        .hint("as in 512, which it is by default"));
-                }
-                Setting::MaxSessions(number) => new.agent.max_sessions = *number,
-                Setting::Bridges(bridges) => {
-                    bridge::check_count(bridges)
-                        .map_err(|why| refused(why.to_string()).hint("a few are enough"))?;
-                    new.agent.bridges.clone_from(bridges);
-                }
+                new.agent.socks_addr = *addr;
             }
-        }
+            Setting::SocksUsers(users) => new.agent.socks_users = *users,
+            Setting::TorPath(Some(path)) if !path.is_absolute() => {
+                return Err(Problem::new(Code::NotAllowed, "the path of a binary is absolute")
+                    .hint("give it in full, as in /usr/bin/tor"));
+            }
+            Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
+            Setting::MaxSessions(0) => {
+                return Err(Problem::new(Code::NotAllowed, "there can't be 0 sessions at most")
+                    .hint("as in 512, which it is by default"));
+            }
+            Setting::MaxSessions(number) => new.agent.max_sessions = *number,
+            Setting::Bridges(bridges) => {
+                bridge::check_count(bridges)
+                    .map_err(|why| Problem::new(Code::TooMany, why.to_string()).hint("a few are enough"))?;
+                new.agent.bridges.clone_from(bridges);
+            }
+        },
     }
     Ok(new)
 }
@@ -336,9 +340,10 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
 pub fn check_free(config: &Config, listen: &ListenAddr) -> Result<(), Problem> {
     check_no_import(config, listen)?;
     match config.agent.socks_addr {
-        Some(socks) if listen.overlaps(&ListenAddr::Tcp(socks)) => Err(refused(format!(
-            "{listen} is taken by the agent's SOCKS address {socks}"
-        ))
+        Some(socks) if listen.overlaps(&ListenAddr::Tcp(socks)) => Err(Problem::new(
+            Code::AddressTaken,
+            format!("{listen} is taken by the agent's SOCKS address {socks}"),
+        )
         .hint(
             "choose another port; or move the SOCKS address: ormesh config set agent.socks-addr ADDRESS:PORT",
         )),
@@ -355,7 +360,8 @@ fn check_no_import(config: &Config, listen: &ListenAddr) -> Result<(), Problem> 
         true => format!("{listen} is taken by the import of port {port} of {remote}"),
         false => format!("{listen} is taken by the import of port {port} of {remote} at {other}"),
     };
-    Err(refused(message).hint(format!("ormesh import delete {other} frees it; or choose another address")))
+    Err(Problem::new(Code::AddressTaken, message)
+        .hint(format!("ormesh import delete {other} frees it; or choose another address")))
 }
 
 /// Says for whom an export is. A client that has a list of its own ports gets or loses this one there, so that both say the same.
@@ -410,9 +416,8 @@ pub(super) fn forget(export: &mut Export, name: &ClientName) {
 pub(super) fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Result<(), Problem> {
     match ports.into_iter().flatten().find(|port| !config.exports.contains_key(port)) {
         None => Ok(()),
-        Some(port) => {
-            Err(refused(format!("port {port} is not exported")).hint(format!("ormesh export add {port}")))
-        }
+        Some(port) => Err(Problem::new(Code::NotExported, format!("port {port} is not exported"))
+            .hint(format!("ormesh export add {port}"))),
     }
 }
 

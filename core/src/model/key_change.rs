@@ -3,11 +3,11 @@
 //! Invariant: none of these can cross to another process, so there is no `Serialize` and no `Deserialize` here.
 
 use super::config::{Client, Config, MAX_CLIENTS, Remote};
-use super::edit::{check_ports, find, forget, grant, refused};
+use super::edit::{check_ports, find, forget, grant};
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::store_kind::StoreKind;
 
 /// One change that names keys, or the store that holds them. The keys in it are public ones.
@@ -72,13 +72,16 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
     match change {
         KeyChange::AddClient { name, client } => {
             if config.clients.contains_key(name) {
-                return Err(refused(format!("there is a client {name} already")).hint(format!(
+                return Err(Problem::new(Code::AlreadyThere, format!("there is a client {name} already")).hint(format!(
                     "ormesh client token {name} shows its invite; ormesh client rotate {name} makes a new one"
                 )));
             }
             if config.clients.len() >= MAX_CLIENTS {
-                return Err(refused(format!("there can be at most {MAX_CLIENTS} clients"))
-                    .hint("delete one that is not used: ormesh client list"));
+                return Err(Problem::new(
+                    Code::TooMany,
+                    format!("there can be at most {MAX_CLIENTS} clients"),
+                )
+                .hint("delete one that is not used: ormesh client list"));
             }
             check_keys(config, name, client)?;
             check_ports(config, client.ports.as_ref())?;
@@ -101,14 +104,17 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         KeyChange::AddRemote { name, remote, replace } => {
             let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
             if let Some((other, _)) = same {
-                return Err(refused(format!("remote {other} has that address already"))
-                    .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
+                return Err(Problem::new(
+                    Code::AlreadyThere,
+                    format!("remote {other} has that address already"),
+                )
+                .hint(format!("use {other}; or delete it first: ormesh remote delete {other}")));
             }
             let mut remote = remote.clone();
             match config.remotes.get(name) {
                 Some(old) if *replace => remote.imports.clone_from(&old.imports),
                 Some(_) => {
-                    return Err(refused(format!("there is a remote {name} already"))
+                    return Err(Problem::new(Code::AlreadyThere, format!("there is a remote {name} already"))
                         .hint(format!("--replace gives it the new invite and keeps its imports; ormesh remote delete {name} removes it")));
                 }
                 None if *replace => {
@@ -140,7 +146,9 @@ fn check_keys(config: &Config, name: &ClientName, client: &Client) -> Result<(),
     let same = |c: &Client| c.key == client.key || c.address == client.address;
     match config.clients.iter().find(|(other, c)| *other != name && same(c)) {
         None => Ok(()),
-        Some((other, _)) => Err(refused(format!("client {other} has that key already"))
-            .hint("let the importer make a new request: ormesh remote request NAME")),
+        Some((other, _)) => {
+            Err(Problem::new(Code::AlreadyThere, format!("client {other} has that key already"))
+                .hint("let the importer make a new request: ormesh remote request NAME"))
+        }
     }
 }

@@ -54,7 +54,8 @@ pub fn to_yaml(status: &Status) -> String {
     if !status.problems.is_empty() {
         out.line(0, "problems:");
         for problem in &status.problems {
-            out.line(1, &format!("- subject: {}", quoted(&problem.subject)));
+            let subject = problem.subject.as_ref().map(ToString::to_string).unwrap_or_default();
+            out.line(1, &format!("- subject: {}", quoted(&subject)));
             out.line(1, &format!("  sentence: {}", quoted(&problem.message)));
             if !problem.hint.is_empty() {
                 out.line(1, &format!("  hint: {}", quoted(&problem.hint)));

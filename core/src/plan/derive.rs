@@ -82,7 +82,7 @@ pub fn status(view: View<'_>) -> Status {
     }
     // What keeps many Steps from being done (a locked store) is one problem, and said once.
     let failures = view.observed.failures.values().map(|backoff| &backoff.problem);
-    let said = |failure: &&Problem| !view.problems.iter().any(|problem| problem.message == failure.message);
+    let said = |failure: &&Problem| !view.problems.iter().any(|problem| problem.id() == failure.id());
     status.problems = view.problems.iter().chain(failures.filter(said)).cloned().collect();
     let socks = view.observed.socks;
     let note = socks.and_then(|socks| exposure::of_socks(socks.addr, socks.users));

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::config::{Client, Export, InstanceId};
 use crate::model::keys::{ClientKey, ServiceKey};
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 const NOW: Moment = Duration::from_secs(100);
 
@@ -73,7 +73,7 @@ fn execute_in_vain(observed: &mut Observed, steps: &[Step], now: Moment) {
             _ if matches!(step, Step::CloseGate(..) | Step::OpenGate(..)) => observed.done(step, now),
             subject => {
                 observed.failed(step, now);
-                let problem = Problem::new(ProblemKind::Tor, "no");
+                let problem = Problem::new(Code::TorFailed, "no");
                 let backoff = Backoff::after(observed.failures.get(&subject), problem, now);
                 observed.failures.insert(subject, backoff);
             }
@@ -162,7 +162,7 @@ fn many_services_are_paced_and_the_last_seen_come_first() {
 fn what_failed_waits_and_nothing_else_does() {
     let desired = Desired::from_config(&config([1, 2]), today(), false);
     let mut observed = Observed { ready: true, socks: desired.socks, ..Observed::default() };
-    let problem = Problem::new(ProblemKind::Tor, "no");
+    let problem = Problem::new(Code::TorFailed, "no");
     let backoff = Backoff::after(None, problem.clone(), NOW);
     assert!(Backoff::after(Some(&backoff), problem, NOW).retry_at > backoff.retry_at);
     observed.failures.insert(Subject::Service(address(1)), backoff.clone());

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::keys::{ClientPublicKey, Secret};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 use crate::model::store_kind::StoreKind;
 use crate::store::DirError;
 
@@ -117,11 +117,16 @@ impl From<SecretsError> for Problem {
             SecretsError::Unsafe { problem, .. } => problem.clone(),
             other => other.to_string(),
         };
-        let kind = match error {
-            SecretsError::Full(_) => ProblemKind::Failed,
-            _ => ProblemKind::Secrets,
+        let code = match error {
+            SecretsError::NoEntry(_) => return Self::new(Code::KeyMissing, message).hint(error.hint()),
+            SecretsError::Locked(_) => Code::StoreLocked,
+            SecretsError::Absent(_) => Code::StoreAbsent,
+            SecretsError::TimedOut(_) => Code::StoreSilent,
+            SecretsError::Full(_) => Code::StoreFull,
+            SecretsError::Unsafe { .. } => Code::StoreUnsafe,
+            SecretsError::Failed(_) => Code::StoreFailed,
         };
-        Self::new(kind, message).hint(error.hint())
+        Self::new(code, message).about(Subject::Store).hint(error.hint())
     }
 }
 
@@ -167,7 +172,7 @@ impl Stores for SystemStores {
     fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
         match std::env::var("ORMESH_SECRETS") {
             Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|error| {
-                Problem::new(ProblemKind::Usage, format!("ORMESH_SECRETS can't be used: {error}"))
+                Problem::new(Code::BadEnvironment, format!("ORMESH_SECRETS can't be used: {error}"))
             }),
             _ => Ok(None),
         }

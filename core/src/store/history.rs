@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::Files;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "history.json";
@@ -139,8 +139,8 @@ fn put_aside(files: &Files, path: &Path, why: &str) -> (Problem, bool) {
 }
 
 fn problem_of(message: String) -> Problem {
-    Problem::new(ProblemKind::Failed, message)
-        .about("history")
+    Problem::new(Code::HistorySpoilt, message)
+        .about(Subject::History)
         .hint("it is not known any more who has connected; put a good copy in its place while no agent runs, or go on without")
 }
 

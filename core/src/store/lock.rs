@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 /// How long an edit waits for another one; each takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
             Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
             Ok(None) => {
                 return Err(Problem::new(
-                    ProblemKind::Failed,
+                    Code::Busy,
                     "another command has been making a change for too long",
                 )
                 .hint(format!("see which process holds {}", path.display())));
@@ -53,7 +53,7 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
                     }
                     _ => "",
                 };
-                return Err(Problem::new(ProblemKind::Failed, message).hint(hint));
+                return Err(Problem::new(Code::FileFailed, message).hint(hint));
             }
         }
     }

@@ -28,7 +28,7 @@ use toml_edit::DocumentMut;
 use crate::model::config::{self, Client, Config, InstanceId, TextError};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, ProblemKind, Subject};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use files::Files;
 use paths::Paths;
@@ -102,8 +102,9 @@ impl ConfigStore {
     /// Errors: no randomness, which no system has.
     pub fn new(paths: &Paths) -> Result<Self, Problem> {
         let mut bytes = [0; 10];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| failed(format!("failed to get random bytes: {error}")))?;
+        getrandom::fill(&mut bytes).map_err(|error| {
+            Problem::new(Code::SystemFailed, format!("failed to get random bytes: {error}"))
+        })?;
         Ok(Self::over(paths, Files::default(), InstanceId::from_random(bytes)))
     }
 
@@ -198,7 +199,10 @@ impl ConfigStore {
     fn noted(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
         let state = &self.paths().state;
         revoked::read(state).map_err(|error| {
-            failed(format!("failed to read who was revoked in {}: {error}", state.display()))
+            Problem::new(
+                Code::FileFailed,
+                format!("failed to read who was revoked in {}: {error}", state.display()),
+            )
         })
     }
 
@@ -221,7 +225,7 @@ impl ConfigStore {
         let mut disk = self.disk();
         if self.inner.is_being_written.load(Ordering::SeqCst) {
             let message = format!("{} is being written by another program", self.shown());
-            return Err(config_problem(message).hint("try again when it has finished"));
+            return Err(of_config(Code::ConfigBusy, message).hint("try again when it has finished"));
         }
         let (before, old) = self.look(&mut disk).map_err(|obstacle| match obstacle {
             Obstacle::Bad(problem) if problem.kind == ProblemKind::Usage => {
@@ -234,13 +238,15 @@ impl ConfigStore {
             self.put_in_force(&mut disk, before, old.clone());
             return Ok(Edited { new, old });
         }
-        let mut document: DocumentMut =
-            before.parse().map_err(|error| failed(format!("failed to edit the configuration: {error}")))?;
+        let mut document: DocumentMut = before.parse().map_err(|error| {
+            of_config(Code::ConfigForm, format!("failed to edit the configuration: {error}"))
+        })?;
         config::write(&mut document, &new);
         let after = with_line_ends_of(&before, document.to_string());
         // What is written must read as what was meant, whatever form the user gave the file.
         if self.parse(&after).ok().as_ref() != Some(&new) {
-            return Err(failed(
+            return Err(of_config(
+                Code::ConfigForm,
                 "failed to edit the configuration: its form is too unusual to be changed by a command",
             )
             .hint(format!("make the change by hand in {}", self.shown())));
@@ -274,8 +280,11 @@ impl ConfigStore {
         let _lock = lock::wait(&self.paths().config_lock())?;
         let mut disk = self.disk();
         let Some(Good { text, config }) = self.good(&mut disk) else {
-            return Err(refused("no good configuration is known that could be written back")
-                .hint(format!("write {} anew, or take a copy of your own", self.shown())));
+            return Err(of_config(
+                Code::NoGoodConfig,
+                "no good configuration is known that could be written back",
+            )
+            .hint(format!("write {} anew, or take a copy of your own", self.shown())));
         };
         let (text, config) = (text.clone(), config.clone());
         let mut kept = None;
@@ -417,17 +426,19 @@ impl ConfigStore {
     /// The file's text; none where there is none.
     fn read(&self) -> Result<Option<String>, Problem> {
         let text = self.bytes()?.map(String::from_utf8).transpose();
-        text.map_err(|_| config_problem(format!("{} is not UTF-8 text", self.shown())))
+        text.map_err(|_| of_config(Code::ConfigUnreadable, format!("{} is not UTF-8 text", self.shown())))
     }
 
     /// What is in the file; none where there is none. A pipe or a device in its place is not touched: it could hold up everyone.
     fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
         let path = &self.paths().config;
-        private::check_config(path).map_err(|problem| problem.about("config"))?;
+        private::check_config(path).map_err(|problem| problem.about(Subject::Configuration))?;
         match std::fs::read(path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(config_problem(format!("failed to read {}: {error}", path.display()))),
+            Err(error) => {
+                Err(of_config(Code::ConfigUnreadable, format!("failed to read {}: {error}", path.display())))
+            }
         }
     }
 
@@ -448,8 +459,11 @@ impl ConfigStore {
         match obstacle {
             Obstacle::Bad(problem) => problem,
             Obstacle::Lost(loss) => {
-                let problem = refused(format!("{} {loss}", self.shown())).about("config");
-                problem.hint(match loss {
+                let code = match loss {
+                    Loss::Cut(_) => Code::ConfigCut,
+                    _ => Code::ConfigLost,
+                };
+                of_config(code, format!("{} {loss}", self.shown())).hint(match loss {
                     Loss::Cut(_) => "end its last line if it is whole; `ormesh config restore` writes the last good one back, `ormesh config accept` takes it as it is",
                     _ => "put it back, or have `ormesh config restore` do that; `ormesh config accept` confirms that all this is to go",
                 })
@@ -462,7 +476,7 @@ impl ConfigStore {
     }
 
     fn cannot_write(&self, error: &io::Error) -> Problem {
-        let problem = config_problem(format!("failed to write {}: {error}", self.shown()));
+        let problem = of_config(Code::ConfigUnwritable, format!("failed to write {}: {error}", self.shown()));
         match error.kind() {
             io::ErrorKind::ResourceBusy => problem.hint(
                 "the file is mounted by itself, so it can't be replaced: mount its directory instead, or edit it by hand",
@@ -500,20 +514,11 @@ struct ConfigError {
 
 impl From<ConfigError> for Problem {
     fn from(ConfigError { path, error }: ConfigError) -> Self {
-        Self::new(ProblemKind::Usage, format!("{path}, {error}"))
-            .about("config")
+        of_config(Code::ConfigMistake, format!("{path}, {error}"))
             .hint("correct that line; nothing was changed")
     }
 }
 
-fn failed(message: impl Into<String>) -> Problem {
-    Problem::new(ProblemKind::Failed, message)
-}
-
-fn refused(message: impl Into<String>) -> Problem {
-    Problem::new(ProblemKind::Refused, message)
-}
-
-fn config_problem(message: impl Into<String>) -> Problem {
-    failed(message).about("config")
+fn of_config(code: Code, message: impl Into<String>) -> Problem {
+    Problem::new(code, message).about(Subject::Configuration)
 }

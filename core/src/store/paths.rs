@@ -7,7 +7,7 @@ use directories::ProjectDirs;
 use sha2::{Digest, Sha256};
 
 use super::private;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem};
 
 /// The longest run directory, in bytes: sockets in it must fit `sun_path` with names of up to 20 bytes.
 const MAX_RUN: usize = 80;
@@ -35,11 +35,8 @@ impl Paths {
             (Some(config), Some(state)) => (config, state),
             (config, state) => {
                 let dirs = ProjectDirs::from("", "", "ormesh").ok_or_else(|| {
-                    Problem::new(
-                        ProblemKind::Failed,
-                        "there is no home directory to keep the configuration in",
-                    )
-                    .hint("set ORMESH_CONFIG (a file) and ORMESH_STATE (a directory)")
+                    Problem::new(Code::NoHome, "there is no home directory to keep the configuration in")
+                        .hint("set ORMESH_CONFIG (a file) and ORMESH_STATE (a directory)")
                 })?;
                 let own_state = || dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_path_buf();
                 (
@@ -62,7 +59,7 @@ impl Paths {
             if !path.is_absolute() {
                 let message =
                     format!("{name} must be an absolute path, not {:?}", path.display().to_string());
-                return Err(Problem::new(ProblemKind::Usage, message).hint("give the path from /"));
+                return Err(Problem::new(Code::BadEnvironment, message).hint("give the path from /"));
             }
         }
         let run = run_dir(&state);

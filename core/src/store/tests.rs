@@ -79,7 +79,7 @@ fn a_refused_edit_and_a_bad_file_change_nothing() {
     let store = store(dir.path());
     store.edit(|config| apply(config, &add_export(22))).unwrap();
     let before = std::fs::read(&store.paths().config).unwrap();
-    let refusal = store.edit(|_| Err(failed("no"))).unwrap_err();
+    let refusal = store.edit(|_| Err(Problem::new(Code::NotAllowed, "no"))).unwrap_err();
     assert_eq!(refusal.message, "no");
     assert_eq!(std::fs::read(&store.paths().config).unwrap(), before);
 

@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::DirError;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -177,7 +177,7 @@ fn check_private(path: &Path, meta: &Metadata) -> Result<(), Problem> {
     if meta.mode() & 0o077 != 0 {
         let message =
             format!("{} is open to other users (mode {:03o})", path.display(), meta.mode() & 0o7777);
-        return Err(problem(message).hint(format!("chmod go= {}", quoted(path))));
+        return Err(not_ours_alone(message).hint(format!("chmod go= {}", quoted(path))));
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ fn check_owner(path: &Path, meta: &Metadata) -> Result<(), Problem> {
         return Ok(());
     }
     let (message, hint) = not_ours(path, meta.uid());
-    Err(problem(message).hint(hint))
+    Err(not_ours_alone(message).hint(hint))
 }
 
 /// What is said of a path of another user's: whose it is, and what to do. Never to chown it, which would hand that user's keys over.
@@ -262,7 +262,7 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
     if !meta.is_file() {
         let hint =
             "move it away and put the file there, or have `ormesh config restore` write the last good one";
-        return Err(problem(format!("{} is not a file", path.display())).hint(hint));
+        return Err(not_ours_alone(format!("{} is not a file", path.display())).hint(hint));
     }
     if meta.uid() != 0 {
         check_owner(path, &meta)?;
@@ -270,7 +270,7 @@ pub fn check_config(path: &Path) -> Result<(), Problem> {
     if meta.mode() & 0o022 != 0 {
         let message =
             format!("{} can be written by other users (mode {:03o})", path.display(), meta.mode() & 0o777);
-        return Err(problem(message).hint(format!("chmod go-w {}", quoted(path))));
+        return Err(not_ours_alone(message).hint(format!("chmod go-w {}", quoted(path))));
     }
     Ok(())
 }
@@ -346,7 +346,7 @@ pub fn raise_open_files() {
 fn refused(action: &str, path: &Path, error: &io::Error) -> DirError {
     match path.symlink_metadata() {
         Ok(meta) if meta.is_symlink() => {
-            let problem = problem(format!("{} is a symbolic link", path.display()));
+            let problem = not_ours_alone(format!("{} is a symbolic link", path.display()));
             // A directory that a link leads to is in use, mostly: not lost for the want of a hint, nor kept twice.
             let hint = match path.canonicalize().ok().filter(|target| target.is_dir()) {
                 Some(target) => format!(
@@ -381,11 +381,11 @@ fn failed(action: &str, path: &Path, error: &io::Error) -> DirError {
 fn failed_to(action: &str, path: &Path, error: &io::Error) -> Problem {
     let message = format!("failed to {action} {}", path.display());
     match Some(path).filter(|_| error.kind() == ErrorKind::PermissionDenied).and_then(denied) {
-        Some(why) => problem(format!("{message}: {why}")).hint(why.hint),
-        None => problem(format!("{message}: {error}")),
+        Some(why) => not_ours_alone(format!("{message}: {why}")).hint(why.hint),
+        None => Problem::new(Code::FileFailed, format!("{message}: {error}")).about(Subject::Files),
     }
 }
 
-fn problem(message: String) -> Problem {
-    Problem::new(ProblemKind::Failed, message)
+fn not_ours_alone(message: String) -> Problem {
+    Problem::new(Code::UnsafeFile, message).about(Subject::Files)
 }

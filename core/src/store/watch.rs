@@ -11,7 +11,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::moment::{Moment, Seen};
 use super::places::Places;
 use super::{ConfigStore, private};
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 
 /// Between two looks at a file that is watched besides: an event may be lost, and a directory far up may be moved.
 const LOOK: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ impl FileWatch {
         follower.last = follower.stamp();
         std::thread::Builder::new().name("config".into()).spawn(move || follower.run()).map_err(|error| {
             let message = format!("failed to start the thread that watches the configuration: {error}");
-            Problem::new(ProblemKind::Failed, message)
+            Problem::new(Code::SystemFailed, message)
         })?;
         Ok(Self { told })
     }
@@ -148,7 +148,7 @@ impl Follower {
                 true => "changes by hand are seen after some seconds; `sysctl fs.inotify` shows the limits of watching, which can be raised",
                 false => "changes by hand are seen after some seconds",
             };
-            Problem::new(ProblemKind::Failed, message).about("config").hint(hint)
+            Problem::new(Code::ConfigUnwatched, message).about(Subject::Configuration).hint(hint)
         });
         self.store.set_unwatched(problem);
         // The old one ends only now, when the new one is there.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::DirError;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 
 /// A directory, by its path.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ impl Dir {
 
 fn failed(action: &str, path: &Path, error: &io::Error) -> DirError {
     let message = format!("failed to {action} {}: {error}", path.display());
-    DirError { problem: Problem::new(ProblemKind::Failed, message), kind: Some(error.kind()) }
+    let problem = Problem::new(Code::FileFailed, message).about(Subject::Files);
+    DirError { problem, kind: Some(error.kind()) }
 }
 
 /// Makes a directory with its parents.

@@ -11,7 +11,7 @@ use ormesh_core::model::invite::JoinRequest;
 use ormesh_core::model::keys::ClientPublicKey;
 use ormesh_core::model::name::{ClientName, RemoteName};
 use ormesh_core::model::onion::OnionAddress;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::store_kind::StoreKind;
 
 /// The longest argument that is quoted back: longer ones are no typing mistake, and may be a key.
@@ -177,7 +177,7 @@ fn is_number(text: &str) -> bool {
 }
 
 fn usage(why: impl Display, hint: &str) -> Problem {
-    Problem::new(ProblemKind::Usage, why.to_string()).hint(hint)
+    Problem::new(Code::BadArgument, why.to_string()).hint(hint)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use ormesh_core::ipc::client::Client;
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::Status;
 use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
@@ -95,5 +95,5 @@ impl Host {
 
 /// An answer of another sort than the request has.
 pub(crate) fn unexpected() -> Problem {
-    Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
+    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::invite::Invite;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::tor_format;
 use zeroize::Zeroizing;
 
@@ -59,7 +59,7 @@ fn from_reader(reader: impl Read, place: &str) -> Result<Zeroizing<String>, Prob
     if bytes.len() as u64 > MAX {
         // The invite may be in what was not read.
         let message = format!("what is in {place} is far too long for an invite");
-        return Err(Problem::new(ProblemKind::Usage, message).hint("copy the invite alone: ormesh1…"));
+        return Err(Problem::new(Code::BadInvite, message).hint("copy the invite alone: ormesh1…"));
     }
     let text = Zeroizing::new(text_of(&bytes));
     match text.trim().is_empty() {
@@ -83,7 +83,7 @@ fn text_of(bytes: &[u8]) -> String {
 
 async fn from_prompt() -> Result<Zeroizing<String>, Problem> {
     if !io::stdin().is_terminal() {
-        return Err(Problem::new(ProblemKind::Usage, "INVITE is missing").hint(
+        return Err(Problem::new(Code::BadArgument, "INVITE is missing").hint(
             "give it as an argument, by --file FILE, or on standard input: ormesh remote add NAME - < FILE",
         ));
     }
@@ -102,10 +102,10 @@ fn is_whole(text: &str) -> bool {
 }
 
 fn nothing_in(place: &str) -> Problem {
-    Problem::new(ProblemKind::Usage, format!("there is no invite in {place}"))
+    Problem::new(Code::BadInvite, format!("there is no invite in {place}"))
         .hint("it is the text that `ormesh client add` printed on the other host")
 }
 
 fn failed(place: &str, error: &io::Error) -> Problem {
-    Problem::new(ProblemKind::Failed, format!("failed to read the invite from {place}: {error}"))
+    Problem::new(Code::FileFailed, format!("failed to read the invite from {place}: {error}"))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, ProblemKind};
 use serde::Serialize;
 
 /// How a verb ends: an exit code of its own, or what went wrong.
@@ -85,13 +85,7 @@ pub(crate) fn always_said(text: impl fmt::Display) {
 
 /// Says a problem: one sentence, and one line on what to do.
 pub(crate) fn problem(problem: &Problem) {
-    // `remote website` is said by a sentence that names website.
-    let name = problem.subject.split(' ').next_back().unwrap_or_default();
-    let sentence = match problem.message.contains(name) {
-        true => problem.message.clone(),
-        false => format!("{}: {}", problem.subject, problem.message),
-    };
-    complain(Colour::Red, "ormesh:", &one_line(&sentence));
+    complain(Colour::Red, "ormesh:", &one_line(&problem.message));
     if !problem.hint.is_empty() {
         hint(one_line(&problem.hint));
     }
@@ -112,7 +106,7 @@ pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(closed) {
         return ExitCode::SUCCESS;
     }
-    problem(&Problem::new(ProblemKind::Failed, format!("{error:#}")));
+    problem(&Problem::new(Code::SystemFailed, format!("{error:#}")));
     ExitCode::from(ProblemKind::Failed.exit_code())
 }
 

@@ -1,6 +1,6 @@
 //! An invite as a QR code in half-block characters, for a phone or a laptop's camera.
 
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ const OFF: &str = "\x1b[0m";
 /// Draws a text with its quiet zone. On a terminal it sets the colours, since a scanner may not read light on dark.
 pub(crate) fn draw(text: &str, terminal: bool) -> Result<Zeroizing<String>, Problem> {
     let code = QrCode::with_error_correction_level(compact(text).as_bytes(), EcLevel::L)
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to draw the QR code: {error}")))?;
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to draw the QR code: {error}")))?;
     // Half-blocks have the foreground colour, which is light here and by most terminals' default: so the light modules are the blocks.
     let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     let drawing = Zeroizing::new(drawing);

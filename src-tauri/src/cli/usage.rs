@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, ProblemKind};
 
 use crate::{args, output};
 
@@ -64,7 +64,7 @@ fn explain(error: &clap::Error) -> Problem {
         (true, false) => format!("usage: {usage}"),
         (true, true) => "the same with --help explains it".into(),
     };
-    Problem::new(ProblemKind::Usage, sentence).hint(hint)
+    Problem::new(Code::BadArgument, sentence).hint(hint)
 }
 
 fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {

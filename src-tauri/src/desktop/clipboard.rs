@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arboard::Clipboard as System;
 use ormesh_core::ipc::Confidential;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use zeroize::Zeroizing;
 
 /// How long a secret stays.
@@ -95,6 +95,6 @@ fn hidden(set: arboard::Set<'_>) -> arboard::Set<'_> {
 }
 
 fn failed(error: arboard::Error) -> Problem {
-    Problem::new(ProblemKind::Failed, format!("failed to use the clipboard: {error}"))
+    Problem::new(Code::SystemFailed, format!("failed to use the clipboard: {error}"))
         .hint("select the text and copy it by hand")
 }

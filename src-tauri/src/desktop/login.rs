@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use auto_launch::{AutoLaunch, AutoLaunchBuilder, WindowsEnableMode};
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, Subject};
 
 /// The argument of an app that shows no window at first.
 pub(crate) const HIDDEN: &str = "--hidden";
@@ -53,7 +53,7 @@ fn quoted(path: &str) -> String {
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::Failed, format!("failed to {what}: {error}")).about("start at login")
+    Problem::new(Code::SystemFailed, format!("failed to {what}: {error}")).about(Subject::App)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ormesh_core::agent::log;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::paths::Paths;
 use tauri::{App, AppHandle, Emitter as _, Manager as _, RunEvent};
 use tracing_subscriber::EnvFilter;
@@ -71,7 +71,7 @@ fn start() -> Result<(), Problem> {
             Ok(())
         })
         .build(tauri::generate_context!())
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the app: {error}")))?;
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to start the app: {error}")))?;
     app.run(move |app, event| match event {
         // The last window was closed: the tray and the agent stay.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
@@ -145,14 +145,14 @@ fn hidden() -> Result<bool, Problem> {
     match arguments.as_slice() {
         [] => Ok(false),
         [argument] if argument == login::HIDDEN => Ok(true),
-        _ => Err(Problem::new(ProblemKind::Usage, "the app takes no argument but --hidden")
+        _ => Err(Problem::new(Code::BadArgument, "the app takes no argument but --hidden")
             .hint("the command with all the verbs is ormesh")),
     }
 }
 
 fn log_to_stderr() -> Result<log::Flush, Problem> {
     let (lines, flush) = log::start(std::io::stderr())
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the log: {error}")))?;
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to start the log: {error}")))?;
     let filter = EnvFilter::try_from_env("ORMESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(move || lines.clone())

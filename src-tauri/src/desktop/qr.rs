@@ -1,7 +1,7 @@
 //! An invite as a QR code: an SVG document, dark on light with its quiet zone, drawn here so that no secret is given to a library of the window.
 
 use ormesh_core::ipc::Confidential;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ pub(crate) fn svg(text: &str) -> Result<Confidential, Problem> {
     let bech32 = text.starts_with("ormesh1") || text.starts_with("ormeshreq1");
     let text = Zeroizing::new(if bech32 { text.to_ascii_uppercase() } else { text.to_owned() });
     let code = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::M)
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to draw the QR code: {error}")))?;
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to draw the QR code: {error}")))?;
     let drawing = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
     Ok(Confidential::new(Zeroizing::new(drawing)))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ormesh_core::ipc::transport::{self, Listener};
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, Subject};
 use ormesh_core::store::lock::{self, Lock};
 use ormesh_core::store::paths::Paths;
 use ormesh_core::store::private;
@@ -42,7 +42,8 @@ impl Single {
             }
         });
         claimed.await.unwrap_or_else(|_| {
-            Err(Problem::new(ProblemKind::Failed, "the app runs already and does not answer")
+            Err(Problem::new(Code::AppSilent, "the app runs already and does not answer")
+                .about(Subject::App)
                 .hint("end ormesh-desktop, then start it again"))
         })
     }
@@ -63,5 +64,5 @@ fn socket(paths: &Paths) -> PathBuf {
 }
 
 fn failed(error: &std::io::Error) -> Problem {
-    Problem::new(ProblemKind::Failed, format!("failed to find out whether the app runs already: {error}"))
+    Problem::new(Code::SystemFailed, format!("failed to find out whether the app runs already: {error}"))
 }

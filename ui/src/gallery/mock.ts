@@ -2,6 +2,7 @@
 
 import type { AgentView, Backend, Checkable, Checked, Invite, Layer, Settings } from '../lib/backend';
 import type { Pong, Problem, SecretsStatus } from '../lib/bindings';
+import { problemOf } from '../lib/problems';
 
 export interface Call {
   command: string;
@@ -18,8 +19,7 @@ export const INVITE_TEXT =
 export const REQUEST_TEXT = 'ormeshreq1qypz9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2t';
 
 const bad = (message: string, hint = ''): never => {
-  const problem: Problem = { kind: 'usage', subject: '', message, hint };
-  throw problem;
+  throw problemOf('bad-argument', message, hint, { kind: 'usage' });
 };
 
 /** As the core's parsers, roughly. */

@@ -4,6 +4,7 @@ import type { Ask } from '../lib/asks';
 import type { AgentView, Layer } from '../lib/backend';
 import type { AgentState, Problem, Status } from '../lib/bindings';
 import * as asking from '../lib/confirmations';
+import { problemOf } from '../lib/problems';
 import type { Page } from '../lib/views/Header.svelte';
 import { INVITE_TEXT, qr, type Given } from './mock';
 
@@ -174,19 +175,16 @@ const long: Status = {
 
 /** More problems than anyone reads at once. */
 const failing = (number: number): Problem[] =>
-  Array.from({ length: number }, (_, at) => ({
-    kind: 'failed',
-    subject: `import 127.0.0.1:${20_000 + at}`,
-    message: `port ${20_000 + at} is in use by python3 (pid ${3141 + at})`,
-    hint: 'end that program, or import to another port',
-  }));
+  Array.from({ length: number }, (_, at) =>
+    problemOf('address-in-use', `port ${20_000 + at} is in use by python3 (pid ${3141 + at})`, 'end that program, or import to another port', {
+      subject: { is: 'import', id: `127.0.0.1:${20_000 + at}` },
+    }),
+  );
 
-const locked: Problem = {
+const locked = problemOf('store-locked', 'the keyring is locked: 7 services and remotes wait for their keys', 'unlock the login keyring', {
   kind: 'secrets',
-  subject: 'secret store',
-  message: 'the keyring is locked: 7 services and remotes wait for their keys',
-  hint: 'unlock the login keyring',
-};
+  subject: { is: 'store' },
+});
 
 /** As the core's doctor says it, for two remotes. `over` replaces by layer, or by layer and remote; behind `from` nothing was tried. */
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
@@ -254,7 +252,7 @@ export const states: Shown[] = [
     name: 'no-tor',
     given: {
       view: unconnected({ is: 'offline', why: 'there is no tor in PATH, nor beside ormesh' }, [
-        { kind: 'tor', subject: 'tor', message: 'there is no tor in PATH, nor beside ormesh', hint: 'install tor 0.4.9.11 or newer, or give its path in the settings' },
+        problemOf('tor-failed', 'there is no tor in PATH, nor beside ormesh', 'install tor 0.4.9.11 or newer, or give its path in the settings', { kind: 'tor', subject: { is: 'tor' } }),
       ]),
     },
   },
@@ -264,7 +262,7 @@ export const states: Shown[] = [
     name: 'offline',
     given: {
       view: unconnected({ is: 'offline', why: 'tor cannot reach the network' }, [
-        { kind: 'tor', subject: 'tor', message: 'no relay can be reached', hint: 'check that this computer is online; where Tor is blocked, it needs a bridge' },
+        problemOf('tor-stuck', 'no relay can be reached', 'check that this computer is online; where Tor is blocked, it needs a bridge', { kind: 'tor', subject: { is: 'tor' } }),
       ]),
     },
   },
@@ -276,11 +274,11 @@ export const states: Shown[] = [
       view: {
         agent: 'none',
         status: { ...full, agent: null, clients: full.clients.map((one) => ({ ...one, state: null, sessions: 0 })), remotes: full.remotes.map((one) => ({ ...one, state: null, imports: one.imports.map((i) => ({ ...i, state: null })) })) },
-        problem: { kind: 'not-ready', subject: '', message: 'the agent ended unexpectedly', hint: 'what it last said is in its log' },
+        problem: problemOf('agent-failed', 'the agent ended unexpectedly', 'what it last said is in its log', { kind: 'not-ready' }),
       },
     },
   },
-  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: { kind: 'usage', subject: 'config', message: 'line 12, column 3: unknown key "exprots"', hint: 'mend the file, or ask: ormesh config check' } } } },
+  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: problemOf('config-mistake', 'line 12, column 3: unknown key "exprots"', 'mend the file, or ask: ormesh config check', { kind: 'usage', subject: { is: 'configuration' } }) } } },
   { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null } } },
   { name: 'add-export', given: { view: running(full) }, ask: { kind: 'export' } },
   { name: 'add-export-some', given: { view: running(full) }, ask: { kind: 'export' }, press: ['type:Port=8080', 'radio:only', 'box:tablet'] },
@@ -289,7 +287,7 @@ export const states: Shown[] = [
   { name: 'add-export-lan', given: { view: running(full) }, ask: { kind: 'export' }, press: ['radio:lan'] },
   {
     name: 'add-export-refused',
-    given: { view: running(full), refuse: { edit: { kind: 'refused', subject: '', message: 'port 22 is exported already', hint: 'ormesh export delete 22, or choose another port' } } },
+    given: { view: running(full), refuse: { edit: problemOf('already-there', 'port 22 is exported already', 'ormesh export delete 22, or choose another port', { kind: 'refused' }) } },
     ask: { kind: 'export' },
     press: ['type:Port=22', 'Share'],
   },
@@ -306,7 +304,7 @@ export const states: Shown[] = [
   { name: 'add-import', given: { view: running(full) }, ask: { kind: 'import', remote: 'home-server' }, press: ['22 SSH'] },
   {
     name: 'add-import-public',
-    given: { view: running(full), refuse: { ping: { kind: 'not-ready', subject: '', message: 'the agent is not online yet', hint: '' } } },
+    given: { view: running(full), refuse: { ping: problemOf('tor-not-connected', 'the agent is not online yet', '', { kind: 'not-ready' }) } },
     ask: { kind: 'import', remote: 'office' },
     press: ['type:Port of office=25', 'type:Address here=0.0.0.0:25'],
   },

@@ -6,6 +6,7 @@ import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
 import type { Edit, Pong, Problem, SecretsStatus, Status, StoreKind, Users } from './bindings';
+import { problemOf } from './problems';
 
 /** What the shell knows of the agent; the event `state` carries the whole of it at each change. */
 export interface AgentView {
@@ -178,8 +179,8 @@ async function call<T>(command: string, args?: Record<string, unknown>): Promise
 /** Any rejection as a problem: Tauri itself rejects with a text when an argument or a permission is wrong. */
 export function asProblem(error: unknown): Problem {
   if (typeof error === 'object' && error !== null && 'message' in error) {
-    const { kind, subject, message, hint } = error as Partial<Problem>;
-    return { kind: kind ?? 'failed', subject: subject ?? '', message: String(message), hint: hint ?? '' };
+    const { code, message, hint, ...more } = error as Partial<Problem>;
+    return problemOf(code ?? 'other', String(message), hint, more);
   }
-  return { kind: 'failed', subject: '', message: String(error), hint: '' };
+  return problemOf('other', String(error));
 }

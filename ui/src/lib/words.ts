@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
 import type { AgentView, Layer } from './backend';
-import type { ClientStatus, ExportStatus, ImportStatus, Problem, RemoteStatus, Status } from './bindings';
+import type { ClientStatus, ExportStatus, ImportStatus, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -176,9 +176,6 @@ export function sentence(text: string, names: readonly string[] = []): string {
   const capital = start ? trimmed[0]!.toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
-
-/** What a problem is about, as the start of a line: `Client anna`, but `tor`, which is the program's name. */
-export const subject = (problem: Problem) => (/^(tor|ormesh)\b/.test(problem.subject) ? problem.subject : capital(problem.subject));
 
 /** `anna`, `anna and ben`, `anna, ben and 7 more`. */
 export function names(all: readonly string[]): string {

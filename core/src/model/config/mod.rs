@@ -34,6 +34,23 @@ pub const MAX_CLIENTS: usize = 100;
 pub const DEFAULT_SOCKS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9250);
 
+/// Why a port can't be exported.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::model) enum ExportError {
+    /// It is the responder's.
+    #[error("port 1 is answered by ormesh itself and can't be exported")]
+    Reserved,
+    /// The target is another host, and that was not allowed.
+    #[error("{0} is not on this host, and it was not allowed to leave it (allow-lan)")]
+    OtherHost(Target),
+    /// Something is exported there already.
+    #[error("port {0} is exported already, as {1}")]
+    Taken(Port, Target),
+    /// There are as many exports as there may be.
+    #[error("there can be at most {MAX_EXPORTS} exports")]
+    TooMany,
+}
+
 /// Reads `agent.socks-addr`: an address, or `off`.
 pub fn parse_socks(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
@@ -92,20 +109,18 @@ impl Config {
         port: Port,
         target: &Target,
         allow_lan: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), ExportError> {
         if port == Port::RESPONDER {
-            return Err("port 1 is answered by ormesh itself and can't be exported".into());
+            return Err(ExportError::Reserved);
         }
         if !target.is_local() && !allow_lan {
-            return Err(format!(
-                "{target} is not on this host, and it was not allowed to leave it (allow-lan)"
-            ));
+            return Err(ExportError::OtherHost(target.clone()));
         }
         if let Some(export) = self.exports.get(&port) {
-            return Err(format!("port {port} is exported already, as {}", export.target));
+            return Err(ExportError::Taken(port, export.target.clone()));
         }
         if self.exports.len() >= MAX_EXPORTS {
-            return Err(format!("there can be at most {MAX_EXPORTS} exports"));
+            return Err(ExportError::TooMany);
         }
         Ok(())
     }

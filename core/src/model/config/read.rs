@@ -53,7 +53,7 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
         let error = |why: String| TextError::at(text, Some(entry.span()), why);
         let raw::Export { target, port, allow_lan, clients } = entry.get_ref();
         let port = port.or(target.port()).ok_or_else(|| error(format!("{target} needs a port")))?;
-        config.check_export(port, target, *allow_lan).map_err(error)?;
+        config.check_export(port, target, *allow_lan).map_err(|why| error(why.to_string()))?;
         let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: clients.clone() };
         config.exports.insert(port, export);
     }

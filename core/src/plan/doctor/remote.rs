@@ -4,7 +4,7 @@ use crate::model::address::Port;
 use crate::model::day::Day;
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::RemoteName;
-use crate::model::problem::{Problem, ProblemKind};
+use crate::model::problem::{Code, Problem, Subject};
 
 /// What was found of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn full_there(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> Pr
     let message = format!(
         "port {port} of {remote} is full: {held} of {of} connections, as {remote} says; more are turned away"
     );
-    Problem::new(ProblemKind::Refused, message).about(format!("remote {remote}")).hint(FULL_THERE)
+    Problem::new(Code::FullThere, message).about(Subject::Remote(remote.clone())).hint(FULL_THERE)
 }
 
 const SEE_THERE: &str = "see whether the host is up and connected; `ormesh doctor` there says more";

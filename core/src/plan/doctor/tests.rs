@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::address::Port;
-use crate::model::problem::ProblemKind;
+use crate::model::problem::{Code, Problem};
 
 /// 2026-11-24 21:00:00 UTC.
 const NOW: u64 = 1_795_554_000;
@@ -104,7 +104,7 @@ fn a_host_that_is_well_is_said_to_be_in_every_layer() {
 #[test]
 fn without_an_agent_what_can_be_known_is_told_and_the_rest_is_not_guessed() {
     let layers = changed(|findings| {
-        let problem = Problem::new(ProblemKind::NotReady, "no agent is running").hint("start it");
+        let problem = Problem::new(Code::NoAgent, "no agent is running").hint("start it");
         findings.agent = Agent::Absent(problem);
         findings.tor = Tor::Found(info());
         findings.link = None;
@@ -132,7 +132,7 @@ fn without_an_agent_what_can_be_known_is_told_and_the_rest_is_not_guessed() {
 #[test]
 fn a_configuration_that_is_not_in_force_is_the_agents_failure() {
     let layers = changed(|findings| {
-        let problem = Problem::new(ProblemKind::Usage, "line 1, column 1: unknown").hint("mend it");
+        let problem = Problem::new(Code::ConfigMistake, "line 1, column 1: unknown").hint("mend it");
         findings.agent = Agent::Runs { pid: 7, uptime: 90, is_paused: false, config: Some(problem) };
     });
 
@@ -316,7 +316,7 @@ fn each_way_of_not_reaching_a_remote_has_its_layer() {
 
 #[test]
 fn a_listener_that_turns_connections_away_fails_with_its_reason() {
-    let full = |name: &str| Problem::new(ProblemKind::Refused, format!("{name} is full")).hint("allow more");
+    let full = |name: &str| Problem::new(Code::Full, format!("{name} is full")).hint("allow more");
     let one = changed(|findings| findings.listeners = vec![full("port 80")]);
     let two = changed(|findings| findings.listeners = vec![full("port 80"), full("port 81")]);
 
@@ -359,8 +359,7 @@ fn an_end_of_access_and_a_locked_key_are_the_keys_failure() {
         findings.remotes[0].reach = Reach::NotFound("x".into());
     });
     let locked = changed(|findings| {
-        findings.remotes[0].key =
-            Some(Problem::new(ProblemKind::Secrets, "the store is locked").hint("unlock"));
+        findings.remotes[0].key = Some(Problem::new(Code::StoreLocked, "the store is locked").hint("unlock"));
         findings.remotes[0].reach = Reach::KeyMissing("x".into());
     });
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use ormesh_core::agent::{self, RunOptions, log};
 use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use tracing_subscriber::EnvFilter;
 
 use super::systemd_unit::SystemdUnit;
@@ -63,7 +63,7 @@ impl Agent {
             Self::BecomeTor(BecomeTor { owner, binary, arguments }) => {
                 let error = become_tor(owner, &binary, &arguments);
                 let message = format!("failed to start {}: {error}", binary.display());
-                Err(Problem::new(ProblemKind::Tor, message).into())
+                Err(Problem::new(Code::TorFailed, message).into())
             }
         }
     }
@@ -93,7 +93,7 @@ async fn stop(host: &Host) -> Outcome {
     drop(host.agent().await?);
     if let Some(command) = host.status().await?.agent.and_then(|agent| service_command(agent.pid)) {
         return Err(Problem::new(
-            ProblemKind::Refused,
+            Code::AgentManaged,
             "the agent is run by systemd, which would start it again",
         )
         .hint(command)
@@ -114,7 +114,7 @@ async fn stop(host: &Host) -> Outcome {
             output::said("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        Err(_) => Err(Problem::new(ProblemKind::Failed, "the agent was told to stop and still runs")
+        Err(_) => Err(Problem::new(Code::AgentNotEnding, "the agent was told to stop and still runs")
             .hint("see its log")
             .into()),
     }
@@ -139,13 +139,13 @@ fn stop_command(groups: &str) -> Option<&'static str> {
 fn log_to_stderr() -> Result<log::Flush, Problem> {
     let filter = match std::env::var("ORMESH_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
-            Problem::new(ProblemKind::Usage, format!("ORMESH_LOG can't be {directives:?}: {error}"))
+            Problem::new(Code::BadEnvironment, format!("ORMESH_LOG can't be {directives:?}: {error}"))
                 .hint("as in debug, or ormesh_core=trace")
         })?,
         _ => EnvFilter::new("info"),
     };
     let (lines, flush) = log::start(io::stderr())
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to start the log: {error}")))?;
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to start the log: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_writer(move || lines.clone())
         .with_ansi(io::stderr().is_terminal())

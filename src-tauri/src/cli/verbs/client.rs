@@ -10,7 +10,7 @@ use ormesh_core::model::day::Day;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::keys::ClientPublicKey;
 use ormesh_core::model::name::ClientName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::{ClientStatus, Status};
 use ormesh_core::model::status_yaml::{client_state, timestamp};
 
@@ -164,7 +164,7 @@ impl Client {
             }
             Self::Set(Set { name, ports, expires }) => {
                 if ports.is_empty() && expires.is_none() {
-                    return Err(Problem::new(ProblemKind::Usage, format!("nothing is to change for {name}"))
+                    return Err(Problem::new(Code::BadArgument, format!("nothing is to change for {name}"))
                         .hint("--port PORT limits the ports, --expires WHEN ends the access")
                         .into());
                 }
@@ -199,7 +199,7 @@ fn ends(name: &ClientName, day: Day) -> String {
 fn print_invite(name: &ClientName, invite: &Confidential, qr: &Qr) -> anyhow::Result<()> {
     output::line(invite.expose()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => anyhow::Error::from(error),
-        _ => Problem::new(ProblemKind::Failed, error.to_string())
+        _ => Problem::new(Code::OutputFailed, error.to_string())
             .hint(format!("the invite is not lost: ormesh client token {name} prints it"))
             .into(),
     })?;
@@ -228,7 +228,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
 
 fn show(status: &Status, name: &ClientName, json: bool) -> anyhow::Result<()> {
     let Some(client) = status.clients.iter().find(|client| client.name == *name) else {
-        return Err(Problem::new(ProblemKind::Refused, format!("there is no client {name}"))
+        return Err(Problem::new(Code::NotThere, format!("there is no client {name}"))
             .hint("ormesh client list shows them")
             .into());
     };

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use ormesh_core::model::address::{Port, Target};
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::name::ClientName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::Status;
 
 use crate::args::{self, ExportRef};
@@ -132,10 +132,10 @@ fn only_port(status: &Status, target: &Target) -> Result<Port, Problem> {
         status.exports.iter().filter(|export| export.target == *target).map(|export| export.port).collect();
     match ports[..] {
         [port] => Ok(port),
-        [] => Err(Problem::new(ProblemKind::Refused, format!("{target} is not exported"))
+        [] => Err(Problem::new(Code::NotThere, format!("{target} is not exported"))
             .hint("ormesh export list shows what is")),
         [first, ..] => {
-            Err(Problem::new(ProblemKind::Refused, format!("{target} is exported under several ports"))
+            Err(Problem::new(Code::Ambiguous, format!("{target} is exported under several ports"))
                 .hint(format!("name the port: ormesh export delete {first}")))
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::address::Port;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::args::{self, RemoteRef};
@@ -57,7 +57,7 @@ pub(crate) async fn resolve(host: &Host, remote: RemoteRef) -> Result<RemoteName
     let remotes = host.status().await?.remotes;
     let known = remotes.into_iter().find(|remote| remote.address == address);
     known.map(|remote| remote.name).ok_or_else(|| {
-        Problem::new(ProblemKind::Refused, format!("no remote has the address {address}"))
+        Problem::new(Code::NotThere, format!("no remote has the address {address}"))
             .hint("ormesh remote list shows the remotes; only these can be reached")
     })
 }

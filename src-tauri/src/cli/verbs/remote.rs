@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::{RemoteStatus, Status};
 use ormesh_core::model::status_yaml::{import_state, remote_state};
 
@@ -140,7 +140,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
 
 fn show(status: &Status, name: &RemoteName, json: bool) -> anyhow::Result<()> {
     let Some(remote) = status.remotes.iter().find(|remote| remote.name == *name) else {
-        return Err(Problem::new(ProblemKind::Refused, format!("there is no remote {name}"))
+        return Err(Problem::new(Code::NotThere, format!("there is no remote {name}"))
             .hint("ormesh remote list shows them")
             .into());
     };

@@ -5,7 +5,7 @@ use std::process::Command;
 use clap::Args;
 use ormesh_core::model::edit::find;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 
 use crate::host::Host;
 use crate::output::Outcome;
@@ -34,10 +34,10 @@ fn destination(text: &str) -> Result<Destination, Problem> {
     };
     let user = match user {
         Some("") => {
-            return Err(Problem::new(ProblemKind::Usage, "the user name is empty").hint("as in root@website"));
+            return Err(Problem::new(Code::BadArgument, "the user name is empty").hint("as in root@website"));
         }
         Some(user) if user.starts_with('-') => {
-            return Err(Problem::new(ProblemKind::Usage, "a user name does not start with a hyphen")
+            return Err(Problem::new(Code::BadArgument, "a user name does not start with a hyphen")
                 .hint("as in root@website"));
         }
         user => user.map(str::to_owned),
@@ -86,7 +86,7 @@ fn run(mut ssh: Command) -> Outcome {
 }
 
 fn not_found(error: &std::io::Error) -> Problem {
-    Problem::new(ProblemKind::Failed, format!("failed to run ssh: {error}")).hint("install OpenSSH's client")
+    Problem::new(Code::SystemFailed, format!("failed to run ssh: {error}")).hint("install OpenSSH's client")
 }
 
 #[cfg(test)]

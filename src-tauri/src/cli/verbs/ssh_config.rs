@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use ormesh_core::model::config::DEFAULT_SOCKS;
 use ormesh_core::model::edit::find;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::AgentState;
 
 use crate::host::Host;
@@ -42,12 +42,9 @@ impl SshConfig {
         let address = find(&config.remotes, "remote", &self.name)?.address;
         let command = match (self.proxy, config.agent.socks_addr) {
             (Some(Proxy::Nc), None) => {
-                return Err(Problem::new(
-                    ProblemKind::Refused,
-                    "nc needs the agent's SOCKS address, which is off",
-                )
-                .hint("ormesh config set agent.socks-addr 127.0.0.1:9250, or use --proxy ormesh")
-                .into());
+                return Err(Problem::new(Code::SocksOff, "nc needs the agent's SOCKS address, which is off")
+                    .hint("ormesh config set agent.socks-addr 127.0.0.1:9250, or use --proxy ormesh")
+                    .into());
             }
             (Some(Proxy::Nc), Some(socks)) => nc_command(socks),
             (None, Some(socks)) if is_ours(host, socks).await && nc_speaks_socks() => nc_command(socks),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
 use ormesh_core::model::status_yaml::{agent_state, client_state, import_state, remote_state};
 use tokio::time::Instant;
@@ -44,11 +44,9 @@ impl Wait {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         match tokio::time::timeout_at(deadline, until_ready(&host, &self.what, &mut missing)).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Err(Problem::new(ProblemKind::NotReady, format!("not ready after {seconds} s: {missing}"))
-                    .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
-                    .into())
-            }
+            Err(_) => Err(Problem::new(Code::NotReady, format!("not ready after {seconds} s: {missing}"))
+                .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
+                .into()),
         }
     }
 }

@@ -4,7 +4,7 @@ use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::ListenAddr;
 use ormesh_core::model::config::Users;
 use ormesh_core::model::edit::{Edit, Setting};
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
 use tauri::{AppHandle, Manager as _, State};
@@ -86,11 +86,11 @@ pub(crate) fn open_address(host: &Host, listen: &ListenAddr) -> Result<(), Probl
     let mut imports =
         view.status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
     let import = imports.find(|import| import.listen == *listen);
-    let address = import.and_then(web::address).ok_or_else(|| {
-        Problem::new(ProblemKind::Refused, format!("there is no web page to open at {listen}"))
-    })?;
+    let address = import
+        .and_then(web::address)
+        .ok_or_else(|| Problem::new(Code::NoPage, format!("there is no web page to open at {listen}")))?;
     open::that_detached(address)
-        .map_err(|error| Problem::new(ProblemKind::Failed, format!("failed to open the browser: {error}")))
+        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to open the browser: {error}")))
 }
 
 /// Copies an import's address.

@@ -9,7 +9,7 @@ use ormesh_core::model::address::Port;
 use ormesh_core::model::day::Day;
 use ormesh_core::model::invite::JoinRequest;
 use ormesh_core::model::keys::ClientPublicKey;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 
 /// Reads a name, an address or a kind of store.
 pub(super) fn parse<T: FromStr<Err: Display>>(text: &str, hint: &str) -> Result<T, Problem> {
@@ -47,7 +47,7 @@ pub(super) fn today() -> Day {
 
 /// What was given makes no sense.
 pub(super) fn usage(why: impl Display, hint: &str) -> Problem {
-    Problem::new(ProblemKind::Usage, why.to_string()).hint(hint)
+    Problem::new(Code::BadArgument, why.to_string()).hint(hint)
 }
 
 fn may_be_secret(text: &str) -> bool {

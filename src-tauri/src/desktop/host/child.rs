@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ormesh_core::agent;
 use ormesh_core::ipc::Request;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, Subject};
 use ormesh_core::store::paths::Paths;
 use ormesh_core::store::private;
 use tokio::process::{Child, Command};
@@ -29,8 +29,8 @@ impl AgentChild {
         let program = find_program()?;
         let log = open_log(paths);
         let failed = |error: std::io::Error| {
-            Problem::new(ProblemKind::Failed, format!("failed to start {}: {error}", program.display()))
-                .about("agent")
+            Problem::new(Code::AgentFailed, format!("failed to start {}: {error}", program.display()))
+                .about(Subject::Agent)
         };
         let mut command = Command::new(&program);
         command.args(["agent", "run"]).stdin(Stdio::null());
@@ -76,8 +76,8 @@ fn find_program() -> Result<PathBuf, Problem> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let in_path = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(&name));
     beside.into_iter().chain(in_path).find(|file| file.is_file()).ok_or_else(|| {
-        Problem::new(ProblemKind::Failed, "the command ormesh is not installed")
-            .about("agent")
+        Problem::new(Code::CommandMissing, "the command ormesh is not installed")
+            .about(Subject::Agent)
             .hint("install it beside this app, or in a directory of PATH")
     })
 }
@@ -102,7 +102,7 @@ fn open_log(paths: &Paths) -> Option<File> {
 pub(super) fn why(paths: &Paths, status: Option<ExitStatus>) -> Problem {
     let log = log_path(paths);
     let said = std::fs::read_to_string(&log).unwrap_or_default();
-    said_by_log(&said).unwrap_or_else(|| ended_by(status, &log)).about("agent")
+    said_by_log(&said).unwrap_or_else(|| ended_by(status, &log)).about(Subject::Agent)
 }
 
 /// The command's last complaint: a line `ormesh: …`, and the `hint:` line after it.
@@ -111,12 +111,12 @@ fn said_by_log(log: &str) -> Option<Problem> {
     let at = lines.iter().rposition(|line| line.starts_with("ormesh: "))?;
     let message = lines[at].trim_start_matches("ormesh: ");
     let hint = lines[at..].iter().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default();
-    Some(Problem::new(ProblemKind::Failed, message).hint(hint))
+    Some(Problem::new(Code::AgentFailed, message).hint(hint))
 }
 
 fn ended_by(status: Option<ExitStatus>, log: &Path) -> Problem {
     let how = status.map_or_else(|| "unexpectedly".to_owned(), |status| format!("with {status}"));
-    Problem::new(ProblemKind::Failed, format!("the agent ended {how}"))
+    Problem::new(Code::AgentFailed, format!("the agent ended {how}"))
         .hint(format!("its log is {}", log.display()))
 }
 

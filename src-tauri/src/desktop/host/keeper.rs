@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use ormesh_core::agent;
-use ormesh_core::ipc::client::{Client, is_other_version};
-use ormesh_core::model::problem::Problem;
+use ormesh_core::ipc::client::Client;
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::Status;
 use ormesh_core::store::paths::Paths;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -172,7 +172,7 @@ impl Keeper {
 
     /// An agent runs that can't be asked.
     async fn beside(&mut self, problem: Problem) -> Flow {
-        let (presence, problem) = match is_other_version(&problem) {
+        let (presence, problem) = match problem.code == Code::OtherVersion {
             true => (
                 AgentPresence::OtherVersion,
                 problem.hint("a restart interrupts its open connections for a moment"),

@@ -15,7 +15,7 @@ use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::doctor::Layer;
 use ormesh_core::model::edit::Edit;
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,9 +85,9 @@ impl Host {
     pub(crate) async fn doctor(&self) -> Result<Vec<Layer>, Problem> {
         let view = self.view();
         let no_agent = match view.agent {
-            AgentPresence::Starting => Some(
-                Problem::new(ProblemKind::NotReady, "the agent is starting").hint("try again in a moment"),
-            ),
+            AgentPresence::Starting => {
+                Some(Problem::new(Code::AgentStarting, "the agent is starting").hint("try again in a moment"))
+            }
             _ => view.problem.or_else(|| Some(no_agent())),
         };
         agent::doctor(&self.paths, Examination { remote: None, spares_secrets: true, no_agent }).await
@@ -120,9 +120,9 @@ fn done(response: Response) -> Result<Vec<String>, Problem> {
 
 /// An answer of another sort than the request has.
 pub(crate) fn unexpected() -> Problem {
-    Problem::new(ProblemKind::Failed, "the agent gave an answer that was not asked for")
+    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
 }
 
 fn no_agent() -> Problem {
-    Problem::new(ProblemKind::NotReady, "no agent is running").hint("start it, then try again")
+    Problem::new(Code::NoAgent, "no agent is running").hint("start it, then try again")
 }

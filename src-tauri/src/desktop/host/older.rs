@@ -12,7 +12,7 @@ mod windows;
 
 use std::time::{Duration, Instant};
 
-use ormesh_core::model::problem::{Problem, ProblemKind};
+use ormesh_core::model::problem::{Code, Problem, Subject};
 use ormesh_core::store::lock;
 use ormesh_core::store::paths::Paths;
 
@@ -28,10 +28,10 @@ pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
     let Some(pid) = holder.filter(|_| is_held(paths)) else { return Ok(()) };
     if let Some(command) = system::service_command(pid) {
         return Err(Problem::new(
-            ProblemKind::Refused,
+            Code::AgentManaged,
             "the agent is run by systemd, which would start the other version again",
         )
-        .about("agent")
+        .about(Subject::Agent)
         .hint(command));
     }
     system::terminate(pid);
@@ -39,10 +39,10 @@ pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
     while is_held(paths) {
         if start.elapsed() >= DEADLINE {
             return Err(Problem::new(
-                ProblemKind::Failed,
+                Code::AgentNotEnding,
                 format!("the other agent (process {pid}) does not end"),
             )
-            .about("agent")
+            .about(Subject::Agent)
             .hint("end it by hand, then try again"));
         }
         tokio::time::sleep(LOOK).await;

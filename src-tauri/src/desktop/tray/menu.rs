@@ -183,7 +183,7 @@ fn shortened(sentence: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ormesh_core::model::problem::{Problem, ProblemKind};
+    use ormesh_core::model::problem::{Code, Problem};
 
     const ADDRESS: &str = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
 
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_problem_is_said_and_shortened() {
         let mut view = view(r#"{"is":"online"}"#, "");
-        let problem = Problem::new(ProblemKind::Failed, format!("line\n{}", "x".repeat(100)));
+        let problem = Problem::new(Code::AgentFailed, format!("line\n{}", "x".repeat(100)));
         view.status.as_mut().unwrap().problems.push(problem);
 
         let tray = Tray::of(&view, false);

@@ -1,0 +1,43 @@
+// Problems as people read them. They are told apart by code and subject, never by their words.
+
+import type { Code, Problem, Subject } from './bindings';
+
+/** A problem that the window itself has. */
+export function problemOf(code: Code, message: string, hint = '', more: Partial<Problem> = {}): Problem {
+  return { code, kind: 'failed', severity: 'error', message, hint, ...more };
+}
+
+/** The same for two problems that are the same, whatever their words. */
+export const problemKey = (of: Problem): string => JSON.stringify([of.code, of.subject ?? null]);
+
+/** What a problem is about, as the start of a line. */
+export function about(subject: Subject): string {
+  switch (subject.is) {
+    case 'agent':
+      return 'Agent';
+    case 'app':
+      return 'The app';
+    case 'tor':
+      return 'tor';
+    case 'configuration':
+      return 'Configuration';
+    case 'files':
+      return 'Files';
+    case 'history':
+      return 'History';
+    case 'store':
+      return 'Secret store';
+    case 'socks':
+      return 'SOCKS address';
+    case 'export':
+      return `Export ${subject.id}`;
+    case 'client':
+      return `Client ${subject.id}`;
+    case 'service':
+      return `Service ${subject.id}`;
+    case 'remote':
+      return `Remote ${subject.id}`;
+    case 'import':
+      return `Import ${subject.id}`;
+  }
+}
