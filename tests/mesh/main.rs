@@ -13,6 +13,7 @@ mod support {
 
 mod addresses;
 mod bridges;
+mod cleaners;
 mod commands;
 mod config_over_itself;
 mod containers;

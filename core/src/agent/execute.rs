@@ -1,10 +1,12 @@
 //! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. Each Step ends in a Fact: done, failed, or waiting for a key.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::sockets::Sockets;
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
 use crate::forward::calendar::Calendar;
@@ -12,7 +14,7 @@ use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::ListenError;
+use crate::forward::listen::{ListenError, SocketPath};
 use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
@@ -23,7 +25,7 @@ use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Code, Problem};
 use crate::plan::derive::Traffic;
-use crate::plan::{Behind, Socks, Step, Subject};
+use crate::plan::{Behind, Socket, Socks, Step, Subject};
 use crate::secrets::{SecretId, SecretsError};
 
 /// What became of a Step.
@@ -59,6 +61,20 @@ impl Door {
         }
     }
 
+    fn socket(&self) -> Option<&SocketPath> {
+        match self {
+            Self::Gate(gate) => gate.socket(),
+            Self::Responder(responder) => responder.socket(),
+        }
+    }
+
+    async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
+        match self {
+            Self::Gate(gate) => gate.open_again(room).await,
+            Self::Responder(responder) => responder.open_again(room).await,
+        }
+    }
+
     async fn close(&self) {
         match self {
             Self::Gate(gate) => gate.close_all().await,
@@ -78,6 +94,7 @@ pub(super) struct Executor {
     sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
     grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
     listeners: BTreeMap<ListenAddr, ImportListener>,
+    pub(super) sockets: Sockets,
     prober: Arc<Prober>,
     socks: Option<SocksFront>,
     remotes: watch::Sender<Arc<RemoteTable>>,
@@ -109,6 +126,7 @@ impl Executor {
             sessions: BTreeMap::new(),
             grants: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            sockets: Sockets::default(),
             socks: None,
             remotes: watch::Sender::default(),
             service_keys: BTreeMap::new(),
@@ -139,6 +157,7 @@ impl Executor {
     pub(super) async fn execute(&mut self, config: &Config, step: &Step) -> Outcome {
         match step {
             Step::CloseListener(listen) => {
+                self.sockets.left(&Socket::Listener(listen.clone()));
                 if let Some(listener) = self.listeners.remove(listen) {
                     listener.close().await;
                 }
@@ -151,6 +170,7 @@ impl Executor {
                 Outcome::Done
             }
             Step::CloseGate(address, port) => {
+                self.sockets.left(&Socket::Gate(*address, *port));
                 if let Some(door) = self.doors.remove(&(*address, *port)) {
                     door.close().await;
                 }
@@ -188,8 +208,18 @@ impl Executor {
                 };
                 match self.room.ports.listen(listen).await {
                     Ok(bound) => {
-                        let open = ImportListener::on(bound, spec, Arc::clone(&self.dialler));
-                        self.listeners.insert(listen.clone(), open);
+                        let dialler = &self.dialler;
+                        let listener = match self.listeners.entry(listen.clone()) {
+                            Entry::Occupied(mut open) => {
+                                open.get_mut().renew(bound);
+                                open.into_mut()
+                            }
+                            Entry::Vacant(entry) => {
+                                entry.insert(ImportListener::on(bound, spec, Arc::clone(dialler)))
+                            }
+                        };
+                        let socket = listener.socket();
+                        self.sockets.made(Socket::Listener(listen.clone()), socket);
                         Outcome::Done
                     }
                     Err(error) => self.cannot_listen(problem::Subject::Import(listen.clone()), &error),
@@ -247,6 +277,12 @@ impl Executor {
         client: &ClientName,
         behind: &Behind,
     ) -> Result<(), ListenError> {
+        let socket = Socket::Gate(*address, port);
+        if let Some(door) = self.doors.get_mut(&(*address, port)) {
+            door.open_again(&self.room).await?;
+            self.sockets.made(socket, door.socket());
+            return Ok(());
+        }
         let door = match behind {
             Behind::Responder => {
                 let grants = Arc::new(grants_of(config, address));
@@ -260,6 +296,7 @@ impl Executor {
                 Door::Gate(Gate::open(&self.room, port, target.clone(), sessions).await?)
             }
         };
+        self.sockets.made(socket, door.socket());
         self.doors.insert((*address, port), door);
         Ok(())
     }

@@ -13,6 +13,7 @@ mod reconcile;
 mod report;
 mod run;
 mod serve;
+mod sockets;
 mod stranger;
 mod vault;
 mod waiting;

@@ -25,7 +25,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::{Desired, Moment, Observed, Step, Subject, plan};
+use crate::plan::{Desired, Moment, Observed, Socket, Step, Subject, plan};
 use crate::store::InForce;
 
 /// Status goes to those who watch at most this often, since traffic changes it all the time.
@@ -110,6 +110,8 @@ enum Wake {
     Checked(OnionAddress, Checked),
     /// Nothing to act on, but the status says something else.
     Told,
+    /// Sockets that were made are not where they were made.
+    Gone(BTreeSet<Socket>),
     /// A remote ended a connection without a word.
     Silent(OnionAddress),
     StatusAsked(oneshot::Sender<Status>),
@@ -174,6 +176,7 @@ impl Reconciler {
                     let _ = asked.send(self.status());
                 }
                 Wake::Told => self.try_unreachable(),
+                Wake::Gone(sockets) => self.take_gone(sockets),
                 Wake::Silent(address) => self.ask_silent(address),
                 Wake::Timer => {}
             }
@@ -262,6 +265,7 @@ impl Reconciler {
         };
         let inputs = &mut self.inputs;
         let dialler = &self.dialler;
+        let sockets = &mut self.executor.sockets;
         tokio::select! {
             biased;
             Ok(()) = inputs.stop.changed() => Wake::Stop,
@@ -276,6 +280,7 @@ impl Reconciler {
             Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
             Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
             Ok(()) = inputs.health.changed() => Wake::Told,
+            gone = sockets.gone() => Wake::Gone(gone),
             address = dialler.next_silent() => Wake::Silent(address),
             () = timer => Wake::Timer,
         }
@@ -401,6 +406,24 @@ impl Reconciler {
                     }
                 }
                 self.fail(subject, problem);
+            }
+        }
+    }
+
+    /// They are made again by the next plan.
+    fn take_gone(&mut self, sockets: BTreeSet<Socket>) {
+        for socket in sockets {
+            let is_news = self.observed.gone.insert(socket.clone());
+            let why = "a cleaner of temporary files does that; it is made again";
+            match socket {
+                _ if !is_news => {}
+                Socket::Gate(address, port) => {
+                    let client = self.client_name(&address);
+                    tracing::warn!(%client, %port, "the socket of a gate was removed or replaced: {why}");
+                }
+                Socket::Listener(listen) => {
+                    tracing::warn!(import = %listen, "the socket of an import was removed or replaced: {why}");
+                }
             }
         }
     }

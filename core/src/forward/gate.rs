@@ -17,10 +17,10 @@ use tracing::debug;
 
 use super::calendar::Calendar;
 use super::descriptors::{Crowded, Member, Part, Place};
-use super::listen::ListenError;
+use super::listen::{ListenError, SocketPath};
 use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
-use super::server::{AtBound, Server};
+use super::server::{AtBound, Renewer, Server};
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
@@ -227,6 +227,7 @@ impl Drop for OpenSession {
 pub struct Gate {
     addr: GateAddr,
     shared: Arc<Shared>,
+    renewer: Renewer,
     server: Server,
 }
 
@@ -261,8 +262,22 @@ impl Gate {
         let each = Arc::clone(&shared);
         let part = shared.sessions.part(port);
         let handle = move |tor, place| session(Arc::clone(&each), tor, place);
-        let server = Server::start(bound, part, AtBound::Refuse, handle);
-        Ok(Self { addr, shared, server })
+        let (renewer, renewable) = Renewer::of(bound);
+        let server = Server::start(renewable, part, AtBound::Refuse, handle);
+        Ok(Self { addr, shared, renewer, server })
+    }
+
+    /// Opens its socket again where that was removed; sessions go on.
+    pub async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
+        let (bound, addr) = open_socket(room, self.shared.sessions.address(), self.port()).await?;
+        self.renewer.renew(bound);
+        self.addr = addr;
+        Ok(())
+    }
+
+    /// Where its socket is, if it is one in the file system.
+    pub fn socket(&self) -> Option<&SocketPath> {
+        self.renewer.socket()
     }
 
     /// What tor is told to connect to.

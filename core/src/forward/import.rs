@@ -12,10 +12,10 @@ use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::heard::Heard;
 use super::holds::{HOLD_LIMIT, Holds};
 use super::lanes::Lanes;
-use super::listen::{self, Bound, ListenError};
+use super::listen::{self, Bound, ListenError, SocketPath};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, Meter, OnNearEnd, Traffic};
-use super::server::{AtBound, Server};
+use super::server::{AtBound, Renewer, Server};
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
@@ -59,6 +59,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct ImportListener {
     shared: Arc<Shared>,
+    renewer: Renewer,
     server: Server,
     part: Arc<Part>,
     listening: Option<std::net::SocketAddr>,
@@ -97,8 +98,20 @@ impl ImportListener {
         let shared = Arc::new(Shared { spec, dialler, usage, holds, lanes, owners, cuts });
         let sessions = Arc::clone(&shared);
         let handle = move |app, place| session(Arc::clone(&sessions), app, place);
-        let server = Server::start(bound, Arc::clone(&part), AtBound::Wait, handle);
-        Self { shared, server, part, listening }
+        let (renewer, renewable) = Renewer::of(bound);
+        let server = Server::start(renewable, Arc::clone(&part), AtBound::Wait, handle);
+        Self { shared, renewer, server, part, listening }
+    }
+
+    /// Listens on this socket from now on, where the other one was removed; connections go on.
+    pub fn renew(&mut self, bound: Bound) {
+        self.listening = bound.tcp_addr();
+        self.renewer.renew(bound);
+    }
+
+    /// Where its socket is, if it is one in the file system.
+    pub fn socket(&self) -> Option<&SocketPath> {
+        self.renewer.socket()
     }
 
     /// What it is.

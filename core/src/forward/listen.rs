@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::holders::{self, OURS};
 use super::system;
+pub use super::system::SocketPath;
 use crate::engine::stream::Listener;
 use crate::model::address::ListenAddr;
 
@@ -103,10 +104,15 @@ impl ListenError {
 pub struct Bound {
     /// The socket.
     pub listener: Listener,
-    pub(super) _file: Option<system::SocketFile>,
+    pub(super) file: Option<system::SocketFile>,
 }
 
 impl Bound {
+    /// Where a Unix socket was made.
+    pub(super) fn socket(&self) -> Option<SocketPath> {
+        self.file.as_ref().map(|file| file.path().clone())
+    }
+
     /// The TCP address, with the port that the system chose if 0 was asked for.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
         match &self.listener {
@@ -121,7 +127,7 @@ impl Bound {
 impl Bound {
     /// One that streams come to within this process: for fakes.
     pub fn pipes(streams: tokio::sync::mpsc::UnboundedReceiver<crate::engine::stream::Stream>) -> Self {
-        Self { listener: Listener::Pipes(tokio::sync::Mutex::new(streams)), _file: None }
+        Self { listener: Listener::Pipes(tokio::sync::Mutex::new(streams)), file: None }
     }
 }
 
@@ -130,7 +136,7 @@ pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
     match addr {
         ListenAddr::Unix(path) => system::open_unix(path),
         ListenAddr::Tcp(tcp) => match open_tcp(*tcp) {
-            Ok(listener) => Ok(Bound { listener: Listener::Tcp(listener), _file: None }),
+            Ok(listener) => Ok(Bound { listener: Listener::Tcp(listener), file: None }),
             Err(error) => Err(match ListenError::from_io(addr, &error) {
                 ListenError::InUse { addr, .. } => {
                     ListenError::InUse { addr, by: holders::holder(*tcp).await }

@@ -27,8 +27,8 @@ use tokio::time::{Instant, timeout};
 
 use super::descriptors::{Crowded, Member, Part, Place};
 use super::gate::{self, ClientSessions, GateRoom, TorProcess};
-use super::listen::ListenError;
-use super::server::{AtBound, Server};
+use super::listen::{ListenError, SocketPath};
+use super::server::{AtBound, Renewer, Server};
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
@@ -139,7 +139,9 @@ pub struct Grants {
 /// The open responder of one client's service. Dropping it closes it, without waiting for that.
 #[derive(Debug)]
 pub struct Responder {
+    address: OnionAddress,
     addr: GateAddr,
+    renewer: Renewer,
     server: Server,
 }
 
@@ -164,8 +166,22 @@ impl Responder {
         let shared = Arc::new(Shared { grants, sessions, prober, tor: room.tor.clone() });
         let part = Part::of(&Member::control(SESSIONS));
         let handle = move |tor, place| session(Arc::clone(&shared), tor, place);
-        let server = Server::start(bound, part, AtBound::Refuse, handle);
-        Ok(Self { addr, server })
+        let (renewer, renewable) = Renewer::of(bound);
+        let server = Server::start(renewable, part, AtBound::Refuse, handle);
+        Ok(Self { address: *address, addr, renewer, server })
+    }
+
+    /// Opens its socket again where that was removed; conversations go on.
+    pub async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
+        let (bound, addr) = gate::open_socket(room, &self.address, Port::RESPONDER).await?;
+        self.renewer.renew(bound);
+        self.addr = addr;
+        Ok(())
+    }
+
+    /// Where its socket is, if it is one in the file system.
+    pub fn socket(&self) -> Option<&SocketPath> {
+        self.renewer.socket()
     }
 
     /// What tor is told to connect to, for [`Port::RESPONDER`].

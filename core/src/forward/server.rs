@@ -6,13 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::descriptors::{Part, Place};
-use super::listen::Bound;
+use super::listen::{Bound, SocketPath};
 use super::shares::Full;
 use super::sockets::Abort;
 use crate::engine::stream::Stream;
@@ -36,12 +37,57 @@ pub(crate) enum AtBound {
 /// Where connections come from.
 pub(crate) trait Accept: Send + Sync + 'static {
     /// Waits for one. Cancel-safe.
-    fn accept(&self) -> impl Future<Output = io::Result<Stream>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send;
 }
 
 impl Accept for Bound {
-    fn accept(&self) -> impl Future<Output = io::Result<Stream>> + Send {
+    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send {
         self.listener.accept()
+    }
+}
+
+/// A listening socket, and each that takes its place.
+pub(crate) struct Renewable {
+    bound: Bound,
+    next: mpsc::UnboundedReceiver<Bound>,
+}
+
+impl Accept for Renewable {
+    async fn accept(&mut self) -> io::Result<Stream> {
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.bound.listener.accept() => return accepted,
+                Some(next) = self.next.recv() => self.bound = next,
+            }
+        }
+    }
+}
+
+/// Gives a listener another socket; its sessions go on.
+#[derive(Debug)]
+pub(crate) struct Renewer {
+    socket: Option<SocketPath>,
+    next: mpsc::UnboundedSender<Bound>,
+}
+
+impl Renewer {
+    /// With what it is to renew.
+    pub(crate) fn of(bound: Bound) -> (Self, Renewable) {
+        let (sender, next) = mpsc::unbounded_channel();
+        (Self { socket: bound.socket(), next: sender }, Renewable { bound, next })
+    }
+
+    /// Where the Unix socket is that is listened on.
+    pub(crate) fn socket(&self) -> Option<&SocketPath> {
+        self.socket.as_ref()
+    }
+
+    /// Listens on this one from now on.
+    pub(crate) fn renew(&mut self, bound: Bound) {
+        self.socket = bound.socket();
+        // One that takes no more connections drops it.
+        let _ = self.next.send(bound);
     }
 }
 
@@ -98,7 +144,7 @@ impl Drop for Server {
 
 /// Accepts until told to stop; the listener is closed when this returns.
 async fn accept_all<A, H, S>(
-    listener: A,
+    mut listener: A,
     part: &Arc<Part>,
     at_bound: AtBound,
     handle: H,
@@ -130,7 +176,7 @@ async fn accept_all<A, H, S>(
             Some(ended) = sessions.join_next() => Tick::Ended(ended),
             place = part.place(), if waiting.is_some() => Tick::Room(place),
             () = sleep_until(full.unwrap_or(after) + PATIENCE), if waiting.is_some() => Tick::NoRoom,
-            accepted = accept_after(&listener, after), if waiting.is_none() => Tick::Accepted(accepted),
+            accepted = accept_after(&mut listener, after), if waiting.is_none() => Tick::Accepted(accepted),
         };
         match tick {
             Tick::Refuse => return,
@@ -178,7 +224,7 @@ async fn accept_all<A, H, S>(
     }
 }
 
-async fn accept_after<A: Accept>(listener: &A, after: Instant) -> io::Result<Stream> {
+async fn accept_after<A: Accept>(listener: &mut A, after: Instant) -> io::Result<Stream> {
     if after > Instant::now() {
         sleep_until(after).await;
     }

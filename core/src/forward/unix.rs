@@ -15,17 +15,43 @@ use crate::model::address::ListenAddr;
 
 /// The path of a listening socket; removed on drop, unless another file has taken its place.
 #[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    inode: (u64, u64),
+pub(super) struct SocketFile(SocketPath);
+
+impl SocketFile {
+    /// Where it was made.
+    pub(super) fn path(&self) -> &SocketPath {
+        &self.0
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.inode) {
+        if self.0.found().is_ok_and(|inode| inode == self.0.inode) {
             // Where it can't be removed, the next start finds it stale and replaces it.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.0.path);
         }
+    }
+}
+
+/// Where a listening socket was made, and which file that was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketPath {
+    path: PathBuf,
+    /// Device and number.
+    inode: (u64, u64),
+}
+
+impl SocketPath {
+    /// Whether the socket is not there any more: nothing is, or another file. What can't be looked at may be there.
+    pub fn is_gone(&self) -> bool {
+        match self.found() {
+            Ok(inode) => inode != self.inode,
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
+    }
+
+    fn found(&self) -> io::Result<(u64, u64)> {
+        fs::symlink_metadata(&self.path).map(|meta| (meta.dev(), meta.ino()))
     }
 }
 
@@ -70,12 +96,12 @@ fn bind(path: &Path) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let meta = fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.to_owned(), inode: (meta.dev(), meta.ino()) };
+    let file = SocketFile(SocketPath { path: path.to_owned(), inode: (meta.dev(), meta.ino()) });
     // Before it listens nobody can connect, so no one slips in ahead of the mode.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     let listener = UnixListener::from_std(socket.into())?;
-    Ok(Bound { listener: Listener::Unix(listener), _file: Some(file) })
+    Ok(Bound { listener: Listener::Unix(listener), file: Some(file) })
 }
 
 /// Opens a gate's socket in the run directory and tells how tor, whose working directory that is, calls it.

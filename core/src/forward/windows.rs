@@ -15,6 +15,24 @@ use crate::model::address::ListenAddr;
 #[derive(Debug)]
 pub(super) enum SocketFile {}
 
+impl SocketFile {
+    /// Where it was made.
+    pub(super) fn path(&self) -> &SocketPath {
+        match *self {}
+    }
+}
+
+/// Where a listening socket was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketPath {}
+
+impl SocketPath {
+    /// Whether the socket is not there any more.
+    pub fn is_gone(&self) -> bool {
+        match *self {}
+    }
+}
+
 pub(super) fn open_unix(path: &Path) -> Result<Bound, ListenError> {
     Err(ListenError::Unsupported { addr: ListenAddr::Unix(path.to_owned()) })
 }

@@ -1,7 +1,7 @@
 //! The transport on Unix: a socket in the agent's private directory, and a check of who is at the other end.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub type Connection = UnixStream;
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    /// Its device and number.
+    inode: (u64, u64),
     /// How often in a row it could not be made again.
     failed: u32,
 }
@@ -32,7 +34,8 @@ impl Listener {
         }
         let socket = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { socket, path: path.to_owned(), failed: 0 })
+        let meta = std::fs::symlink_metadata(path)?;
+        Ok(Self { socket, path: path.to_owned(), inode: (meta.dev(), meta.ino()), failed: 0 })
     }
 
     /// Accepts the next connection of our own user or of root; strangers are dropped before a byte of theirs is read. A socket that was
@@ -54,12 +57,16 @@ impl Listener {
         }
     }
 
-    /// Waits until nothing is where the socket was made.
+    /// Waits until nothing is where the socket was made, or something else: the directory is ours alone, so it serves nobody.
     async fn removed(&self) {
         if self.failed > 0 {
             tokio::time::sleep(LOOK).await;
         }
-        while !matches!(tokio::fs::try_exists(&self.path).await, Ok(false)) {
+        let is_gone = |found: io::Result<std::fs::Metadata>| match found {
+            Ok(meta) => (meta.dev(), meta.ino()) != self.inode,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        while !is_gone(tokio::fs::symlink_metadata(&self.path).await) {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -118,5 +125,19 @@ mod tests {
         tokio::time::pause();
         let accepted = tokio::time::timeout(3 * LOOK, listener.accept()).await;
         assert!(accepted.is_err() && listener.failed == 0 && path.exists());
+    }
+
+    #[tokio::test]
+    async fn another_file_in_its_place_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, path) = (dir.path().join("run"), dir.path().join("run/agent.sock"));
+        private::ensure_dir(&place).unwrap();
+        let mut listener = Listener::bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "not a socket").unwrap();
+
+        let accepted = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(accepted.is_err() && listener.failed == 0);
+        assert!(connect(&path).await.is_ok());
     }
 }

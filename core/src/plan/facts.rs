@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Moment, Observed, Published, Step, Subject};
+use super::{Moment, Observed, Published, Socket, Step, Subject};
 
 impl Observed {
     /// A Step was carried out.
@@ -13,10 +13,12 @@ impl Observed {
         match step {
             Step::CloseListener(listen) => {
                 self.listeners.remove(listen);
+                self.gone.remove(&Socket::Listener(listen.clone()));
             }
             Step::CloseSocks => self.socks = None,
             Step::CloseGate(address, port) => {
                 self.gates.remove(&(*address, *port));
+                self.gone.remove(&Socket::Gate(*address, *port));
             }
             Step::Withdraw(address) => {
                 self.published.remove(address);
@@ -26,6 +28,7 @@ impl Observed {
             }
             Step::OpenGate(address, port, _, door) => {
                 self.gates.insert((*address, *port), door.clone());
+                self.gone.remove(&Socket::Gate(*address, *port));
             }
             Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
                 let published = Published { key: *key, ports: ports.clone(), at: now, uploaded: false };
@@ -35,6 +38,7 @@ impl Observed {
             }
             Step::OpenListener(listen, listener) => {
                 self.listeners.insert(listen.clone(), listener.clone());
+                self.gone.remove(&Socket::Listener(listen.clone()));
             }
             Step::OpenSocks(addr) => self.socks = Some(*addr),
             Step::AddKey(address, key) => {

@@ -160,6 +160,8 @@ pub struct Observed {
     pub keys: BTreeMap<OnionAddress, ClientPublicKey>,
     /// What listens.
     pub listeners: BTreeMap<ListenAddr, Listener>,
+    /// Of the gates and listeners that are open, those whose socket is not where it was made any more: nobody finds them.
+    pub gone: BTreeSet<Socket>,
     /// The SOCKS server that listens.
     pub socks: Option<Socks>,
     /// What failed lately, and when it may be tried again.
@@ -181,6 +183,15 @@ pub struct Published {
     pub at: Moment,
     /// Whether a directory has its descriptor.
     pub uploaded: bool,
+}
+
+/// A socket in the file system on which the agent listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Socket {
+    /// A gate's.
+    Gate(OnionAddress, Port),
+    /// An import's.
+    Listener(ListenAddr),
 }
 
 /// What a Step, and so a failure, is about.
@@ -213,13 +224,13 @@ pub enum Step {
     Withdraw(OnionAddress),
     /// Have tor forget the key for a remote.
     RemoveKey(OnionAddress),
-    /// Open a gate. It is there before tor knows of it.
+    /// Open a gate, or only its socket where that is gone. It is there before tor knows of it.
     OpenGate(OnionAddress, Port, ClientName, Door),
     /// Give tor a service with these ports.
     Publish(OnionAddress, ClientPublicKey, BTreeSet<Port>),
     /// Give tor another list of ports for a service, in one go.
     Replace(OnionAddress, ClientPublicKey, BTreeSet<Port>),
-    /// Listen for an import.
+    /// Listen for an import, or only make its socket again where that is gone.
     OpenListener(ListenAddr, Listener),
     /// Start the SOCKS server.
     OpenSocks(Socks),
@@ -308,7 +319,8 @@ fn add_gates(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Momen
             continue;
         }
         for (port, door) in service.ports.keys().filter_map(|port| Some((port, service.door(port)?))) {
-            if observed.gates.get(&(*address, *port)) != Some(&door) {
+            let is_gone = observed.gone.contains(&Socket::Gate(*address, *port));
+            if is_gone || observed.gates.get(&(*address, *port)) != Some(&door) {
                 plan.steps.push(Step::OpenGate(*address, *port, service.client.clone(), door));
             }
         }
@@ -317,7 +329,8 @@ fn add_gates(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Momen
 
 fn add_listeners(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (listen, listener) in &desired.listeners {
-        let open = observed.listeners.get(listen) == Some(listener);
+        let open = observed.listeners.get(listen) == Some(listener)
+            && !observed.gone.contains(&Socket::Listener(listen.clone()));
         if !open && !waits(plan, observed, &Subject::Listener(listen.clone()), now) {
             plan.steps.push(Step::OpenListener(listen.clone(), listener.clone()));
         }

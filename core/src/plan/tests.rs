@@ -48,7 +48,9 @@ fn execute(observed: &mut Observed, steps: &[Step], now: Moment) {
                 assert!(observed.gates.contains_key(&(*address, *port)), "only an open gate is closed");
             }
             Step::OpenGate(address, port, ..) => {
-                assert!(!observed.gates.contains_key(&(*address, *port)), "a gate is opened once");
+                let is_gone = observed.gone.contains(&Socket::Gate(*address, *port));
+                let is_open = observed.gates.contains_key(&(*address, *port));
+                assert!(is_gone || !is_open, "a gate is opened once");
             }
             Step::Withdraw(address) => {
                 assert!(observed.published.contains_key(address), "only a published service is withdrawn");
@@ -114,6 +116,25 @@ fn a_service_goes_up_gates_first_and_comes_down_gates_first() {
         steps.as_slice(),
         [Step::CloseGate(..), Step::CloseGate(..), Step::CloseGate(..), Step::Withdraw(_)]
     ));
+}
+
+#[test]
+fn a_socket_that_is_gone_is_made_again_and_still_closed_with_its_client() {
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    settle(&desired, &mut observed, &mut NOW.clone());
+    observed.gone.insert(Socket::Gate(address(1), port(80)));
+
+    let steps = plan(&desired, &observed, NOW).steps;
+    let closing = plan(&Desired::default(), &observed, NOW).steps;
+
+    assert!(
+        matches!(steps.as_slice(), [Step::OpenGate(of, number, ..)] if (*of, *number) == (address(1), port(80))),
+        "{steps:?}"
+    );
+    assert!(closing.contains(&Step::CloseGate(address(1), port(80))), "{closing:?}");
+    execute(&mut observed, &steps, NOW);
+    assert_eq!(plan(&desired, &observed, NOW), Plan::default());
 }
 
 #[test]
@@ -325,6 +346,8 @@ enum Change {
     Expire(u8, Option<u16>),
     Rekey(u8, u8),
     LoseTor,
+    /// The sockets of every so many gates are removed.
+    Clean(usize),
     TorRefuses,
     Upload,
     Wait(u64),
@@ -339,6 +362,7 @@ fn change() -> impl Strategy<Value = Change> {
         (1u8..6, proptest::option::of(998u16..1003)).prop_map(|(c, d)| Change::Expire(c, d)),
         (1u8..6, 1u8..9).prop_map(|(c, k)| Change::Rekey(c, k)),
         Just(Change::LoseTor),
+        (1usize..4).prop_map(Change::Clean),
         Just(Change::TorRefuses),
         Just(Change::Upload),
         (0u64..2000).prop_map(Change::Wait),
@@ -392,6 +416,11 @@ proptest! {
                     }
                 }
                 Change::LoseTor => observed.lost(),
+                Change::Clean(every) => {
+                    let open = observed.gates.keys().step_by(every);
+                    let gone = open.map(|(address, port)| Socket::Gate(*address, *port)).collect();
+                    observed.gone = gone;
+                }
                 Change::TorRefuses => refuses = true,
                 Change::Upload => observed.published.values_mut().for_each(|published| published.uploaded = true),
                 Change::Wait(ms) => now += Duration::from_millis(ms),
@@ -429,5 +458,6 @@ proptest! {
             }
         }
         prop_assert_eq!(observed.published.len(), desired.services.len());
+        prop_assert_eq!(observed.gone, BTreeSet::new(), "each socket that was removed is made again, or its gate closed");
     }
 }

@@ -117,5 +117,13 @@ async fn a_socks_socket_that_is_removed_comes_back_with_a_new_tor() {
 
     assert_eq!(refused, Some(DialError::NotReady));
     assert!(socket.exists() && engine.dial(&address, Port::RESPONDER, "two").await.is_ok());
+
+    // Another program's, which would take what is dialled: noticed without a dial.
+    fs::remove_file(&socket).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    events_until(&mut events, |event| *event == EngineEvent::Lost).await;
+    state_where(&*engine, EngineState::is_ready).await;
+    assert!(engine.dial(&address, Port::RESPONDER, "three").await.is_ok());
+    drop(other);
     engine.run(false).await;
 }

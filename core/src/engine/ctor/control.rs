@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{ReadHalf, WriteHalf};
@@ -137,6 +137,8 @@ pub(super) struct Control {
 struct Shared {
     pending: Mutex<Pending>,
     stuck: Notify,
+    /// Why tor was given up, though it answers.
+    given_up: OnceLock<&'static str>,
 }
 
 struct Pending {
@@ -161,7 +163,8 @@ pub(super) fn open(stream: Stream) -> (Control, Events) {
     let (requests, requested) = mpsc::channel(REQUESTS);
     let (events, receiver) = mpsc::channel(EVENTS);
     let pending = Pending { waiters: VecDeque::new(), subscribed: false, heard: Instant::now(), ended: None };
-    let shared = Arc::new(Shared { pending: Mutex::new(pending), stuck: Notify::new() });
+    let shared =
+        Arc::new(Shared { pending: Mutex::new(pending), stuck: Notify::new(), given_up: OnceLock::new() });
     let tasks = [
         tokio::spawn(read(reader, Arc::clone(&shared), events)),
         tokio::spawn(write(writer, Arc::clone(&shared), requested)),
@@ -222,14 +225,16 @@ impl Control {
         self.shared.pending().subscribed = true;
     }
 
-    /// Has tor ended as one that does not answer.
-    pub(super) fn give_up(&self) {
+    /// Has tor ended for a reason, which completes "tor was stopped: ".
+    pub(super) fn give_up(&self, why: &'static str) {
+        self.shared.given_up.get_or_init(|| why);
         self.shared.stuck.notify_one();
     }
 
-    /// Returns once a command got no answer and nothing else was heard either, or tor was given up. Cancel-safe.
-    pub(super) async fn stuck(&self) {
+    /// Returns once a command got no answer and nothing else was heard either, or tor was given up; then with the reason. Cancel-safe.
+    pub(super) async fn stuck(&self) -> Option<&'static str> {
         self.shared.stuck.notified().await;
+        self.shared.given_up.get().copied()
     }
 }
 

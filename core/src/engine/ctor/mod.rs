@@ -26,6 +26,7 @@ mod torrc;
 mod transports;
 mod uploads;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -287,8 +288,8 @@ impl OnionEngine for CTor {
         let link = self.shared.link().filter(|link| link.was_ready).ok_or(DialError::NotReady)?;
         let stream = system::connect_socks(&link.socks).await.map_err(|error| {
             // The listener is there for as long as tor is. A socket that was removed (cleaners of /tmp do that) tor makes only at its start.
-            if error.kind() == std::io::ErrorKind::NotFound {
-                link.control.give_up();
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+                link.control.give_up("its SOCKS socket was removed or replaced");
             }
             DialError::NotReady
         })?;

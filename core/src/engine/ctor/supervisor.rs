@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ use crate::store::private;
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Between looks at a control socket that is not there yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Between two looks whether tor's directory and socket are still there.
+const LOOK_AT_GROUND: Duration = Duration::from_secs(5);
 /// For the lock of a tor that is ending: one whose owner was killed needs some milliseconds.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 /// Between two looks for a tor that was not found, or was too old; a command has it looked for at once.
@@ -229,6 +232,7 @@ struct Live {
     events: Events,
     progress: Progress,
     socks: system::SocksAddr,
+    ground: Option<system::Ground>,
 }
 
 async fn connect(settings: &TorSettings) -> Result<Live, ControlError> {
@@ -254,7 +258,11 @@ async fn connect(settings: &TorSettings) -> Result<Live, ControlError> {
         Ok((Progress::new(phase), socks))
     };
     match handshake.await {
-        Ok((progress, socks)) => Ok(Live { control, events, progress, socks }),
+        Ok((progress, socks)) => {
+            let looked_at = settings.clone();
+            let ground = apart(move || system::ground(&looked_at)).await;
+            Ok(Live { control, events, progress, socks, ground })
+        }
         // The connection's own end says more than the command that it cut off.
         Err(ControlError::Refused(crate::engine::EngineError::NotRunning)) => Err(events.reason()),
         Err(error) => Err(error),
@@ -266,7 +274,8 @@ enum Tick {
     Event(Result<Vec<String>, ControlError>),
     Ended(io::Result<ExitStatus>),
     Unwanted,
-    Stuck,
+    /// It does not answer, or was given up for this reason.
+    Stuck(Option<&'static str>),
 }
 
 async fn watch_over(
@@ -275,8 +284,9 @@ async fn watch_over(
     mut process: Process,
     live: Live,
 ) -> End {
-    let Live { control, mut events, mut progress, socks } = live;
+    let Live { control, mut events, mut progress, socks, ground } = live;
     let mut ready_since = None;
+    let mut missing = pin!(missing(&shared.settings, ground));
     shared.set_link(Some(Link { control: control.clone(), socks, was_ready: false }));
     let end = loop {
         shared.set_trouble(progress.trouble());
@@ -290,7 +300,8 @@ async fn watch_over(
             event = events.next() => Tick::Event(event),
             status = process.wait() => Tick::Ended(status),
             () = unwanted(want) => Tick::Unwanted,
-            () = control.stuck() => Tick::Stuck,
+            why = control.stuck() => Tick::Stuck(why),
+            why = &mut missing => Tick::Stuck(Some(why)),
         };
         match tick {
             Tick::Event(Ok(lines)) => match events::parse(&lines) {
@@ -348,11 +359,28 @@ async fn watch_over(
             drop(events);
             End::Failed(Failure { ready_for, ..broken(process, &error).await })
         }
-        Tick::Event(Ok(_)) | Tick::Stuck => {
+        Tick::Stuck(Some(why)) => {
+            drop(events);
+            process.stop(true).await;
+            End::Failed(Failure { ready_for, ..Failure::new(format!("tor was stopped: {why}"), AGAIN) })
+        }
+        Tick::Event(Ok(_)) | Tick::Stuck(None) => {
             drop(events);
             process.stop(false).await;
             let why = "tor did not answer any more and was stopped";
             End::Failed(Failure { ready_for, ..Failure::new(why, AGAIN) })
+        }
+    }
+}
+
+/// Returns once something in the file system is gone that a tor that runs can't do without, and says what.
+async fn missing(settings: &TorSettings, ground: Option<system::Ground>) -> &'static str {
+    let Some(ground) = ground else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(LOOK_AT_GROUND).await;
+        let settings = settings.clone();
+        if let Some(why) = apart(move || ground.missing(&settings)).await {
+            return why;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -32,6 +33,39 @@ fn control_socket(settings: &TorSettings) -> PathBuf {
 
 fn socks_socket(settings: &TorSettings) -> PathBuf {
     settings.run_dir.join("tor-socks")
+}
+
+/// What a tor that runs needs in the file system and can't make again: its working directory, where the gates are, and its SOCKS socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground {
+    /// Device and number.
+    run_dir: (u64, u64),
+    socks: (u64, u64),
+}
+
+/// That of a tor that has just started.
+pub(super) fn ground(settings: &TorSettings) -> Option<Ground> {
+    let socks = identity(&socks_socket(settings)).ok()?;
+    Some(Ground { run_dir: identity(&settings.run_dir).ok()?, socks })
+}
+
+impl Ground {
+    /// What of it is gone. A SOCKS socket that was only removed is not: what is open goes on without it, and the next dial notices.
+    pub(super) fn missing(&self, settings: &TorSettings) -> Option<&'static str> {
+        match identity(&settings.run_dir) {
+            Ok(now) if now != self.run_dir => return Some("its run directory was replaced"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Some("its run directory was removed");
+            }
+            _ => {}
+        }
+        let socks = identity(&socks_socket(settings));
+        socks.is_ok_and(|now| now != self.socks).then_some("its SOCKS socket was replaced")
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// The configuration lines for tor's listeners.

@@ -34,6 +34,22 @@ fn port_file(settings: &TorSettings) -> PathBuf {
     settings.run_dir.join("tor-control-port")
 }
 
+/// What a tor that runs needs in the file system: nothing that could be removed meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ground {}
+
+/// That of a tor that has just started.
+pub(super) fn ground(_settings: &TorSettings) -> Option<Ground> {
+    None
+}
+
+impl Ground {
+    /// What of it is gone.
+    pub(super) fn missing(&self, _settings: &TorSettings) -> Option<&'static str> {
+        match *self {}
+    }
+}
+
 /// The configuration lines for tor's listeners.
 pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcError> {
     Ok(vec![

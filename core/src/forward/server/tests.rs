@@ -17,7 +17,7 @@ struct Scripted {
 }
 
 impl Accept for Scripted {
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&mut self) -> io::Result<Stream> {
         let next = self.next.lock().await.recv().await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         match next {
