@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use support::until;
+use support::{children, program, until};
 use zbus::names::OwnedBusName;
 
 use crate::panel::Panel;
@@ -30,7 +30,7 @@ impl Hidden<'_> {
         let first = self.screen.settled_picture();
         keep(&first, name);
         self.close();
-        let (left, held) = (children(self.app), memory(self.app));
+        let (left, held) = (names(self.app), memory(self.app));
 
         for turn in 0..TIMES {
             self.panel.choose(self.icon, "Open ormesh");
@@ -43,7 +43,7 @@ impl Hidden<'_> {
             self.close();
         }
 
-        assert_eq!(children(self.app), left, "each window left something running");
+        assert_eq!(names(self.app), left, "each window left something running");
         until("the windows' memory is given back", || (memory(self.app) <= held + held / 4).then_some(()));
     }
 
@@ -62,23 +62,17 @@ impl Hidden<'_> {
 
 /// Whether an app has a window: the web view is a process of its own.
 pub(crate) fn has_web_view(app: u32) -> bool {
-    children(app).iter().any(|name| name.starts_with("WebKitWebProces"))
+    names(app).iter().any(|name| name.starts_with("WebKitWebProces"))
 }
 
-/// The names of a process's children, as far as the system keeps them.
-fn children(pid: u32) -> Vec<String> {
-    let name = |pid| Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned());
-    child_ids(pid).into_iter().filter_map(name).collect()
-}
-
-fn child_ids(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+/// The names of a process's children.
+fn names(app: u32) -> Vec<String> {
+    children(app).into_iter().filter_map(program).collect()
 }
 
 /// The memory of a process and its children that is no file's, in KiB (proc_pid_smaps_rollup(5)): it depends on no other process.
 fn memory(pid: u32) -> u64 {
-    let each = child_ids(pid).into_iter().chain([pid]).map(|pid| {
+    let each = children(pid).into_iter().chain([pid]).map(|pid| {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
         line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()

@@ -5,7 +5,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use support::{Running, children, cpu_time, figure, until};
+use support::{Running, cpu_time, family, figure, until};
 
 use crate::again::has_web_view;
 use crate::host::Host;
@@ -64,20 +64,15 @@ fn click(host: &Host, panel: &Panel, icon: &zbus::names::OwnedBusName, app: &Run
 }
 
 /// The app's processes: itself and the web view's, without its agent and tor.
-fn family(app: u32, agent: u32) -> Vec<u32> {
-    let mut family = vec![app];
-    let mut next = 0;
-    while let Some(&member) = family.get(next) {
-        family.extend(children(member).into_iter().filter(|child| *child != agent));
-        next += 1;
-    }
-    family
+fn app_alone(app: u32, agent: u32) -> Vec<u32> {
+    let of_the_agent = family(agent);
+    family(app).into_iter().filter(|member| !of_the_agent.contains(member)).collect()
 }
 
 /// Resident and proportional memory in MiB (proc_pid_smaps_rollup(5)).
 fn memory(app: u32, agent: u32) -> (u64, u64) {
     let sum = |name: &str| {
-        let each = family(app, agent).into_iter().map(|pid| {
+        let each = app_alone(app, agent).into_iter().map(|pid| {
             let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             let line = rollup.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
@@ -88,5 +83,5 @@ fn memory(app: u32, agent: u32) -> (u64, u64) {
 }
 
 fn processor(app: u32, agent: u32) -> Duration {
-    family(app, agent).into_iter().map(cpu_time).sum()
+    app_alone(app, agent).into_iter().map(cpu_time).sum()
 }

@@ -4,23 +4,32 @@ use std::fs;
 use std::time::Instant;
 
 use crate::support::{
-    Host, ORMESH, Sshd, figure, hosts, http, is_connected, is_reachable, resident_kib, talk,
+    Host, ORMESH, Page, Sshd, figure, free_address, hosts, http, is_connected, is_reachable, resident_kib,
+    talk,
 };
 
 const PAGE: &str = "hello from the website\n";
 
 #[test]
 fn what_the_transcript_promises_works_to_the_end() {
-    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let [mut server, mut laptop] = hosts(["server", "my-MacBook"]);
     let sshd = Sshd::start(&server.home().join("sshd"));
     let website = http(PAGE);
 
-    server.good(&["export", "add", &sshd.addr.port().to_string(), "22"]);
-    server.good(&["export", "add", &website.addr.port().to_string(), "80"]);
-    let invite = server.good(&["client", "add", "my-MacBook"]).trim().to_owned();
+    let ssh_at = free_address();
+    let page = Page::first_five_minutes()
+        .offering(sshd.addr.port(), website.addr.port())
+        .here("127.0.0.1:10022", ssh_at)
+        .here("localhost:9250", laptop.socks());
+    let played: Result<(), String> = page.play(|typed| {
+        Ok(match typed.on {
+            "server" => server.shell(typed.line),
+            "my-MacBook" => laptop.shell(typed.line),
+            other => panic!("a host {other}"),
+        })
+    });
+    played.unwrap_or_else(|error| panic!("{error}"));
     let address = server.status().clients[0].address.to_string();
-    laptop.good(&["remote", "add", "website", &invite]);
-    assert_eq!(laptop.good(&["remote", "show", "website"]).trim(), address);
     let page_at = laptop.import("website", 80);
 
     server.start();
@@ -32,8 +41,6 @@ fn what_the_transcript_promises_works_to_the_end() {
     figure("first page through an import, both online", format!("{:?}", begun.elapsed()));
     assert!(String::from_utf8(reply).unwrap().ends_with(PAGE));
 
-    // Added while the agents run.
-    let ssh_at = laptop.import("website", 22);
     let greeting = crate::support::first_line(ssh_at).unwrap();
     assert!(greeting.starts_with("SSH-2.0-"), "{greeting}");
     for proxy in ["nc", "ormesh"] {

@@ -18,8 +18,6 @@ mod interrupt;
 #[cfg(unix)]
 mod process;
 #[cfg(unix)]
-mod procfs;
-#[cfg(unix)]
 mod say;
 #[cfg(unix)]
 mod setup;

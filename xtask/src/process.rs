@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use support::{family, is_running};
 
-use crate::{interrupt, procfs};
+use crate::interrupt;
 
 /// How often a wait looks again.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
@@ -51,12 +52,12 @@ impl Owned {
             return;
         }
         // Known only as long as it runs: what it started passes to another parent when it ends.
-        let family = procfs::family(self.child.id());
+        let family = family(self.child.id());
         send(self.child.id(), Signal::TERM);
         let deadline = Instant::now() + GRACE;
-        while matches!(self.child.try_wait(), Ok(None)) || family.iter().any(|id| procfs::is_running(*id)) {
+        while matches!(self.child.try_wait(), Ok(None)) || family.iter().any(|id| is_running(*id)) {
             if Instant::now() >= deadline {
-                family.iter().filter(|id| procfs::is_running(**id)).for_each(|id| send(*id, Signal::KILL));
+                family.iter().filter(|id| is_running(**id)).for_each(|id| send(*id, Signal::KILL));
                 // It fails only if it has been waited for, which is what is wanted.
                 let _ = self.child.wait();
                 return;

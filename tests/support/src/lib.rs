@@ -8,6 +8,8 @@
 mod connections;
 #[cfg(unix)]
 mod host;
+#[cfg(unix)]
+mod page;
 mod patience;
 #[cfg(unix)]
 mod ports;
@@ -43,9 +45,10 @@ mod unix {
         talk, try_echo,
     };
     pub use crate::host::{Host, Ran, hosts, hosts_beside};
+    pub use crate::page::{Page, Typed};
     pub use crate::ports::{free_address, free_port};
     pub use crate::processes::{
-        Running, Signal, children, cpu_time, is_running, resident_kib, send, tcp_peers,
+        Running, Signal, children, cpu_time, family, is_running, program, resident_kib, send, tcp_peers,
     };
     pub use crate::programs::ormesh;
     pub use crate::random::Random;

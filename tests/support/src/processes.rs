@@ -22,11 +22,24 @@ pub fn send(pid: u32, signal: Signal) {
 pub fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// A process and all that it has started and that have not ended, itself first.
+pub fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&member) = family.get(next) {
+        family.extend(children(member));
+        next += 1;
+    }
+    family
 }
 
 /// The name of a process's program, as the kernel cuts it.
-pub(crate) fn program(pid: u32) -> Option<String> {
+pub fn program(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
@@ -62,7 +75,7 @@ pub fn tcp_peers(pid: u32) -> BTreeSet<SocketAddr> {
     table.lines().filter_map(peer).collect()
 }
 
-/// Its resident memory, in KiB.
+/// Its resident memory, in KiB (`VmRSS`, proc_pid_status(5)); 0 when it does not run.
 pub fn resident_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -114,5 +127,25 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_runs_and_holds_memory() {
+        let id = std::process::id();
+
+        assert!(is_running(id));
+        assert_eq!(family(id)[0], id);
+        assert!(resident_kib(id) > 100);
+    }
+
+    #[test]
+    fn an_id_that_no_process_can_have_does_not_run() {
+        // Beyond PID_MAX_LIMIT (2^22, proc_sys_kernel(5)).
+        assert!(!is_running(u32::MAX));
     }
 }

@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use self::backend::{Page, Sshd};
+use support::{Sshd, family, is_running};
+
+use self::backend::Page;
 use self::host::Host;
 use self::timings::Timings;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
-use crate::{interrupt, process, procfs, say};
+use crate::{interrupt, process, say};
 
 /// What the demo was asked to be.
 #[derive(Clone, Copy)]
@@ -121,31 +123,35 @@ impl Stage {
         // Directly under /tmp, whatever TMPDIR is: paths of Unix sockets must stay under 108 bytes.
         let dir = tempfile::Builder::new().prefix("ormesh-demo-").tempdir_in("/tmp")?;
         say::heading("a web server and an sshd, on loopback");
-        let page = Page::serve()?;
+        let page = Page::serve();
         say::note(&format!("a web page at 127.0.0.1:{}", page.port()));
-        let sshd = Sshd::start(tools, &dir.path().join("sshd"))?;
-        say::note(&format!("sshd at 127.0.0.1:{}, with a host key and a login key of its own", sshd.port()));
-        if sshd.needs_run_dir() {
+        let sshd = backend::sshd(tools, &dir.path().join("sshd"));
+        say::note(&format!(
+            "sshd at 127.0.0.1:{}, with a host key and a login key of its own",
+            sshd.addr.port()
+        ));
+        if rustix::process::geteuid().is_root() {
             say::note("run as root, sshd wants the directory /run/sshd: it is there now");
         }
 
         let torrc = network.as_ref().map(Tornet::client_torrc);
-        let host =
-            |name, colour| Host::new(name, colour, &dir.path().join(name), ormesh, tools, torrc.as_deref());
+        let host = |name, colour| Host::new(name, colour, ormesh, tools, torrc.as_deref());
+        // As the page that is played calls them.
         let server = host("server", say::Colour::Green)?;
-        let laptop = host("laptop", say::Colour::Magenta)?;
+        let laptop = host("my-MacBook", say::Colour::Magenta)?;
         Ok(Stage { laptop, server, sshd, page, network, dir })
     }
 
     /// Ends everything, makes sure of it, and gives how many processes there were.
     fn clear(mut self) -> Result<usize> {
         let mut started = Vec::new();
-        for id in [self.laptop.agent_id(), self.server.agent_id(), Some(self.sshd.id())].into_iter().flatten()
+        for id in
+            [self.laptop.agent_id(), self.server.agent_id(), Some(self.sshd.pid())].into_iter().flatten()
         {
-            started.extend(procfs::family(id));
+            started.extend(family(id));
         }
         if let Some(network) = &self.network {
-            started.extend(procfs::family(network.id()));
+            started.extend(family(network.id()));
         }
         started.extend(self.laptop.ended_ids());
         started.extend(self.server.ended_ids());
@@ -153,13 +159,13 @@ impl Stage {
         started.dedup();
         self.laptop.end();
         self.server.end();
-        self.sshd.end();
+        drop(self.sshd);
         if let Some(network) = self.network.take() {
             network.end();
         }
         self.dir.close().context("failed to remove the demo's directory")?;
         process::wait_for("all processes to end", Duration::from_secs(20), || {
-            Ok(started.iter().all(|id| !procfs::is_running(*id)).then_some(()))
+            Ok(started.iter().all(|id| !is_running(*id)).then_some(()))
         })?;
         Ok(started.len())
     }

@@ -3,21 +3,22 @@
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal, Read, stdin};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use support::{Page, family, free_address, resident_kib};
 
 use super::host::Host;
 use super::timings::Timings;
-use super::{Options, Stage, backend, probe};
+use super::{Options, Stage, probe};
 use crate::setup::Tools;
-use crate::{process, procfs, say};
+use crate::{process, say};
 
-/// The client's name in the README's transcript.
+/// The client's name in the README's transcript, and that of its host.
 const CLIENT: &str = "my-MacBook";
 
 /// The remote's name there.
@@ -32,45 +33,34 @@ pub(super) fn play(stage: &mut Stage, tools: &Tools, options: Options, timings: 
     // The public network takes longer to meet, and now and then a circuit fails.
     let (wait, limit) =
         if options.live { ("600", Duration::from_secs(180)) } else { ("120", Duration::from_secs(60)) };
-    let here = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
 
-    say::heading("the server exports two ports to one client");
+    say::heading("the README's first five minutes, typed on both hosts");
     // Both hosts are on one machine, so one of them at least can't have the usual SOCKS port.
-    let socks = stage.server.socks_address();
-    stage.server.ormesh(&["config", "set", "agent.socks-addr", &socks])?;
-    let (ssh_port, page_port) = (stage.sshd.port().to_string(), stage.page.port().to_string());
-    stage.server.ormesh(&["export", "add", &ssh_port, "22"])?;
-    stage.server.ormesh(&["export", "add", &page_port, "80"])?;
-    stage.server.ormesh(&["status"])?;
-    let invite = stage.server.ormesh(&["client", "add", CLIENT])?.trim().to_owned();
-    ensure!(
-        invite.starts_with("ormesh1") && !invite.contains(char::is_whitespace),
-        "expected an invite alone"
-    );
-    let status = stage.server.ormesh(&["status"])?;
-    let address = onion_address(&status).context("failed to find an onion address in the status")?;
+    for host in [&stage.server, &stage.laptop] {
+        host.ormesh(&["config", "set", "agent.socks-addr", &host.socks_address()])?;
+    }
+    let page = Page::first_five_minutes()
+        .offering(stage.sshd.addr.port(), stage.page.port())
+        .here("127.0.0.1:10022", free_address())
+        .here("localhost:9250", stage.laptop.socks_address());
+    page.play(|typed| match typed.on {
+        CLIENT => stage.laptop.typed(typed).map_err(Failed),
+        _ => stage.server.typed(typed).map_err(Failed),
+    })
+    .map_err(|Failed(error)| error)?;
+    let import = free_address();
+    stage.laptop.ormesh(&["import", "add", REMOTE, "80", &import.to_string()])?;
+    let address = stage.laptop.ormesh(&["remote", "show", REMOTE])?.trim().to_owned();
+
+    say::heading("the agents run");
     let start = Instant::now();
     stage.server.start_agent()?;
     stage.server.ormesh(&["wait", "--timeout", wait])?;
     timings.add("server: agent started, service published", start.elapsed());
-
-    say::heading("the laptop adds the server as a remote");
-    let socks = stage.laptop.socks_address();
-    stage.laptop.ormesh(&["config", "set", "agent.socks-addr", &socks])?;
-    stage.laptop.ormesh_reading(
-        &["remote", "add", REMOTE, "-"],
-        &invite,
-        "the invite is on standard input",
-    )?;
-    let shown = stage.laptop.ormesh(&["remote", "show", REMOTE])?;
-    ensure!(shown.trim() == address, "expected the server's address, {address}");
-    let import = here(backend::free_port()?);
-    stage.laptop.ormesh(&["import", "add", REMOTE, "80", &import.to_string()])?;
-    stage.laptop.ormesh(&["status"])?;
     let start = Instant::now();
     stage.laptop.start_agent()?;
     stage.laptop.ormesh(&["wait", "--timeout", wait])?;
-    timings.add("laptop: agent started, remote reachable", start.elapsed());
+    timings.add(&format!("{CLIENT}: agent started, remote reachable"), start.elapsed());
 
     say::heading("a page through the import");
     let start = Instant::now();
@@ -89,7 +79,7 @@ pub(super) fn play(stage: &mut Stage, tools: &Tools, options: Options, timings: 
     }
 
     say::heading("an edit applies at once");
-    let second = here(backend::free_port()?);
+    let second = free_address();
     let start = Instant::now();
     stage.laptop.ormesh(&["import", "add", REMOTE, "80", &second.to_string()])?;
     process::wait_for("the new import to listen", Duration::from_secs(10), || {
@@ -124,7 +114,7 @@ pub(super) fn play(stage: &mut Stage, tools: &Tools, options: Options, timings: 
     stage.laptop.check_agent()?;
     stage.server.check_agent()?;
     ensure!(
-        probe::get(here(stage.page.port()), limit)? == stage.page.text(),
+        probe::get(SocketAddr::from((Ipv4Addr::LOCALHOST, stage.page.port())), limit)? == stage.page.text(),
         "expected the page to be served still"
     );
     let status = stage.server.ormesh(&["status"])?;
@@ -147,10 +137,13 @@ pub(super) fn print_proof(options: Options) {
     );
 }
 
-/// The first onion address in `text`.
-fn onion_address(text: &str) -> Option<String> {
-    let word = text.split_whitespace().find(|word| word.len() == 62 && word.ends_with(".onion"))?;
-    Some(word.to_owned())
+/// Why the page was not played to its end.
+struct Failed(anyhow::Error);
+
+impl From<String> for Failed {
+    fn from(difference: String) -> Failed {
+        Failed(anyhow::Error::msg(difference).context("failed to play the README: it shows something else"))
+    }
 }
 
 /// Fetches the page, by curl if the machine has it.
@@ -183,18 +176,9 @@ fn login(stage: &Stage, tools: &Tools, proxy: &str, address: &str) -> Result<()>
 
 fn write_ssh_config(stage: &Stage, stanza: &str, proxy: &str, address: &str) -> Result<PathBuf> {
     let config = stage.laptop.dir().join(format!("ssh_config.{proxy}"));
-    let known = stage.laptop.dir().join("known_hosts");
-    let write = |file: &Path, text: &str| {
-        fs::write(file, text).with_context(|| format!("failed to write: {}", file.display()))
-    };
-    write(&known, &stage.sshd.known_host(address)?)?;
     // After the stanza as printed: what a person has in ~/.ssh, here of the demo's own.
-    let own = format!(
-        "  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n",
-        stage.sshd.login_key().display(),
-        known.display()
-    );
-    write(&config, &format!("{}\n{own}", stanza.trim_end()))?;
+    let text = format!("{}\n{}", stanza.trim_end(), stage.sshd.stanza_lines(address));
+    fs::write(&config, text).with_context(|| format!("failed to write: {}", config.display()))?;
     say::note("written to ssh's configuration, followed by the demo's own key and known host");
     Ok(config)
 }
@@ -203,10 +187,8 @@ fn write_ssh_config(stage: &Stage, stanza: &str, proxy: &str, address: &str) -> 
 fn weigh(stage: &Stage, timings: &mut Timings) {
     for host in [&stage.server, &stage.laptop] {
         let Some(id) = host.agent_id() else { continue };
-        if let Some(kib) = procfs::resident(id) {
-            timings.add_size(&format!("{}: memory of the agent", host.name()), kib);
-        }
-        let children: u64 = procfs::family(id).iter().skip(1).filter_map(|id| procfs::resident(*id)).sum();
+        timings.add_size(&format!("{}: memory of the agent", host.name()), resident_kib(id));
+        let children: u64 = family(id).iter().skip(1).map(|id| resident_kib(*id)).sum();
         timings.add_size(&format!("{}: memory of its tor", host.name()), children);
     }
 }
@@ -266,21 +248,5 @@ impl Session {
 
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_onion_address_is_found_in_a_status() {
-        let address = format!("{}.onion", "a".repeat(56));
-
-        assert_eq!(
-            onion_address(&format!("  clients:\n    - name: x\n      address: {address}\n")),
-            Some(address)
-        );
-        assert_eq!(onion_address("service:\n  export:\n    - 127.0.0.1:22\n"), None);
     }
 }
