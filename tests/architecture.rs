@@ -265,7 +265,13 @@ fn nothing_is_unsafe() {
     assert_none("no unsafe code", broken);
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"forbid\""), "the workspace no longer forbids it");
-    for member in ["Cargo.toml", "core/Cargo.toml", "xtask/Cargo.toml", "tests/tornet/Cargo.toml"] {
+    for member in [
+        "Cargo.toml",
+        "core/Cargo.toml",
+        "xtask/Cargo.toml",
+        "tests/support/Cargo.toml",
+        "tests/tornet/Cargo.toml",
+    ] {
         let manifest = fs::read_to_string(root().join(member)).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member} has lints of its own");
     }
