@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use crate::alone::{start, start_traced, with_remote};
-use crate::support::{Host, ORMESH};
+use crate::alone::{alone, start, start_traced, with_remote};
+use crate::support::{Host, ORMESH, Signal, send, until};
 
 /// Many times a command's way to the agent and back, so that one that was given before has long arrived.
 const ROUNDS: usize = 60;
@@ -113,7 +113,7 @@ fn the_thread_that_carries_traffic_leaves_files_alone() {
     host.good(&["remote", "delete", "other"]);
     host.good(&["client", "delete", "laptop"]);
     fs::write(host.config(), fs::read_to_string(host.config()).unwrap() + "# by hand\n").unwrap();
-    crate::support::until("the file is read", || {
+    until("the file is read", || {
         fs::read_to_string(host.state().join("last-good.toml")).is_ok_and(|text| text.contains("by hand"))
     });
     let seen = calls().split_off(before);
@@ -123,4 +123,54 @@ fn the_thread_that_carries_traffic_leaves_files_alone() {
     let ours = seen.iter().filter(waits).filter(|line| line.split(' ').next() == Some(&agent));
     let ours: Vec<_> = ours.collect();
     assert!(ours.is_empty(), "the agent's first thread calls: {ours:#?}");
+}
+
+/// The strace that holds up an agent, which lets go of it when it is dropped.
+struct Tracer(u32);
+
+impl Tracer {
+    fn of(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap();
+        Self(tracer.trim().parse().unwrap())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        send(self.0, Signal::KILL);
+    }
+}
+
+/// A disk that never answers keeps the agent from reading its configuration, and from writing at its end who was seen: it ends all the same.
+#[test]
+fn a_disk_that_hangs_keeps_no_agent_from_ending() {
+    for ask in ["signal", "command"] {
+        let mut host = alone();
+        host.good(&["client", "add", "laptop"]);
+        let address = host.status().clients[0].address;
+        let seen = format!("{{\"{address}\": {{\"first\": 1, \"last\": 2}}}}");
+        fs::write(host.state().join("history.json"), seen).unwrap();
+        let hanging = [".last-good.toml.new", ".history.json.new"].map(|name| host.state().join(name));
+        let hangs = ["trace=fsync,fdatasync", "inject=fsync,fdatasync:delay_enter=3600000000"];
+        start_traced(&mut host, &hanging, &hangs);
+        let tracer = Tracer::of(host.agent_pid());
+        let good = fs::read_to_string(host.config()).unwrap();
+        fs::write(host.config(), good + "# by hand\n").unwrap();
+        until("the disk hangs", || hanging[0].exists());
+        send(host.agent_pid(), Signal::HUP);
+        // It has long come when so many commands were answered.
+        for _ in 0..ROUNDS {
+            assert!(host.status().agent.is_some());
+        }
+        match ask {
+            "signal" => send(host.agent_pid(), Signal::TERM),
+            _ => drop(host.good(&["agent", "stop"])),
+        }
+        until("the agent has ended", || host.log().contains("the agent has ended"));
+        assert!(hanging[1].exists(), "nothing was to be written at the end");
+        // Threads that strace holds up keep the process, as no disk would that lets go of it.
+        drop(tracer);
+        assert!(host.ended().success());
+    }
 }

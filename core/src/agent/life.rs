@@ -25,6 +25,8 @@ use crate::store::paths::Paths;
 
 /// How long open sessions may go on when the agent ends.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long the agent's end waits for a disk.
+const SAVE: Duration = Duration::from_secs(5);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// See the file's sentence. Dropping it ends what it does by itself, and leaves the rest as it is: a crash.
@@ -83,7 +85,10 @@ impl Life {
         }
         let seen: Vec<_> = self.reconciler.executor.last_seen().collect();
         self.reconciler.close_all().await;
-        self.reconciler.vault.save_history(seen.into_iter()).await;
+        let saved = tokio::time::timeout(SAVE, self.reconciler.vault.save_history(seen.into_iter())).await;
+        if saved.is_err() {
+            tracing::warn!("the disk does not answer: when clients were seen last is not written down");
+        }
     }
 }
 

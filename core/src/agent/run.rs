@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::commands::Commands;
 use super::environment;
@@ -86,12 +86,22 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.clone(), options));
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
-    let reloading = Arc::clone(&server);
+    // Apart from what waits for signals: a disk may keep it waiting.
+    let reload_asked = Arc::new(Notify::new());
+    let reloading = tokio::spawn({
+        let (reload_asked, server) = (Arc::clone(&reload_asked), Arc::clone(&server));
+        async move {
+            loop {
+                reload_asked.notified().await;
+                reload(&server).await;
+            }
+        }
+    });
     let asked = tokio::spawn(async move {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Reload => reload(&reloading).await,
+                    Asked::Reload => reload_asked.notify_one(),
                     Asked::End => {
                         tracing::info!("asked to end by a signal");
                         break;
@@ -110,6 +120,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
 
     // From here on nothing is accepted, then nothing is open, then nothing runs.
     drop(watch);
+    reloading.abort();
     choosing.abort();
     life.refuse();
     let mut signals = asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
