@@ -25,7 +25,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem};
 use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
-use crate::plan::derive;
+use crate::plan::{derive, standing};
 use crate::secrets::SecretId;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, Edited};
@@ -63,10 +63,9 @@ impl Commands {
             Request::Status => {
                 let in_force = self.store.apart(ConfigStore::at_rest).await?;
                 let mut status = derive::at_rest(&in_force.config);
-                status.problems.extend(in_force.problems());
-                status.problems.extend(self.vault.trouble());
-                status.problems.extend(self.vault.history_problem());
-                status.problems.extend(unreachable(self.store.paths()));
+                let found =
+                    in_force.problems().chain(self.vault.trouble()).chain(self.vault.history_problem());
+                status.problems = standing::once(found.chain(unreachable(self.store.paths())));
                 Ok(Response::Status(Box::new(status)))
             }
             Request::Edit(edit) => {

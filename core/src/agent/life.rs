@@ -163,6 +163,7 @@ fn wire(
         inputs,
         outputs: Outputs { status, applied, checked: checked_tx, first_stream: first_tx },
         about: About { started: Instant::now(), calendar: world.calendar, network: world.network },
+        standing: Vec::new(),
         observed: Observed::default(),
         waiting: Default::default(),
         rekeys: Default::default(),

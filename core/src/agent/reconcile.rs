@@ -128,6 +128,8 @@ pub(super) struct Reconciler {
     pub(super) outputs: Outputs,
     pub(super) about: About,
     pub(super) observed: Observed,
+    /// What stands, as it was found last.
+    pub(super) standing: Vec<Problem>,
     /// Subjects whose Step waits for a key.
     pub(super) waiting: BTreeSet<Subject>,
     /// Who wants to know when tor has a key again.
@@ -232,6 +234,7 @@ impl Reconciler {
             *old = applied;
             changed
         });
+        self.take_stock();
         if self.outputs.status.receiver_count() > 0 {
             let status = Arc::new(self.status());
             self.outputs.status.send_if_modified(|old| {

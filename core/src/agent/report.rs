@@ -9,14 +9,18 @@ use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStat
 use crate::plan::Desired;
 use crate::plan::derive::{self, View};
 use crate::plan::doctor::full_there;
+use crate::plan::standing;
 
 impl Reconciler {
-    /// The whole state, as it is now.
-    pub(super) fn status(&self) -> Status {
+    /// Finds out which problems stand, and notes when those that are new began.
+    pub(super) fn take_stock(&mut self) {
+        self.standing = standing::after(&self.standing, self.problems(), self.about.calendar.now());
+    }
+
+    /// What is wrong, causes first. What keeps many Steps from being done (a locked store) may be in it many times.
+    fn problems(&self) -> Vec<Problem> {
         let in_force = self.inputs.config.borrow().clone();
         let paused = *self.inputs.paused.borrow();
-        let today = fresh::today(&self.about.calendar);
-        let desired = Desired::from_config(&in_force.config, today, paused);
         let engine = self.inputs.engine_state.borrow().clone();
         let mut problems: Vec<Problem> = in_force.problems().collect();
         problems.extend(engine_problem(&engine, paused));
@@ -36,6 +40,18 @@ impl Reconciler {
         problems.extend(in_force.config.remotes.iter().flat_map(|(name, remote)| {
             self.crowds.full(&remote.address).into_iter().map(|(port, full)| full_there(name, port, full))
         }));
+        problems.extend(self.observed.failures.values().map(|backoff| backoff.problem.clone()));
+        problems
+    }
+
+    /// The whole state, as it is now.
+    pub(super) fn status(&mut self) -> Status {
+        self.take_stock();
+        let in_force = self.inputs.config.borrow().clone();
+        let paused = *self.inputs.paused.borrow();
+        let today = fresh::today(&self.about.calendar);
+        let desired = Desired::from_config(&in_force.config, today, paused);
+        let engine = self.inputs.engine_state.borrow().clone();
         derive::status(View {
             config: &in_force.config,
             today,
@@ -66,7 +82,7 @@ impl Reconciler {
                 .values()
                 .map(|remote| (remote.address, self.remote_state(&remote.address)))
                 .collect(),
-            problems,
+            problems: self.standing.clone(),
         })
     }
 

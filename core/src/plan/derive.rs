@@ -42,7 +42,7 @@ pub struct View<'a> {
     pub imports: BTreeMap<ListenAddr, Traffic>,
     /// What the last attempts told of each remote.
     pub remotes: BTreeMap<OnionAddress, RemoteState>,
-    /// What is known to be wrong besides failed Steps.
+    /// What stands, as [`super::standing`] gives it.
     pub problems: Vec<Problem>,
 }
 
@@ -80,10 +80,7 @@ pub fn status(view: View<'_>) -> Status {
             import.state = Some(import_state(&view, &import.listen, unreachable));
         }
     }
-    // What keeps many Steps from being done (a locked store) is one problem, and said once.
-    let failures = view.observed.failures.values().map(|backoff| &backoff.problem);
-    let said = |failure: &&Problem| !view.problems.iter().any(|problem| problem.id() == failure.id());
-    status.problems = view.problems.iter().chain(failures.filter(said)).cloned().collect();
+    status.problems = view.problems.clone();
     let socks = view.observed.socks;
     let note = socks.and_then(|socks| exposure::of_socks(socks.addr, socks.users));
     status.agent = Some(AgentStatus { socks_note: note, ..view.agent });
