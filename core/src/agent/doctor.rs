@@ -13,6 +13,7 @@ use super::serve::Server;
 use super::vault::Vault;
 use super::world::World;
 use super::{connect, fresh, not_running};
+use crate::engine::ctor::check_transports;
 use crate::engine::survey::{ServiceSurvey, Survey};
 use crate::engine::{DialError, EngineInfo, EngineState};
 use crate::forward::calendar::Calendar;
@@ -97,7 +98,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         Ok(config) => {
             let finder = run::finder(config, false);
             let found = finder.find().await;
-            match found.and_then(|info| finder.check_transports(&config.agent.bridges).map(|()| info)) {
+            match found.and_then(|info| check_transports(&finder, &config.agent.bridges).map(|()| info)) {
                 Ok(info) => Tor::Found(tor_status(info)),
                 Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
             }

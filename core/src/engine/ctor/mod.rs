@@ -1,6 +1,6 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
-//! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running; `control`, `long_reply`, `auth`,
+//! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running, `shared` is what both sides know; `control`, `long_reply`, `auth`,
 //! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
@@ -13,6 +13,7 @@ mod events;
 mod find;
 mod long_reply;
 mod process;
+mod shared;
 mod socks;
 mod supervisor;
 mod survey;
@@ -28,7 +29,7 @@ mod uploads;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -37,12 +38,11 @@ pub use find::{Finder, MINIMUM, NotFound, Version};
 pub use process::LAUNCH_VERB;
 pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
+pub use transports::check as check_transports;
 
-use self::control::{Batch, Control};
-use self::ends::Ends;
-use self::events::Descriptor;
+use self::control::Batch;
+use self::shared::{Shared, lock};
 use self::supervisor::Want;
-use self::uploads::Uploads;
 use super::survey::Survey;
 use super::{
     Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
@@ -59,52 +59,11 @@ pub struct CTor {
     receiver: Mutex<Option<mpsc::UnboundedReceiver<EngineEvent>>>,
 }
 
-/// What the commands and the supervisor share.
-struct Shared {
-    settings: TorSettings,
-    finder: Mutex<Finder>,
-    bridges: Mutex<Vec<Bridge>>,
-    launcher: Mutex<Option<PathBuf>>,
-    process: Mutex<Option<u32>>,
-    state: watch::Sender<EngineState>,
-    /// Whether no tor runs and none is being started.
-    idle: watch::Sender<bool>,
-    trouble: watch::Sender<Option<String>>,
-    info: Mutex<Option<EngineInfo>>,
-    link: Mutex<Option<Link>>,
-    uploads: Mutex<Uploads>,
-    ends: Ends,
-    events: mpsc::UnboundedSender<EngineEvent>,
-}
-
-/// A tor that runs and answers.
-#[derive(Clone)]
-struct Link {
-    control: Control,
-    socks: system::SocksAddr,
-    /// Whether it has been connected to the network. It may have lost that since; dials then wait for tor.
-    was_ready: bool,
-}
-
 impl CTor {
     /// An engine with these directories that looks for tor in these places.
     pub fn new(settings: TorSettings, finder: Finder) -> Arc<Self> {
         let (events, receiver) = mpsc::unbounded_channel();
-        let shared = Shared {
-            settings,
-            finder: Mutex::new(finder),
-            bridges: Mutex::default(),
-            launcher: Mutex::default(),
-            process: Mutex::default(),
-            state: watch::Sender::new(EngineState::Stopped),
-            idle: watch::Sender::new(true),
-            trouble: watch::Sender::new(None),
-            info: Mutex::default(),
-            link: Mutex::default(),
-            uploads: Mutex::default(),
-            ends: Ends::default(),
-            events,
-        };
+        let shared = Shared::new(settings, finder, events);
         let want = watch::Sender::new(Want::default());
         Arc::new(Self { shared: Arc::new(shared), want, receiver: Mutex::new(Some(receiver)) })
     }
@@ -295,70 +254,6 @@ impl OnionEngine for CTor {
         })?;
         socks::dial(stream, address, port, isolation, self.shared.ends.expect()).await
     }
-}
-
-impl Shared {
-    fn finder(&self) -> Finder {
-        lock(&self.finder).clone()
-    }
-
-    fn bridges(&self) -> Vec<Bridge> {
-        lock(&self.bridges).clone()
-    }
-
-    fn link(&self) -> Option<Link> {
-        lock(&self.link).clone()
-    }
-
-    fn set_link(&self, link: Option<Link>) {
-        *lock(&self.link) = link;
-        *lock(&self.uploads) = Uploads::default();
-        self.ends.clear();
-    }
-
-    fn link_is_ready(&self) {
-        if let Some(link) = &mut *lock(&self.link) {
-            link.was_ready = true;
-        }
-    }
-
-    fn set_info(&self, info: EngineInfo) {
-        *lock(&self.info) = Some(info);
-    }
-
-    /// Wakes those who watch only when it is another.
-    fn set_state(&self, state: EngineState) {
-        self.state.send_if_modified(|now| {
-            let is_new = *now != state;
-            *now = state;
-            is_new
-        });
-    }
-
-    fn set_trouble(&self, trouble: Option<String>) {
-        self.trouble.send_if_modified(|now| {
-            let is_new = *now != trouble;
-            *now = trouble;
-            is_new
-        });
-    }
-
-    fn tell(&self, event: EngineEvent) {
-        // Nobody may have asked for the events.
-        let _ = self.events.send(event);
-    }
-
-    fn note_descriptor(&self, address: OnionAddress, action: Descriptor) {
-        let event = lock(&self.uploads).note(address, action);
-        if let Some(event) = event {
-            self.tell(event);
-        }
-    }
-}
-
-/// No guard of these is ever held over code that panics.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for CTor {

@@ -17,8 +17,9 @@ use super::backoff::Backoff;
 use super::control::{self, Control, ControlError, Events};
 use super::events::{self, Progress, TorEvent};
 use super::process::{self, Process};
+use super::shared::{Link, Shared, lock};
 use super::torrc::{self, Entrances, TorSettings};
-use super::{Link, Shared, auth, commands, system};
+use super::{auth, commands, system, transports};
 use crate::engine::{EngineEvent, EngineState};
 use crate::store::apart::apart;
 use crate::store::private;
@@ -159,7 +160,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
     tracing::info!(version = %info.version, path = %info.path.display(), found = %info.found, "tor was found");
     let binary = info.path.clone();
     shared.set_info(info);
-    let entrances = match finder.entrances(shared.bridges()) {
+    let entrances = match transports::entrances(&finder, shared.bridges()) {
         Ok(entrances) => entrances,
         Err(missing) => return End::Failed(Failure::new(missing.why, missing.hint)),
     };
@@ -170,7 +171,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
         },
         () = unwanted(want) => return End::Asked,
     };
-    let launcher = super::lock(&shared.launcher).clone();
+    let launcher = lock(&shared.launcher).clone();
     let mut process = match Process::spawn(&binary, &torrc, &shared.settings, launcher.as_deref()) {
         Ok(process) => process,
         Err(error) => {
@@ -178,7 +179,7 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
             return End::Failed(Failure::new(why, "see whether the file may be executed"));
         }
     };
-    *super::lock(&shared.process) = process.id();
+    *lock(&shared.process) = process.id();
     shared.set_state(EngineState::Starting);
     let connected = tokio::select! {
         connected = tokio::time::timeout(START_DEADLINE, connect(&shared.settings)) => {
@@ -198,7 +199,8 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
 
 /// Sees that tor will find what it needs, and nothing that misleads us; writes its configuration.
 async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBuf, Failure> {
-    let text = torrc::torrc(settings, entrances, std::process::id())
+    let text = system::listeners(settings)
+        .and_then(|listeners| torrc::torrc(settings, listeners, entrances, std::process::id()))
         .map_err(|error| Failure::new(error.to_string(), "choose other directories"))?;
     system::enough_descriptors().map_err(|(why, hint)| Failure::new(why, hint))?;
     for dir in [settings.data_dir.clone(), settings.run_dir.clone()] {

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::system;
 use crate::model::bridge::{Bridge, Transport};
 
 /// Where a tor lives, and on which network.
@@ -56,8 +55,14 @@ pub(super) enum TorrcError {
     Program(PathBuf),
 }
 
-/// The whole configuration. `owner` is the process without which tor must not go on.
-pub(super) fn torrc(settings: &TorSettings, entrances: &Entrances, owner: u32) -> Result<String, TorrcError> {
+/// The whole configuration. `listeners` are the lines of tor's own sockets, which each system has otherwise; `owner` is the process
+/// without which tor must not go on.
+pub(super) fn torrc(
+    settings: &TorSettings,
+    listeners: Vec<String>,
+    entrances: &Entrances,
+    owner: u32,
+) -> Result<String, TorrcError> {
     if settings.run_dir.as_os_str().len() > MAX_RUN_DIR {
         return Err(TorrcError::RunDir(settings.run_dir.clone()));
     }
@@ -70,7 +75,7 @@ pub(super) fn torrc(settings: &TorSettings, entrances: &Entrances, owner: u32) -
     }
     lines.push(format!("DataDirectory {}", quote(&settings.data_dir)?));
     lines.push(format!("CookieAuthFile {}", quote(&cookie_file(settings))?));
-    lines.extend(system::listeners(settings)?);
+    lines.extend(listeners);
     lines.extend(ALWAYS.iter().map(|&line| line.to_owned()));
     lines.extend(entrance_lines(entrances)?);
     if settings.disable_network {
@@ -155,6 +160,12 @@ fn quote_text(text: &str) -> String {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    /// With this system's listeners.
+    fn torrc(settings: &TorSettings, entrances: &Entrances, owner: u32) -> Result<String, TorrcError> {
+        let listeners = super::super::system::listeners(settings)?;
+        super::torrc(settings, listeners, entrances, owner)
+    }
 
     fn settings() -> TorSettings {
         TorSettings {

@@ -25,49 +25,47 @@ fn package(transport: Transport) -> &'static str {
     }
 }
 
-impl Finder {
-    /// Finds what these bridges need, beside ormesh or in `PATH`.
-    pub(super) fn entrances(&self, bridges: Vec<Bridge>) -> Result<Entrances, NotFound> {
-        let mut plugins: Vec<Plugin> = Vec::new();
-        for transport in bridge::transports(&bridges) {
-            let program = self.program(transport)?;
-            tracing::info!(%transport, program = %program.display(), "the transport's program was found");
-            match plugins.iter_mut().find(|plugin| plugin.program == program) {
-                Some(plugin) => plugin.transports.push(transport),
-                None => plugins.push(Plugin { program, transports: vec![transport] }),
-            }
+/// Finds what these bridges need, beside ormesh or in `PATH`.
+pub(super) fn entrances(finder: &Finder, bridges: Vec<Bridge>) -> Result<Entrances, NotFound> {
+    let mut plugins: Vec<Plugin> = Vec::new();
+    for transport in bridge::transports(&bridges) {
+        let program = program(finder, transport)?;
+        tracing::info!(%transport, program = %program.display(), "the transport's program was found");
+        match plugins.iter_mut().find(|plugin| plugin.program == program) {
+            Some(plugin) => plugin.transports.push(transport),
+            None => plugins.push(Plugin { program, transports: vec![transport] }),
         }
-        if !bridges.is_empty() {
-            tracing::info!(bridges = bridges.len(), "tor enters the network by bridges");
-        }
-        bridges.iter().for_each(|bridge| tracing::debug!(%bridge, "one of them"));
-        Ok(Entrances { bridges, plugins })
     }
-
-    /// Whether all that these bridges need is there; nothing is started.
-    pub fn check_transports(&self, bridges: &[Bridge]) -> Result<(), NotFound> {
-        bridge::transports(bridges).into_iter().try_for_each(|transport| self.program(transport).map(drop))
+    if !bridges.is_empty() {
+        tracing::info!(bridges = bridges.len(), "tor enters the network by bridges");
     }
+    bridges.iter().for_each(|bridge| tracing::debug!(%bridge, "one of them"));
+    Ok(Entrances { bridges, plugins })
+}
 
-    fn program(&self, transport: Transport) -> Result<PathBuf, NotFound> {
-        let names = programs(transport);
-        // A relative entry would make the working directory decide which program runs.
-        let path = self.path.iter().flat_map(std::env::split_paths).filter(|dir| dir.is_absolute());
-        let dirs: Vec<PathBuf> = self.beside.iter().cloned().chain(path).collect();
-        let named = |name: &&str| format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let candidates = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(named(name))));
-        let there: Vec<PathBuf> = candidates.filter(|path| system::is_program(path)).collect();
-        match (there.iter().find(|path| torrc::plain(path).is_some()), there.first()) {
-            (Some(path), _) => Ok(path.clone()),
-            (None, Some(path)) => Err(unspeakable(transport, path)),
-            (None, None) => Err(NotFound {
-                why: format!(
-                    "the program for {transport} bridges was not found: no {} beside ormesh or in PATH",
-                    names.join(" or ")
-                ),
-                hint: format!("install {}; tor is started by itself then", package(transport)),
-            }),
-        }
+/// Whether all that these bridges need is there; nothing is started.
+pub fn check(finder: &Finder, bridges: &[Bridge]) -> Result<(), NotFound> {
+    bridge::transports(bridges).into_iter().try_for_each(|transport| program(finder, transport).map(drop))
+}
+
+fn program(finder: &Finder, transport: Transport) -> Result<PathBuf, NotFound> {
+    let names = programs(transport);
+    // A relative entry would make the working directory decide which program runs.
+    let path = finder.path.iter().flat_map(std::env::split_paths).filter(|dir| dir.is_absolute());
+    let dirs: Vec<PathBuf> = finder.beside.iter().cloned().chain(path).collect();
+    let named = |name: &&str| format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let candidates = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(named(name))));
+    let there: Vec<PathBuf> = candidates.filter(|path| system::is_program(path)).collect();
+    match (there.iter().find(|path| torrc::plain(path).is_some()), there.first()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(path)) => Err(unspeakable(transport, path)),
+        (None, None) => Err(NotFound {
+            why: format!(
+                "the program for {transport} bridges was not found: no {} beside ormesh or in PATH",
+                names.join(" or ")
+            ),
+            hint: format!("install {}; tor is started by itself then", package(transport)),
+        }),
     }
 }
 
@@ -87,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn program(dir: &Path, name: &str, mode: u32) -> PathBuf {
+    fn install(dir: &Path, name: &str, mode: u32) -> PathBuf {
         std::fs::create_dir_all(dir).unwrap();
         let path = dir.join(name);
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
@@ -104,17 +102,17 @@ mod tests {
     fn one_program_may_do_several_transports_and_plain_bridges_need_none() {
         let dir = tempfile::tempdir().unwrap();
         let (beside, in_path) = (dir.path().join("beside"), dir.path().join("path"));
-        let obfs4proxy = program(&beside, "obfs4proxy", 0o755);
-        let snowflake = program(&in_path, "snowflake-client", 0o755);
-        program(&in_path, "lyrebird", 0o644);
+        let obfs4proxy = install(&beside, "obfs4proxy", 0o755);
+        let snowflake = install(&in_path, "snowflake-client", 0o755);
+        install(&in_path, "lyrebird", 0o644);
         let finder =
             Finder { beside: Some(beside), path: Some(in_path.into_os_string()), ..Finder::default() };
 
-        let entrances = finder.entrances(bridges(&["obfs4", "snowflake", "", "meek_lite", "obfs4"])).unwrap();
-        let plain = finder.entrances(bridges(&[""])).unwrap();
+        let found = entrances(&finder, bridges(&["obfs4", "snowflake", "", "meek_lite", "obfs4"])).unwrap();
+        let plain = entrances(&finder, bridges(&[""])).unwrap();
 
         assert_eq!(
-            entrances.plugins,
+            found.plugins,
             [
                 Plugin { program: obfs4proxy, transports: vec![Transport::Obfs4, Transport::MeekLite] },
                 Plugin { program: snowflake, transports: vec![Transport::Snowflake] },
@@ -127,11 +125,11 @@ mod tests {
     fn a_program_that_is_missing_or_can_not_be_named_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let spaced = dir.path().join("a b");
-        program(&spaced, "lyrebird", 0o755);
+        install(&spaced, "lyrebird", 0o755);
 
-        let missing = Finder::default().entrances(bridges(&["webtunnel"])).unwrap_err();
+        let missing = entrances(&Finder::default(), bridges(&["webtunnel"])).unwrap_err();
         let finder = Finder { beside: Some(spaced), ..Finder::default() };
-        let unspeakable = finder.entrances(bridges(&["obfs4"])).unwrap_err();
+        let unspeakable = entrances(&finder, bridges(&["obfs4"])).unwrap_err();
 
         assert!(
             missing.why.contains("no webtunnel-client or lyrebird beside ormesh or in PATH"),
