@@ -1,10 +1,14 @@
 //! Pause and resume, on either side: everything closed while it lasts, everything back after it.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::support::{
-    PATIENCE, connected, echo, ended, hosts, is_connected, is_reachable, is_running, open_echo, reaches,
-    until,
+    LOOK, PATIENCE, connected, echo, ended, hosts, is_connected, is_reachable, is_running, open_echo,
+    reaches, serve, until,
 };
 
 #[test]
@@ -31,4 +35,30 @@ fn a_pause_ends_sessions_and_tor_and_a_resume_brings_all_back() {
     laptop.good(&["agent", "resume"]);
     laptop.wait_until("the remote is reached again", is_connected("remote"));
     open_echo(import);
+}
+
+#[test]
+fn an_answer_that_a_pause_cuts_off_is_no_clean_end() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let held = Arc::new(AtomicBool::new(true));
+    let backend = serve({
+        let held = Arc::clone(&held);
+        move |mut stream| {
+            let _ = stream.write_all(&[b'x'; 1000]);
+            // The other half would come after this.
+            while held.load(Ordering::SeqCst) {
+                thread::sleep(LOOK);
+            }
+        }
+    });
+    let import = connected(&mut server, &mut laptop, backend.addr, 80);
+    let mut stream = TcpStream::connect(import).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+
+    server.good(&["agent", "pause"]);
+
+    let end = stream.read(&mut [0]).map_err(|error| error.kind());
+    held.store(false, Ordering::SeqCst);
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }

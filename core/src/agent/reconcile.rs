@@ -190,6 +190,9 @@ impl Reconciler {
         let in_force = self.inputs.config.borrow_and_update().clone();
         let paused = *self.inputs.paused.borrow_and_update();
         self.executor.configure(&in_force.config);
+        if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
+            self.close_all().await;
+        }
         let mut desired = Desired::from_config(&in_force.config, fresh::today(&self.about.calendar), paused);
         desired.services.retain(|address, _| !self.condemned.contains(address));
         self.observed.last_seen =
@@ -206,10 +209,6 @@ impl Reconciler {
             again = true;
             let outcome = self.executor.execute(&in_force.config, step).await;
             self.take_outcome(&in_force.config, step, outcome);
-        }
-        if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
-            self.warmers.stop_all();
-            self.engine.run(false).await;
         }
         let applied = Applied {
             generation: in_force.generation,
@@ -464,7 +463,7 @@ impl Reconciler {
         live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
     }
 
-    /// For the shutdown, when the loop is over.
+    /// For a pause, and for the shutdown, when the loop is over.
     ///
     /// tor ends before the gates are closed: what is still open there breaks with its circuit, which the other end sees as a failure. It
     /// can't tell a gate that is closed from an answer that is over.
