@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +51,12 @@ fn full(status: &Status, id: (Code, &Subject)) -> Option<String> {
 
 fn doctor(host: &Host) -> String {
     host.ormesh(&["doctor"]).stdout
+}
+
+/// Allows the agent so many open files from now on.
+fn limit_descriptors(host: &Host, many: u64) {
+    let (pid, limit) = (host.agent_pid().to_string(), format!("--nofile={many}:{many}"));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }
 
 #[test]
@@ -106,9 +112,7 @@ fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
     // Nothing may have asked for a place before the limit is set.
     server.good(&["config", "set", "agent.socks-addr", "off"]);
     server.start();
-    let pid = server.agent_pid().to_string();
-    let limit = Command::new("prlimit").args(["--pid", &pid, "--nofile=1024:1024"]).status().unwrap();
-    assert!(limit.success());
+    limit_descriptors(&server, 1024);
     let backend = echo();
     server.export(backend.addr, 80);
     let ats = [("greedy", &mut greedy), ("modest", &mut modest)].map(|(name, host)| {
@@ -145,4 +149,46 @@ fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
     drop(open);
     server.wait_until("there is room", |status| full(status, here).is_none());
     assert_eq!(flood(ats[0], 32).len(), 32);
+}
+
+#[test]
+fn what_the_command_connects_leaves_room_for_imports() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    // Nothing may have asked for a place before the limit is set.
+    laptop.good(&["config", "set", "agent.socks-addr", "off"]);
+    laptop.start();
+    limit_descriptors(&laptop, 128);
+    server.export(echo().addr, 80);
+    laptop.add_remote("remote", &server.invite("client", &[]));
+    let import = laptop.import("remote", 80);
+    server.start();
+    server.wait_until("the service is published", is_reachable("client"));
+    laptop.wait_until("the remote is reached", is_connected("remote"));
+
+    let begin = |_| {
+        let mut nc = laptop.command(ORMESH);
+        nc.args(["nc", "remote", "80"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        nc.spawn().unwrap()
+    };
+    let mut all: Vec<Child> = (0..45).map(begin).collect();
+    let refused = until("one is refused", || all.iter_mut().position(|nc| nc.try_wait().unwrap().is_some()));
+
+    let mut nc = all.swap_remove(refused);
+    let mut said = String::new();
+    nc.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(nc.wait().unwrap().code(), Some(4), "{said}");
+    assert!(said.contains("no room for another connection of ormesh nc or ssh: full: "), "{said}");
+    assert!(open_echo(import).turn().is_ok());
+    let status =
+        laptop.wait_until("it is said", |status| full(status, (Code::Full, &Subject::Agent)).is_some());
+    let said = full(&status, (Code::Full, &Subject::Agent)).unwrap();
+    assert!(
+        said.contains("the room for ormesh nc and ssh is full: ") && said.contains("LimitNOFILE"),
+        "{said}"
+    );
+    for nc in &mut all {
+        nc.kill().unwrap();
+        nc.wait().unwrap();
+    }
+    laptop.wait_until("there is room", |status| full(status, (Code::Full, &Subject::Agent)).is_none());
 }

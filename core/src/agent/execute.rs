@@ -13,6 +13,7 @@ use crate::forward::calendar::Calendar;
 use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
+use crate::forward::guests::Guests;
 use crate::forward::import::{ImportListener, ImportSpec};
 use crate::forward::listen::{ListenError, SocketPath};
 use crate::forward::owner::TurnedAway;
@@ -89,6 +90,8 @@ pub(super) struct Executor {
     dialler: Arc<Dialler>,
     vault: Arc<Vault>,
     room: GateRoom,
+    /// Shared with whoever answers `ormesh nc`.
+    pub(super) guests: Arc<Guests>,
     calendar: Calendar,
     doors: BTreeMap<(OnionAddress, Port), Door>,
     sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
@@ -121,6 +124,7 @@ impl Executor {
             vault,
             prober: Arc::new(Prober::over(Arc::clone(&room.ports))),
             room,
+            guests: Arc::default(),
             calendar,
             doors: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -453,6 +457,10 @@ impl Executor {
             let what = format!("the SOCKS address {}", socks.addr());
             Some(crowded(problem::Subject::Socks, what, socks.crowded()?))
         });
+        let full_guests =
+            self.guests.crowded().into_iter().map(|full| {
+                crowded(problem::Subject::Agent, "the room for ormesh nc and ssh".to_owned(), full)
+            });
         let full_imports = self.listeners.iter().filter_map(|(listen, import)| {
             Some(crowded(problem::Subject::Import(listen.clone()), listen.to_string(), import.crowded()?))
         });
@@ -476,7 +484,14 @@ impl Executor {
             let problem = Problem::new(Code::NoBackend, message).about(problem::Subject::Export(port));
             Some(problem.hint("start the program that is exported there"))
         });
-        socks.chain(imports).chain(full_socks).chain(full_imports).chain(full_ports).chain(backends).collect()
+        socks
+            .chain(imports)
+            .chain(full_socks)
+            .chain(full_guests)
+            .chain(full_imports)
+            .chain(full_ports)
+            .chain(backends)
+            .collect()
     }
 
     /// Takes no more connections from applications; what is open goes on.

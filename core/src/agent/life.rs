@@ -119,11 +119,21 @@ fn wire(
     let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
     let applied = watch::Sender::new(Applied::default());
     let (paused, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+    let executor = Executor::new(
+        Arc::clone(&engine),
+        Arc::clone(&dialler),
+        Arc::clone(&vault),
+        room,
+        world.calendar.clone(),
+        gate_tx,
+        fetched_tx,
+    );
     let server = Server {
         commands,
         store,
         calendar: world.calendar.clone(),
         dialler: Arc::clone(&dialler),
+        guests: Arc::clone(&executor.guests),
         in_force: in_force.clone(),
         applied: applied.subscribe(),
         status: status.clone(),
@@ -146,15 +156,6 @@ fn wire(
         status_asked,
         checked,
     };
-    let executor = Executor::new(
-        Arc::clone(&engine),
-        Arc::clone(&dialler),
-        Arc::clone(&vault),
-        room,
-        world.calendar.clone(),
-        gate_tx,
-        fetched_tx,
-    );
     let reconciler = Reconciler {
         engine,
         dialler,

@@ -14,9 +14,10 @@ use super::reconcile::Applied;
 use super::waiting;
 use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
+use crate::forward::descriptors::Crowded;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
+use crate::forward::guests::Guests;
 use crate::forward::heard::{Heard, Unended};
-use crate::forward::holds::Holds;
 use crate::forward::relay::{self, OnNearEnd};
 use crate::forward::responder;
 use crate::ipc::server::Asker;
@@ -48,6 +49,7 @@ pub(super) struct Server {
     pub(super) store: ConfigStore,
     pub(super) calendar: Calendar,
     pub(super) dialler: Arc<Dialler>,
+    pub(super) guests: Arc<Guests>,
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) applied: watch::Receiver<Applied>,
     pub(super) status: watch::Sender<Arc<Status>>,
@@ -239,6 +241,11 @@ impl Server {
             Ok(address) => address,
             Err(problem) => return asker.answer(&Response::Refused(problem)).await,
         };
+        let Some(place) = unless_gone(&mut asker, self.guests.enter()).await else { return Ok(()) };
+        let _place = match place {
+            Ok(place) => place,
+            Err(full) => return asker.answer(&Response::Refused(no_room(full))).await,
+        };
         let mut dial = pin!(self.dialler.connect(&address, port, "nc", Early::none()));
         let (mut engine, mut health) = (self.dialler.engine().state(), self.dialler.health_changed());
         let slow = Instant::now() + SLOW;
@@ -266,7 +273,7 @@ impl Server {
         };
         asker.answer(&Response::Connected).await?;
         let mut near = asker.into_pieces();
-        let rule = OnNearEnd::for_application(HalfClose::Hold, &Holds::new(1));
+        let rule = OnNearEnd::for_application(HalfClose::Hold, self.guests.holds());
         let heard = Heard::default();
         let meter = heard.meter(relay::Traffic::default());
         let unended = Unended::new(&mut near);
@@ -351,6 +358,12 @@ impl Server {
             None => Ok(pong),
         }
     }
+}
+
+fn no_room(full: Option<Crowded>) -> Problem {
+    let how = full.map_or_else(String::new, |full| format!(": {}", full.sentence()));
+    Problem::new(Code::Full, format!("there is no room for another connection of ormesh nc or ssh{how}"))
+        .hint("close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit")
 }
 
 /// Waits for some work unless the shell goes away.

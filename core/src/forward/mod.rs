@@ -11,6 +11,7 @@ mod cuts;
 pub mod descriptors;
 pub mod dialler;
 pub mod gate;
+pub mod guests;
 pub mod heard;
 pub mod holders;
 pub mod holds;
