@@ -8,13 +8,15 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 26] = [
     "agent_start",
     "check",
     "client_add",
     "client_delete",
     "client_rotate",
     "client_token",
+    "config_accept",
+    "config_restore",
     "copy",
     "copy_secret",
     "diagnose",

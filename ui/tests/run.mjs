@@ -291,6 +291,19 @@ await test('revoking asks first, from the harmless button, and says what will br
     assert.equal(await page.locator('dialog').count(), 0);
   }));
 
+await test('a lost configuration is written back by its button, and its loss accepted only after a question', () =>
+  withPage({}, async (page) => {
+    const called = () => page.evaluate(() => window.gallery.backend?.calls.map((call) => call.command).filter((command) => command.startsWith('config')));
+    await show(page, 'config-lost');
+    await page.getByRole('button', { name: 'Write it back' }).click();
+    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'configRestore'));
+    await page.getByRole('button', { name: 'Accept the loss' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Accept the loss' }).waitFor();
+    assert.deepEqual(await called(), ['configRestore']);
+    await page.getByRole('dialog').getByRole('button', { name: 'Accept the loss' }).click();
+    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'configAccept'));
+  }));
+
 await test('a locked keyring has its button, and asking anew is what it does', () =>
   withPage({}, async (page) => {
     await show(page, 'locked');

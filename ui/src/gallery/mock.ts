@@ -159,6 +159,8 @@ export function mock(given: Given): Mock {
     ),
     pause: command('pause', () => undefined),
     resume: command('resume', () => undefined),
+    configRestore: command('configRestore', () => []),
+    configAccept: command('configAccept', () => []),
     agentStart: command('agentStart', () => undefined),
     copySecret: command('copySecret', () => undefined),
     copy: command('copy', () => undefined),

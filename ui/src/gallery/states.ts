@@ -181,6 +181,13 @@ const failing = (number: number): Problem[] =>
     }),
   );
 
+const lost = problemOf(
+  'config-lost',
+  'the configuration /home/anna/.config/ormesh/config.toml is empty, and names none of 4 exports, 5 clients and 3 remotes; the last good one stays in force',
+  'put it back, or have `ormesh config restore` do that; `ormesh config accept` confirms that all this is to go',
+  { kind: 'refused', subject: { is: 'configuration' } },
+);
+
 const locked = problemOf('store-locked', 'the keyring is locked: 7 services and remotes wait for their keys', 'unlock the login keyring', {
   kind: 'secrets',
   subject: { is: 'store' },
@@ -268,6 +275,8 @@ export const states: Shown[] = [
   },
   { name: 'paused', given: { view: unconnected({ is: 'paused' }) } },
   { name: 'locked', given: { view: running({ ...full, problems: [locked] }) } },
+  { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },
+  { name: 'config-lost-accept', given: { view: running({ ...full, problems: [lost] }) }, press: ['Accept the loss'] },
   {
     name: 'agent-died',
     given: {

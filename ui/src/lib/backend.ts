@@ -118,6 +118,10 @@ export interface Backend {
   ping(remote: string, port: number | null): Promise<Pong>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Writes the last good configuration back, where the file was lost. */
+  configRestore(): Promise<string[]>;
+  /** Confirms that what a lost file named is to go. */
+  configAccept(): Promise<string[]>;
   /** Starts the agent; one of another version is stopped first. Resolves when it was started, not when it is online. */
   agentStart(): Promise<void>;
   /** To the clipboard, and out of it after 60 s if it is still there. */
@@ -154,6 +158,8 @@ export const tauri: Backend = {
   ping: (remote, port) => call('ping', { remote, port }),
   pause: () => call('pause'),
   resume: () => call('resume'),
+  configRestore: () => call('config_restore'),
+  configAccept: () => call('config_accept'),
   agentStart: () => call('agent_start'),
   copySecret: (text) => call('copy_secret', { text }),
   copy: (text) => call('copy', { text }),

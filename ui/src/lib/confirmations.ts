@@ -86,6 +86,17 @@ export function migrate(to: StoreKind): Asked {
   };
 }
 
+export function acceptLoss(status: Status): Asked {
+  const all = [count(status.exports.length, 'export'), count(status.clients.length, 'client'), count(status.remotes.length, 'remote')];
+  return {
+    title: 'Accept the configuration as it is?',
+    breaks: [`What it no longer names ends: of ${list(all)} nothing is kept that is not in the file.`, 'The keys of what goes are erased for good.'],
+    keeps: 'To keep everything, write the last good configuration back instead.',
+    verb: 'Accept the loss',
+    danger: true,
+  };
+}
+
 export function quit(view: AgentView): Asked {
   const exports = view.status?.exports.length ?? 0;
   const imports = view.status?.remotes.reduce((sum, remote) => sum + remote.imports.length, 0) ?? 0;

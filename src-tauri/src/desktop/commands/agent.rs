@@ -1,4 +1,4 @@
-//! The agent itself: its state, pausing it, asking through it, and the store of its secrets.
+//! The agent itself: its state, pausing it, asking through it, the store of its secrets, and a configuration that was lost.
 
 use ormesh_core::ipc::{Pong, Request, Response, SecretsStatus};
 use ormesh_core::model::doctor::Layer;
@@ -33,6 +33,16 @@ pub(super) async fn pause(host: State<'_, Host>) -> Result<(), Problem> {
 #[tauri::command]
 pub(super) async fn resume(host: State<'_, Host>) -> Result<(), Problem> {
     host.done(Request::Resume).await.map(drop)
+}
+
+#[tauri::command]
+pub(super) async fn config_restore(host: State<'_, Host>) -> Result<Vec<String>, Problem> {
+    host.done(Request::RestoreConfig).await
+}
+
+#[tauri::command]
+pub(super) async fn config_accept(host: State<'_, Host>) -> Result<Vec<String>, Problem> {
+    host.done(Request::AcceptConfig).await
 }
 
 #[tauri::command]

@@ -17,6 +17,8 @@ pub(crate) use app::{copy_address, end, open_address};
 pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
     tauri::generate_handler![
         agent::agent_start,
+        agent::config_accept,
+        agent::config_restore,
         agent::diagnose,
         agent::pause,
         agent::ping,
