@@ -1,11 +1,12 @@
 //! What a container is told by its environment: applied at each start, to the same end.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
 
 use ormesh_core::model::problem::Subject;
 
-use crate::alone::{alone, refused, run_agent, start_with};
-use crate::support::Host;
+use crate::alone::{alone, invite_of_nobody, refused, run_agent, start_with, with_remote};
+use crate::support::{Host, ORMESH, Ran};
 
 const EXPORTS: &str = "22; 8080 80 ;";
 const CLIENTS: &str = "desktop;laptop";
@@ -117,4 +118,65 @@ fn a_state_that_does_not_last_is_refused_until_allowed() {
         Some(0)
     );
     assert!(host.ended().success());
+}
+
+#[test]
+fn what_commands_change_outlasts_restarts_beside_a_configuration_that_can_not_be_written() {
+    let mut host = with_remote();
+    host.good(&["export", "add", "22"]);
+    host.good(&["client", "add", "desktop"]);
+    host.good(&["client", "add", "laptop"]);
+    let real = host.home().join("given.toml");
+    fs::rename(host.config(), &real).unwrap();
+    let file = File::open(&real).unwrap();
+    // Nobody makes a file there, root neither.
+    let given = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let told = [("ORMESH_CONFIG", given.as_str()), ("ORMESH_EXPORTS", "443")];
+    let there = |host: &Host, args: &[&str]| -> Ran {
+        let mut command = host.command(ORMESH);
+        command.args(args).env("ORMESH_CONFIG", &given).output().unwrap().into()
+    };
+    let good = |host: &Host, args: &[&str]| {
+        let ran = there(host, args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.stdout
+    };
+    let ports =
+        |host: &Host| host.status().exports.iter().map(|export| export.port.get()).collect::<Vec<_>>();
+    let names =
+        |host: &Host| host.status().clients.iter().map(|client| client.name.to_string()).collect::<Vec<_>>();
+    let own = host.state().join("config.toml").display().to_string();
+
+    start_with(&mut host, &told);
+    good(&host, &["export", "add", "80"]);
+    good(&host, &["export", "delete", "22"]);
+    good(&host, &["client", "delete", "laptop"]);
+    good(&host, &["client", "add", "phone"]);
+    good(&host, &["remote", "add", "other", &invite_of_nobody()]);
+    good(&host, &["config", "set", "agent.max-sessions", "77"]);
+    for is_running in [true, false, true] {
+        // What is in force is what the commands see, with an agent or without one.
+        if !is_running {
+            host.stop();
+        } else if there(&host, &["agent", "resume"]).code != 0 {
+            start_with(&mut host, &told);
+        }
+        assert_eq!(good(&host, &["config", "get", "agent.max-sessions"]), "77\n");
+        assert_eq!(good(&host, &["config", "path"]).trim(), own);
+        assert!(good(&host, &["remote", "ssh-config", "other"]).contains("Host other"));
+        let clients = good(&host, &["client", "list"]);
+        assert!(
+            clients.contains("phone") && clients.contains("desktop") && !clients.contains("laptop"),
+            "{clients}"
+        );
+    }
+    assert_eq!((ports(&host), names(&host)), (vec![80, 443], vec!["desktop".into(), "phone".into()]));
+    host.stop();
+
+    // Another export is given, and another client no more.
+    let text = fs::read_to_string(&real).unwrap().replace("[client.desktop]", "[client.tablet]");
+    fs::write(&real, text + "\n[[export]]\ntarget = \"8080\"\n").unwrap();
+    start_with(&mut host, &told);
+    assert_eq!((ports(&host), names(&host)), (vec![80, 443, 8080], vec!["phone".into(), "tablet".into()]));
+    assert_eq!(host.status().remotes.len(), 2);
 }

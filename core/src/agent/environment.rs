@@ -3,10 +3,10 @@
 use super::commands::Commands;
 use crate::ipc::Request;
 use crate::model::address::{Port, Target};
-use crate::model::config::{Client, Config};
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
 use crate::model::problem::{Code, Problem};
+use crate::plan::given;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, atomic, private};
 
@@ -52,49 +52,51 @@ fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split(';').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
+/// The file that an agent keeps beside a configuration that it can't write, in the state directory.
+fn beside(given: &Paths) -> Paths {
+    Paths { config: given.state.join("config.toml"), ..given.clone() }
+}
+
+/// Where what is in force is kept: the given configuration, or the one that an agent keeps beside it (see [`writable`]).
+pub fn in_use(given: Paths) -> Paths {
+    let own = beside(&given);
+    let is_beside = own != given && own.config.exists() && !private::can_create_in(given.config.parent());
+    if is_beside { own } else { given }
+}
+
 /// Where an agent keeps its configuration when the environment adds to one that it can't write, as containers mount it: in the state
-/// directory, made anew from the given one at each start, with the clients that the environment has added before.
+/// directory, merged at each start with what is given by then. Once it is there, it stays in use.
 pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
     let asked = ["ORMESH_EXPORTS", "ORMESH_CLIENTS"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    if !asked || private::can_create_in(given.config.parent()) {
+    let own = beside(given);
+    let is_there = own.config.exists();
+    if own == *given || !asked && !is_there || private::can_create_in(given.config.parent()) {
         return Ok(given.clone());
     }
-    let own = Paths { config: given.state.join("config.toml"), ..given.clone() };
-    tracing::info!(config = %own.config.display(), "the configuration is read-only; what the environment adds is kept beside the state");
+    tracing::info!(config = %own.config.display(), "the configuration is read-only; what is changed here is kept beside the state");
     // Whatever an earlier one had.
     let given_store = ConfigStore::new(given)?;
     let base = given_store.load_given()?;
-    let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
+    let own_store = ConfigStore::new(&own)?;
     if !given_store.exists() {
-        // Not there, which is no wish to take anybody out.
-        ConfigStore::new(&own)?.edit(|own| Ok(joined(&base, &base, own)))?;
+        // Not there, which is no wish to take anything out.
+        own_store.edit(|own| Ok(if is_there { own.clone() } else { base }))?;
         return Ok(own);
     }
-    let before = ConfigStore::new(&copy)?.load_given().unwrap_or_else(|_| base.clone());
-    ConfigStore::new(&own)?.edit(|own| Ok(joined(&base, &before, own)))?;
+    let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
+    let copy_store = ConfigStore::new(&copy)?;
+    let before = match copy_store.exists() {
+        true => copy_store.load_given().unwrap_or_else(|_| base.clone()),
+        false => base.clone(),
+    };
+    own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base }))?;
     let text = std::fs::read(&given.config).unwrap_or_default();
     atomic::replace(&copy.config, &text).map_err(|error| {
         Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))
     })?;
     Ok(own)
-}
-
-/// The given configuration with the instance, the store and the further clients of our own: those that the environment has added. A client
-/// that was in what was given `before`, at the last start, and is given no more is out.
-fn joined(given: &Config, before: &Config, own: &Config) -> Config {
-    let has = |config: &Config, client: &Client| {
-        config.clients.values().any(|other| other.address == client.address)
-    };
-    let mut config = given.clone();
-    config.instance = own.instance.clone();
-    config.agent.secrets = own.agent.secrets.or(given.agent.secrets);
-    let added = own.clients.iter().filter(|(_, client)| !has(before, client) || has(given, client));
-    for (name, client) in added {
-        config.clients.entry(name.clone()).or_insert_with(|| client.clone());
-    }
-    config
 }
 
 /// Applies both variables. The invites are read by `ormesh client token NAME`.
@@ -127,8 +129,6 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::config::InstanceId;
-    use crate::model::keys::{ClientKey, ServiceKey};
 
     #[test]
     fn exports_are_targets_with_ports() {
@@ -147,31 +147,6 @@ mod tests {
         for bad in ["x", "22 0", "22 80 90", "22,80"] {
             assert_eq!(exports(bad).unwrap_err().code, Code::BadEnvironment, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_client_that_is_given_no_more_is_out_and_one_that_the_environment_added_stays() {
-        let client = |number| Client {
-            address: ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address(),
-            key: ClientKey::from_bytes(&[number; 32]).unwrap().public(),
-            ports: None,
-            expires: None,
-            requested: false,
-        };
-        let with = |clients: &[(&str, u8)]| {
-            let mut config = Config::new(InstanceId::from_random([7; 10]));
-            config.clients = clients.iter().map(|(name, n)| (name.parse().unwrap(), client(*n))).collect();
-            config
-        };
-        let names =
-            |config: Config| config.clients.into_keys().map(|name| name.to_string()).collect::<Vec<_>>();
-        let (given, before) = (with(&[("y", 2)]), with(&[("x", 1), ("y", 2)]));
-        let own = with(&[("x", 1), ("y", 2), ("added", 3)]);
-
-        assert_eq!(names(joined(&given, &before, &own)), ["added", "y"]);
-        assert_eq!(names(joined(&before, &before, &own)), ["added", "x", "y"]);
-        // With no copy of what was given before.
-        assert_eq!(names(joined(&given, &given, &own)), ["added", "x", "y"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::store::lock;
 use crate::store::paths::Paths;
 
 pub use doctor::{Examination, doctor};
+pub use environment::in_use;
 pub use run::{RunOptions, run};
 
 /// Connects to the agent that runs for these paths; none where none runs.

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod derive;
 pub mod doctor;
 mod facts;
+pub mod given;
 pub mod standing;
 #[cfg(test)]
 mod tests;

@@ -20,17 +20,12 @@ pub(crate) struct Host {
 impl Host {
     /// Finds the host's directories.
     pub(crate) fn from_env() -> Result<Self, Problem> {
-        Paths::from_env().map(|paths| Self { paths })
+        Paths::from_env().map(|paths| Self { paths: agent::in_use(paths) })
     }
 
     /// Where its files are.
     pub(crate) fn paths(&self) -> &Paths {
         &self.paths
-    }
-
-    /// Its directories, for a verb that keeps them.
-    pub(crate) fn into_paths(self) -> Paths {
-        self.paths
     }
 
     /// Asks, with or without an agent.

@@ -9,6 +9,7 @@ use ormesh_core::agent::{self, RunOptions, log};
 use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::store::paths::Paths;
 use tracing_subscriber::EnvFilter;
 
 use super::systemd_unit::SystemdUnit;
@@ -71,7 +72,7 @@ impl Agent {
 
 impl Run {
     async fn run(self) -> Outcome {
-        let paths = Host::from_env()?.into_paths();
+        let paths = Paths::from_env()?;
         let _flush = log_to_stderr()?;
         // Not our path: an upgrade may have put another program there.
         let launcher = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
