@@ -22,7 +22,7 @@ use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Code, Problem, catalogue};
 use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::{derive, standing};
@@ -509,11 +509,12 @@ impl Commands {
             )));
         }
         if !client.requested && self.vault.has_connected(&client.address) {
-            return Err(Problem::new(
-                Code::InviteGone,
-                format!("the invite of {name} can't be shown again: the client has connected, so its private key was erased here"),
-            )
-            .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
+            return Err(catalogue::invite_gone(
+                name,
+                format!(
+                    "the invite of {name} can't be shown again: the client has connected, so its private key was erased here"
+                ),
+            ));
         }
         let text = match (client.requested, format) {
             (true, InviteFormat::AuthPrivate) => {
@@ -528,11 +529,12 @@ impl Commands {
                 let key = match self.client_key(config, client.key).await {
                     Ok(key) => key,
                     Err(_) if self.vault.has_lost_invite(config, client).await => {
-                        return Err(Problem::new(
-                            Code::InviteGone,
-                            format!("the invite of {name} can't be shown: its private key is not in the secret store, where it is erased once the client has connected"),
-                        )
-                        .hint(format!("ormesh client rotate {name} makes a new invite, and ends the old one")));
+                        return Err(catalogue::invite_gone(
+                            name,
+                            format!(
+                                "the invite of {name} can't be shown: its private key is not in the secret store, where it is erased once the client has connected"
+                            ),
+                        ));
                     }
                     Err(problem) => return Err(problem),
                 };

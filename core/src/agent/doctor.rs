@@ -27,7 +27,7 @@ use crate::model::doctor::Layer;
 use crate::model::edit;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{self, Code, Problem, ProblemKind};
+use crate::model::problem::{self, Code, Problem, ProblemKind, catalogue};
 use crate::model::status::{ClientState, ClientStatus, Status, TorStatus};
 use crate::plan::doctor::{self as judge, Agent, Findings, Link, Reach, Remote, Secrets, Service, Told, Tor};
 use crate::plan::{Desired, Subject};
@@ -63,9 +63,7 @@ pub async fn doctor(paths: &Paths, examination: Examination) -> Result<Vec<Layer
             let remote = examination.remote.clone();
             match client.ask(&Request::Doctor { remote }).await {
                 Ok(Response::Layers(layers)) => return Ok(layers),
-                Ok(_) => {
-                    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
-                }
+                Ok(_) => catalogue::unexpected_answer(),
                 // It ended, or can't be understood. A refusal is about the remote that was named.
                 Err(problem) if problem.kind == ProblemKind::NotReady => problem,
                 Err(problem) => return Err(problem),

@@ -24,6 +24,7 @@ use crate::model::config::Config;
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret, ServiceKey};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
+use crate::model::problem::catalogue::{self, Crowd};
 use crate::model::problem::{self, Code, Problem};
 use crate::plan::derive::Traffic;
 use crate::plan::{Behind, Socket, Socks, Step, Subject};
@@ -415,75 +416,35 @@ impl Executor {
 
     /// What keeps connections out that a person may want in.
     pub(super) fn trouble(&self, config: &Config) -> Vec<Problem> {
-        let refused = |subject: problem::Subject, addr: String, away: TurnedAway, hint: String| {
-            let TurnedAway { who, times } = away;
-            let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
-            let message = format!("{who} was refused at {addr} ({times}): it is for this agent's user alone");
-            Problem::new(Code::UserRefused, message).about(subject).hint(hint)
-        };
         let socks = self.socks.iter().filter_map(|socks| {
-            let hint = "ormesh config set agent.socks-users all lets everyone in who can reach the address";
-            Some(refused(
-                problem::Subject::Socks,
-                socks.addr().to_string(),
-                socks.turned_away()?,
-                hint.into(),
-            ))
+            let TurnedAway { who, times } = socks.turned_away()?;
+            Some(catalogue::refused_at_socks(&socks.addr(), &who, times))
         });
         let imports = self.listeners.iter().filter_map(|(listen, import)| {
-            let hint = format!("to let everyone in, delete the import {listen} and add it without --only-me");
-            Some(refused(
-                problem::Subject::Import(listen.clone()),
-                listen.to_string(),
-                import.turned_away()?,
-                hint,
-            ))
+            let TurnedAway { who, times } = import.turned_away()?;
+            Some(catalogue::refused_at_import(listen, &who, times))
         });
-        let crowded = |subject: problem::Subject, what: String, crowded: Crowded| {
-            let turned = match crowded.refused {
-                1 => "1 connection was turned away".to_owned(),
-                refused => format!("{refused} connections were turned away"),
-            };
-            let message = format!("{what} is {}; {turned}", crowded.sentence());
-            let hint = match crowded.by_room {
-                true => {
-                    "close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit"
-                }
-                false => "close some, or allow more: ormesh config set agent.max-sessions NUMBER",
-            };
-            Problem::new(Code::Full, message).about(subject).hint(hint)
-        };
-        let full_socks = self.socks.iter().filter_map(|socks| {
-            let what = format!("the SOCKS address {}", socks.addr());
-            Some(crowded(problem::Subject::Socks, what, socks.crowded()?))
-        });
-        let full_guests =
-            self.guests.crowded().into_iter().map(|full| {
-                crowded(problem::Subject::Agent, "the room for ormesh nc and ssh".to_owned(), full)
-            });
-        let full_imports = self.listeners.iter().filter_map(|(listen, import)| {
-            Some(crowded(problem::Subject::Import(listen.clone()), listen.to_string(), import.crowded()?))
-        });
-        let clients = config
-            .clients
+        let full_socks = self
+            .socks
             .iter()
-            .filter_map(|(name, client)| Some((name, self.sessions.get(&client.address)?)));
-        let full_ports = clients.flat_map(|(name, sessions)| {
-            let full = sessions.crowded().into_iter();
-            full.map(move |(port, full)| {
-                crowded(problem::Subject::Export(port), format!("port {port} for {name}"), full)
-            })
+            .filter_map(|socks| Some(catalogue::socks_full(&socks.addr(), &crowd(socks.crowded()?))));
+        let full_guests = self.guests.crowded().into_iter().map(|full| catalogue::guests_full(&crowd(full)));
+        let full_imports = self
+            .listeners
+            .iter()
+            .filter_map(|(listen, import)| Some(catalogue::import_full(listen, &crowd(import.crowded()?))));
+        let full_ports = self.full_ports(config).into_iter().filter_map(|(port, clients)| {
+            let ((client, full), others) = clients.split_first()?;
+            Some(catalogue::port_full(port, client, others.len(), &crowd(*full)))
         });
         // The same backend serves all clients of a port.
         let gates = self.doors.values().filter_map(|door| match door {
             Door::Gate(gate) => Some(gate),
             Door::Responder(_) => None,
         });
-        let backends = Gate::last_used(gates).into_iter().filter_map(|(port, gate)| {
-            let message = format!("the last connection to port {port} found no server: {}", gate.trouble()?);
-            let problem = Problem::new(Code::NoBackend, message).about(problem::Subject::Export(port));
-            Some(problem.hint("start the program that is exported there"))
-        });
+        let backends = Gate::last_used(gates)
+            .into_iter()
+            .filter_map(|(port, gate)| Some(catalogue::no_backend(port, &gate.trouble()?)));
         socks
             .chain(imports)
             .chain(full_socks)
@@ -492,6 +453,18 @@ impl Executor {
             .chain(full_ports)
             .chain(backends)
             .collect()
+    }
+
+    /// The exported ports that turn clients away, and whom.
+    fn full_ports(&self, config: &Config) -> BTreeMap<Port, Vec<(ClientName, Crowded)>> {
+        let mut full: BTreeMap<Port, Vec<(ClientName, Crowded)>> = BTreeMap::new();
+        for (name, client) in &config.clients {
+            let Some(sessions) = self.sessions.get(&client.address) else { continue };
+            for (port, crowded) in sessions.crowded() {
+                full.entry(port).or_default().push((name.clone(), crowded));
+            }
+        }
+        full
     }
 
     /// Takes no more connections from applications; what is open goes on.
@@ -525,6 +498,10 @@ fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(Problem::new(code, error.to_string())),
     }
+}
+
+fn crowd(crowded: Crowded) -> Crowd {
+    Crowd { said: crowded.sentence(), by_room: crowded.by_room, refused: crowded.refused }
 }
 
 fn not_listening(error: &ListenError) -> Problem {

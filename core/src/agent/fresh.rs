@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::forward::calendar::Calendar;
 use crate::model::day::Day;
 use crate::model::keys::{ClientKey, ServiceKey};
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Code, Problem, catalogue};
 
 type Fill = dyn Fn(&mut [u8; 32]) -> Result<(), Problem> + Send + Sync;
 
@@ -18,11 +18,7 @@ pub(super) struct Random(Arc<Fill>);
 impl Random {
     /// The system's.
     pub(super) fn system() -> Self {
-        Self::over(|bytes| {
-            getrandom::fill(bytes).map_err(|error| {
-                Problem::new(Code::SystemFailed, format!("failed to get random bytes: {error}"))
-            })
-        })
+        Self::over(|bytes| getrandom::fill(bytes).map_err(|error| catalogue::no_randomness(&error)))
     }
 
     /// Another source.

@@ -22,7 +22,7 @@ mod world;
 
 use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Code, Problem, catalogue};
 use crate::model::status::Status;
 use crate::store::lock;
 use crate::store::paths::Paths;
@@ -56,20 +56,11 @@ pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
 
 /// What is said of a request that needs a running agent, when none answers: that none runs, or which one does all the same.
 pub fn not_running(paths: &Paths) -> Problem {
-    unreachable(paths).unwrap_or_else(|| {
-        Problem::new(Code::NoAgent, "no agent is running")
-            .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
-    })
+    unreachable(paths).unwrap_or_else(catalogue::no_agent)
 }
 
 /// The agent that runs, when none answers: it is just starting, or somebody removed its socket.
 fn unreachable(paths: &Paths) -> Option<Problem> {
     let pid = std::fs::read_to_string(paths.agent_pid()).ok()?;
-    lock::is_held(&paths.agent_lock()).then(|| {
-        let (pid, socket) = (pid.trim(), paths.socket());
-        let message =
-            format!("an agent runs (process {pid}), but its socket {} is not there", socket.display());
-        let hint = format!("it makes the socket again within seconds; `kill {pid}` ends it in order");
-        Problem::new(Code::AgentUnreachable, message).about(Subject::Agent).hint(hint)
-    })
+    lock::is_held(&paths.agent_lock()).then(|| catalogue::agent_unreachable(pid.trim(), &paths.socket()))
 }

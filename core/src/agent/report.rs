@@ -4,11 +4,10 @@ use super::fresh;
 use super::reconcile::Reconciler;
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Problem, catalogue};
 use crate::model::status::{AgentState, AgentStatus, RemoteState, Status, TorStatus};
 use crate::plan::Desired;
 use crate::plan::derive::{self, View};
-use crate::plan::doctor::full_there;
 use crate::plan::standing;
 
 impl Reconciler {
@@ -25,20 +24,20 @@ impl Reconciler {
         let mut problems: Vec<Problem> = in_force.problems().collect();
         problems.extend(engine_problem(&engine, paused));
         let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
-        problems.extend(trouble.map(|trouble| Problem::new(Code::ClockWrong, trouble).about(Subject::Tor)));
+        problems.extend(trouble.map(|trouble| catalogue::clock_wrong(trouble)));
         problems.extend(self.vault.trouble());
         problems.extend(self.vault.history_problem());
-        problems.extend(self.condemned.iter().map(|address| {
-            Problem::new(
-                Code::ServiceOpen,
-                format!("the service of {} let a stranger in and was taken down", self.client_name(address)),
-            )
-            .about(self.client(address))
-            .hint("this must never happen: please report it, with tor's version")
-        }));
+        problems.extend(
+            self.condemned
+                .iter()
+                .map(|address| catalogue::service_open(self.client(address), &self.client_name(address))),
+        );
         problems.extend(self.executor.trouble(&in_force.config));
         problems.extend(in_force.config.remotes.iter().flat_map(|(name, remote)| {
-            self.crowds.full(&remote.address).into_iter().map(|(port, full)| full_there(name, port, full))
+            self.crowds
+                .full(&remote.address)
+                .into_iter()
+                .map(|(port, full)| catalogue::full_there(name, port, full))
         }));
         problems.extend(self.observed.failures.values().map(|backoff| backoff.problem.clone()));
         problems
@@ -117,12 +116,11 @@ fn agent_state(engine: &EngineState, paused: bool) -> AgentState {
 fn engine_problem(engine: &EngineState, paused: bool) -> Option<Problem> {
     match engine {
         _ if paused => None,
-        EngineState::Failed { why, hint, .. } => {
-            Some(Problem::new(Code::TorFailed, why.clone()).about(Subject::Tor).hint(hint.clone()))
-        }
-        EngineState::Bootstrapping { trouble: Some(trouble), .. } => {
-            Some(Problem::new(Code::TorStuck, trouble.clone()).about(Subject::Tor))
-        }
+        EngineState::Failed { why, hint, is_missing, .. } => Some(match is_missing {
+            true => catalogue::tor_missing(why, hint),
+            false => catalogue::tor_failed(why, hint),
+        }),
+        EngineState::Bootstrapping { trouble: Some(trouble), .. } => Some(catalogue::tor_stuck(trouble)),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use crate::engine::ctor::{CTor, Finder, TorSettings};
 use crate::engine::{EngineState, OnionEngine};
 use crate::ipc::transport::Listener;
 use crate::model::config::Config;
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Code, Problem, catalogue};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
 use crate::store::watch::FileWatch;
@@ -139,12 +139,8 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
     let mut said = false;
     let mut looks = 0;
     loop {
-        let taken = lock::try_lock(&paths.agent_lock()).map_err(|error| {
-            Problem::new(
-                Code::FileFailed,
-                format!("failed to lock {}: {error}", paths.agent_lock().display()),
-            )
-        })?;
+        let taken = lock::try_lock(&paths.agent_lock())
+            .map_err(|error| catalogue::cannot_lock(&paths.agent_lock(), &error))?;
         if let Some(lock) = taken {
             return Ok(Some(lock));
         }

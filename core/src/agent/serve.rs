@@ -28,10 +28,9 @@ use crate::model::config::HalfClose;
 use crate::model::edit::{self, Edit};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{self, Code, Problem};
+use crate::model::problem::{self, Code, Problem, catalogue};
 use crate::model::status::Status;
 use crate::plan::Subject;
-use crate::plan::doctor::full_there;
 use crate::store::{ConfigStore, InForce};
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
@@ -304,7 +303,7 @@ impl Server {
         };
         let info = tokio::time::timeout(ASK_FULL, question).await.ok()??;
         let full = info.full().into_iter().find(|(other, ..)| *other == port);
-        full.map(|(port, held, of)| full_there(remote, port, (held, of)))
+        full.map(|(port, held, of)| catalogue::full_there(remote, port, (held, of)))
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {
@@ -347,7 +346,7 @@ impl Server {
         let closed = port.filter(|port| pong.ports.iter().any(|(other, open)| other == port && !open));
         let full = full.into_iter().find(|(other, ..)| Some(*other) == port);
         if let Some((port, held, of)) = full {
-            return Err(full_there(remote, port, (held, of)));
+            return Err(catalogue::full_there(remote, port, (held, of)));
         }
         match closed {
             Some(port) => Err(Problem::new(

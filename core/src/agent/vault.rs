@@ -12,7 +12,7 @@ use crate::ipc::SecretsStatus;
 use crate::model::config::{Client, Config};
 use crate::model::keys::Secret;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Code, Problem, Subject, catalogue};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::journal::Journal;
 use crate::secrets::migrate::{self, Leftovers};
@@ -118,13 +118,12 @@ impl Vault {
             let here = std::sync::Arc::clone(&self.changing).lock_owned().await;
             loop {
                 let path = path.clone();
-                let shown = path.display().to_string();
+                let shown = path.clone();
                 match self.files.apart(move || lock::try_lock(&path)).await {
                     Ok(Some(everywhere)) => return Ok(Changing { _here: here, _everywhere: everywhere }),
                     Ok(None) => tokio::time::sleep(CHANGE_LOOK).await,
                     Err(error) => {
-                        let message = format!("failed to lock {shown}: {error}");
-                        return Err(Problem::new(Code::FileFailed, message));
+                        return Err(catalogue::cannot_lock(&shown, &error));
                     }
                 }
             }

@@ -114,6 +114,7 @@ impl FakeEngine {
         self.end(EngineState::Failed {
             why: "tor was killed".to_owned(),
             hint: "it is started again by itself".to_owned(),
+            is_missing: false,
             retry_in: Some(Duration::ZERO),
         });
     }

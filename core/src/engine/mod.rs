@@ -46,6 +46,8 @@ pub enum EngineState {
         why: String,
         /// What to do.
         hint: String,
+        /// Whether there is no tor that could be started.
+        is_missing: bool,
         /// After this time, counted from when it failed, it is tried again; where no tor is found, a `run(true)` has it tried at once.
         retry_in: Option<Duration>,
     },

@@ -8,7 +8,7 @@ use super::frame::{self, MAX_RESPONSE};
 use super::pieces::{Pieces, agent_ended};
 use super::transport::{self, Connection};
 use super::{Hello, PROTOCOL, Request, Response};
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Code, Problem, Subject, catalogue};
 use crate::model::status::Status;
 use crate::store::private;
 
@@ -84,7 +84,7 @@ impl Client {
             match self.next().await? {
                 Response::Waiting(what) => waiting(&what),
                 Response::Connected => return Ok(Pieces::new(self.connection)),
-                _ => return Err(unexpected()),
+                _ => return Err(catalogue::unexpected_answer()),
             }
         }
     }
@@ -111,7 +111,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Status, Problem> {
         match self.0.next().await? {
             Response::Status(status) => Ok(*status),
-            _ => Err(unexpected()),
+            _ => Err(catalogue::unexpected_answer()),
         }
     }
 }
@@ -124,8 +124,4 @@ fn broken(error: &io::Error) -> Problem {
         _ => Problem::new(Code::AgentEnded, format!("failed to talk to the agent: {error}"))
             .hint("ormesh status shows whether it runs"),
     }
-}
-
-fn unexpected() -> Problem {
-    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
 }

@@ -12,7 +12,7 @@ use super::bridge::{self, Bridge};
 use super::config::{Client, Config, Export, ExportError, HalfClose, Import, Users, parse_socks};
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, catalogue};
 
 /// One change, which touches no secret and needs no journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,7 +187,7 @@ pub fn find<'a, K: Ord + ToString, V>(
             true => format!("there are no {what}s yet; `ormesh {what} add` makes one"),
             false => format!("known {what}s: {}", known.join(", ")),
         };
-        Problem::new(Code::NotThere, format!("there is no {what} {}", name.to_string())).hint(hint)
+        catalogue::not_there(what, &name.to_string()).hint(hint)
     })
 }
 

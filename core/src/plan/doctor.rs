@@ -6,11 +6,12 @@ mod remote;
 #[cfg(test)]
 mod tests;
 
-pub use remote::{Reach, Remote, Told, full_there};
+pub use remote::{Reach, Remote, Told};
 
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::ClientName;
 use crate::model::problem::Problem;
+use crate::model::problem::catalogue::SET_THE_CLOCK;
 use crate::model::status::TorStatus;
 use crate::model::status_yaml::{timestamp, uptime};
 use crate::model::store_kind::StoreKind;
@@ -240,10 +241,8 @@ fn tor(tor: &Tor) -> Layer {
 
 /// tor compares clocks with the relays that it meets and says when they differ; that it holds a consensus of now says that ours is right.
 fn clock(link: &Link, now: u64) -> Layer {
-    const SET_IT: &str =
-        "set the clock; `timedatectl` and the system's settings show whether it is kept right by itself";
     if let Some(sentence) = &link.clock {
-        return Layer::bad(LayerName::Clock, sentence.clone(), SET_IT);
+        return Layer::bad(LayerName::Clock, sentence.clone(), SET_THE_CLOCK);
     }
     match link.consensus {
         Some((from, _)) if now + CLOCK_TOLERANCE < from => Layer::bad(
@@ -253,7 +252,7 @@ fn clock(link: &Link, now: u64) -> Layer {
                 timestamp(now),
                 timestamp(from)
             ),
-            SET_IT,
+            SET_THE_CLOCK,
         ),
         Some((_, to)) if now > to => Layer::unknown(
             LayerName::Clock,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::Files;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Problem, catalogue};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "history.json";
@@ -66,7 +66,7 @@ impl History {
             read.map_err(|why| format!("the history of clients, {}, can't be read ({why})", path.display()));
         let (seen, problem) = match read {
             Ok(seen) => (seen, None),
-            Err(why) => (BTreeMap::new(), Some(problem_of(why))),
+            Err(why) => (BTreeMap::new(), Some(catalogue::history_spoilt(why))),
         };
         let is_spoilt = problem.is_some();
         Self { path, seen, problem, is_spoilt }
@@ -135,13 +135,7 @@ fn put_aside(files: &Files, path: &Path, why: &str) -> (Problem, bool) {
         Ok(()) => format!("{why}; it is now {}", aside.display()),
         Err(error) => format!("{why}, nor put aside: {error}"),
     };
-    (problem_of(message), moved.is_ok())
-}
-
-fn problem_of(message: String) -> Problem {
-    Problem::new(Code::HistorySpoilt, message)
-        .about(Subject::History)
-        .hint("it is not known any more who has connected; put a good copy in its place while no agent runs, or go on without")
+    (catalogue::history_spoilt(message), moved.is_ok())
 }
 
 #[cfg(test)]

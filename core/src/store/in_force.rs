@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::config::{Client, Config};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Problem, catalogue};
 
 /// The configuration in force and its generation, which grows with each change.
 #[derive(Debug, Clone)]
@@ -97,15 +97,8 @@ impl InForce {
 
     /// What is wrong with the file, for `status`.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
-        let revoked = self.revoked.values().map(|(name, _)| {
-            let anew = if self.are_noted { "" } else { ": an agent that starts anew would let it in" };
-            Problem::new(
-                Code::ClientStillListed,
-                format!("{name} is cut off, but the configuration file lists it still{anew}"),
-            )
-            .about(Subject::Client(name.clone()))
-            .hint(format!("the agent takes it out as soon as the file can be changed; `ormesh client delete {name}` tries at once"))
-        });
+        let revoked =
+            self.revoked.values().map(|(name, _)| catalogue::client_still_listed(name, self.are_noted));
         self.problem.iter().chain(&self.unwatched).cloned().chain(revoked)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Code, Problem, catalogue};
 
 /// How long an edit waits for another one; each takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,16 +45,7 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
                 )
                 .hint(format!("see which process holds {}", path.display())));
             }
-            Err(error) => {
-                let message = format!("failed to lock {}: {error}", path.display());
-                let hint = match error.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        "free some space and try again"
-                    }
-                    _ => "",
-                };
-                return Err(Problem::new(Code::FileFailed, message).hint(hint));
-            }
+            Err(error) => return Err(catalogue::cannot_lock(path, &error)),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod watch;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,7 @@ use toml_edit::DocumentMut;
 use crate::model::config::{self, Client, Config, InstanceId, TextError};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
+use crate::model::problem::catalogue::{self, of_config};
 use crate::model::problem::{Code, Problem, ProblemKind, Subject};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use files::Files;
@@ -102,9 +104,7 @@ impl ConfigStore {
     /// Errors: no randomness, which no system has.
     pub fn new(paths: &Paths) -> Result<Self, Problem> {
         let mut bytes = [0; 10];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Problem::new(Code::SystemFailed, format!("failed to get random bytes: {error}"))
-        })?;
+        getrandom::fill(&mut bytes).map_err(|error| catalogue::no_randomness(&error))?;
         Ok(Self::over(paths, Files::default(), InstanceId::from_random(bytes)))
     }
 
@@ -444,7 +444,7 @@ impl ConfigStore {
 
     fn parse(&self, text: &str) -> Result<Config, ConfigError> {
         config::parse(text, &self.inner.fresh)
-            .map_err(|error| ConfigError { path: self.paths().config.display().to_string(), error })
+            .map_err(|error| ConfigError { path: self.paths().config.clone(), error })
     }
 
     fn write(&self, text: &str) -> Result<(), Problem> {
@@ -458,16 +458,8 @@ impl ConfigStore {
     fn problem(&self, obstacle: Obstacle) -> Problem {
         match obstacle {
             Obstacle::Bad(problem) => problem,
-            Obstacle::Lost(loss) => {
-                let code = match loss {
-                    Loss::Cut(_) => Code::ConfigCut,
-                    _ => Code::ConfigLost,
-                };
-                of_config(code, format!("{} {loss}", self.shown())).hint(match loss {
-                    Loss::Cut(_) => "end its last line if it is whole; `ormesh config restore` writes the last good one back, `ormesh config accept` takes it as it is",
-                    _ => "put it back, or have `ormesh config restore` do that; `ormesh config accept` confirms that all this is to go",
-                })
-            }
+            Obstacle::Lost(loss @ Loss::Cut(_)) => catalogue::config_cut(&self.paths().config, &loss),
+            Obstacle::Lost(loss) => catalogue::config_lost(&self.paths().config, &loss),
         }
     }
 
@@ -508,17 +500,12 @@ pub fn load(paths: &Paths) -> Result<Config, Problem> {
 
 /// A text error in a known file.
 struct ConfigError {
-    path: String,
+    path: PathBuf,
     error: TextError,
 }
 
 impl From<ConfigError> for Problem {
     fn from(ConfigError { path, error }: ConfigError) -> Self {
-        of_config(Code::ConfigMistake, format!("{path}, {error}"))
-            .hint("correct that line; nothing was changed")
+        catalogue::config_mistake(&path, &error)
     }
-}
-
-fn of_config(code: Code, message: impl Into<String>) -> Problem {
-    Problem::new(code, message).about(Subject::Configuration)
 }

@@ -11,7 +11,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::moment::{Moment, Seen};
 use super::places::Places;
 use super::{ConfigStore, private};
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Code, Problem, catalogue};
 
 /// Between two looks at a file that is watched besides: an event may be lost, and a directory far up may be moved.
 const LOOK: Duration = Duration::from_secs(15);
@@ -143,12 +143,7 @@ impl Follower {
             if self.places != places {
                 tracing::warn!(%error, "the configuration file can't be watched");
             }
-            let message = format!("the configuration file can't be watched: {error}");
-            let hint = match cfg!(target_os = "linux") {
-                true => "changes by hand are seen after some seconds; `sysctl fs.inotify` shows the limits of watching, which can be raised",
-                false => "changes by hand are seen after some seconds",
-            };
-            Problem::new(Code::ConfigUnwatched, message).about(Subject::Configuration).hint(hint)
+            catalogue::config_unwatched(error)
         });
         self.store.set_unwatched(problem);
         // The old one ends only now, when the new one is there.

@@ -5,7 +5,7 @@ use ormesh_core::ipc::client::Client;
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::{Problem, catalogue};
 use ormesh_core::model::status::Status;
 use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
@@ -49,7 +49,7 @@ impl Host {
                 output::notes(notes);
                 Ok(said)
             }
-            _ => Err(unexpected()),
+            _ => Err(catalogue::unexpected_answer()),
         }
     }
 
@@ -60,7 +60,7 @@ impl Host {
                 output::notes(notes);
                 Ok(text)
             }
-            _ => Err(unexpected()),
+            _ => Err(catalogue::unexpected_answer()),
         }
     }
 
@@ -68,7 +68,7 @@ impl Host {
     pub(crate) async fn status(&self) -> Result<Status, Problem> {
         match self.ask(Request::Status).await? {
             Response::Status(status) => Ok(*status),
-            _ => Err(unexpected()),
+            _ => Err(catalogue::unexpected_answer()),
         }
     }
 
@@ -86,9 +86,4 @@ impl Host {
     pub(crate) fn config(&self) -> Result<Config, Problem> {
         ConfigStore::new(&self.paths)?.load()
     }
-}
-
-/// An answer of another sort than the request has.
-pub(crate) fn unexpected() -> Problem {
-    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
 }

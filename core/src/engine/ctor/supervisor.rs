@@ -113,9 +113,10 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Wan
             tracing::warn!(why = %failure.why, retry_in = ?wait, "tor failed");
         }
         let retry_in = Some(wait);
-        shared.set_state(EngineState::Failed { why: failure.why, hint: failure.hint, retry_in });
+        let Failure { why, hint, is_missing, .. } = failure;
+        shared.set_state(EngineState::Failed { why, hint, is_missing, retry_in });
         let due = async {
-            if failure.is_missing {
+            if is_missing {
                 tokio::time::sleep(LOOKS_APART).await;
                 // Any word is a reason to look again; without anyone to say one, `unwanted` ends.
                 let _ =
@@ -330,6 +331,7 @@ async fn watch_over(
         _ => EngineState::Failed {
             why: "tor has ended".to_owned(),
             hint: AGAIN.to_owned(),
+            is_missing: false,
             retry_in: Some(Duration::ZERO),
         },
     });

@@ -317,9 +317,12 @@ codes! {
         "The keys could not be moved to another store; they are where they were.",
         "Mend the store that is named, and try again.";
 
-    TorFailed, "tor-failed", Tor, Error,
-        "There is no tor that can be run, or it ends.",
+    TorMissing, "tor-missing", Tor, Error,
+        "There is no tor that can be run: none was found, it is too old, or a program that the bridges need is missing.",
         "Install tor 0.4.9.11 or newer, or give its path: `ormesh config set agent.tor-path PATH`.";
+    TorFailed, "tor-failed", Tor, Error,
+        "tor can't be started, or it ended.",
+        "Do as the hint says; the agent starts it again by itself.";
     TorStuck, "tor-stuck", Tor, Error,
         "tor does not get on with connecting to the network.",
         "Check the network and the clock; where Tor is blocked, use bridges (`agent.bridges`).";

@@ -2,6 +2,7 @@
 //!
 //! Programs go by code and subject, never by the words.
 
+pub mod catalogue;
 mod code;
 mod subject;
 #[cfg(test)]

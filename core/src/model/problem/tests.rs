@@ -59,3 +59,78 @@ fn each_code_has_a_name_of_its_own_which_json_has_too() {
         assert!(code.meaning().ends_with('.') && code.cure().ends_with('.'), "{code}");
     }
 }
+
+/// The list in the docs, as the code has it.
+fn list() -> String {
+    let mut text = String::from(
+        "# Problems\n\
+         \n\
+         <!-- Generated from core/src/model/problem/code.rs: `ORMESH_PROBLEMS=write cargo test -p ormesh-core problem`. -->\n\
+         \n\
+         What goes wrong has a code, whatever words it is told in. `ormesh status --json` lists the problems that stand, the worst first:\n\
+         \n\
+         ```json\n\
+         {\n  \"code\": \"full\",\n  \"kind\": \"refused\",\n  \"severity\": \"warning\",\n  \"subject\": { \"is\": \"export\", \"id\": 22 },\n  \"since\": 1795363200,\n  \"message\": \"port 22 for laptop is full: 512 of 512; 3 connections were turned away\",\n  \"hint\": \"close some, or allow more: ormesh config set agent.max-sessions NUMBER\"\n}\n\
+         ```\n\
+         \n\
+         Go by `code` and `subject`: a code keeps its name and its meaning. `message` and `hint` are for people and may change. `since` is in\n\
+         seconds since 1970-01-01 UTC, and stays while the problem stands. `severity` is `error` (something does not work), `warning`\n\
+         (something works in part) or `note`. `subject` is left out where the sentence says it all. `kind` gives the exit code of a command\n\
+         that fails so: `failed` 1, `usage` 2, `not-ready` 3, `refused` 4, `secrets` 5, `tor` 6. A newer version may have codes and subjects\n\
+         that are not here; an older one shows them as `other`, with their sentence and hint.\n\
+         \n\
+         | code | severity | exit code | what it means | what to do |\n\
+         |---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let severity = serde_json::to_value(code.severity()).unwrap();
+        let severity = severity.as_str().unwrap();
+        let (exit, meaning, cure) = (code.kind().exit_code(), code.meaning(), code.cure());
+        text.push_str(&format!("| `{code}` | {severity} | {exit} | {meaning} | {cure} |\n"));
+    }
+    text
+}
+
+#[test]
+fn the_docs_list_each_code_with_its_meaning_and_its_cure() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/problems.md");
+    if std::env::var_os("ORMESH_PROBLEMS").is_some_and(|how| how == "write") {
+        std::fs::write(&path, list()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(
+        found == list(),
+        "{} is stale: ORMESH_PROBLEMS=write cargo test -p ormesh-core problem",
+        path.display()
+    );
+}
+
+#[test]
+fn no_code_is_without_use() {
+    let sources = |dir: &str| {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        let mut texts = String::new();
+        let mut todo = vec![dir];
+        while let Some(dir) = todo.pop() {
+            for entry in std::fs::read_dir(dir).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    todo.push(path);
+                } else if path.extension().is_some_and(|end| end == "rs")
+                    && !path.ends_with("problem/tests.rs")
+                {
+                    texts.push_str(&std::fs::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        texts
+    };
+    let texts = sources("src") + &sources("../src-tauri/src");
+    let made = |code: &Code| {
+        let name = format!("Code::{code:?}");
+        let ends = |at: usize| !texts[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric());
+        texts.match_indices(&name).any(|(at, _)| ends(at))
+    };
+    let unused: Vec<&Code> = Code::ALL.iter().filter(|code| !made(code)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}

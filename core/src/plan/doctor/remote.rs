@@ -4,7 +4,7 @@ use crate::model::address::Port;
 use crate::model::day::Day;
 use crate::model::doctor::{Layer, LayerName};
 use crate::model::name::RemoteName;
-use crate::model::problem::{Code, Problem, Subject};
+use crate::model::problem::{Problem, catalogue};
 
 /// What was found of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,17 +54,6 @@ pub struct Told {
     pub ports: Vec<(Port, bool)>,
     /// Those that have no room: open sessions, and how many there can be of all.
     pub full: Vec<(Port, u64, u64)>,
-}
-
-/// What to do about a port that is full at the other end.
-const FULL_THERE: &str = "close some connections, or ask its owner to allow more: ormesh config set agent.max-sessions NUMBER, there";
-
-/// That a remote's port turns connections away for want of room.
-pub fn full_there(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> Problem {
-    let message = format!(
-        "port {port} of {remote} is full: {held} of {of} connections, as {remote} says; more are turned away"
-    );
-    Problem::new(Code::FullThere, message).about(Subject::Remote(remote.clone())).hint(FULL_THERE)
 }
 
 const SEE_THERE: &str = "see whether the host is up and connected; `ormesh doctor` there says more";
@@ -165,7 +154,7 @@ fn port(remote: &Remote) -> Layer {
     let mut full: Vec<_> = told.full.clone();
     full.sort_by_key(|(port, ..)| (!is_imported(port), *port));
     if let Some((port, held, of)) = full.first() {
-        let full = full_there(name, *port, (*held, *of));
+        let full = catalogue::full_there(name, *port, (*held, *of));
         return Layer::bad(NAME, full.message, full.hint);
     }
     let open: Vec<String> = told.ports.iter().map(|(port, _)| port.to_string()).collect();

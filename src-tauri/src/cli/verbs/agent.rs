@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use ormesh_core::agent::{self, RunOptions, log};
 use ormesh_core::engine::ctor::become_tor;
 use ormesh_core::ipc::Request;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::{Code, Problem, catalogue};
 use ormesh_core::store::paths::Paths;
 use tracing_subscriber::EnvFilter;
 
@@ -93,12 +93,7 @@ async fn steer(request: Request, said: &str) -> Outcome {
 async fn stop(host: &Host) -> Outcome {
     drop(host.agent().await?);
     if let Some(command) = host.status().await?.agent.and_then(|agent| service_command(agent.pid)) {
-        return Err(Problem::new(
-            Code::AgentManaged,
-            "the agent is run by systemd, which would start it again",
-        )
-        .hint(command)
-        .into());
+        return Err(catalogue::agent_managed(command).into());
     }
     let told = host.done(Request::Stop).await;
     // An agent with nothing to drain may be gone before its answer is.

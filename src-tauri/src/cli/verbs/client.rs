@@ -10,7 +10,7 @@ use ormesh_core::model::day::Day;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::keys::ClientPublicKey;
 use ormesh_core::model::name::ClientName;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::{Code, Problem, catalogue};
 use ormesh_core::model::status::{ClientStatus, Status};
 use ormesh_core::model::status_yaml::{client_state, timestamp};
 
@@ -228,9 +228,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
 
 fn show(status: &Status, name: &ClientName, json: bool) -> anyhow::Result<()> {
     let Some(client) = status.clients.iter().find(|client| client.name == *name) else {
-        return Err(Problem::new(Code::NotThere, format!("there is no client {name}"))
-            .hint("ormesh client list shows them")
-            .into());
+        return Err(catalogue::not_there("client", name).hint("ormesh client list shows them").into());
     };
     if json {
         return output::json(client);

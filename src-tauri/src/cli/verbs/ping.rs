@@ -7,10 +7,10 @@ use clap::Args;
 use ormesh_core::ipc::{Pong, Request, Response};
 use ormesh_core::model::address::Port;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::Problem;
+use ormesh_core::model::problem::{Problem, catalogue};
 
 use crate::args::{self, RemoteRef};
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
 use super::nc::resolve;
@@ -70,7 +70,7 @@ impl Ping {
                     tally.good += 1;
                     output::line(&format!("{remote}: seq={} {}", tally.sent, describe(&pong, self.port)))?;
                 }
-                Ok(_) => return Err(host::unexpected().into()),
+                Ok(_) => return Err(catalogue::unexpected_answer().into()),
                 Err(problem) => {
                     output::line(&format!("{remote}: seq={} {problem}", tally.sent))?;
                     let known = known(host, remote).await?;

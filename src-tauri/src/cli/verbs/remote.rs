@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal as _};
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::catalogue;
 use ormesh_core::model::status::{RemoteStatus, Status};
 use ormesh_core::model::status_yaml::{import_state, remote_state};
 
 use super::ssh_config::SshConfig;
 use crate::args;
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::invite_input::InviteInput;
 use crate::output::{self, DONE, Outcome};
 
@@ -108,7 +108,7 @@ impl Remote {
             }
             Self::Request(JoinRequest { name }) => match host.ask(Request::RequestRemote { name }).await? {
                 Response::JoinRequest { text } => output::line(&text)?,
-                _ => return Err(host::unexpected().into()),
+                _ => return Err(catalogue::unexpected_answer().into()),
             },
             Self::SshConfig(verb) => verb.run(&host).await?,
             Self::Export(Export { name }) => {
@@ -140,9 +140,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
 
 fn show(status: &Status, name: &RemoteName, json: bool) -> anyhow::Result<()> {
     let Some(remote) = status.remotes.iter().find(|remote| remote.name == *name) else {
-        return Err(Problem::new(Code::NotThere, format!("there is no remote {name}"))
-            .hint("ormesh remote list shows them")
-            .into());
+        return Err(catalogue::not_there("remote", name).hint("ormesh remote list shows them").into());
     };
     if json {
         return output::json(remote);

@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::{Request, Response, SecretsStatus};
+use ormesh_core::model::problem::catalogue;
 use ormesh_core::model::store_kind::StoreKind;
 
 use crate::args;
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Subcommand)]
@@ -38,7 +39,7 @@ impl Secrets {
         match self {
             Self::Status(Status { json }) => match host.ask(Request::SecretsStatus).await? {
                 Response::Secrets(status) => show(&status, json),
-                _ => Err(host::unexpected().into()),
+                _ => Err(catalogue::unexpected_answer().into()),
             },
             Self::Migrate(Migrate { to }) => {
                 host.done(Request::MigrateSecrets { to }).await?;

@@ -3,12 +3,12 @@
 use ormesh_core::ipc::{Pong, Request, Response, SecretsStatus};
 use ormesh_core::model::doctor::Layer;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::Problem;
+use ormesh_core::model::problem::{Problem, catalogue};
 use ormesh_core::model::store_kind::StoreKind;
 use tauri::State;
 
 use super::typed::{self, parse};
-use crate::host::{self, Host, View};
+use crate::host::{Host, View};
 
 #[tauri::command]
 pub(super) fn state(host: State<'_, Host>) -> View {
@@ -21,7 +21,7 @@ pub(super) async fn ping(host: State<'_, Host>, remote: String, port: Option<u16
     let port = port.map(typed::port).transpose()?;
     match host.ask(Request::Ping { remote, port }).await? {
         Response::Pong(pong) => Ok(pong),
-        _ => Err(host::unexpected()),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn agent_start(host: State<'_, Host>) -> Result<(), Problem> {
 pub(super) async fn secrets_status(host: State<'_, Host>) -> Result<SecretsStatus, Problem> {
     match host.ask(Request::SecretsStatus).await? {
         Response::Secrets(status) => Ok(status),
-        _ => Err(host::unexpected()),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }
 

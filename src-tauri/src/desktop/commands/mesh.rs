@@ -5,12 +5,12 @@ use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::invite::{Invite, InviteKey};
 use ormesh_core::model::name::{ClientName, RemoteName};
-use ormesh_core::model::problem::Problem;
+use ormesh_core::model::problem::{Problem, catalogue};
 use serde::Serialize;
 use tauri::State;
 
 use super::typed::{self, parse, usage};
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::qr;
 
 /// An invite as it is shown, on demand and once: nothing here keeps it.
@@ -82,7 +82,7 @@ pub(super) async fn remote_request(host: State<'_, Host>, name: String) -> Resul
     let name: RemoteName = parse(&name, REMOTE)?;
     match host.ask(Request::RequestRemote { name }).await? {
         Response::JoinRequest { text } => Ok(text),
-        _ => Err(host::unexpected()),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }
 
@@ -110,7 +110,7 @@ async fn invite(host: &Host, request: Request) -> Result<ShownInvite, Problem> {
             );
             Ok(ShownInvite { text, qr_svg, notes, secret })
         }
-        _ => Err(host::unexpected()),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }
 

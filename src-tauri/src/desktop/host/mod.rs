@@ -15,7 +15,7 @@ use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::doctor::Layer;
 use ormesh_core::model::edit::Edit;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::{Code, Problem, catalogue};
 use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -114,15 +114,10 @@ impl Host {
 fn done(response: Response) -> Result<Vec<String>, Problem> {
     match response {
         Response::Done { notes } => Ok(notes),
-        _ => Err(unexpected()),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }
 
-/// An answer of another sort than the request has.
-pub(crate) fn unexpected() -> Problem {
-    Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
-}
-
 fn no_agent() -> Problem {
-    Problem::new(Code::NoAgent, "no agent is running").hint("start it, then try again")
+    catalogue::no_agent().hint("start it, then try again")
 }

@@ -12,7 +12,7 @@ mod windows;
 
 use std::time::{Duration, Instant};
 
-use ormesh_core::model::problem::{Code, Problem, Subject};
+use ormesh_core::model::problem::{Code, Problem, Subject, catalogue};
 use ormesh_core::store::lock;
 use ormesh_core::store::paths::Paths;
 
@@ -27,12 +27,7 @@ pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
     // The number is that of an agent only as long as the lock is held.
     let Some(pid) = holder.filter(|_| is_held(paths)) else { return Ok(()) };
     if let Some(command) = system::service_command(pid) {
-        return Err(Problem::new(
-            Code::AgentManaged,
-            "the agent is run by systemd, which would start the other version again",
-        )
-        .about(Subject::Agent)
-        .hint(command));
+        return Err(catalogue::agent_managed(command));
     }
     system::terminate(pid);
     let start = Instant::now();
