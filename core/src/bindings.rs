@@ -10,6 +10,7 @@ use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::Bridge;
 use crate::model::config::{HalfClose, Users};
 use crate::model::day::Day;
+use crate::model::doctor::{Layer, LayerName};
 use crate::model::edit::{Edit, Setting};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -46,6 +47,8 @@ fn the_windows_types_are_those_of_the_core() {
         Code,
         Subject,
         Problem,
+        LayerName,
+        Layer,
         StoreKind,
         Bridge,
         Status,

@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::RemoteName;
 use super::problem::ProblemKind;
 
 /// The layers in the order in which one builds upon another. The last three come once for each remote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum LayerName {
     /// The agent runs, with the configuration that is on disk.
     Agent,
@@ -75,9 +77,14 @@ impl fmt::Display for LayerName {
 
 /// One layer's verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Layer {
     /// Which.
     pub layer: LayerName,
+    /// Of which remote; none for what is this host's, and where there are no remotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub remote: Option<RemoteName>,
     /// Whether it works. None where that is not known: it was not tried, since one before it failed, or there is nothing to try it on.
     pub ok: Option<bool>,
     /// What was found, or why it was not tried; no capital at its start, no full stop.
@@ -89,18 +96,25 @@ pub struct Layer {
 impl Layer {
     /// It works.
     pub fn good(layer: LayerName, sentence: impl Into<String>) -> Self {
-        Self { layer, ok: Some(true), sentence: sentence.into(), hint: None }
+        Self { layer, remote: None, ok: Some(true), sentence: sentence.into(), hint: None }
     }
 
     /// It fails; the hint may be empty.
     pub fn bad(layer: LayerName, sentence: impl Into<String>, hint: impl Into<String>) -> Self {
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
-        Self { layer, ok: Some(false), sentence: sentence.into(), hint }
+        Self { layer, remote: None, ok: Some(false), sentence: sentence.into(), hint }
     }
 
     /// Nothing is known of it.
     pub fn unknown(layer: LayerName, sentence: impl Into<String>) -> Self {
-        Self { layer, ok: None, sentence: sentence.into(), hint: None }
+        Self { layer, remote: None, ok: None, sentence: sentence.into(), hint: None }
+    }
+
+    /// The same, of a remote.
+    #[must_use]
+    pub fn of(mut self, remote: &RemoteName) -> Self {
+        self.remote = Some(remote.clone());
+        self
     }
 
     /// The same, with what to do.

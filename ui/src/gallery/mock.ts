@@ -1,7 +1,7 @@
 // A shell that is none: it answers from values, with the core's rules in miniature. For the gallery and its tests only.
 
-import type { AgentView, Backend, Checkable, Checked, Invite, Layer, Settings } from '../lib/backend';
-import type { Pong, Problem, SecretsStatus } from '../lib/bindings';
+import type { AgentView, Backend, Checkable, Checked, Invite, Settings } from '../lib/backend';
+import type { Layer, Pong, Problem, SecretsStatus } from '../lib/bindings';
 import { problemOf } from '../lib/problems';
 
 export interface Call {

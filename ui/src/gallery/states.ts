@@ -1,8 +1,8 @@
 // Every state of the window, with what the shell would have said.
 
 import type { Ask } from '../lib/asks';
-import type { AgentView, Layer } from '../lib/backend';
-import type { AgentState, Problem, Status } from '../lib/bindings';
+import type { AgentView } from '../lib/backend';
+import type { AgentState, Layer, LayerName, Problem, Status } from '../lib/bindings';
 import * as asking from '../lib/confirmations';
 import { problemOf } from '../lib/problems';
 import type { Page } from '../lib/views/Header.svelte';
@@ -195,7 +195,7 @@ const locked = problemOf('store-locked', 'the keyring is locked: 7 services and 
 
 /** As the core's doctor says it, for two remotes. `over` replaces by layer, or by layer and remote; behind `from` nothing was tried. */
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
-  const good = (layer: string, sentence: string): Layer => ({ layer, ok: true, sentence, hint: null });
+  const good = (layer: LayerName, sentence: string, remote?: string): Layer => ({ layer, ok: true, sentence, hint: null, ...(remote && { remote }) });
   const all: Layer[] = [
     good('agent', 'process 4711 has been running for 5 h'),
     good('secrets', 'os-keyring is unlocked and has the 7 keys needed'),
@@ -207,16 +207,16 @@ const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null =
     good('introduction', 'ready for all 5 clients (at least 3 introduction points stand)'),
     good('listeners', 'imports, exports and the SOCKS address take connections'),
     ...['home-server', 'office'].flatMap((name) => [
-      good('key', `${name} takes this host's key`),
-      good('rendezvous', `${name} answers within ${name === 'office' ? 468 : 312} ms`),
-      good('port', name === 'office' ? 'port 5432 of office is open' : `ports 22, 8123 of ${name} are open`),
+      good('key', `${name} takes this host's key`, name),
+      good('rendezvous', `${name} answers within ${name === 'office' ? 468 : 312} ms`, name),
+      good('port', name === 'office' ? 'port 5432 of office is open' : `ports 22, 8123 of ${name} are open`, name),
     ]),
   ];
   let after = false;
   return all.flatMap((layer) => {
-    const changed = { ...layer, ...over[layer.layer], ...over[`${layer.layer} ${/office/.test(layer.sentence) ? 'office' : ''}`] };
+    const changed = { ...layer, ...over[layer.layer], ...over[`${layer.layer} ${layer.remote ?? ''}`] };
     if (changed.ok === false) after = after || layer.layer === from;
-    else if (after) return /office/.test(layer.sentence) ? [] : { ...changed, ok: null, sentence: 'not tried, since tor is not connected yet' };
+    else if (after) return layer.remote === 'office' ? [] : { ...changed, ok: null, sentence: 'not tried, since tor is not connected yet' };
     return changed;
   });
 };

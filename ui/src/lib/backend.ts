@@ -5,7 +5,7 @@
 import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
-import type { Edit, Pong, Problem, SecretsStatus, Status, StoreKind, Users } from './bindings';
+import type { Edit, Layer, Pong, Problem, SecretsStatus, Status, StoreKind, Users } from './bindings';
 import { problemOf } from './problems';
 
 /** What the shell knows of the agent; the event `state` carries the whole of it at each change. */
@@ -78,18 +78,6 @@ export interface Settings {
 }
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
-
-/** One layer of `doctor`, in the order in which a connection passes them. */
-export interface Layer {
-  /** `agent`, `secrets`, `tor`, `clock`, `network`, `bootstrap`, `descriptor`, `introduction`, `listeners`, then for each remote `key`, `rendezvous`, `port`; others are shown as they are called. */
-  layer: string;
-  /** Null: it was not tried, since one before it failed or there is nothing to try it on. */
-  ok: boolean | null;
-  /** What was found. */
-  sentence: string;
-  /** What to do; null or empty where nothing is. */
-  hint: string | null;
-}
 
 /** Everything that the window asks of its shell. */
 export interface Backend {

@@ -7,9 +7,6 @@ export function problemOf(code: Code, message: string, hint = '', more: Partial<
   return { code, kind: 'failed', severity: 'error', message, hint, ...more };
 }
 
-/** The same for two problems that are the same, whatever their words. */
-export const problemKey = (of: Problem): string => JSON.stringify([of.code, of.subject ?? null]);
-
 /** What a problem is about, as the start of a line. */
 export function about(subject: Subject): string {
   switch (subject.is) {

@@ -1,7 +1,6 @@
 // What a diagnosis found, as plain text to send to somebody: without addresses, invites or names of people. Pure.
 
-import type { Layer } from './backend';
-import type { AgentStatus } from './bindings';
+import type { AgentStatus, Layer } from './bindings';
 import { layerName, sentence } from './words';
 
 /** A line for each layer, under a line that says which programs they are about. */

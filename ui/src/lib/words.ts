@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
-import type { AgentView, Layer } from './backend';
-import type { ClientStatus, ExportStatus, ImportStatus, RemoteStatus, Status } from './bindings';
+import type { AgentView } from './backend';
+import type { ClientStatus, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -48,7 +48,7 @@ export function headline(view: AgentView): Headline {
           return say('good', 'connected', 'Online', 'Connected through Tor');
         case 'offline': {
           // Where a problem says the cause, with what to do, this says what follows from it.
-          const told = view.status?.problems.some((problem) => problem.message.includes(state.why) || state.why.includes(problem.message));
+          const told = view.status?.problems.some((problem) => problem.subject?.is === 'tor');
           return say('bad', 'off', 'Offline', `${told ? 'Nothing is shared or reached.' : sentence(state.why)} ormesh keeps trying.`);
         }
         case 'paused':
@@ -131,7 +131,7 @@ export function importUsers(of: ImportStatus): { who: string; wide: boolean } {
 }
 
 /** The layers of `doctor`: which part of the way they belong to, and what they are called. */
-const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = {
+const LAYERS: Record<LayerName, [place: 'Here' | 'Tor' | 'There', name: string]> = {
   agent: ['Here', 'The agent'],
   secrets: ['Here', 'The keys'],
   tor: ['Here', 'The tor program'],
@@ -141,27 +141,26 @@ const LAYERS: Record<string, [place: 'Here' | 'Tor' | 'There', name: string]> = 
   descriptor: ['Tor', 'Publishing the address'],
   introduction: ['Tor', 'Meeting points'],
   listeners: ['Here', 'Room for connections'],
-  
   key: ['There', 'The key'],
   rendezvous: ['There', 'Getting through'],
   port: ['There', 'The port'],
 };
 
 /** The layers before any was tried. */
-export const UNTRIED: Layer[] = Object.keys(LAYERS).map((layer) => ({ layer, ok: null, sentence: '', hint: null }));
+export const UNTRIED: Layer[] = (Object.keys(LAYERS) as LayerName[]).map((layer) => ({ layer, ok: null, sentence: '', hint: null }));
 
-/** A layer's name, and the part of the way that it is on; an unknown one shows as it is called. */
+/** A layer's name, and the part of the way that it is on. */
 export function layerName(layer: Layer): { place: 'Here' | 'Tor' | 'There'; name: string } {
-  const [place, name] = LAYERS[layer.layer] ?? ['Here', sentence(layer.layer).replace(/\.$/, '')];
+  const [place, name] = LAYERS[layer.layer];
   return { place, name };
 }
 
-/** The layers of one remote, from its key on; all others alone. The core says these three for each remote, one after the other. */
+/** The layers of each remote together, in the order in which they come. */
 export function ends(layers: Layer[]): Layer[][] {
   const groups: Layer[][] = [];
   for (const layer of layers) {
     const last = groups.at(-1);
-    if (last && layer.layer !== 'key') last.push(layer);
+    if (last?.[0]!.remote === layer.remote && last) last.push(layer);
     else groups.push([layer]);
   }
   return groups;

@@ -69,7 +69,9 @@ pub(super) fn layers(remotes: &[Remote], standstill: Option<&str>) -> Vec<Layer>
     if let Some(why) = standstill {
         return unknown(why).into();
     }
-    remotes.iter().flat_map(|remote| [key(remote), rendezvous(remote), port(remote)]).collect()
+    let layers =
+        |remote: &Remote| [key(remote), rendezvous(remote), port(remote)].map(|layer| layer.of(&remote.name));
+    remotes.iter().flat_map(layers).collect()
 }
 
 fn key(remote: &Remote) -> Layer {

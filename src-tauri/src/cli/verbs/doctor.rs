@@ -44,7 +44,7 @@ impl Doctor {
 /// A line for each layer, and one below it for what to do.
 fn to_text(layers: &[Layer]) -> String {
     let mut text = String::new();
-    for Layer { layer, ok, sentence, hint } in layers {
+    for Layer { layer, remote: _, ok, sentence, hint } in layers {
         let mark = match ok {
             Some(true) => "ok",
             Some(false) => "FAILED",

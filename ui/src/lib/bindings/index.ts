@@ -40,6 +40,28 @@ message: string,
  * One line saying what to do; may be empty.
  */
 hint: string, };
+export type LayerName = "agent" | "secrets" | "tor" | "clock" | "network" | "bootstrap" | "descriptor" | "introduction" | "listeners" | "key" | "rendezvous" | "port";
+export type Layer = { 
+/**
+ * Which.
+ */
+layer: LayerName, 
+/**
+ * Of which remote; none for what is this host's, and where there are no remotes.
+ */
+remote?: RemoteName, 
+/**
+ * Whether it works. None where that is not known: it was not tried, since one before it failed, or there is nothing to try it on.
+ */
+ok: boolean | null, 
+/**
+ * What was found, or why it was not tried; no capital at its start, no full stop.
+ */
+sentence: string, 
+/**
+ * What to do, where there is something.
+ */
+hint: string | null, };
 export type StoreKind = "os-keyring" | "file";
 export type Bridge = string;
 export type Status = { 
