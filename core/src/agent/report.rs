@@ -24,7 +24,7 @@ impl Reconciler {
         let mut problems: Vec<Problem> = in_force.problems().collect();
         problems.extend(engine_problem(&engine, paused));
         let trouble = self.inputs.engine_trouble.borrow().clone().filter(|_| !paused);
-        problems.extend(trouble.map(|trouble| catalogue::clock_wrong(trouble)));
+        problems.extend(trouble.map(catalogue::clock_wrong));
         problems.extend(self.vault.trouble());
         problems.extend(self.vault.history_problem());
         problems.extend(
