@@ -1,7 +1,8 @@
 // A shell that is none: it answers from values, with the core's rules in miniature. For the gallery and its tests only.
 
-import type { AgentView, Backend, Checkable, Checked, Invite, Settings } from '../lib/backend';
+import type { Backend } from '../lib/backend';
 import type { Layer, Pong, Problem, SecretsStatus } from '../lib/bindings';
+import type { AgentView, Checkable, Checked, Invite, Settings } from '../lib/bindings/shell';
 import { problemOf } from '../lib/problems';
 
 export interface Call {

@@ -1,8 +1,8 @@
 // Every state of the window, with what the shell would have said.
 
 import type { Ask } from '../lib/asks';
-import type { AgentView } from '../lib/backend';
 import type { AgentState, Layer, LayerName, Problem, Status } from '../lib/bindings';
+import type { AgentView } from '../lib/bindings/shell';
 import * as asking from '../lib/confirmations';
 import { problemOf } from '../lib/problems';
 import type { Page } from '../lib/views/Header.svelte';
@@ -181,6 +181,17 @@ const failing = (number: number): Problem[] =>
     }),
   );
 
+const crowded = problemOf('full', 'port 22 for laptop is full: 512 of 512; 3 connections were turned away', 'close some, or allow more: ormesh config set agent.max-sessions NUMBER', {
+  kind: 'refused',
+  severity: 'warning',
+  subject: { is: 'export', id: 22 },
+});
+const curious = problemOf('user-refused', "user 1001 was refused at 127.0.0.1:10022 (once): it is for this agent's user alone", 'to let everyone in, delete the import 127.0.0.1:10022 and add it without --only-me', {
+  kind: 'refused',
+  severity: 'note',
+  subject: { is: 'import', id: '127.0.0.1:10022' },
+});
+
 const lost = problemOf(
   'config-lost',
   'the configuration /home/anna/.config/ormesh/config.toml is empty, and names none of 4 exports, 5 clients and 3 remotes; the last good one stays in force',
@@ -235,7 +246,7 @@ export interface Shown {
 const confirmed = (asked: ReturnType<typeof asking.revoke>): Ask => ({ kind: 'confirm', confirm: { ...asked, run: async () => {} } });
 const client = full.clients[0]!;
 const remote = full.remotes[1]!;
-const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [] };
+const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [], secret: true };
 
 export const states: Shown[] = [
   { name: 'welcome', given: { view: running(empty) } },
@@ -253,7 +264,7 @@ export const states: Shown[] = [
   { name: 'exports-only', given: { view: running({ ...empty, exports: full.exports.slice(0, 1) }) } },
   { name: 'remotes-only', given: { view: running({ ...empty, remotes: full.remotes }) } },
   { name: 'request-only', given: { view: running({ ...empty, requests: ['studio'] }) } },
-  { name: 'starting', given: { view: { agent: 'starting', status: null, problem: null } } },
+  { name: 'starting', given: { view: { agent: 'starting', status: null, problem: null, ours: false } } },
   { name: 'first-connecting', given: { view: running({ ...empty, agent: full.agent && { ...full.agent, state: { is: 'connecting', percent: 14, doing: 'handshaking with a relay' } } }) } },
   {
     name: 'no-tor',
@@ -275,6 +286,7 @@ export const states: Shown[] = [
   },
   { name: 'paused', given: { view: unconnected({ is: 'paused' }) } },
   { name: 'locked', given: { view: running({ ...full, problems: [locked] }) } },
+  { name: 'severities', given: { view: running({ ...full, problems: [locked, crowded, curious] }) } },
   { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },
   { name: 'config-lost-accept', given: { view: running({ ...full, problems: [lost] }) }, press: ['Accept the loss'] },
   {
@@ -283,12 +295,13 @@ export const states: Shown[] = [
       view: {
         agent: 'none',
         status: { ...full, agent: null, clients: full.clients.map((one) => ({ ...one, state: null, sessions: 0 })), remotes: full.remotes.map((one) => ({ ...one, state: null, imports: one.imports.map((i) => ({ ...i, state: null })) })) },
+        ours: false,
         problem: problemOf('agent-failed', 'the agent ended unexpectedly', 'what it last said is in its log', { kind: 'not-ready' }),
       },
     },
   },
-  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: problemOf('config-mistake', 'line 12, column 3: unknown key "exprots"', 'mend the file, or ask: ormesh config check', { kind: 'usage', subject: { is: 'configuration' } }) } } },
-  { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null } } },
+  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: problemOf('config-mistake', 'line 12, column 3: unknown key "exprots"', 'mend the file, or ask: ormesh config check', { kind: 'usage', subject: { is: 'configuration' } }), ours: false } } },
+  { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null, ours: false } } },
   { name: 'add-export', given: { view: running(full) }, ask: { kind: 'export' } },
   { name: 'add-export-some', given: { view: running(full) }, ask: { kind: 'export' }, press: ['type:Port=8080', 'radio:only', 'box:tablet'] },
   { name: 'add-export-many', given: { view: running(many()) }, ask: { kind: 'export' }, press: ['radio:only'] },

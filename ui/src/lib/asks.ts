@@ -1,6 +1,6 @@
 // What the window can be asked to open over its page, and what was typed there so far.
 
-import type { Invite } from './backend';
+import type { Invite } from './bindings/shell';
 import type { ClientStatus, ExportStatus } from './bindings';
 
 export type Ask =

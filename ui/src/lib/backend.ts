@@ -5,77 +5,9 @@
 import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
-import type { Edit, Layer, Pong, Problem, SecretsStatus, Status, StoreKind, Users } from './bindings';
+import type { Edit, Layer, Pong, Problem, SecretsStatus, StoreKind } from './bindings';
+import type { AgentView, Checkable, Checked, Invite, Settings } from './bindings/shell';
 import { problemOf } from './problems';
-
-/** What the shell knows of the agent; the event `state` carries the whole of it at each change. */
-export interface AgentView {
-  /** `none`: it ended or was never there · `starting`: the shell started it and waits · `other-version`: one runs that speaks another protocol. */
-  agent: 'none' | 'starting' | 'running' | 'other-version';
-  /** The last status known. With no agent it is that of the configuration alone, or null when that can't be read. */
-  status: Status | null;
-  /** Why there is no agent, or why it can't be spoken to. */
-  problem: Problem | null;
-  /** Whether quitting the app ends the agent, since the app started it. Absent: not known. */
-  ours?: boolean;
-}
-
-/** An invite as it is shown. */
-export interface Invite {
-  /** `ormesh1…`. */
-  text: string;
-  /** A QR code of it: a whole SVG document, dark on light, with its quiet zone. */
-  qr_svg: string;
-  /** One sentence each: warnings and what follows. */
-  notes: string[];
-  /** Whether it carries a private key; not when it answers a request. Absent: treated as one that does. */
-  secret?: boolean;
-}
-
-/** What can be checked while it is typed, by the core's own parsers; `client-name` and `remote-name` also refuse one that is in use. */
-export type Checkable =
-  | 'client-name'
-  | 'remote-name'
-  /** An export's target: `[ADDRESS:]PORT` or `unix:PATH`. */
-  | 'target'
-  | 'port'
-  /** Where an import listens: `[ADDRESS:]PORT` or `unix:PATH`. */
-  | 'listen'
-  /** Where the agent's SOCKS server listens. */
-  | 'socks'
-  /** `30d`, `12w`, `2026-12-31`. */
-  | 'expiry'
-  /** Bridge lines, as people are given them. */
-  | 'bridges'
-  | 'invite'
-  | 'request';
-
-/** What a check that passed says, for the line below the field: `ends on 2026-12-22`, `for website, ports 22 and 80`. */
-export interface Checked {
-  ok: true;
-  detail: string | null;
-  /** Whether the detail is something to think about before going on: an address in use, or one that is open to others. Absent: it is not. */
-  careful?: boolean;
-}
-
-/** The settings as they are; `set_setting` takes `config set`'s keys. */
-export interface Settings {
-  /** `127.0.0.1:9250`, or `off`. Key: `agent.socks-addr`. */
-  socks_addr: string;
-  /** Who may use it. Key: `agent.socks-users`. Absent: the agent's own user. */
-  socks_users?: Users;
-  /** The store in use; null before the first secret. Moved by `secrets_migrate`, never set. */
-  secrets: StoreKind | null;
-  /** Empty when tor is looked for. Key: `agent.tor-path`. */
-  tor_path: string;
-  /** One line each: `1.2.3.4:443 FINGERPRINT`, `obfs4 1.2.3.4:443 FINGERPRINT cert=… iat-mode=0`. Key: `agent.bridges`, lines joined. */
-  bridges: string[];
-  start_at_login: boolean;
-  /** Of the app. */
-  version: string;
-  /** Where the agent that the app starts keeps its log. Absent: not known. */
-  log?: string;
-}
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
 

@@ -1,6 +1,7 @@
 // A field that is checked while it is typed: one check at a time, a little after the last key, and only the latest answer counts.
 
-import { asProblem, type Backend, type Checkable } from './backend';
+import { asProblem, type Backend } from './backend';
+import type { Checkable } from './bindings/shell';
 import type { Problem } from './bindings';
 
 /** How long after a key the check is made, in milliseconds. */

@@ -1,7 +1,7 @@
 // What is asked before something breaks: pure, from the state that it would break.
 
 import type { Confirmation } from './asks';
-import type { AgentView } from './backend';
+import type { AgentView } from './bindings/shell';
 import type { ClientStatus, ExportStatus, ImportStatus, RemoteStatus, Status, StoreKind } from './bindings';
 import { count, isFor } from './words';
 

@@ -1,6 +1,6 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
-import type { AgentView } from './backend';
+import type { AgentView } from './bindings/shell';
 import type { ClientStatus, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */

@@ -17,16 +17,24 @@ use crate::{login, web};
 
 /// The settings as they are.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct Settings {
+    /// `127.0.0.1:9250`, or `off`.
     socks_addr: String,
+    /// Who may use it.
+    #[cfg_attr(test, ts(type = "Users"))]
     socks_users: Users,
+    /// The store in use; none before the first secret. It is moved, never set.
+    #[cfg_attr(test, ts(type = "StoreKind | null"))]
     secrets: Option<StoreKind>,
+    /// Empty where tor is looked for.
     tor_path: String,
     /// One line each, as they are set.
     bridges: Vec<String>,
     start_at_login: bool,
     /// Where the agent that the app started writes its log.
     log: String,
+    /// Of the app.
     version: &'static str,
 }
 

@@ -23,23 +23,34 @@ use crate::host::Host;
 /// What a text is meant to be.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) enum Checkable {
+    /// The name of a new client: one that is in use is refused.
     ClientName,
+    /// The name of a new remote; the same.
     RemoteName,
+    /// An export's target: `[ADDRESS:]PORT` or `unix:PATH`.
     Target,
     Port,
+    /// Where an import listens: `[ADDRESS:]PORT` or `unix:PATH`.
     Listen,
+    /// Where the agent's SOCKS server listens.
     Socks,
+    /// `30d`, `12w`, `2026-12-31`.
     Expiry,
     Invite,
     Request,
+    /// Bridge lines, as people are given them.
     Bridges,
 }
 
 /// It can be used as it is.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct Checked {
+    #[cfg_attr(test, ts(type = "true"))]
     ok: bool,
+    /// What the line below the field says: `ends on 2026-12-22`, `for website, ports 22 and 80`.
     detail: Option<String>,
     /// Whether the detail is something to think about first.
     careful: bool,

@@ -15,9 +15,15 @@ use crate::qr;
 
 /// An invite as it is shown, on demand and once: nothing here keeps it.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "Invite"))]
 pub(super) struct ShownInvite {
+    /// `ormesh1…`.
+    #[cfg_attr(test, ts(type = "string"))]
     text: Confidential,
+    /// A QR code of it: a whole SVG document, dark on light, with its quiet zone.
+    #[cfg_attr(test, ts(type = "string"))]
     qr_svg: Confidential,
+    /// One sentence each: warnings and what follows.
     notes: Vec<String>,
     /// Whether it carries a private key.
     secret: bool,

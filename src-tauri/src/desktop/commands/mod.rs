@@ -4,6 +4,8 @@
 
 mod agent;
 mod app;
+#[cfg(test)]
+mod bindings;
 mod check;
 mod mesh;
 mod typed;

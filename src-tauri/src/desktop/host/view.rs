@@ -7,6 +7,7 @@ use serde::Serialize;
 /// How it stands with the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) enum AgentPresence {
     /// It ended, or was never there.
     None,
@@ -20,12 +21,15 @@ pub(crate) enum AgentPresence {
 
 /// The host as the app knows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AgentView"))]
 pub(crate) struct View {
     /// The agent's presence.
     pub(crate) agent: AgentPresence,
     /// The last status known. Without an agent it is that of the configuration alone; none when that can't be read.
+    #[cfg_attr(test, ts(type = "Status | null"))]
     pub(crate) status: Option<Status>,
     /// Why there is no agent, or why it can't be spoken to.
+    #[cfg_attr(test, ts(type = "Problem | null"))]
     pub(crate) problem: Option<Problem>,
     /// Whether quitting ends the agent, since the app started it.
     pub(crate) ours: bool,
