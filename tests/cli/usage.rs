@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use insta::assert_snapshot;
+use ormesh_core::model::day::Day;
+
 use crate::host::{Host, ORMESH, Ran, assert_refused};
 
 /// A host with one of everything.
@@ -16,19 +19,41 @@ fn set_up() -> (Host, String) {
     (host, invite.trim().to_owned())
 }
 
-fn assert_all_refused(host: &Host, code: i32, lines: &[&[&str]]) {
-    for args in lines {
+/// Runs what must be refused and must change nothing. Gives what was typed and what was said, as snapshots keep it.
+fn all_refused(host: &Host, code: i32, lines: &[&[&str]]) -> String {
+    let each = lines.iter().map(|args| {
         let before = host.kept();
-        assert_refused(&host.ormesh(args), code, &args.join(" "));
+        let ran = host.ormesh(args);
+        assert_refused(&ran, code, &args.join(" "));
         assert!(host.kept() == before, "{args:?} changed something");
-    }
+        said(host, args, &ran)
+    });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+/// A command and what it said, with what is another in each run left out.
+fn said(host: &Host, args: &[&str], ran: &Ran) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let today = Day::from_unix(now).to_string();
+    let typed = args.iter().map(|arg| match arg.is_empty() || arg.contains(char::is_whitespace) {
+        true => format!(" {arg:?}"),
+        false => format!(" {arg}"),
+    });
+    let text = format!("$ ormesh{}\n{}", typed.collect::<String>(), ran.stderr);
+    let text = text.replace(host.home().to_str().unwrap(), "<home>").replace(&today, "<today>");
+    // An onion address, wherever one is named.
+    let words = text.split_inclusive([' ', '\n']).map(|word| match word.trim_end().strip_suffix(".onion") {
+        Some(name) if name.len() == 56 => word.replace(name, "<56 characters>"),
+        _ => word.to_owned(),
+    });
+    words.collect()
 }
 
 #[test]
 fn what_is_malformed_is_a_usage_error() {
     let (host, _) = set_up();
     let long = "x".repeat(64);
-    assert_all_refused(
+    let said = all_refused(
         &host,
         2,
         &[
@@ -96,12 +121,13 @@ fn what_is_malformed_is_a_usage_error() {
             &["exprot"],
         ],
     );
+    assert_snapshot!(said);
 }
 
 #[test]
 fn what_is_against_a_rule_is_refused() {
     let (host, invite) = set_up();
-    assert_all_refused(
+    let said = all_refused(
         &host,
         4,
         &[
@@ -130,6 +156,7 @@ fn what_is_against_a_rule_is_refused() {
             &["config", "set", "agent.socks-addr", "127.0.0.1:10022"],
         ],
     );
+    assert_snapshot!(said);
     // A second remote with the same address, and a remote that is there already: by a pipe, so that no note is due.
     fs::write(host.state().join("invite"), invite).unwrap();
     for line in ["remote add twice", "remote add website", "remote add new --replace"] {
@@ -143,7 +170,7 @@ fn what_is_against_a_rule_is_refused() {
 fn what_needs_an_agent_says_so() {
     let (host, _) = set_up();
     let address = host.good(&["remote", "show", "website"]);
-    assert_all_refused(
+    let said = all_refused(
         &host,
         3,
         &[
@@ -157,6 +184,7 @@ fn what_needs_an_agent_says_so() {
             &["wait", "--timeout", "0"],
         ],
     );
+    assert_snapshot!(said);
 }
 
 #[test]
@@ -226,6 +254,7 @@ fn an_invite_in_a_wrong_place_is_never_quoted() {
 
 #[test]
 fn a_configuration_that_does_not_parse_stops_every_change() {
+    let mut all = Vec::new();
     for (text, place) in [
         ("nonsense = 1\n", "line 1"),
         ("[agent]\nsocks-addr = 9250\n", "line 2"),
@@ -253,7 +282,9 @@ fn a_configuration_that_does_not_parse_stops_every_change() {
             assert!(ran.stderr.contains(place), "{text:?}: {}", ran.stderr);
         }
         assert!(host.kept() == before, "{text:?}");
+        all.push(format!("{text}{}", said(&host, &["status"], &host.ormesh(&["status"]))));
     }
+    assert_snapshot!(all.join("\n"));
 }
 
 #[test]
@@ -268,8 +299,6 @@ fn directories_that_are_not_absolute_are_refused() {
 
 #[test]
 fn an_expiry_is_a_day_where_the_user_is() {
-    use ormesh_core::model::day::Day;
-
     let host = Host::new();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let yesterday = Day::from_unix(now - 86_400).to_string();
@@ -324,4 +353,61 @@ fn no_invite_is_printed_that_would_not_be_taken() {
     }
     host.good(&["client", "set", "old", "--expires", "never"]);
     assert!(host.good(&["client", "token", "old"]).starts_with("ormesh1"));
+}
+
+#[test]
+fn what_one_command_takes_its_neighbour_takes_too() {
+    let (host, _) = set_up();
+    host.good(&["client", "add", "phone", "--port", "all", "--expires", "never"]);
+    let status = host.json_status();
+    let phone =
+        status["clients"].as_array().unwrap().iter().find(|client| client["name"] == "phone").unwrap();
+    assert!(phone["ports"].is_null() && phone["expires"].is_null(), "{phone}");
+    // The same again is the same, however it is said.
+    assert_eq!(
+        host.good(&["client", "add", "phone", "--expires", "never"]),
+        host.good(&["client", "token", "phone"])
+    );
+
+    let address = host.good(&["remote", "show", "website"]);
+    let address = address.trim();
+    assert_eq!(host.good(&["remote", "show", address]).trim(), address);
+    for verb in ["ssh-config", "export"] {
+        assert_eq!(host.good(&["remote", verb, address]), host.good(&["remote", verb, "website"]));
+    }
+
+    let imports = || host.good(&["import", "list"]).lines().count();
+    for delete in [
+        &["127.0.0.1:10022"][..],
+        &["127.0.0.1:10022", "--remote", "website"],
+        &["--remote", "website", "10022"],
+        &["website", "127.0.0.1:10022"],
+        &["website", "10022"],
+        &[address, "10022"],
+        &["10022", "--remote", address],
+    ] {
+        assert_eq!(imports(), 1);
+        host.good(&[&["import", "delete"], delete].concat());
+        assert_eq!(imports(), 0, "{delete:?}");
+        host.good(&["import", "add", address, "22", "127.0.0.1:10022"]);
+    }
+    // An export, too, by its port or by where it leads.
+    host.good(&["export", "set", "127.0.0.1:22", "--client", "phone"]);
+    assert_eq!(host.json_status()["exports"][0]["clients"], serde_json::json!(["phone"]));
+    let said = all_refused(
+        &host,
+        2,
+        &[
+            &["import", "delete"],
+            &["import", "delete", "website"],
+            &["import", "delete", "website", "127.0.0.1:10022", "--remote", "website"],
+            &["import", "delete", "127.0.0.1:10022", "website"],
+            &["remote", "show", "x.onion"],
+            &["agent", "become-tor"],
+        ],
+    );
+    let other = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
+    let strange =
+        ["show", "ssh-config", "export"].map(|verb| all_refused(&host, 4, &[&["remote", verb, other]]));
+    assert_snapshot!(format!("{said}\n{}", strange.join("\n")));
 }

@@ -1,6 +1,7 @@
 //! What the app costs: memory in each state, the time from a click to a painted window, and processor time when nothing happens.
 //!
-//! Printed, not judged. `cargo xtask bench` runs this with release binaries.
+//! Printed, not judged: `cargo xtask bench` runs this with release binaries, and nothing else does. That the memory of a closed window
+//! is given back is judged by `reopened`.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,12 +15,13 @@ use crate::screen::Bus;
 
 /// Web views are painted, and memory is given back, in the background for some seconds after.
 const SETTLED: Duration = Duration::from_secs(3);
-/// Over which idle processor time is taken. Optimised programs are run for their figures, others to see that it works.
-const IDLE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 15 });
+/// Over which idle processor time is taken.
+const IDLE: Duration = Duration::from_secs(15);
 /// The median of so many.
 const CLICKS: usize = 5;
 
 #[test]
+#[ignore = "it measures and judges nothing: cargo xtask bench"]
 fn what_the_app_costs() {
     let bus = Bus::start();
     let panel = Panel::on(&bus);

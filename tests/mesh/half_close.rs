@@ -333,8 +333,10 @@ impl Laptop {
     /// Runs ormesh, says something to it, and gives what will be seen once its output and it have ended. It returns when the first
     /// half of the answer is there, or there is none.
     fn run(&self, args: &[&str], request: &str, closes: bool) -> thread::JoinHandle<Seen> {
-        let mut command = self.host.command(ORMESH);
-        command.env_remove("ORMESH_LOG").args(args);
+        // One that is told of no end would be waited for without end: its exit code is then 124.
+        let mut command = self.host.command("timeout");
+        let limit = (PATIENCE * 2).as_secs().to_string();
+        command.env_remove("ORMESH_LOG").args(["--foreground", &limit, ORMESH]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();

@@ -16,7 +16,7 @@ pub(crate) fn run(tools: &Tools) -> Result<ExitCode> {
     desktop::build_window(&workspace)?;
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--release"]).args(FEATURES).args(["--bins", "--test", "desktop"]);
-    cargo.args(["--", "--nocapture", "figures::"]).envs(tools.environment());
+    cargo.args(["--", "--nocapture", "--ignored", "figures::"]).envs(tools.environment());
     let mut figures = BTreeMap::new();
     let ok = stream(&mut cargo, |line| {
         if let Some((what, value)) = figure(line) {

@@ -1,4 +1,4 @@
-//! `cargo xtask cross`: type-checks core, command and desktop app for Windows and macOS, on Debian.
+//! `cargo xtask cross`: type-checks core, command, desktop app and xtask for Windows and macOS, on Debian.
 //!
 //! A stable cargo builds the standard library of each target from Debian's sources (`-Zbuild-std`), so nothing of the
 //! target is needed but its name. It proves what it says and no more: that the code compiles there, not that it links
@@ -37,7 +37,8 @@ pub(crate) fn run(install: Install) -> Result<ExitCode> {
         let mut check = workspace.cargo();
         check
             .args(["check", "-Zbuild-std=std,panic_abort", "--target", target])
-            .args(["--package", "ormesh-core", "--package", "ormesh-app", "--features", "ormesh-app/desktop"])
+            .args(["--package", "ormesh-core", "--package", "ormesh-app", "--package", "xtask"])
+            .args(["--features", "ormesh-app/desktop"])
             // The standard library is compiled in full even for a check: don't optimise what never runs.
             .args(["--config", "profile.dev.package.\"*\".opt-level=0"])
             .env("RUSTC_BOOTSTRAP", "1")

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod audit;
+#[cfg(unix)]
 mod bench;
 #[cfg(unix)]
 mod cross;

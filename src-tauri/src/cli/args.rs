@@ -129,6 +129,16 @@ pub(crate) enum DayOrNever {
     Never,
 }
 
+impl DayOrNever {
+    /// The last day, if there is one.
+    pub(crate) fn day(self) -> Option<Day> {
+        match self {
+            Self::Day(day) => Some(day),
+            Self::Never => None,
+        }
+    }
+}
+
 /// Reads a last day or `never`.
 pub(crate) fn day_or_never(text: &str) -> Result<DayOrNever, Problem> {
     match text {

@@ -28,7 +28,7 @@ fn explain(error: &clap::Error) -> Problem {
         return problem.clone();
     }
     // Names of arguments are ours; what was given for them is not.
-    let names = |kind| texts(error, kind).join(" and ").replace(['<', '>'], "");
+    let names = |kind| texts(error, kind).join(" and ").replace(['<', '>', '[', ']'], "");
     let given = |kind| texts(error, kind).iter().map(|text| args::quoted(text)).collect::<Vec<_>>().join(" ");
     let arg = names(ContextKind::InvalidArg);
     let sentence = match error.kind() {
@@ -41,7 +41,10 @@ fn explain(error: &clap::Error) -> Problem {
         ErrorKind::UnknownArgument => {
             format!("there is one argument too many: {}", given(ContextKind::InvalidArg))
         }
-        ErrorKind::MissingRequiredArgument => format!("{arg} is missing"),
+        ErrorKind::MissingRequiredArgument => {
+            let several = texts(error, ContextKind::InvalidArg).len() > 1;
+            format!("{arg} {} missing", if several { "are" } else { "is" })
+        }
         ErrorKind::ArgumentConflict => {
             format!("{arg} can't be used with {}", names(ContextKind::PriorArg))
         }

@@ -26,6 +26,12 @@ use crate::{desktop, interrupt, say};
 /// The one feature set of the tests: a second one would build Tauri's part of the tree twice.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "desktop"];
 
+/// How many tests run at a time, to libtest.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// So many at least: the long tests wait for Tor and use no processor meanwhile.
+const MOST_WAIT: usize = 4;
+
 /// Runs all stages; `filter` goes to the test binaries.
 pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     interrupt::listen()?;
@@ -100,6 +106,10 @@ fn clippy(workspace: &Workspace, packages: &[&str]) -> Command {
 /// Runs test binaries by `cargo`, and gives whether it was content.
 fn run_tests(cargo: &mut Command, tools: &Tools, pictures: &Pictures, count: &mut Count) -> Result<bool> {
     cargo.envs(tools.environment()).env(Pictures::VARIABLE, pictures.dir());
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        cargo.env(THREADS, cores.max(MOST_WAIT).to_string());
+    }
     stream(cargo, |line| count.read(line))
 }
 

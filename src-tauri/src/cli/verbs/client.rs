@@ -47,13 +47,13 @@ pub(crate) struct Add {
     /// What to call the client, as in my-MacBook
     #[arg(value_parser = args::client_name)]
     name: ClientName,
-    /// Limit the client to this exported port; can be given several times
-    #[arg(long = "port", value_name = "PORT", value_parser = args::port, allow_negative_numbers = true)]
-    ports: Vec<Port>,
+    /// Limit the client to this exported port; can be given several times. Left out, or `all`, there is no limit
+    #[arg(long = "port", value_name = "PORT", value_parser = args::port_or_all, allow_negative_numbers = true)]
+    ports: Vec<PortOrAll>,
     /// End the access: after a time (30d, 12w) or a day (2027-06-30) where you are. It lasts to the end of that day, and of the day that
-    /// it then is in UTC
-    #[arg(long, value_name = "WHEN", value_parser = args::expiry)]
-    expires: Option<Day>,
+    /// it then is in UTC. Left out, or `never`, it has no end
+    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never)]
+    expires: Option<DayOrNever>,
     /// Let in whoever made this request (`ormesh remote request`), so that the invite carries no key
     #[arg(long, value_name = "REQUEST", value_parser = args::request)]
     request: Option<ClientPublicKey>,
@@ -142,7 +142,8 @@ impl Client {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { name, ports, expires, request, qr }) => {
-                let ports = (!ports.is_empty()).then(|| ports.into_iter().collect());
+                let ports = args::granted(ports).flatten();
+                let expires = expires.and_then(DayOrNever::day);
                 let request = Request::AddClient { name: name.clone(), ports, expires, request };
                 let invite = host.invite(request).await?;
                 output::notes(expires.map(|day| ends(&name, day)));
@@ -169,14 +170,8 @@ impl Client {
                         .into());
                 }
                 let said = format!("changed {name}");
-                let note = match &expires {
-                    Some(DayOrNever::Day(day)) => Some(ends(&name, *day)),
-                    _ => None,
-                };
-                let expires = expires.map(|expires| match expires {
-                    DayOrNever::Day(day) => Some(day),
-                    DayOrNever::Never => None,
-                });
+                let expires = expires.map(DayOrNever::day);
+                let note = expires.flatten().map(|day| ends(&name, day));
                 host.edit(Edit::SetClient { name, ports: args::granted(ports), expires }).await?;
                 output::notes(note);
                 output::said(said);

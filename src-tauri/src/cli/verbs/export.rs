@@ -43,9 +43,9 @@ pub(crate) struct Add {
 
 #[derive(Args)]
 pub(crate) struct Set {
-    /// The port under which clients reach it
-    #[arg(value_name = "PORT", value_parser = args::port, allow_negative_numbers = true)]
-    port: Port,
+    /// The port under which clients reach it, or where it leads
+    #[arg(value_name = "PORT", value_parser = args::export_ref, allow_negative_numbers = true)]
+    export: ExportRef,
     /// Offer it to this client only; can be given several times
     #[arg(long = "client", value_name = "NAME", value_parser = args::client_name, required_unless_present = "all_clients")]
     clients: Vec<ClientName>,
@@ -84,7 +84,8 @@ impl Export {
                 }
                 output::said(said);
             }
-            Self::Set(Set { port, clients, all_clients }) => {
+            Self::Set(Set { export, clients, all_clients }) => {
+                let port = port_of(&host, export).await?;
                 let said = format!("changed who can reach port {port}");
                 host.edit(Edit::SetExport {
                     port,
@@ -95,16 +96,21 @@ impl Export {
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
             Self::Delete(Delete { export }) => {
-                let port = match export {
-                    ExportRef::Port(port) => port,
-                    ExportRef::Target(target) => only_port(&host.status().await?, &target)?,
-                };
+                let port = port_of(&host, export).await?;
                 host.edit(Edit::DeleteExport { port }).await?;
                 output::said(format!("no longer exported: {port}"));
             }
         }
         DONE
     }
+}
+
+/// The virtual port of the export that was meant.
+async fn port_of(host: &Host, export: ExportRef) -> anyhow::Result<Port> {
+    Ok(match export {
+        ExportRef::Port(port) => port,
+        ExportRef::Target(target) => only_port(&host.status().await?, &target)?,
+    })
 }
 
 fn list(status: &Status, json: bool) -> anyhow::Result<()> {

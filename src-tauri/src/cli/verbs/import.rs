@@ -8,11 +8,13 @@ use ormesh_core::model::config::{self, Users};
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::exposure;
 use ormesh_core::model::name::RemoteName;
+use ormesh_core::model::problem::Problem;
 use ormesh_core::model::status::{ImportStatus, Status};
 use ormesh_core::model::status_yaml::import_state;
 use serde::Serialize;
 
-use crate::args;
+use super::nc::resolve;
+use crate::args::{self, RemoteRef};
 use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 
@@ -30,9 +32,9 @@ pub(crate) enum Import {
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// Which remote
-    #[arg(value_parser = args::remote_name)]
-    remote: RemoteName,
+    /// Which remote, by its name or its onion address
+    #[arg(value_parser = args::remote_ref)]
+    remote: RemoteRef,
     /// The port that the remote exports
     #[arg(value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true)]
     remote_port: Port,
@@ -41,7 +43,7 @@ pub(crate) struct Add {
     listen: Option<ListenAddr>,
     /// What to do when the application has sent all it will send: hold until the reply has come, or pass it on, which ends
     /// the connection
-    #[arg(long, value_enum, default_value_t = HalfClose::Hold)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = HalfClose::Hold)]
     half_close: HalfClose,
     /// Let nobody connect but programs of the user that the agent runs as, and root's. Every other user of this machine can
     /// connect without it, as to any local port
@@ -65,14 +67,25 @@ pub(crate) struct List {
 }
 
 #[derive(Args)]
-#[command(allow_missing_positional = true)]
 pub(crate) struct Delete {
-    /// Of which remote; can be left out
-    #[arg(value_parser = args::remote_name)]
-    remote: Option<RemoteName>,
     /// Where it listens: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH
-    #[arg(value_name = "LISTEN", value_parser = args::listen, required = true, allow_negative_numbers = true)]
-    listen: ListenAddr,
+    #[arg(value_name = "LISTEN", allow_negative_numbers = true)]
+    listen: String,
+    /// Only if it is an import of this remote, given by its name or its onion address
+    #[arg(long, value_name = "REMOTE", value_parser = args::remote_ref)]
+    remote: Option<RemoteRef>,
+    /// As it was written at first: the remote, then where it listens
+    #[arg(hide = true, value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true, conflicts_with = "remote")]
+    listen_of_remote: Option<ListenAddr>,
+}
+
+impl Delete {
+    fn import(self) -> Result<(Option<RemoteRef>, ListenAddr), Problem> {
+        match self.listen_of_remote {
+            Some(listen) => Ok((Some(args::remote_ref(&self.listen)?), listen)),
+            None => Ok((self.remote, args::listen(&self.listen)?)),
+        }
+    }
 }
 
 impl Import {
@@ -80,6 +93,7 @@ impl Import {
         let host = Host::from_env()?;
         match self {
             Self::Add(Add { remote, remote_port, listen, half_close, only_me }) => {
+                let remote = resolve(&host, remote).await?;
                 let listen = listen.unwrap_or_else(|| same_port(remote_port));
                 let half_close = match half_close {
                     HalfClose::Hold => config::HalfClose::Hold,
@@ -94,7 +108,12 @@ impl Import {
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
-            Self::Delete(Delete { remote, listen }) => {
+            Self::Delete(delete) => {
+                let (remote, listen) = delete.import()?;
+                let remote = match remote {
+                    Some(remote) => Some(resolve(&host, remote).await?),
+                    None => None,
+                };
                 let said = format!("no longer imported: {listen}");
                 host.edit(Edit::DeleteImport { remote, listen }).await?;
                 output::said(said);

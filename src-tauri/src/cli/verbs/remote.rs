@@ -9,8 +9,9 @@ use ormesh_core::model::problem::catalogue;
 use ormesh_core::model::status::{RemoteStatus, Status};
 use ormesh_core::model::status_yaml::{import_state, remote_state};
 
+use super::nc::resolve;
 use super::ssh_config::SshConfig;
-use crate::args;
+use crate::args::{self, RemoteRef};
 use crate::host::Host;
 use crate::invite_input::InviteInput;
 use crate::output::{self, DONE, Outcome};
@@ -59,9 +60,9 @@ pub(crate) struct List {
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Which remote
-    #[arg(value_parser = args::remote_name)]
-    name: RemoteName,
+    /// Which remote, by its name or its onion address
+    #[arg(value_name = "REMOTE", value_parser = args::remote_ref)]
+    remote: RemoteRef,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -83,9 +84,9 @@ pub(crate) struct JoinRequest {
 
 #[derive(Args)]
 pub(crate) struct Export {
-    /// Which remote
-    #[arg(value_parser = args::remote_name)]
-    name: RemoteName,
+    /// Which remote, by its name or its onion address
+    #[arg(value_name = "REMOTE", value_parser = args::remote_ref)]
+    remote: RemoteRef,
 }
 
 impl Remote {
@@ -101,7 +102,10 @@ impl Remote {
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
-            Self::Show(Show { name, json }) => show(&host.status().await?, &name, json)?,
+            Self::Show(Show { remote, json }) => {
+                let name = resolve(&host, remote).await?;
+                show(&host.status().await?, &name, json)?;
+            }
             Self::Delete(Delete { name }) => {
                 host.done(Request::DeleteRemote { name: name.clone() }).await?;
                 output::always_said(format!("deleted {name}"));
@@ -111,7 +115,8 @@ impl Remote {
                 _ => return Err(catalogue::unexpected_answer().into()),
             },
             Self::SshConfig(verb) => verb.run(&host).await?,
-            Self::Export(Export { name }) => {
+            Self::Export(Export { remote }) => {
+                let name = resolve(&host, remote).await?;
                 let line = host.invite(Request::ExportRemote { name }).await?;
                 output::line(line.expose())?;
             }

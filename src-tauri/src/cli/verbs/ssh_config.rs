@@ -8,21 +8,22 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ormesh_core::model::config::DEFAULT_SOCKS;
 use ormesh_core::model::edit::find;
-use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::AgentState;
 
+use super::nc::resolve;
+use crate::args::{self, RemoteRef};
 use crate::host::Host;
-use crate::{args, output, this_binary};
+use crate::{output, this_binary};
 
 /// How long a `nc` may take to print its help.
 const NC_DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct SshConfig {
-    /// Which remote
-    #[arg(value_parser = args::remote_name)]
-    name: RemoteName,
+    /// Which remote, by its name or its onion address
+    #[arg(value_name = "REMOTE", value_parser = args::remote_ref)]
+    remote: RemoteRef,
     /// What ssh dials by: `nc` through the agent's SOCKS address, or `ormesh nc`. Left out, nc if the one found here can
     #[arg(long, value_enum)]
     proxy: Option<Proxy>,
@@ -38,8 +39,9 @@ pub(crate) enum Proxy {
 
 impl SshConfig {
     pub(crate) async fn run(self, host: &Host) -> anyhow::Result<()> {
+        let name = resolve(host, self.remote).await?;
         let config = host.config()?;
-        let address = find(&config.remotes, "remote", &self.name)?.address;
+        let address = find(&config.remotes, "remote", &name)?.address;
         let command = match (self.proxy, config.agent.socks_addr) {
             (Some(Proxy::Nc), None) => {
                 return Err(Problem::new(Code::SocksOff, "nc needs the agent's SOCKS address, which is off")
@@ -52,7 +54,7 @@ impl SshConfig {
                 this_binary::proxy_command(&this_binary::path()?.display().to_string(), "")
             }
         };
-        output::print(&stanza(&self.name.to_string(), &command, &address.to_string()))?;
+        output::print(&stanza(&name.to_string(), &command, &address.to_string()))?;
         Ok(())
     }
 }
