@@ -154,9 +154,9 @@ fn one_client_leaves_room_for_the_others_where_descriptors_are_few() {
 #[test]
 fn what_the_command_connects_leaves_room_for_imports() {
     let [mut server, mut laptop] = hosts(["server", "laptop"]);
-    // Nothing may have asked for a place before the limit is set.
+    // Nothing may have asked for a place before the limit is set, and tor, which needs more, is there by then.
     laptop.good(&["config", "set", "agent.socks-addr", "off"]);
-    laptop.start();
+    laptop.start_online();
     limit_descriptors(&laptop, 128);
     server.export(echo().addr, 80);
     laptop.add_remote("remote", &server.invite("client", &[]));

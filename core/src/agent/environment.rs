@@ -57,7 +57,7 @@ fn beside(given: &Paths) -> Paths {
     Paths { config: given.state.join("config.toml"), ..given.clone() }
 }
 
-/// Where what is in force is kept: the given configuration, or the one that an agent keeps beside it (see [`writable`]).
+/// Where what is in force is kept: the given configuration, or the one that an agent keeps beside it (see `writable`).
 pub fn in_use(given: Paths) -> Paths {
     let own = beside(&given);
     let is_beside = own != given && own.config.exists() && !private::can_create_in(given.config.parent());
