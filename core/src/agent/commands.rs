@@ -455,6 +455,11 @@ impl Commands {
         }
     }
 
+    /// Has the keys erased by what keeps settling.
+    pub(super) fn settle_later(&self) {
+        self.vault.owe_again();
+    }
+
     /// Settles what an earlier agent or command has left, and from then on tries a secret store that is in trouble until it works and
     /// all is settled.
     ///
@@ -488,6 +493,7 @@ impl Commands {
         match settled {
             Ok(()) => Vec::new(),
             Err(problem) => {
+                self.vault.owe_again();
                 vec![format!("old keys will be erased once the secret store can be written ({problem})")]
             }
         }

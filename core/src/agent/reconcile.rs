@@ -197,6 +197,7 @@ impl Reconciler {
         desired.services.retain(|address, _| !self.condemned.contains(address));
         self.observed.last_seen =
             in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
+        self.observed.forget_unwanted(&desired);
         let now = self.now();
         let plan = plan(&desired, &self.observed, now);
         let mut again = false;

@@ -43,8 +43,8 @@ pub(super) struct Vault {
     files: Files,
     stores: Arc<dyn Stores>,
     history: Arc<Mutex<History>>,
-    /// Held while the history is written, so that the newest is written last.
-    writing: tokio::sync::Mutex<()>,
+    /// Held while the history is written, so that the newest is written last. Whether the file lacks something for want of room, say.
+    writing: tokio::sync::Mutex<bool>,
     /// Secrets to be erased that the journal could not be told of yet.
     owed: Mutex<BTreeSet<SecretId>>,
     owing: Notify,
@@ -168,6 +168,11 @@ impl Vault {
         noted
     }
 
+    /// Something could not be settled yet: what keeps settling is to try again.
+    pub(super) fn owe_again(&self) {
+        self.owing.notify_one();
+    }
+
     /// Waits until something is owed.
     pub(super) async fn owes(&self) {
         self.owing.notified().await;
@@ -281,8 +286,9 @@ impl Vault {
         }
         let reading = store.clone();
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
+        self.catch_up().await?;
         // A file that is not there tells nothing: then everything is kept.
-        let Some(config) = &self.files.apart(read).await? else { return Ok(()) };
+        let Some(config) = &self.files.apart(read).await? else { return self.check_settled().await };
         let journal = self.journal().await?;
         if migrate::unfinished(&journal).await? {
             let current = self.current(config)?;
@@ -340,8 +346,7 @@ impl Vault {
         let Some(kind) = config.agent.secrets else {
             return Ok(SecretsStatus {
                 store: None,
-                usable: true,
-                problem: None,
+                usable: Ok(()),
                 needed: count(needed.len()),
                 found: 0,
                 in_doubt: count(in_doubt),
@@ -349,9 +354,9 @@ impl Vault {
             });
         };
         let secrets = self.secrets(config, kind);
-        let problem = self.noted(secrets.probe().await).map_err(Problem::from).err();
+        let usable = self.noted(secrets.probe().await).map_err(Problem::from);
         let mut found = 0;
-        if problem.is_none() {
+        if usable.is_ok() {
             for id in &needed {
                 found += usize::from(secrets.get(*id).await.is_ok());
             }
@@ -362,8 +367,7 @@ impl Vault {
         };
         Ok(SecretsStatus {
             store: Some(kind),
-            usable: problem.is_none(),
-            problem,
+            usable,
             needed: count(needed.len()),
             found: count(found),
             in_doubt: count(in_doubt),
@@ -477,7 +481,7 @@ impl Vault {
     }
 
     async fn write_history(&self) {
-        let _one = self.writing.lock().await;
+        let mut is_behind = self.writing.lock().await;
         let page = lock_of(&self.history).page();
         let written = match page {
             Ok(page) => {
@@ -486,8 +490,22 @@ impl Vault {
             }
             Err(error) => Err(error),
         };
+        *is_behind = written.is_err();
         if let Err(error) = written {
             tracing::warn!(%error, "failed to write the history");
+            self.owing.notify_one();
+        }
+    }
+
+    /// Writes the history again where that failed.
+    async fn catch_up(&self) -> Result<(), Problem> {
+        if !*self.writing.lock().await {
+            return Ok(());
+        }
+        self.write_history().await;
+        match *self.writing.lock().await {
+            false => Ok(()),
+            true => Err(Problem::new(Code::FileFailed, "the history of clients can't be written")),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Moment, Observed, Published, Socket, Step, Subject};
+use super::{Desired, Moment, Observed, Published, Socket, Step, Subject};
 
 impl Observed {
     /// A Step was carried out.
@@ -55,6 +55,21 @@ impl Observed {
             let published = Published { key: *key, ports: BTreeSet::new(), at: now, uploaded: false };
             self.published.insert(*address, published);
         }
+    }
+
+    /// Forgets the failures of what nobody wants any more: they would be told for ever.
+    pub fn forget_unwanted(&mut self, desired: &Desired) {
+        let Self { published, keys, listeners, socks, .. } = self;
+        self.failures.retain(|subject, _| match subject {
+            Subject::Service(address) => desired.services.contains_key(address),
+            Subject::Withdrawal(address) => published.contains_key(address),
+            Subject::Key(address) => desired.remotes.contains_key(address),
+            Subject::KeyRemoval(address) => keys.contains_key(address),
+            Subject::Listener(listen) => {
+                desired.listeners.contains_key(listen) || listeners.contains_key(listen)
+            }
+            Subject::Socks => desired.socks.is_some() || socks.is_some(),
+        });
     }
 
     /// tor has ended, or dropped all it was given.

@@ -461,3 +461,88 @@ proptest! {
         prop_assert_eq!(observed.gone, BTreeSet::new(), "each socket that was removed is made again, or its gate closed");
     }
 }
+
+#[test]
+fn a_service_with_another_key_is_not_the_one_that_is_wanted() {
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    settle(&desired, &mut observed, &mut NOW.clone());
+    assert!(is_up(&desired, &observed, &address(1)));
+    observed.published.get_mut(&address(1)).unwrap().key = key(2);
+    assert!(!is_up(&desired, &observed, &address(1)));
+    let steps = plan(&desired, &observed, NOW).steps;
+    assert!(
+        matches!(steps[..], [Step::Withdraw(_), Step::Publish(_, wanted, _)] if wanted == key(1)),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn keys_of_remotes_are_handed_over_once_tor_takes_them() {
+    let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
+    let mut observed = Observed::default();
+    assert_eq!(plan(&desired, &observed, NOW).steps, []);
+    observed.ready = true;
+    assert_eq!(plan(&desired, &observed, NOW).steps, [Step::AddKey(address(7), key(7))]);
+    observed.keys.insert(address(7), key(8));
+    let steps = plan(&desired, &observed, NOW).steps;
+    assert_eq!(steps, [Step::RemoveKey(address(7)), Step::AddKey(address(7), key(7))]);
+    observed.keys.insert(address(7), key(7));
+    assert_eq!(plan(&desired, &observed, NOW).steps, []);
+}
+
+#[test]
+fn what_failed_is_tried_again_within_its_longest_pause_however_often_it_failed() {
+    let again = |code| {
+        let mut backoff: Option<Backoff> = None;
+        let pauses = (1..=40).map(|_| {
+            let next = Backoff::after(backoff.as_ref(), Problem::new(code, "no"), NOW);
+            let pause = next.retry_at - NOW;
+            backoff = Some(next);
+            pause
+        });
+        pauses.collect::<Vec<_>>()
+    };
+    for (code, first, longest) in [(Code::TorFailed, 500, 4_000), (Code::StoreLocked, 4_000, 60_000)] {
+        let pauses = again(code);
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses[0], Duration::from_millis(first));
+        assert_eq!(pauses[1], Duration::from_millis(2 * first));
+        assert_eq!(pauses[39], Duration::from_millis(longest));
+    }
+}
+
+#[test]
+fn what_is_in_backoff_waits_to_its_end_and_no_longer() {
+    let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
+    let end = backoff.retry_at;
+    observed.failures.insert(Subject::Key(address(7)), backoff);
+    let waits = plan(&desired, &observed, end - Duration::from_millis(1));
+    assert_eq!(waits, Plan { steps: vec![], wake: Some(end) });
+    assert_eq!(plan(&desired, &observed, end).steps.len(), 1);
+}
+
+#[test]
+fn what_nobody_wants_any_more_has_no_failure_to_tell_of() {
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let mut observed = Observed { ready: true, ..Observed::default() };
+    observed
+        .published
+        .insert(address(3), Published { key: key(3), ports: BTreeSet::new(), at: NOW, uploaded: false });
+    let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
+    let wanted = [Subject::Service(address(1)), Subject::Withdrawal(address(3)), Subject::Socks];
+    let unwanted = [
+        Subject::Service(address(2)),
+        Subject::Withdrawal(address(1)),
+        Subject::Key(address(1)),
+        Subject::KeyRemoval(address(1)),
+        Subject::Listener("127.0.0.1:5000".parse().unwrap()),
+    ];
+    for subject in wanted.iter().chain(&unwanted) {
+        observed.failures.insert(subject.clone(), backoff.clone());
+    }
+    observed.forget_unwanted(&desired);
+    assert_eq!(observed.failures.keys().cloned().collect::<BTreeSet<_>>(), wanted.into());
+}

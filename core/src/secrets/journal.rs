@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
-use crate::store::files::Files;
+use crate::store::files::{Change, Files};
 use crate::store::lock;
 use crate::store::private::Dir;
 
@@ -105,8 +105,7 @@ impl Journal {
         secrets: &Secrets,
     ) -> Result<Settled, SecretsError> {
         let mut settled = Settled::default();
-        let journal = self.clone();
-        for id in self.files.apart(move || journal.in_doubt()).await? {
+        for id in self.doubtful().await? {
             let is_referenced = referenced.clone();
             match self.files.apart(move || is_referenced(&id)).await {
                 Some(true) => {
@@ -136,6 +135,12 @@ impl Journal {
             self.files.apart(let_go).await?;
         }
         Ok(settled)
+    }
+
+    /// [`Journal::in_doubt`], apart.
+    pub(super) async fn doubtful(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
+        let journal = self.clone();
+        self.files.apart(move || journal.in_doubt()).await
     }
 
     pub(super) async fn moving(&self) -> Result<Option<Move>, SecretsError> {
@@ -168,7 +173,7 @@ impl Journal {
         match serde_json::from_slice(&bytes) {
             Ok(content @ Content { version: VERSION, .. }) => Ok((content, None)),
             _ => {
-                self.before()?;
+                self.before(Change::Remove)?;
                 dir.rename(FILE, DAMAGED)?;
                 let shown = self.state_dir.join(DAMAGED);
                 let warning = format!(
@@ -181,8 +186,8 @@ impl Journal {
         }
     }
 
-    fn before(&self) -> Result<(), SecretsError> {
-        self.files.before(&self.state_dir.join(FILE)).map_err(|error| {
+    fn before(&self, change: Change) -> Result<(), SecretsError> {
+        self.files.before(&self.state_dir.join(FILE), change).map_err(|error| {
             SecretsError::from_io(error.kind(), format!("failed to write the journal: {error}"))
         })
     }
@@ -190,7 +195,7 @@ impl Journal {
     fn save(&self, content: &Content) -> Result<(), SecretsError> {
         let mut bytes = serde_json::to_vec(content).expect("a journal's fields all have a JSON form");
         bytes.push(b'\n');
-        self.before()?;
+        self.before(Change::Write)?;
         Ok(Dir::private(&self.state_dir)?.write(FILE, &bytes)?)
     }
 }

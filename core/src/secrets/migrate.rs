@@ -60,9 +60,11 @@ pub async fn migrate<E: fmt::Debug + fmt::Display>(
         Ok(Leftovers::Some(error)) => return Err(MigrateError::Unfinished(error)),
         Err(error) => return Err(MigrateError::Journal(error)),
     }
-    let moving = Move { from: from.kind(), to: to.kind(), ids: ids.clone() };
+    // What is still to be erased lies in the store that is left, where nobody would look for it afterwards.
+    let doubtful = journal.doubtful().await.map_err(MigrateError::Journal)?;
+    let moving = Move { from: from.kind(), to: to.kind(), ids: ids.union(&doubtful).copied().collect() };
     journal.set_moving(Some(moving.clone())).await.map_err(MigrateError::Journal)?;
-    let copied = copy_all(&moving, from, to).await;
+    let copied = copy_all(&ids, from, to).await;
     let flipped = match copied {
         Ok(()) => flip().await.map_err(MigrateError::Flip),
         Err(error) => Err(error),
@@ -118,16 +120,16 @@ pub async fn unfinished(journal: &Journal) -> Result<bool, SecretsError> {
 }
 
 async fn copy_all<E: fmt::Debug + fmt::Display>(
-    moving: &Move,
+    ids: &BTreeSet<SecretId>,
     from: &Secrets,
     to: &Secrets,
 ) -> Result<(), MigrateError<E>> {
-    for id in &moving.ids {
+    for id in ids {
         let secret = from.get(*id).await.map_err(MigrateError::Read)?;
         to.set(*id, secret).await.map_err(MigrateError::Write)?;
     }
     // Read back when all are written: a store that keeps only so many would pass one by one.
-    for id in &moving.ids {
+    for id in ids {
         let original = from.get(*id).await.map_err(MigrateError::Read)?;
         let copy = to.get(*id).await.map_err(MigrateError::Write)?;
         if !bool::from(original.expose().ct_eq(copy.expose())) {

@@ -12,6 +12,15 @@ use tokio::sync::oneshot;
 use super::apart::apart;
 use super::atomic;
 
+/// What is to become of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is written, or made: that takes room.
+    Write,
+    /// It is removed, or gets another name.
+    Remove,
+}
+
 /// Where work on files is done. Handed in, so that a simulation can put it in an order of its own, fail it, or end it in between.
 #[async_trait]
 pub trait Ways: Debug + Send + Sync {
@@ -19,7 +28,7 @@ pub trait Ways: Debug + Send + Sync {
     async fn apart(&self, work: Box<dyn FnOnce() + Send>);
 
     /// Told before the file of this path is changed. Errors: the change is not made.
-    fn before(&self, path: &Path) -> io::Result<()>;
+    fn before(&self, path: &Path, change: Change) -> io::Result<()>;
 }
 
 /// The system's: threads for such work, and nothing to say against a change.
@@ -32,7 +41,7 @@ impl Ways for System {
         apart(work).await;
     }
 
-    fn before(&self, _path: &Path) -> io::Result<()> {
+    fn before(&self, _path: &Path, _change: Change) -> io::Result<()> {
         Ok(())
     }
 }
@@ -70,25 +79,25 @@ impl Files {
     }
 
     /// To be called before each change of a file that is made in another way than by the functions here.
-    pub fn before(&self, path: &Path) -> io::Result<()> {
-        self.0.before(path)
+    pub fn before(&self, path: &Path, change: Change) -> io::Result<()> {
+        self.0.before(path, change)
     }
 
     /// [`atomic::replace`].
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.before(path)?;
+        self.before(path, Change::Write)?;
         atomic::replace(path, bytes)
     }
 
     /// Removes a file.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
-        self.before(path)?;
+        self.before(path, Change::Remove)?;
         fs::remove_file(path)
     }
 
     /// Renames a file.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.before(from)?;
+        self.before(from, Change::Remove)?;
         fs::rename(from, to)
     }
 }

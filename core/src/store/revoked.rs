@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::files::Files;
+use super::files::{Change, Files};
 use super::private::Dir;
 use crate::model::onion::OnionAddress;
 
@@ -40,7 +40,7 @@ pub(super) fn write(files: &Files, state: &Path, revoked: &BTreeSet<OnionAddress
     let file = |address| state.join(file_name(address));
     let make = |address| {
         let path = file(address);
-        files.before(&path)?;
+        files.before(&path, Change::Write)?;
         fs::File::create_new(path).map(drop)
     };
     let made: Vec<_> = revoked.difference(&noted).map(make).collect();

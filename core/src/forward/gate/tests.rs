@@ -139,6 +139,21 @@ async fn closing_ends_fifty_sessions_at_both_ends_and_lets_no_one_in() {
 }
 
 #[tokio::test]
+async fn another_cap_holds_from_the_next_session_on() {
+    let bench = bench(1).await;
+    let gate = bench.gate(22).await;
+    let _first = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    assert_eq!(soon(read_all(&mut bench.dial(&gate).await)).await.unwrap(), b"");
+
+    bench.sessions.set_cap(2);
+
+    let _second = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    until(|| bench.sessions.stats().open == 2).await;
+}
+
+#[tokio::test]
 async fn sessions_over_the_cap_are_closed_at_once_over_all_gates() {
     let bench = bench(3).await;
     let gates = [bench.gate(22).await, bench.gate(80).await];

@@ -136,6 +136,17 @@ async fn all_keys_move() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_to_be_erased_does_not_stay_in_the_store_that_is_left() {
+    let bench = Bench::new().await;
+    let revoked = id(9);
+    bench.files.secrets(StoreKind::File).set(revoked, Secret::new(vec![9; 8])).await.unwrap();
+    bench.journal.begin([revoked]).unwrap();
+    assert_eq!(bench.run(&Fuse::new(isize::MAX)).await.unwrap(), Leftovers::None);
+    assert_eq!(bench.files.ids(), []);
+    assert_eq!(bench.keyring.ids(), bench.ids);
+}
+
+#[tokio::test]
 async fn a_kill_at_any_point_loses_no_key_and_leaves_no_copy() {
     let mut kills = 0;
     for steps in 0.. {
