@@ -13,6 +13,8 @@ mod reconcile;
 mod report;
 mod run;
 mod serve;
+#[cfg(all(test, unix))]
+mod sim;
 mod sockets;
 mod stranger;
 mod vault;

@@ -24,10 +24,27 @@ use crate::model::onion::OnionAddress;
 /// Bytes that may be under way in each direction of a connection.
 const PIPE: usize = 64 * 1024;
 
+/// How a service's gate is connected to.
+#[async_trait]
+pub trait Reach: Send + Sync {
+    /// Connects to a gate of the engine with this run directory.
+    async fn connect(&self, run_dir: &Path, gate: &GateAddr) -> std::io::Result<Stream>;
+}
+
+/// By the system's sockets.
+struct Sockets;
+
 /// A network on which fake engines meet. Clones are the same network.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FakeNetwork {
     services: Arc<Mutex<BTreeMap<OnionAddress, Service>>>,
+    gates: Arc<dyn Reach>,
+}
+
+impl Default for FakeNetwork {
+    fn default() -> Self {
+        Self::over(Arc::new(Sockets))
+    }
 }
 
 struct Service {
@@ -86,6 +103,11 @@ impl FakeNetwork {
     /// An empty network.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty network whose gates are connected to in another way than by the system's sockets.
+    pub fn over(gates: Arc<dyn Reach>) -> Self {
+        Self { services: Arc::default(), gates }
     }
 
     /// An engine on it that does not run yet; the gates of its services are below this directory.
@@ -299,14 +321,15 @@ impl AwaitReply for FakeAttempt {
             return Err(ended());
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(self.faults.delay) => {}
             _ = self.alive.changed() => return Err(ended()),
         }
         if let Some(error) = &self.faults.dial {
             return Err(error.clone());
         }
-        let (gate, up) = self.find_gate()?;
-        let mut gate = connect(&gate).await.map_err(|_| DialError::Failed)?;
+        let (run_dir, gate, up) = self.find_gate()?;
+        let mut gate = self.network.gates.connect(&run_dir, &gate).await.map_err(|_| DialError::Failed)?;
         gate.write_all(&self.early).await.map_err(|_| DialError::Failed)?;
         let (near, far) = tokio::io::duplex(PIPE);
         tokio::spawn(carry(far, gate, up, self.alive));
@@ -316,7 +339,7 @@ impl AwaitReply for FakeAttempt {
 
 impl FakeAttempt {
     /// The refusals come in the order in which tor finds out.
-    fn find_gate(&self) -> Result<(GateAddr, watch::Receiver<()>), DialError> {
+    fn find_gate(&self) -> Result<(PathBuf, GateAddr, watch::Receiver<()>), DialError> {
         let services = lock(&self.network.services);
         let service = services.get(&self.address).ok_or(DialError::NotPublished)?;
         let key = self.key.ok_or(DialError::KeyMissing)?;
@@ -324,22 +347,24 @@ impl FakeAttempt {
             return Err(DialError::KeyRefused);
         }
         let gate = service.spec.ports.get(&self.port).ok_or(DialError::PortNotExported(self.port))?;
-        let gate = match gate {
-            GateAddr::Unix(path) => GateAddr::Unix(service.run_dir.join(path)),
-            GateAddr::Tcp(port) => GateAddr::Tcp(*port),
-        };
-        Ok((gate, service.up.subscribe()))
+        Ok((service.run_dir.clone(), gate.clone(), service.up.subscribe()))
     }
 }
 
-/// Connects to a gate, whose path is complete.
-async fn connect(gate: &GateAddr) -> std::io::Result<Stream> {
-    match gate {
-        #[cfg(unix)]
-        GateAddr::Unix(path) => tokio::net::UnixStream::connect(path).await.map(Stream::Unix),
-        #[cfg(not(unix))]
-        GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
-        GateAddr::Tcp(port) => tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp),
+#[async_trait]
+impl Reach for Sockets {
+    async fn connect(&self, run_dir: &Path, gate: &GateAddr) -> std::io::Result<Stream> {
+        match gate {
+            #[cfg(unix)]
+            GateAddr::Unix(name) => {
+                tokio::net::UnixStream::connect(run_dir.join(name)).await.map(Stream::Unix)
+            }
+            #[cfg(not(unix))]
+            GateAddr::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+            GateAddr::Tcp(port) => {
+                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.map(Stream::Tcp)
+            }
+        }
     }
 }
 
@@ -349,6 +374,7 @@ async fn carry(far: DuplexStream, gate: Stream, mut up: watch::Receiver<()>, mut
     let (mut from_gate, mut to_gate) = tokio::io::split(gate);
     // Whichever ends first; why it ended makes no difference.
     tokio::select! {
+        biased;
         _ = tokio::io::copy(&mut from_client, &mut to_gate) => {}
         _ = tokio::io::copy(&mut from_gate, &mut to_client) => {}
         _ = up.changed() => {}

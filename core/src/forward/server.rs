@@ -115,6 +115,7 @@ impl Server {
             let mut sessions = JoinSet::new();
             accept_all(listener, &part, at_bound, handle, &mut sessions, &refuse).await;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = async { while let Some(ended) = sessions.join_next().await { note(ended) } } => {}
             }

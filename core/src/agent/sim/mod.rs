@@ -1,0 +1,13 @@
+//! The simulation: the whole agent over a world of chance that a seed decides. See ARCHITECTURE, "The simulation".
+
+mod chance;
+mod ground;
+mod host;
+mod keyrings;
+mod paper;
+mod shells;
+mod sockets;
+mod story;
+mod tests;
+mod tor;
+mod truths;

@@ -1,0 +1,426 @@
+//! What must hold after every step, judged by what is in the simulated world and by a model kept here, never by what the program says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::ground::Ground;
+use super::keyrings::Keyrings;
+use super::paper::{Paper, RESPONDER};
+use super::sockets::Sockets;
+use super::tor::short;
+use crate::engine::ServiceSpec;
+use crate::engine::fake::{FakeEngine, FakeNetwork};
+use crate::engine::{EngineState, GateAddr, OnionEngine as _};
+use crate::model::keys::ClientPublicKey;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::{Problem, Subject};
+use crate::model::status::{AgentState, ClientState, ImportState, Status};
+use crate::model::store_kind::StoreKind;
+use crate::secrets::SecretId;
+use crate::store::history;
+use crate::store::paths::Paths;
+
+/// How long access may go on that no file grants any more: one Step that hangs holds up the next, and there are few.
+const GRACE: Duration = Duration::from_secs(70);
+/// The same for what ends by the date, which is looked at every minute.
+const DATE_GRACE: Duration = Duration::from_secs(140);
+/// How much later than it is a state may be told.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What is there of the world while a life lasts.
+pub(super) struct Scene {
+    pub(super) network: FakeNetwork,
+    pub(super) tor: Arc<FakeEngine>,
+    pub(super) peers: BTreeSet<OnionAddress>,
+}
+
+/// The model.
+#[derive(Default)]
+struct Model {
+    text: Option<String>,
+    paper: Paper,
+    /// Whether a hand has spoilt the file, so that the last good one is in force.
+    is_spoilt: bool,
+    /// When each port of each service was granted last.
+    granted: BTreeMap<(OnionAddress, u16), Duration>,
+    keys: BTreeMap<OnionAddress, BTreeSet<ClientPublicKey>>,
+    ports: BTreeSet<u16>,
+    /// The gates that these services and ports can have, by name.
+    gates: BTreeMap<String, (OnionAddress, u16)>,
+    journal: (Vec<u8>, BTreeSet<SecretId>),
+    /// Services that must not be reachable from a time on, for ever.
+    gone: BTreeMap<OnionAddress, Duration>,
+    paused: Option<Duration>,
+    /// When the calendar last jumped: a date may be looked at late after it.
+    jumped: Duration,
+    /// What can't be held against the program: keys whose deletion a full disk kept from being noted.
+    excused: BTreeSet<SecretId>,
+    /// When tor was not ready last.
+    unready: Duration,
+}
+
+/// See the file's sentence.
+pub(super) struct Truths {
+    ground: Arc<Ground>,
+    sockets: Arc<Sockets>,
+    keyrings: Arc<Keyrings>,
+    paths: Paths,
+    scene: Mutex<Option<Scene>>,
+    model: Mutex<Model>,
+}
+
+/// The name of a service's gate, as ARCHITECTURE has it: the same each time.
+fn gate_name(address: &OnionAddress, port: u16) -> String {
+    let hash = Sha256::new().chain_update(address.public_key()).chain_update(port.to_be_bytes()).finalize();
+    format!("g-{}", data_encoding::HEXLOWER.encode(&hash[..6]))
+}
+
+fn differ<T: Debug + PartialEq>(what: &str, is: &T, should: &T) -> Result<(), String> {
+    if is == should { Ok(()) } else { Err(format!("{what} are {is:?} and should be {should:?}")) }
+}
+
+impl Truths {
+    pub(super) fn new(
+        ground: &Arc<Ground>,
+        sockets: &Arc<Sockets>,
+        keyrings: &Arc<Keyrings>,
+        paths: &Paths,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ground: Arc::clone(ground),
+            sockets: Arc::clone(sockets),
+            keyrings: Arc::clone(keyrings),
+            paths: paths.clone(),
+            scene: Mutex::default(),
+            model: Mutex::default(),
+        })
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scene(&self) -> MutexGuard<'_, Option<Scene>> {
+        self.scene.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A life begins, or none goes on.
+    pub(super) fn set_scene(&self, scene: Option<Scene>) {
+        *self.scene() = scene;
+        self.model().paused = None;
+    }
+
+    /// What the file says, as far as it was good.
+    pub(super) fn paper(&self) -> Paper {
+        self.read();
+        self.model().paper.clone()
+    }
+
+    /// A hand spoils the file, or mends it.
+    pub(super) fn spoil(&self, is_spoilt: bool) {
+        self.read();
+        self.model().is_spoilt = is_spoilt;
+        self.read();
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.model().is_spoilt
+    }
+
+    /// A client was told to be out: from `after` from now on its service is not reachable any more, for ever.
+    pub(super) fn gone(&self, address: OnionAddress, is_answered: bool) {
+        let at = self.ground.now() + if is_answered { Duration::ZERO } else { GRACE };
+        let mut model = self.model();
+        let old = model.gone.entry(address).or_insert(at);
+        *old = (*old).min(at);
+    }
+
+    /// While the disk was full these could not be noted.
+    pub(super) fn excuse(&self, ids: impl IntoIterator<Item = SecretId>) {
+        self.model().excused.extend(ids);
+    }
+
+    pub(super) fn pause(&self, is_paused: bool) {
+        self.model().paused = is_paused.then(|| self.ground.now());
+    }
+
+    pub(super) fn jumped(&self) {
+        self.model().jumped = self.ground.now();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.paths.config.clone()
+    }
+
+    /// Takes in what the file says now.
+    fn read(&self) {
+        let text = std::fs::read_to_string(self.config()).unwrap_or_default();
+        let mut model = self.model();
+        if !model.is_spoilt && model.text.as_ref() != Some(&text) {
+            if let Some(paper) = Paper::read(&text) {
+                model.paper = paper;
+            }
+            model.text = Some(text);
+            let clients: Vec<_> =
+                model.paper.clients.values().map(|client| (client.address, client.key)).collect();
+            for (address, key) in clients {
+                model.keys.entry(address).or_default().insert(key);
+            }
+            let ports: Vec<u16> = model.paper.exports.keys().copied().chain([RESPONDER]).collect();
+            model.ports.extend(ports);
+            let Model { keys, ports, gates, .. } = &mut *model;
+            if keys.len() * ports.len() > gates.len() {
+                let all = keys.keys().flat_map(|address| ports.iter().map(|port| (*address, *port)));
+                gates.extend(all.map(|(address, port)| (gate_name(&address, port), (address, port))));
+            }
+        }
+        let (now, unix) = (self.ground.now(), self.ground.unix());
+        for (address, (_, ports)) in model.paper.services(unix) {
+            for port in ports {
+                model.granted.insert((address, port), now);
+            }
+        }
+    }
+
+    fn published(&self) -> Vec<ServiceSpec> {
+        let scene = self.scene();
+        let Some(scene) = &*scene else { return Vec::new() };
+        let mut services = scene.network.services();
+        services.retain(|service| !scene.peers.contains(&service.address));
+        services
+    }
+
+    /// The gates that are open, by what they belong to.
+    fn open_gates(&self) -> Result<BTreeSet<(OnionAddress, u16)>, String> {
+        let model = self.model();
+        let open = self.sockets.gates(&self.paths.run);
+        open.iter()
+            .map(|name| model.gates.get(name).copied().ok_or(format!("gate {name} is nobody's")))
+            .collect()
+    }
+
+    /// What must hold at any moment.
+    pub(super) fn look(&self) {
+        if let Err(why) = self.judge().and_then(|()| self.judge_secrets()) {
+            self.ground.fail(&why);
+        }
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        self.read();
+        let (published, gates) = (self.published(), self.open_gates()?);
+        let now = self.ground.now();
+        let state = self.scene().as_ref().map(|scene| scene.tor.state().borrow().clone());
+        let mut model = self.model();
+        if state != Some(EngineState::Ready) {
+            model.unready = now;
+        }
+        for service in &published {
+            let known = model.keys.get(&service.address);
+            if known.is_none_or(|keys| !keys.contains(&service.client)) {
+                return Err(format!("{} is published for a key that no file names", short(&service.address)));
+            }
+        }
+        let grace = if now < model.jumped + DATE_GRACE { DATE_GRACE } else { GRACE };
+        for (address, port) in &gates {
+            let name = short(address);
+            let is_published = published.iter().any(|service| service.address == *address);
+            if model.gone.get(address).is_some_and(|gone| *gone <= now) {
+                return Err(format!("the gate {port} of {name} is open, and it was cut off"));
+            }
+            let granted = model.granted.get(&(*address, *port)).copied().unwrap_or_default();
+            if granted + grace < now {
+                let since = (now - granted).as_secs();
+                return Err(format!(
+                    "the gate {port} of {name} is open, granted by nobody for {since} s ({is_published})"
+                ));
+            }
+        }
+        if let Some(paused) = model.paused
+            && paused + GRACE < now
+        {
+            let is_open = !gates.is_empty() || !published.is_empty() || !self.sockets.listening().is_empty();
+            if is_open || state != Some(EngineState::Stopped) {
+                return Err(format!("paused, and open: {gates:?} {:?} {state:?}", self.sockets.listening()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Configuration and secrets agree, or the journal says how they will.
+    fn judge_secrets(&self) -> Result<(), String> {
+        let mut model = self.model();
+        let journal = std::fs::read(self.paths.state.join("journal.json")).unwrap_or_default();
+        if journal != model.journal.0 {
+            let value: serde_json::Value = serde_json::from_slice(&journal).unwrap_or_default();
+            let ids = |value: &serde_json::Value| -> BTreeSet<SecretId> {
+                serde_json::from_value(value.clone()).unwrap_or_default()
+            };
+            let noted = ids(&value["in_doubt"]).into_iter().chain(ids(&value["moving"]["ids"])).collect();
+            model.journal = (journal, noted);
+        }
+        let noted = &model.journal.1;
+        let paper = &model.paper;
+        let clients = paper.clients.values();
+        let services = clients.clone().map(|client| SecretId::Service(client.address));
+        let keys = paper.remotes.values().map(|remote| remote.key).chain(paper.requests.values().copied());
+        let needed: BTreeSet<SecretId> = services.chain(keys.map(SecretId::Client)).collect();
+        // The keys of invites are there until the client has connected.
+        let invites = clients.filter(|client| !client.requested).map(|client| SecretId::Client(client.key));
+        let may_be: BTreeSet<SecretId> = needed.iter().copied().chain(invites).collect();
+        let store = match paper.store.as_deref() {
+            Some("file") => StoreKind::File,
+            _ => StoreKind::OsKeyring,
+        };
+        let has = self.keyrings.ids(store);
+        if let Some(missing) = needed.difference(&has).next() {
+            return Err(format!("{missing} is needed, and not in {store}"));
+        }
+        for kind in [StoreKind::File, StoreKind::OsKeyring] {
+            let in_place = |id: &&SecretId| {
+                kind == store && may_be.contains(id) || noted.contains(id) || model.excused.contains(id)
+            };
+            if let Some(left) = self.keyrings.ids(kind).iter().find(|id| !in_place(id)) {
+                return Err(format!("{left} is in {kind}, is not needed, and no journal says so"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing that a status says is more than what is.
+    pub(super) fn judge_status(&self, status: &Status) {
+        if let Err(why) = self.status(status) {
+            self.ground.fail(&why);
+        }
+    }
+
+    fn status(&self, status: &Status) -> Result<(), String> {
+        let (published, gates) = (self.published(), self.open_gates()?);
+        let (now, model) = (self.ground.now(), self.model());
+        // tor's end is told by an event, which may be on its way.
+        let is_steady = model.unready + LATE < now;
+        for client in &status.clients {
+            if client.state == Some(ClientState::Reachable) && is_steady {
+                let service = published.iter().find(|service| service.address == client.address);
+                let Some(service) = service else {
+                    return Err(format!("{} is said to be reachable, and is not published", client.name));
+                };
+                if service.ports.keys().any(|port| !gates.contains(&(client.address, port.get()))) {
+                    return Err(format!("{} is said to be reachable through a closed gate", client.name));
+                }
+            }
+        }
+        let listening = self.sockets.listening();
+        for import in status.remotes.iter().flat_map(|remote| &remote.imports) {
+            let is_open = listening.contains(&import.listen.to_string());
+            match &import.state {
+                Some(ImportState::Listening | ImportState::Degraded) if !is_open => {
+                    return Err(format!("{} is said to listen, and does not", import.listen));
+                }
+                Some(ImportState::Blocked { why }) if why.is_empty() => {
+                    return Err(format!("{} is blocked without a reason", import.listen));
+                }
+                _ => {}
+            }
+        }
+        let state = status.agent.as_ref().map(|agent| agent.state.clone());
+        if state == Some(AgentState::Online) && !is_steady && model.unready == now {
+            return Err("the agent is said to be online, and tor is not ready".to_owned());
+        }
+        Ok(())
+    }
+
+    /// All is as it is wanted: for when nothing has gone wrong for a while.
+    pub(super) fn judge_calm(&self, status: &Status) -> Result<(), String> {
+        self.read();
+        let (published, gates) = (self.published(), self.open_gates()?);
+        let wanted = self.model().paper.services(self.ground.unix());
+        let should: BTreeMap<_, _> =
+            wanted.iter().map(|(address, service)| (*address, service.clone())).collect();
+        let is: BTreeMap<OnionAddress, (ClientPublicKey, BTreeSet<u16>)> = published
+            .iter()
+            .map(|service| {
+                let ports = service.ports.keys().map(|port| port.get()).collect();
+                (service.address, (service.client, ports))
+            })
+            .collect();
+        differ("the services", &is, &should)?;
+        for service in &published {
+            for (port, gate) in &service.ports {
+                differ(
+                    "the gates that tor was told",
+                    gate,
+                    &GateAddr::Unix(gate_name(&service.address, port.get()).into()),
+                )?;
+            }
+        }
+        let should: BTreeSet<_> = wanted
+            .iter()
+            .flat_map(|(address, (_, ports))| ports.iter().map(|port| (*address, *port)))
+            .collect();
+        differ("the gates", &gates, &should)?;
+        let paper = self.model().paper.clone();
+        let is: BTreeSet<String> = self.sockets.listening().into_iter().collect();
+        differ("the listeners", &is, &paper.listeners())?;
+        let states: Vec<_> = status
+            .clients
+            .iter()
+            .filter(|client| wanted.contains_key(&client.address))
+            .filter(|client| !matches!(client.state, Some(ClientState::Reachable | ClientState::Connected)))
+            .collect();
+        if !states.is_empty() {
+            return Err(format!("all is calm, and status says {states:?}"));
+        }
+        let imports = status.remotes.iter().flat_map(|remote| &remote.imports);
+        for import in imports {
+            if !matches!(import.state, Some(ImportState::Listening | ImportState::Degraded)) {
+                return Err(format!("all is calm, and status says {import:?}"));
+            }
+        }
+        // That a backend was not there is no fault of the agent's.
+        let is_backends = |problem: &&Problem| matches!(problem.subject, Some(Subject::Export(_)));
+        differ(
+            "the problems",
+            &status.problems.iter().filter(|problem| !is_backends(problem)).collect(),
+            &Vec::new(),
+        )?;
+        self.judge_store(&paper)
+    }
+
+    /// The store has what is needed, and nothing else.
+    fn judge_store(&self, paper: &Paper) -> Result<(), String> {
+        let seen = std::fs::read(self.paths.state.join(history::FILE)).unwrap_or_default();
+        let seen: BTreeMap<OnionAddress, serde_json::Value> =
+            serde_json::from_slice(&seen).unwrap_or_default();
+        let mut should = BTreeSet::new();
+        for client in paper.clients.values() {
+            should.insert(SecretId::Service(client.address));
+            if !client.requested && !seen.contains_key(&client.address) {
+                should.insert(SecretId::Client(client.key));
+            }
+        }
+        should.extend(paper.remotes.values().map(|remote| SecretId::Client(remote.key)));
+        should.extend(paper.requests.values().map(|key| SecretId::Client(*key)));
+        let mut has: BTreeSet<SecretId> = self
+            .keyrings
+            .ids(StoreKind::OsKeyring)
+            .union(&self.keyrings.ids(StoreKind::File))
+            .copied()
+            .collect();
+        has.retain(|id| should.contains(id) || !self.model().excused.contains(id));
+        differ("the secrets", &has, &should)
+    }
+
+    /// Nothing is left of an agent that has ended.
+    pub(super) fn judge_end(&self) {
+        let open = (self.published(), self.open_gates(), self.sockets.listening());
+        if !(open.0.is_empty() && open.1 == Ok(BTreeSet::new()) && open.2.is_empty()) {
+            self.ground.fail(&format!("the agent has ended, and this is open: {open:?}"));
+        }
+    }
+}
