@@ -5,7 +5,6 @@ mod agent;
 mod doctor;
 mod exposure;
 mod host;
-mod json;
 mod output;
 #[cfg(target_os = "linux")]
 mod prompt;

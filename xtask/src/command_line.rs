@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, bench, cross, demo, desktop, dist, say, test};
+use crate::{audit, bench, cross, demo, desktop, dist, mutants, say, sim, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -26,6 +26,10 @@ enum Command {
     App(AppArgs),
     /// Checks everything: format, clippy, build, tests, the window, docs. Last line: `N passed, N failed`
     Test(TestArgs),
+    /// Plays seeds of the simulation: the whole agent over a world of chance, its time, its faults and its crashes
+    Sim(SimArgs),
+    /// Breaks the core on purpose, one thing after the other, and sees that its tests or the simulation notice. Takes an hour
+    Mutants(MutantsArgs),
     /// Shows what the desktop app costs: memory, time to a painted window, idle processor time
     Bench(InstallArgs),
     /// Gets the tools that tests and demo need, and says where they are
@@ -95,6 +99,28 @@ struct TestArgs {
 }
 
 #[derive(Args)]
+struct SimArgs {
+    /// Play this seed alone, and print its trace
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Play so many seeds
+    #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, value_name = "M", default_value_t = 0, conflicts_with = "seed")]
+    start: u64,
+    /// Print each turn of the world, too
+    #[arg(long, requires = "seed")]
+    turns: bool,
+}
+
+#[derive(Args)]
+struct MutantsArgs {
+    /// Only what has these words in it
+    filter: Option<String>,
+}
+
+#[derive(Args)]
 struct SetupArgs {
     #[command(flatten)]
     install: InstallArgs,
@@ -159,6 +185,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 _ => test::run(&tools, &args.filter),
             }
         }
+        Command::Sim(SimArgs { seed, seeds, start, turns }) => {
+            let (start, many) = seed.map_or((start, seeds), |seed| (seed, 1));
+            sim::run(&sim::Played { start, many, turns })
+        }
+        Command::Mutants(args) => mutants::run(args.filter.as_deref()),
         Command::Bench(args) => {
             let libraries_there = crate::setup::window_test_libraries(args.install())?;
             let Prepared::Ready(tools) = Tools::prepare(args.install())? else {

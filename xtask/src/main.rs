@@ -17,11 +17,15 @@ mod dist;
 #[cfg(unix)]
 mod interrupt;
 #[cfg(unix)]
+mod mutants;
+#[cfg(unix)]
 mod process;
 #[cfg(unix)]
 mod say;
 #[cfg(unix)]
 mod setup;
+#[cfg(unix)]
+mod sim;
 #[cfg(unix)]
 mod test;
 #[cfg(unix)]

@@ -62,10 +62,8 @@ fn show(status: &SecretsStatus, json: bool) -> Outcome {
     } else {
         output::print(&to_text(status))?;
     }
-    match status.problem.clone() {
-        Some(problem) => Err(problem.into()),
-        None => DONE,
-    }
+    status.usable.clone()?;
+    DONE
 }
 
 fn to_text(status: &SecretsStatus) -> String {
@@ -74,7 +72,7 @@ fn to_text(status: &SecretsStatus) -> String {
     if !status.place.is_empty() {
         text.push_str(&format!("place: {}\n", status.place));
     }
-    let usable = if status.usable { "yes" } else { "no" };
+    let usable = if status.usable.is_ok() { "yes" } else { "no" };
     text.push_str(&format!("usable: {usable}\nfound: {} of {}\n", status.found, status.needed));
     if status.in_doubt > 0 {
         text.push_str(&format!("interrupted changes: {}\n", status.in_doubt));

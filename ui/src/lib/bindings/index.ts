@@ -369,18 +369,9 @@ connect: number,
  */
 round_trip: number | null, 
 /**
- * The ports granted, as the host says.
+ * The ports granted and whether each accepts connections there, as the host says.
  */
-ports: Array<PortTold>, };
-export type PortTold = { 
-/**
- * Which.
- */
-port: Port, 
-/**
- * Whether it accepts connections there.
- */
-open: boolean, };
+ports: Array<[Port, boolean]>, };
 export type SecretsStatus = { 
 /**
  * The store in use; none before the first secret.
@@ -389,11 +380,7 @@ store: StoreKind | null,
 /**
  * Whether it can be read and written now.
  */
-usable: boolean, 
-/**
- * Why not, where it can't.
- */
-problem?: Problem, 
+usable: { Ok : null } | { Err : Problem }, 
 /**
  * How many secrets the configuration needs, and how many of these the store has.
  */

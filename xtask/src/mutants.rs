@@ -1,0 +1,194 @@
+//! `cargo xtask mutants`: breaks the core on purpose, one thing after the other, and sees that its unit tests or the simulation notice.
+//!
+//! Each mutation is a text that stands once in a file and another one for it. The file is written back whatever happens, but for a kill.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::test::FEATURES;
+use crate::workspace::Workspace;
+use crate::{process, say};
+
+/// What is broken, and how.
+struct Mutation {
+    /// The invariant or rule that it breaks, in words.
+    breaks: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const MUTATIONS: [Mutation; 16] = [
+    Mutation {
+        breaks: "keys of remotes are handed to tor",
+        file: "core/src/plan/mod.rs",
+        from: "        add_keys(&mut plan, desired, observed, now);",
+        to: "",
+    },
+    Mutation {
+        breaks: "a published service with another key is not the right one",
+        file: "core/src/plan/mod.rs",
+        from: "published.key == service.key && published.ports.iter().eq(service.ports.keys())",
+        to: "published.ports.iter().eq(service.ports.keys())",
+    },
+    Mutation {
+        breaks: "a backoff ends",
+        file: "core/src/plan/backoff.rs",
+        from: ".min(longest);",
+        to: ".max(longest);",
+    },
+    Mutation {
+        breaks: "a client is allowed another number of sessions at once",
+        file: "core/src/forward/gate.rs",
+        from: "        self.member.set_cap(cap);",
+        to: "        let _ = cap;",
+    },
+    Mutation {
+        breaks: "nothing expired is reachable",
+        file: "core/src/plan/mod.rs",
+        from: "client.expires.is_some_and(|day| day.is_over(today))",
+        to: "false && client.expires.is_some_and(|day| day.is_over(today))",
+    },
+    Mutation {
+        breaks: "a gate that nobody is granted is closed",
+        file: "core/src/plan/mod.rs",
+        from: "            plan.steps.push(Step::CloseGate(*address, *port));",
+        to: "            let _ = port;",
+    },
+    Mutation {
+        breaks: "a service that is not wanted is taken down",
+        file: "core/src/plan/mod.rs",
+        from: "            plan.steps.push(Step::Withdraw(*address));",
+        to: "            let _ = address;",
+    },
+    Mutation {
+        breaks: "nothing runs while paused",
+        file: "core/src/plan/mod.rs",
+        from: "        if paused {",
+        to: "        if paused && config.clients.len() > 99 {",
+    },
+    Mutation {
+        breaks: "access ends when a client is deleted, whatever the file says",
+        file: "core/src/agent/serve.rs",
+        from: "        let generation = self.store.revoke(name, &client);",
+        to: "        let generation = self.in_force.borrow().generation;",
+    },
+    Mutation {
+        breaks: "what tor lost is published again",
+        file: "core/src/plan/facts.rs",
+        from: "        self.published.clear();",
+        to: "",
+    },
+    Mutation {
+        breaks: "a service that tor may have all the same is not taken for gone",
+        file: "core/src/plan/facts.rs",
+        from: "            self.published.insert(*address, published);\n        }\n    }",
+        to: "            let _ = (address, published);\n        }\n    }",
+    },
+    Mutation {
+        breaks: "the journal is told before a key is written",
+        file: "core/src/agent/commands.rs",
+        from: "        self.vault.begin(&ids).await?;\n        let written",
+        to: "        let written",
+    },
+    Mutation {
+        breaks: "keys that the configuration needs are kept",
+        file: "core/src/secrets/journal.rs",
+        from: "                Some(true) => {\n                    settled.kept.push(id);\n                    continue;\n                }",
+        to: "                Some(true) => {}",
+    },
+    Mutation {
+        breaks: "what could not be erased is erased later",
+        file: "core/src/agent/commands.rs",
+        from: "            while !self.settle().await.is_empty() || self.is_in_trouble().await {",
+        to: "            while false {",
+    },
+    Mutation {
+        breaks: "what fails is not tried again at once, and again",
+        file: "core/src/plan/mod.rs",
+        from: "        Some(at) if at > now => {",
+        to: "        Some(at) if at > now && false => {",
+    },
+    Mutation {
+        breaks: "a client is said to be reachable only when a directory has its descriptor",
+        file: "core/src/plan/derive.rs",
+        from: "Some(published) if published.uploaded && is_up",
+        to: "Some(published) if published.uploaded || is_up",
+    },
+];
+
+/// Puts a file back as it was.
+struct PutBack {
+    path: PathBuf,
+    text: String,
+}
+
+impl Drop for PutBack {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, &self.text) {
+            eprintln!("error: failed to write {} back: {error}\nhint: git checkout it", self.path.display());
+        }
+    }
+}
+
+/// Makes each mutation whose words hold `filter`, and tells which of them nobody noticed.
+pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let changed = process::output(
+        Command::new("git").args(["status", "--porcelain", "core/src"]).current_dir(workspace.root()),
+    )?;
+    ensure!(
+        changed.trim_ascii().is_empty(),
+        "core/src has changes that are not committed\nhint: commit them first, so that nothing can be lost"
+    );
+    let mut survivors = Vec::new();
+    let chosen =
+        MUTATIONS.iter().filter(|mutation| filter.is_none_or(|filter| mutation.breaks.contains(filter)));
+    for mutation in chosen {
+        let caught = is_caught(&workspace, mutation)?;
+        say::outcome(caught, mutation.breaks);
+        if !caught {
+            survivors.push(mutation.breaks);
+        }
+    }
+    match survivors.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        survivors => bail!("nobody noticed that this was broken:\n{}", survivors.join("\n")),
+    }
+}
+
+/// Whether a test fails by it. One that does not compile catches nothing: then the table is out of date.
+fn is_caught(workspace: &Workspace, mutation: &Mutation) -> Result<bool> {
+    let path = workspace.root().join(mutation.file);
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let places = text.matches(mutation.from).count();
+    ensure!(places == 1, "{} has {places} places of: {}", mutation.file, mutation.from);
+    let _back = PutBack { path: path.clone(), text: text.clone() };
+    fs::write(&path, text.replace(mutation.from, mutation.to))?;
+    let test = |more: &[&str]| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--quiet", "--workspace", "--lib"]).args(FEATURES).args(more);
+        cargo
+    };
+    ensure!(test(&["--no-run"]).output()?.status.success(), "it does not compile: {}", mutation.breaks);
+    let tests = ["plan::", "agent::", "secrets::", "forward::gate"];
+    Ok(!test(&[&["--"], tests.as_slice()].concat()).output()?.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_has_one_place() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for mutation in &MUTATIONS {
+            let text = fs::read_to_string(root.join(mutation.file)).unwrap();
+            assert_eq!(text.matches(mutation.from).count(), 1, "{}: {}", mutation.file, mutation.from);
+            assert_ne!(mutation.from, mutation.to);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask sim`: plays seeds of the simulation, or one with its trace.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::say;
+use crate::test::{FEATURES, stream};
+use crate::workspace::Workspace;
+
+/// The test of core that plays what its environment says.
+const REPLAY: &str = "agent::sim::tests::replay";
+
+/// What is played.
+pub(crate) struct Played {
+    pub(crate) start: u64,
+    pub(crate) many: u64,
+    /// Whether the trace of a single seed has each turn, too.
+    pub(crate) turns: bool,
+}
+
+/// Plays it.
+pub(crate) fn run(played: &Played) -> Result<ExitCode> {
+    let mut cargo = Workspace::find()?.cargo();
+    cargo.args(["test", "--quiet", "--workspace", "--lib"]).args(FEATURES);
+    cargo.args(["--", "--ignored", "--exact", "--nocapture", REPLAY]);
+    cargo.env("ORMESH_SIM_START", played.start.to_string()).env("ORMESH_SIM_SEEDS", played.many.to_string());
+    if played.turns {
+        cargo.env("ORMESH_SIM_TURNS", "1");
+    }
+    let ok = stream(&mut cargo, |_| {})?;
+    say::outcome(ok, "sim");
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
