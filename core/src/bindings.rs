@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ts_rs::{Config, TS};
 
-use crate::ipc::{Pong, SecretsStatus};
+use crate::ipc::{Pong, PortTold, SecretsStatus};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::Bridge;
 use crate::model::config::{HalfClose, Users};
@@ -67,6 +67,7 @@ fn the_windows_types_are_those_of_the_core() {
         Setting,
         Edit,
         Pong,
+        PortTold,
         SecretsStatus,
     );
     let wanted = format!("{HEAD}\n{types}");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ormesh_core::model::problem::Code;
 use serde_json::Value;
 
 use crate::support::{Host, ORMESH, Ran, hosts, until};
@@ -87,8 +88,18 @@ pub(crate) fn problems(host: &Host) -> Vec<Value> {
     host.json_status()["problems"].as_array().unwrap().clone()
 }
 
-/// Waits until a problem's sentence holds this text, and gives the problem.
-pub(crate) fn wait_for_problem(host: &Host, text: &str) -> Value {
+/// Waits until a problem of this code stands, and gives it.
+pub(crate) fn wait_for_problem(host: &Host, code: Code) -> Value {
+    let mut found = None;
+    until(&format!("the problem {code}"), || {
+        found = problems(host).into_iter().find(|problem| problem["code"] == code.as_str());
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// Waits until a problem's sentence holds this text, where the words are what is tested, and gives the problem.
+pub(crate) fn wait_for_words(host: &Host, text: &str) -> Value {
     let mut found = None;
     until(&format!("a problem that says {text:?}"), || {
         found =
@@ -98,10 +109,10 @@ pub(crate) fn wait_for_problem(host: &Host, text: &str) -> Value {
     found.unwrap()
 }
 
-/// Waits until there is no problem that holds this text.
-pub(crate) fn wait_for_no_problem(host: &Host, text: &str) {
-    let holds = |problem: &Value| problem["message"].as_str().unwrap().contains(text);
-    until(&format!("no problem says {text:?}"), || !problems(host).iter().any(holds));
+/// Waits until no problem of this code stands.
+pub(crate) fn wait_for_no_problem(host: &Host, code: Code) {
+    let is_it = |problem: &Value| problem["code"] == code.as_str();
+    until(&format!("no problem {code}"), || !problems(host).iter().any(is_it));
 }
 
 /// Asserts that a command failed as commands do: nothing on standard output, one sentence, at most a hint. Gives both.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
+use ormesh_core::model::problem::Code;
 use serde_json::json;
 
 use crate::alone::{
@@ -33,8 +34,9 @@ fn the_last_good_one_stays_in_force_until_the_file_is_mended() {
         fs::write(host.config(), &bad).unwrap();
 
         let place = format!("line {}, column {column}: ", good.lines().count() + line);
-        let problem = wait_for_problem(&host, &place);
-        assert!(problem["message"].as_str().unwrap().contains(word), "{mistake:?}: {problem}");
+        let problem = wait_for_problem(&host, Code::ConfigMistake);
+        let message = problem["message"].as_str().unwrap();
+        assert!(message.contains(&place) && message.contains(word), "{mistake:?}: {problem}");
         assert_eq!(
             (&problem["code"], &problem["subject"]["is"]),
             (&json!("config-mistake"), &json!("configuration"))
@@ -51,7 +53,7 @@ fn the_last_good_one_stays_in_force_until_the_file_is_mended() {
         assert_eq!(fs::read_to_string(host.config()).unwrap(), bad, "a refused command changed the file");
 
         fs::write(host.config(), &good).unwrap();
-        wait_for_no_problem(&host, "line ");
+        wait_for_no_problem(&host, Code::ConfigMistake);
         assert!(TcpStream::connect(import).is_ok());
     }
     host.good(&["export", "add", "80"]);
@@ -66,7 +68,14 @@ fn what_is_mended_takes_effect_with_all_its_changes() {
     let new = free_address();
     let changed = good.replace(&import.to_string(), &new.to_string());
     fs::write(host.config(), changed.clone() + "x").unwrap();
-    wait_for_problem(&host, "line ");
+    let first = wait_for_problem(&host, Code::ConfigMistake);
+    // Another mistake is the same problem, in other words.
+    fs::write(host.config(), changed.clone() + "\nx").unwrap();
+    until("the other mistake is said", || {
+        wait_for_problem(&host, Code::ConfigMistake)["message"] != first["message"]
+    });
+    assert!(first["since"].is_u64());
+    assert_eq!(wait_for_problem(&host, Code::ConfigMistake)["since"], first["since"]);
     assert!(TcpStream::connect(import).is_ok() && TcpStream::connect(new).is_err());
     fs::write(host.config(), changed).unwrap();
     until("the new import listens", || TcpStream::connect(new).is_ok());
@@ -80,11 +89,11 @@ fn a_file_that_others_may_write_is_a_bad_one() {
     start(&mut host);
     let mode = |mode| fs::set_permissions(host.config(), fs::Permissions::from_mode(mode)).unwrap();
     mode(0o666);
-    let problem = wait_for_problem(&host, "can be written by other users");
+    let problem = wait_for_problem(&host, Code::UnsafeFile);
     assert_eq!(problem["hint"], format!("chmod go-w {}", host.config().display()));
     assert!(TcpStream::connect(import).is_ok());
     mode(0o600);
-    wait_for_no_problem(&host, "can be written by other users");
+    wait_for_no_problem(&host, Code::UnsafeFile);
 }
 
 #[test]
@@ -109,14 +118,14 @@ fn a_bad_one_at_start_ends_the_agent_with_its_place() {
 fn a_file_that_can_not_be_watched_is_looked_at_and_that_is_said() {
     let mut host = with_remote();
     start_traced(&mut host, &[], &["trace=inotify_init1", "inject=inotify_init1:error=EMFILE"]);
-    let problem = wait_for_problem(&host, "can't be watched");
+    let problem = wait_for_problem(&host, Code::ConfigUnwatched);
     assert!(problem["hint"].as_str().unwrap().contains("fs.inotify"), "{problem}");
     for number in 1..=2 {
         let text = fs::read_to_string(host.config()).unwrap();
         fs::write(host.config(), text + &format!("\n[[export]]\ntarget = \"{}\"\n", 80 + number)).unwrap();
         until("the change is seen", || host.status().exports.len() == number);
     }
-    wait_for_problem(&host, "can't be watched");
+    wait_for_problem(&host, Code::ConfigUnwatched);
 }
 
 #[test]
@@ -124,7 +133,7 @@ fn a_file_that_can_be_watched_again_is() {
     let mut host = with_remote();
     // Each thread's first two tries fail: the second thread's third one does not.
     start_traced(&mut host, &[], &["trace=inotify_init1", "inject=inotify_init1:error=EMFILE:when=1..2"]);
-    wait_for_no_problem(&host, "can't be watched");
+    wait_for_no_problem(&host, Code::ConfigUnwatched);
     assert!(host.log().contains("can't be watched"), "{}", host.log_tail());
     let text = fs::read_to_string(host.config()).unwrap();
     fs::write(host.config(), text + "\n[[export]]\ntarget = \"80\"\n").unwrap();

@@ -5,6 +5,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ormesh_core::model::problem::Code;
+
 use crate::alone::{alone, refused, run_agent, secrets, start, wait_for_no_problem, wait_for_problem};
 use crate::support::{Host, ORMESH, Ran, until};
 
@@ -121,9 +123,9 @@ fn a_symlink_in_the_place_of_a_private_directory_is_refused_and_what_it_leads_to
     fs::rename(&tor, &elsewhere).unwrap();
     symlink(&elsewhere, &tor).unwrap();
     start(&mut host);
-    let problem = wait_for_problem(&host, "is a symbolic link");
+    let problem = wait_for_problem(&host, Code::TorFailed);
     move_here(&host, problem["hint"].as_str().unwrap());
-    wait_for_no_problem(&host, "is a symbolic link");
+    wait_for_no_problem(&host, Code::TorFailed);
 }
 
 #[test]

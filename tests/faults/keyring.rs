@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use ormesh_core::model::problem::Code;
+
 use crate::alone::{alone, files, problems, refused, start_with, wait_for_no_problem, wait_for_problem};
 use crate::support::{Host, Lock, Ran, Session, echo, figure, hosts, open_echo, reaches, until};
 
@@ -168,7 +170,7 @@ fn an_agent_under_a_locked_keyring_goes_on_and_recovers() {
     let token = session.ormesh(&host, &["client", "token", "phone"]);
     let (sentence, _) = refused(&token, 5);
     assert!(sentence.contains("locked"), "{sentence}");
-    wait_for_problem(&host, "locked");
+    wait_for_problem(&host, Code::StoreLocked);
     assert_eq!(problems(&host).len(), 1, "{:?}", problems(&host));
     good(&session, &host, &["export", "add", "80"]);
     let revoked = session.ormesh(&host, &["client", "delete", "laptop"]);
@@ -176,7 +178,7 @@ fn an_agent_under_a_locked_keyring_goes_on_and_recovers() {
 
     session.restart(Lock::Open);
 
-    wait_for_no_problem(&host, "locked");
+    wait_for_no_problem(&host, Code::StoreLocked);
     until("what was deleted is erased", || {
         !good(&session, &host, &["secrets", "status"]).contains("interrupted")
     });
@@ -198,7 +200,7 @@ fn an_agent_before_a_bus_that_never_answers_starts_answers_and_stops() {
     let (sentence, _) = refused(&session.ormesh(&host, &["client", "add", "phone"]), 5);
     assert!(sentence.contains("did not answer within 5s"), "{sentence}");
     good(&session, &host, &["export", "add", "80"]);
-    wait_for_problem(&host, "did not answer");
+    wait_for_problem(&host, Code::StoreSilent);
     host.stop();
 }
 

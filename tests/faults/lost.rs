@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use ormesh_core::model::problem::Subject;
+use ormesh_core::model::problem::{Code, Subject};
 
 use crate::alone::{alone, refused, secrets, start, wait_for_no_problem, wait_for_problem, with_remote};
 use crate::support::{Host, free_address, until};
@@ -21,17 +21,21 @@ fn replace(path: &Path, text: &str) {
 type Lose = fn(&Host);
 
 /// What may happen to a configuration file, and what is said of it then.
-const LOSSES: [(&str, &str, Lose); 7] = [
-    ("truncated", "is empty", |host| drop(File::create(host.config()).unwrap())),
-    ("removed", "is gone", |host| fs::remove_file(host.config()).unwrap()),
-    ("moved", "is gone", |host| fs::rename(host.config(), host.home().join("away")).unwrap()),
-    ("replaced by an empty one", "is empty", |host| replace(&host.config(), "\n\n")),
-    ("replaced by one with nothing in it", "none of", |host| replace(&host.config(), "[agent]\n")),
-    ("replaced by a directory", "is not a file", |host| {
+const LOSSES: [(&str, Code, &str, Lose); 7] = [
+    ("truncated", Code::ConfigLost, "is empty", |host| drop(File::create(host.config()).unwrap())),
+    ("removed", Code::ConfigLost, "is gone", |host| fs::remove_file(host.config()).unwrap()),
+    ("moved", Code::ConfigLost, "is gone", |host| {
+        fs::rename(host.config(), host.home().join("away")).unwrap()
+    }),
+    ("replaced by an empty one", Code::ConfigLost, "is empty", |host| replace(&host.config(), "\n\n")),
+    ("replaced by one with nothing in it", Code::ConfigLost, "none of", |host| {
+        replace(&host.config(), "[agent]\n")
+    }),
+    ("replaced by a directory", Code::UnsafeFile, "is not a file", |host| {
         fs::remove_file(host.config()).unwrap();
         fs::create_dir(host.config()).unwrap();
     }),
-    ("replaced by a pipe", "is not a file", |host| {
+    ("replaced by a pipe", Code::UnsafeFile, "is not a file", |host| {
         fs::remove_file(host.config()).unwrap();
         assert!(Command::new("mkfifo").args(["-m", "600"]).arg(host.config()).status().unwrap().success());
     }),
@@ -49,10 +53,11 @@ fn a_file_that_is_lost_takes_nothing_away() {
     let mut host = with_remote();
     let import = host.import("web", 22);
     start(&mut host);
-    for (how, said, lose) in LOSSES {
+    for (how, code, said, lose) in LOSSES {
         let good = fs::read_to_string(host.config()).unwrap();
         lose(&host);
-        let problem = wait_for_problem(&host, said);
+        let problem = wait_for_problem(&host, code);
+        assert!(problem["message"].as_str().unwrap().contains(said), "{how}: {problem}");
         assert_eq!(problem["subject"]["is"], "configuration", "{how}");
         assert!(TcpStream::connect(import).is_ok(), "{how}: the import is closed");
         let is_file = said != "is not a file";
@@ -71,7 +76,7 @@ fn a_file_that_is_lost_takes_nothing_away() {
         }
 
         give_back(&host, &good);
-        wait_for_no_problem(&host, said);
+        wait_for_no_problem(&host, code);
         assert!(TcpStream::connect(import).is_ok(), "{how}");
     }
     host.good(&["export", "add", "80"]);
@@ -87,9 +92,9 @@ fn a_moment_s_absence_is_not_even_seen_by_the_import() {
     for _ in 0..5 {
         let good = fs::read_to_string(host.config()).unwrap();
         fs::remove_file(host.config()).unwrap();
-        wait_for_problem(&host, "is gone");
+        wait_for_problem(&host, Code::ConfigLost);
         fs::write(host.config(), good).unwrap();
-        wait_for_no_problem(&host, "is gone");
+        wait_for_no_problem(&host, Code::ConfigLost);
     }
     open.set_nonblocking(true).unwrap();
     let read = std::io::Read::read(&mut open, &mut [0]);
@@ -107,15 +112,15 @@ fn the_last_good_one_can_be_written_back_and_a_loss_confirmed() {
         fs::read(host.state().join("last-good.toml")).ok() == Some(good.clone().into())
     });
     fs::remove_file(host.config()).unwrap();
-    wait_for_problem(&host, "is gone");
+    wait_for_problem(&host, Code::ConfigLost);
     host.good(&["config", "restore"]);
     assert_eq!(fs::read_to_string(host.config()).unwrap(), good);
-    wait_for_no_problem(&host, "is gone");
+    wait_for_no_problem(&host, Code::ConfigLost);
 
     fs::write(host.config(), "").unwrap();
-    wait_for_problem(&host, "is empty");
+    wait_for_problem(&host, Code::ConfigLost);
     host.good(&["config", "accept"]);
-    wait_for_no_problem(&host, "is empty");
+    wait_for_no_problem(&host, Code::ConfigLost);
     until("the import is closed", || TcpStream::connect(import).is_err());
     assert!(host.status().remotes.is_empty());
     // There is nothing to be lost now.
@@ -290,7 +295,7 @@ fn a_history_that_can_not_be_read_is_put_aside_and_said() {
     {
         spoil(&history);
         start(&mut host);
-        let problem = wait_for_problem(&host, "history of clients");
+        let problem = wait_for_problem(&host, Code::HistorySpoilt);
         let aside = fs::read_dir(host.state())
             .unwrap()
             .flatten()

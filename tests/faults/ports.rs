@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use ormesh_core::model::problem::Code;
 use serde_json::{Value, json};
 
 use crate::alone::{alone, problems, start, tor, wait_for_problem, with_remote};
@@ -26,7 +27,7 @@ fn a_taken_socks_address_is_one_problem_and_no_more() {
     let holder = TcpListener::bind(host.socks()).unwrap();
     start(&mut host);
 
-    let problem = wait_for_problem(&host, &host.socks().to_string());
+    let problem = wait_for_problem(&host, Code::AddressInUse);
 
     assert!(problem["message"].as_str().unwrap().contains(&us()), "{problem}");
     assert_eq!((&problem["code"], &problem["subject"]["is"]), (&json!("address-in-use"), &json!("socks")));
@@ -53,7 +54,7 @@ fn a_taken_import_is_blocked_alone_and_by_whom() {
     let why = import(&host, taken)["why"].as_str().unwrap().to_owned();
     assert!(why.contains(&us()) && why.contains(&taken.to_string()), "{why}");
     assert_eq!(import(&host, other)["is"], "listening");
-    let problem = wait_for_problem(&host, &taken.to_string());
+    let problem = wait_for_problem(&host, Code::AddressInUse);
     assert!(problem["hint"].as_str().unwrap().contains(&us()), "{problem}");
     assert_eq!(problems(&host).len(), 1);
 
@@ -68,7 +69,7 @@ fn a_port_lost_to_another_host_of_ours_is_named_too() {
     other.good(&["config", "set", "agent.socks-addr", &one.socks().to_string()]);
     start(&mut one);
     start(&mut other);
-    let problem = wait_for_problem(&other, "in use");
+    let problem = wait_for_problem(&other, Code::AddressInUse);
     assert!(
         problem["message"].as_str().unwrap().contains(&format!("ormesh (pid {})", one.agent_pid())),
         "{problem}"
@@ -86,7 +87,7 @@ fn a_port_lost_to_another_host_of_ours_is_named_too() {
     assert!(stanza().contains(&format!("-x {free}")), "{}", stanza());
 
     other.good(&["config", "set", "agent.socks-addr", &one.socks().to_string()]);
-    wait_for_problem(&other, "in use");
+    wait_for_problem(&other, Code::AddressInUse);
     one.stop();
     until("it is taken over", || other.json_status()["agent"]["socks"] == one.socks().to_string());
 }
@@ -136,8 +137,9 @@ fn an_address_that_the_agent_itself_has_is_not_blamed_on_another_program() {
     std::fs::write(host.config(), text.replace(&listen.to_string(), &clash.to_string())).unwrap();
     start(&mut host);
 
-    let problem = wait_for_problem(&host, "in use by this agent itself");
+    let problem = wait_for_problem(&host, Code::AddressInUse);
 
+    assert!(problem["message"].as_str().unwrap().contains("in use by this agent itself"), "{problem}");
     let hint = problem["hint"].as_str().unwrap();
     // Whichever of the two came second.
     let helps = hint.contains("choose another port") || hint.contains("takes a free one");

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ormesh_core::model::problem::Code;
+
 use crate::alone::{alone, refused, secrets, start, start_traced, wait_for_no_problem, wait_for_problem};
 use crate::support::{Host, until};
 
@@ -63,7 +65,7 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
         );
     }
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
-    wait_for_problem(&host, "laptop is cut off");
+    wait_for_problem(&host, Code::ClientStillListed);
 
     // So it is said while no agent runs.
     host.kill_agent();
@@ -77,7 +79,7 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     let listed = host.good(&["client", "list"]);
     assert!(!listed.contains("laptop") && listed.contains("phone"), "{listed}");
     assert!(!serves(&host, "laptop") && serves(&host, "phone"));
-    wait_for_problem(&host, "laptop is cut off");
+    wait_for_problem(&host, Code::ClientStillListed);
     // The directory that is in the way is in the way of this command, too.
     fs::remove_dir(&in_the_way).unwrap();
     let told = host.ormesh(&["export", "add", "81"]).stderr;
@@ -88,7 +90,7 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
     // Another agent keeps it out, too, however the first one ended.
     start(&mut host);
     assert!(!serves(&host, "laptop") && serves(&host, "phone") && lists(&host, "laptop"));
-    wait_for_problem(&host, "laptop is cut off");
+    wait_for_problem(&host, Code::ClientStillListed);
 
     // The file is read again and says that laptop may come in: it may not.
     let text = fs::read_to_string(host.config()).unwrap() + "\n[[export]]\ntarget = \"80\"\n";
@@ -98,7 +100,7 @@ fn access_ends_while_the_file_can_not_be_written_and_the_file_follows() {
 
     fs::remove_dir(in_the_way).unwrap();
     until("the file agrees", || !lists(&host, "laptop"));
-    wait_for_no_problem(&host, "laptop is cut off");
+    wait_for_no_problem(&host, Code::ClientStillListed);
     until("its keys are erased", || secrets(&host).len() == 2);
     assert!(lists(&host, "phone"));
     assert!(!is_noted(&host));
@@ -110,7 +112,7 @@ fn access_ends_while_the_file_has_a_mistake() {
     start(&mut host);
     let good = fs::read_to_string(host.config()).unwrap();
     fs::write(host.config(), good.clone() + "x\n").unwrap();
-    wait_for_problem(&host, "line ");
+    wait_for_problem(&host, Code::ConfigMistake);
     let (sentence, hint) = refused(&host.ormesh(&["client", "delete", "laptop"]), 2);
     assert!(sentence.contains("laptop is cut off") && sentence.contains("line "), "{sentence}");
     assert!(hint.contains("mend the file") && !hint.contains("anew"), "{hint}");
@@ -122,7 +124,7 @@ fn access_ends_while_the_file_has_a_mistake() {
     start(&mut host);
     assert!(!serves(&host, "laptop") && serves(&host, "phone"));
     until("the file agrees", || !lists(&host, "laptop"));
-    wait_for_no_problem(&host, "laptop is cut off");
+    wait_for_no_problem(&host, Code::ClientStillListed);
     until("its keys are erased", || secrets(&host).len() == 2);
     host.good(&["client", "delete", "phone"]);
 }

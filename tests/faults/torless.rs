@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use ormesh_core::model::problem::Code;
 use serde_json::json;
 
-use crate::alone::{start_with, wait_for_no_problem, wait_for_problem, with_remote};
+use crate::alone::{start_with, wait_for_no_problem, wait_for_words, with_remote};
 use crate::lifecycle::Further;
 use crate::support::{Host, ORMESH, until};
 
@@ -48,12 +49,12 @@ fn a_tor_that_can_not_run_is_said_in_words_and_holds_up_nothing() {
     let mut host = with_remote();
     let import = host.import("web", 22);
     start_with_tor(&mut host, "/nonexistent/tor");
-    wait_for_problem(&host, "/nonexistent/tor");
+    wait_for_words(&host, "/nonexistent/tor");
     host.stop();
     for (tor, sentence) in broken_tors(&host) {
         start_with_tor(&mut host, tor.to_str().unwrap());
 
-        let problem = wait_for_problem(&host, sentence);
+        let problem = wait_for_words(&host, sentence);
 
         assert!([json!("tor-missing"), json!("tor-failed")].contains(&problem["code"]), "{problem}");
         assert_eq!(problem["subject"]["is"], "tor");
@@ -76,11 +77,11 @@ fn another_tor_is_taken_as_soon_as_it_is_named() {
     let old = fake(&host, "old", "echo 'Tor version 0.4.8.9.'");
     host.good(&["config", "set", "agent.tor-path", old.to_str().unwrap()]);
     start_with_tor(&mut host, "");
-    wait_for_problem(&host, "0.4.8.9");
+    wait_for_words(&host, "0.4.8.9");
 
     host.good(&["config", "set", "agent.tor-path", real.to_str().unwrap()]);
 
-    wait_for_no_problem(&host, "0.4.8.9");
+    wait_for_no_problem(&host, Code::TorMissing);
     until("tor runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
     assert_eq!(host.json_status()["agent"]["tor"]["path"], real.display().to_string());
 }
@@ -89,7 +90,7 @@ fn another_tor_is_taken_as_soon_as_it_is_named() {
 fn a_tor_that_is_installed_later_is_found_by_itself() {
     let mut host = with_remote();
     start_with_tor(&mut host, "");
-    let problem = wait_for_problem(&host, "tor was not found");
+    let problem = wait_for_words(&host, "tor was not found");
     assert!(problem["hint"].as_str().unwrap().contains("found by itself"), "{problem}");
 
     let real = tornet::Tools::find().unwrap().tor;
@@ -98,7 +99,7 @@ fn a_tor_that_is_installed_later_is_found_by_itself() {
     // By its process alone: a command would have it looked for.
     host.tor_pid();
     until("tor runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
-    wait_for_no_problem(&host, "tor was not found");
+    wait_for_no_problem(&host, Code::TorMissing);
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_limit_of_open_files_that_keeps_tor_from_starting_is_named() {
     shell.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc"));
     let _agent = Further::from(shell.spawn().unwrap());
 
-    let problem = wait_for_problem(&host, "tor needs 1000 open files, and this agent may have 900");
+    let problem = wait_for_words(&host, "tor needs 1000 open files, and this agent may have 900");
 
     let hint = problem["hint"].as_str().unwrap();
     assert!(hint.contains("`ulimit -n 4096`") && hint.contains("LimitNOFILE=4096"), "{hint}");

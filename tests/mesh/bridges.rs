@@ -76,7 +76,7 @@ fn a_disguised_bridge_needs_its_program_and_works_with_it() {
     let ran = laptop.ormesh(&["doctor"]);
     laptop.stop();
     let problem = &status.problems[0];
-    assert_eq!(problem.id(), (Code::TorMissing, Some(&Subject::Tor)));
+    assert_eq!(problem.id(), (Code::TorFailed, Some(&Subject::Tor)));
     assert!(problem.message.contains("the program for obfs4 bridges was not found"), "{problem:?}");
     assert!(problem.hint.contains("install obfs4proxy"), "{problem:?}");
     assert_eq!(ran.code, 6, "{ran:?}");

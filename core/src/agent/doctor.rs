@@ -325,7 +325,7 @@ fn agent(status: &Status, is_paused: bool, in_force: &InForce) -> Agent {
 
 fn secrets(status: Result<SecretsStatus, Problem>) -> Secrets {
     match status {
-        Err(problem) | Ok(SecretsStatus { usable: Err(problem), .. }) => Secrets::Unusable(problem),
+        Err(problem) | Ok(SecretsStatus { problem: Some(problem), .. }) => Secrets::Unusable(problem),
         Ok(SecretsStatus { store: None, needed: 0, .. }) => Secrets::Unchosen,
         Ok(SecretsStatus { store: None, .. }) => Secrets::Unusable(
             Problem::new(Code::StoreUnchosen, "the configuration names keys, and no store that has them")

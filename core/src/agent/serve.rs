@@ -22,7 +22,7 @@ use crate::forward::relay::{self, OnNearEnd};
 use crate::forward::responder;
 use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
-use crate::ipc::{Pong, Request, Response};
+use crate::ipc::{Pong, PortTold, Request, Response};
 use crate::model::address::Port;
 use crate::model::config::HalfClose;
 use crate::model::edit::{self, Edit};
@@ -334,7 +334,8 @@ impl Server {
                 .await
                 .map_err(refused)?;
             if let Ok(info) = responder::ask_info(info.stream).await {
-                pong.ports = info.ports.iter().map(|info| (info.port, info.open)).collect();
+                pong.ports =
+                    info.ports.iter().map(|info| PortTold { port: info.port, open: info.open }).collect();
                 full = info.full();
             }
         } else if port.is_none() {
@@ -344,7 +345,7 @@ impl Server {
             )
             .hint(format!("ormesh ping {remote} PORT")));
         }
-        let closed = port.filter(|port| pong.ports.iter().any(|(other, open)| other == port && !open));
+        let closed = port.filter(|port| pong.ports.iter().any(|told| told.port == *port && !told.open));
         let full = full.into_iter().find(|(other, ..)| Some(*other) == port);
         if let Some((port, held, of)) = full {
             return Err(catalogue::full_there(remote, port, (held, of)));

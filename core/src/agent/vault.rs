@@ -346,7 +346,8 @@ impl Vault {
         let Some(kind) = config.agent.secrets else {
             return Ok(SecretsStatus {
                 store: None,
-                usable: Ok(()),
+                usable: true,
+                problem: None,
                 needed: count(needed.len()),
                 found: 0,
                 in_doubt: count(in_doubt),
@@ -354,9 +355,9 @@ impl Vault {
             });
         };
         let secrets = self.secrets(config, kind);
-        let usable = self.noted(secrets.probe().await).map_err(Problem::from);
+        let problem = self.noted(secrets.probe().await).map_err(Problem::from).err();
         let mut found = 0;
-        if usable.is_ok() {
+        if problem.is_none() {
             for id in &needed {
                 found += usize::from(secrets.get(*id).await.is_ok());
             }
@@ -367,7 +368,8 @@ impl Vault {
         };
         Ok(SecretsStatus {
             store: Some(kind),
-            usable,
+            usable: problem.is_none(),
+            problem,
             needed: count(needed.len()),
             found: count(found),
             in_doubt: count(in_doubt),

@@ -236,8 +236,18 @@ pub struct Pong {
     pub connect: u64,
     /// Round trip through that connection, in milliseconds; none where the host does not run ormesh.
     pub round_trip: Option<u64>,
-    /// The ports granted and whether each accepts connections there, as the host says.
-    pub ports: Vec<(Port, bool)>,
+    /// The ports granted, as the host says.
+    pub ports: Vec<PortTold>,
+}
+
+/// What a remote tells of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PortTold {
+    /// Which.
+    pub port: Port,
+    /// Whether it accepts connections there.
+    pub open: bool,
 }
 
 /// How the secret store is.
@@ -247,7 +257,11 @@ pub struct SecretsStatus {
     /// The store in use; none before the first secret.
     pub store: Option<StoreKind>,
     /// Whether it can be read and written now.
-    pub usable: Result<(), Problem>,
+    pub usable: bool,
+    /// Why not, where it can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub problem: Option<Problem>,
     /// How many secrets the configuration needs, and how many of these the store has.
     pub needed: u32,
     /// See `needed`.

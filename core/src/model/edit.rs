@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::access;
 use super::address::{ListenAddr, Port, Target};
@@ -151,6 +152,20 @@ impl Setting {
                 .hint(format!("ormesh secrets migrate --to {value}"))),
             _ => Err(unknown_key(key)),
         }
+    }
+
+    /// What `config get KEY --json` prints: null where nothing is set.
+    pub fn json(config: &Config, key: &str) -> Result<serde_json::Value, Problem> {
+        let agent = &config.agent;
+        Ok(match key {
+            "agent.socks-addr" => json!(agent.socks_addr),
+            "agent.socks-users" => json!(agent.socks_users),
+            "agent.tor-path" => json!(agent.tor_path),
+            "agent.secrets" => json!(agent.secrets),
+            "agent.max-sessions" => json!(agent.max_sessions),
+            "agent.bridges" => json!(agent.bridges),
+            _ => return Err(unknown_key(key)),
+        })
     }
 
     /// What `config get KEY` prints.

@@ -152,10 +152,10 @@ export function mock(given: Given): Mock {
           connect: 812,
           round_trip: 344,
           ports: [
-            [22, true],
-            [8123, true],
-            [5432, false],
-          ] as [number, boolean][],
+            { port: 22, open: true },
+            { port: 8123, open: true },
+            { port: 5432, open: false },
+          ],
         },
     ),
     pause: command('pause', () => undefined),
@@ -181,7 +181,7 @@ export function mock(given: Given): Mock {
     setStartAtLogin: command('setStartAtLogin', () => undefined),
     secretsStatus: command('secretsStatus', () => ({
       store: 'os-keyring' as const,
-      usable: { Ok: null },
+      usable: true,
       needed: 7,
       found: 7,
       in_doubt: 0,

@@ -341,7 +341,7 @@ export const states: Shown[] = [
   { name: 'confirm-migrate', given: { view: running(full) }, ask: confirmed(asking.migrate('file')) },
   { name: 'confirm-quit', given: { view: running(full) }, ask: confirmed(asking.quit(running(full))) },
   { name: 'settings', given: { view: running(full) }, page: 'settings' },
-  { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: { Err: locked }, found: 0 } }, page: 'settings' },
+  { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: false, problem: locked, found: 0 } }, page: 'settings' },
   { name: 'settings-bridges', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0\n198.51.100.4:9001 89ABCDEF0123456789ABCDEF0123456789ABCDEF'] },
   { name: 'settings-bridges-bad', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7 0123', 'type:Path of another tor optional=/opt/tor/bin/tor'] },
   {

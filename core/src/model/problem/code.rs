@@ -318,10 +318,10 @@ codes! {
         "Mend the store that is named, and try again.";
 
     TorMissing, "tor-missing", Tor, Error,
-        "There is no tor that can be run: none was found, it is too old, or a program that the bridges need is missing.",
+        "There is no tor that can be run: none was found, or it is too old.",
         "Install tor 0.4.9.11 or newer, or give its path: `ormesh config set agent.tor-path PATH`.";
     TorFailed, "tor-failed", Tor, Error,
-        "tor can't be started, or it ended.",
+        "tor can't be started (a program that its bridges need may be missing), or it ended.",
         "Do as the hint says; the agent starts it again by itself.";
     TorStuck, "tor-stuck", Tor, Error,
         "tor does not get on with connecting to the network.",

@@ -1,5 +1,7 @@
 //! `ormesh config`: the file, and the settings in it that are no noun of their own.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::Request;
 use ormesh_core::model::edit::{Edit, Setting};
@@ -43,6 +45,9 @@ pub(crate) struct Get {
     /// Which setting, as in agent.socks-addr
     #[arg(value_parser = args::word)]
     key: Option<String>,
+    /// Print JSON: the value, or without KEY an object with all of them
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -60,8 +65,20 @@ impl Config {
         let host = Host::from_env()?;
         match self {
             Self::Path => output::line(&host.paths().config.display().to_string())?,
-            Self::Get(Get { key: Some(key) }) => output::line(&Setting::get(&host.config()?, &key)?)?,
-            Self::Get(Get { key: None }) => {
+            Self::Get(Get { key: Some(key), json: true }) => {
+                output::json(&Setting::json(&host.config()?, &key)?)?
+            }
+            Self::Get(Get { key: None, json: true }) => {
+                let config = host.config()?;
+                let value = |key: &str| Ok((key.to_owned(), Setting::json(&config, key)?));
+                let all =
+                    Setting::KEYS.into_iter().map(value).collect::<Result<BTreeMap<_, _>, Problem>>()?;
+                output::json(&all)?;
+            }
+            Self::Get(Get { key: Some(key), json: false }) => {
+                output::line(&Setting::get(&host.config()?, &key)?)?
+            }
+            Self::Get(Get { key: None, json: false }) => {
                 let config = host.config()?;
                 // A value of several lines in the form that `set` takes, too.
                 let row = |key: &str| Ok([key.to_owned(), Setting::get(&config, key)?.replace('\n', "; ")]);

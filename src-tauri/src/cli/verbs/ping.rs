@@ -8,6 +8,7 @@ use ormesh_core::ipc::{Pong, Request, Response};
 use ormesh_core::model::address::Port;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Problem, catalogue};
+use serde::Serialize;
 
 use crate::args::{self, RemoteRef};
 use crate::host::Host;
@@ -29,6 +30,26 @@ pub(crate) struct Ping {
     /// How often; 0 goes on until it is interrupted
     #[arg(long, short, value_name = "N", value_parser = args::number, default_value = "4", allow_negative_numbers = true)]
     count: u32,
+    /// Print a line of JSON for each attempt
+    #[arg(long)]
+    json: bool,
+}
+
+/// One attempt, as `--json` prints it.
+#[derive(Serialize)]
+struct Attempt<'a> {
+    remote: &'a RemoteName,
+    seq: u32,
+    #[serde(flatten)]
+    outcome: Told<'a>,
+}
+
+/// What came of an attempt.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Told<'a> {
+    Answer(&'a Pong),
+    Problem(&'a Problem),
 }
 
 /// What became of the attempts so far.
@@ -68,11 +89,11 @@ impl Ping {
             match host.ask(Request::Ping { remote: remote.clone(), port: self.port }).await {
                 Ok(Response::Pong(pong)) => {
                     tally.good += 1;
-                    output::line(&format!("{remote}: seq={} {}", tally.sent, describe(&pong, self.port)))?;
+                    self.tell(remote, tally.sent, Told::Answer(&pong))?;
                 }
                 Ok(_) => return Err(catalogue::unexpected_answer().into()),
                 Err(problem) => {
-                    output::line(&format!("{remote}: seq={} {problem}", tally.sent))?;
+                    self.tell(remote, tally.sent, Told::Problem(&problem))?;
                     let known = known(host, remote).await?;
                     tally.last = Some(problem);
                     if !known {
@@ -82,6 +103,17 @@ impl Ping {
             }
         }
         Ok(())
+    }
+}
+
+impl Ping {
+    fn tell(&self, remote: &RemoteName, seq: u32, outcome: Told<'_>) -> anyhow::Result<()> {
+        let line = match &outcome {
+            _ if self.json => serde_json::to_string(&Attempt { remote, seq, outcome })?,
+            Told::Answer(pong) => format!("{remote}: seq={seq} {}", describe(pong, self.port)),
+            Told::Problem(problem) => format!("{remote}: seq={seq} {problem}"),
+        };
+        Ok(output::line(&line)?)
     }
 }
 
@@ -96,9 +128,9 @@ fn describe(pong: &Pong, port: Option<Port>) -> String {
         text.push_str(&format!(", round trip {round_trip} ms"));
     }
     if let Some(port) = port {
-        let state = match pong.ports.iter().find(|(granted, _)| *granted == port) {
-            Some((_, true)) => "open",
-            Some((_, false)) => "granted, but nothing accepts connections there",
+        let state = match pong.ports.iter().find(|told| told.port == port).map(|told| told.open) {
+            Some(true) => "open",
+            Some(false) => "granted, but nothing accepts connections there",
             // Only a host that runs ormesh can tell.
             None if pong.round_trip.is_some() => "not granted",
             None => "open",
@@ -110,14 +142,20 @@ fn describe(pong: &Pong, port: Option<Port>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ormesh_core::ipc::PortTold;
+
     use super::*;
 
     #[test]
     fn an_answer_is_one_line() {
         let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
         let port = Port::new(22);
-        let mut pong =
-            Pong { address, connect: 812, round_trip: Some(340), ports: vec![(port.unwrap(), true)] };
+        let mut pong = Pong {
+            address,
+            connect: 812,
+            round_trip: Some(340),
+            ports: vec![PortTold { port: port.unwrap(), open: true }],
+        };
         assert_eq!(describe(&pong, port), "connected in 812 ms, round trip 340 ms, port 22 open");
         assert!(describe(&pong, Port::new(80)).ends_with("port 80 not granted"));
         pong.round_trip = None;

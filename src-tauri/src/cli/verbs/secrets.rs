@@ -62,8 +62,10 @@ fn show(status: &SecretsStatus, json: bool) -> Outcome {
     } else {
         output::print(&to_text(status))?;
     }
-    status.usable.clone()?;
-    DONE
+    match status.problem.clone() {
+        Some(problem) => Err(problem.into()),
+        None => DONE,
+    }
 }
 
 fn to_text(status: &SecretsStatus) -> String {
@@ -72,7 +74,7 @@ fn to_text(status: &SecretsStatus) -> String {
     if !status.place.is_empty() {
         text.push_str(&format!("place: {}\n", status.place));
     }
-    let usable = if status.usable.is_ok() { "yes" } else { "no" };
+    let usable = if status.usable { "yes" } else { "no" };
     text.push_str(&format!("usable: {usable}\nfound: {} of {}\n", status.found, status.needed));
     if status.in_doubt > 0 {
         text.push_str(&format!("interrupted changes: {}\n", status.in_doubt));

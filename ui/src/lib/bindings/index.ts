@@ -369,9 +369,18 @@ connect: number,
  */
 round_trip: number | null, 
 /**
- * The ports granted and whether each accepts connections there, as the host says.
+ * The ports granted, as the host says.
  */
-ports: Array<[Port, boolean]>, };
+ports: Array<PortTold>, };
+export type PortTold = { 
+/**
+ * Which.
+ */
+port: Port, 
+/**
+ * Whether it accepts connections there.
+ */
+open: boolean, };
 export type SecretsStatus = { 
 /**
  * The store in use; none before the first secret.
@@ -380,7 +389,11 @@ store: StoreKind | null,
 /**
  * Whether it can be read and written now.
  */
-usable: { Ok : null } | { Err : Problem }, 
+usable: boolean, 
+/**
+ * Why not, where it can't.
+ */
+problem?: Problem, 
 /**
  * How many secrets the configuration needs, and how many of these the store has.
  */
