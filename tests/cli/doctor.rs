@@ -16,7 +16,7 @@ fn doctor(host: &Host, tor: &Path, args: &[&str]) -> Ran {
 }
 
 /// A program that says it is tor.
-fn tor(host: &Host) -> std::path::PathBuf {
+pub(crate) fn tor(host: &Host) -> std::path::PathBuf {
     let path = host.config().with_file_name("tor");
     fs::write(&path, "#!/bin/sh\necho 'Tor version 0.4.9.11.'\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

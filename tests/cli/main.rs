@@ -5,6 +5,7 @@ mod agent;
 mod doctor;
 mod exposure;
 mod host;
+mod json;
 mod output;
 #[cfg(target_os = "linux")]
 mod prompt;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::host::Host;
 
-fn set_up() -> Host {
+pub(crate) fn set_up() -> Host {
     let (host, other) = (Host::new(), Host::new());
     other.good(&["export", "add", "22"]);
     let invite = other.good(&["client", "add", "here"]);
