@@ -32,7 +32,7 @@ fn yaml_and_json_say_the_same() {
     let host = set_up();
     let yaml: Value = serde_saphyr::from_str(&host.good(&["status"])).unwrap();
     let status = json(&host.good(&["status", "--json"]));
-    assert_eq!(status["version"], 1);
+    assert_eq!(status["version"], 2);
     assert_eq!(status["agent"], Value::Null);
 
     let exports = yaml["service"]["export"].as_array().unwrap();

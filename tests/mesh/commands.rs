@@ -32,6 +32,13 @@ fn commands_reach_a_remote_and_tell_of_it() {
     assert_eq!(pong.lines().filter(|line| line.contains("round trip")).count(), 2, "{pong}");
     let pong = laptop.good(&["ping", &address, "80", "--count", "1"]);
     assert!(pong.contains("port 80 open"), "{pong}");
+    let told = laptop.good(&["ping", "remote", "80", "--count", "1", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["remote"], &told["seq"]), (&"remote".into(), &1.into()));
+    assert!(told["answer"]["connect"].is_u64() && told["answer"]["ports"][0]["port"].is_u64(), "{told}");
+    let told = laptop.ormesh(&["ping", "remote", "81", "--count", "1", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert!(told["problem"]["code"].is_string() && told["answer"].is_null(), "{told}");
     let closed = laptop.ormesh(&["ping", "remote", "81", "--count", "1"]);
     assert_eq!(closed.code, 4, "{closed:?}");
     let missing = laptop.ormesh(&["ping", "remote", "82", "--count", "1"]);

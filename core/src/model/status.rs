@@ -12,8 +12,9 @@ use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
 use super::problem::Problem;
 
-/// The version of [`Status`] as JSON, its field `version`. It grows when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+/// The version of [`Status`] as JSON, its field `version`. It grows when a field changes its meaning or goes. Since 2 a problem's subject
+/// is an object rather than words.
+pub const VERSION: u32 = 2;
 
 /// A host's whole state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

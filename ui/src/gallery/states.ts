@@ -14,7 +14,7 @@ export const NOW = 1_795_348_800;
 const onion = (start: string) => (start + 'qk3v7wz2m6c5d4e3f2a7b6c5d4e3f2a7b6c5d4e3f2a7b6c5d4e3f2ad').slice(0, 56) + '.onion';
 
 const full: Status = {
-  version: 1,
+  version: 2,
   agent: {
     version: '0.1.0',
     pid: 4711,
