@@ -85,7 +85,7 @@ fn commands_reach_a_remote_and_tell_of_it() {
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
     let before = next();
-    assert_eq!(before["version"], 1);
+    assert_eq!(before["version"], 2);
     let session = open_echo(import);
     let connected = until("the session is shown", || {
         let status = next();
