@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::absent::{not_running, unreachable};
+use super::fresh;
 use super::vault::{Changing, Vault};
 use super::world::World;
-use super::{fresh, not_running, unreachable};
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
 use crate::model::access;
 use crate::model::address::Port;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::absent::not_running;
 use super::run;
 use super::serve::Server;
 use super::vault::Vault;
 use super::world::World;
-use super::{connect, fresh, not_running};
+use super::{connect, fresh};
 use crate::engine::ctor::check_transports;
 use crate::engine::survey::{ServiceSurvey, Survey};
 use crate::engine::{DialError, EngineInfo, EngineState};

@@ -15,7 +15,7 @@ use crate::forward::dialler::Dialler;
 use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
 use crate::forward::guests::Guests;
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::{ListenError, SocketPath};
+use crate::forward::listen::{self, ListenError, SocketPath};
 use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
@@ -245,7 +245,7 @@ impl Executor {
                             Some(free) if matches!(error, ListenError::InUse { .. }) => {
                                 format!("ormesh config set agent.socks-addr {free} takes a free one")
                             }
-                            _ => error.hint(),
+                            _ => listen::hint(&error),
                         };
                         Outcome::Failed(problem.hint(hint))
                     }
@@ -261,7 +261,7 @@ impl Executor {
     }
 
     fn cannot_listen(&self, subject: problem::Subject, error: &ListenError) -> Outcome {
-        Outcome::Failed(not_listening(error).about(subject).hint(error.hint()))
+        Outcome::Failed(not_listening(error).about(subject).hint(listen::hint(error)))
     }
 
     /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.

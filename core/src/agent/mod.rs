@@ -1,5 +1,6 @@
 //! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
 
+mod absent;
 mod commands;
 mod crowds;
 mod doctor;
@@ -24,11 +25,11 @@ mod world;
 
 use crate::ipc::client::Client;
 use crate::ipc::{Request, Response};
-use crate::model::problem::{Code, Problem, catalogue};
+use crate::model::problem::{Code, Problem};
 use crate::model::status::Status;
-use crate::store::lock;
 use crate::store::paths::Paths;
 
+pub use absent::not_running;
 pub use doctor::{Examination, doctor};
 pub use environment::in_use;
 pub use run::{RunOptions, run};
@@ -54,15 +55,4 @@ pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
         Response::Status(status) => Ok(*status),
         _ => Err(Problem::new(Code::UnexpectedAnswer, "the files gave no status")),
     }
-}
-
-/// What is said of a request that needs a running agent, when none answers: that none runs, or which one does all the same.
-pub fn not_running(paths: &Paths) -> Problem {
-    unreachable(paths).unwrap_or_else(catalogue::no_agent)
-}
-
-/// The agent that runs, when none answers: it is just starting, or somebody removed its socket.
-fn unreachable(paths: &Paths) -> Option<Problem> {
-    let pid = std::fs::read_to_string(paths.agent_pid()).ok()?;
-    lock::is_held(&paths.agent_lock()).then(|| catalogue::agent_unreachable(pid.trim(), &paths.socket()))
 }

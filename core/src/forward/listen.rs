@@ -2,102 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::holders::{self, OURS};
+use super::listening::BACKLOG;
+pub use super::listening::ListenError;
 use super::system;
 pub use super::system::SocketPath;
+use crate::engine::GateAddr;
 use crate::engine::stream::Listener;
 use crate::model::address::ListenAddr;
 
 /// Ports that are looked at when one that is free is to be named.
 const LOOK_AT: u16 = 50;
-
-/// Connections that may wait to be accepted.
-pub(super) const BACKLOG: i32 = 1024;
-
-/// Why an address can't be listened on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ListenError {
-    /// Another socket has it.
-    #[error("{addr} is in use{}", by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default())]
-    InUse {
-        /// The address.
-        addr: ListenAddr,
-        /// The holder's name and pid, where they can be seen: `nginx (pid 123)`.
-        by: Option<String>,
-    },
-    /// The system lets only others listen there.
-    #[error("{addr} may not be listened on by this user")]
-    Permission {
-        /// The address.
-        addr: ListenAddr,
-    },
-    /// No interface of this machine has the address.
-    #[error("{addr} is not an address of this machine")]
-    NotAvailable {
-        /// The address.
-        addr: ListenAddr,
-    },
-    /// Something that is not a socket of ours is there; it is never replaced.
-    #[error("{} exists and is not a socket of this user", .0.display())]
-    PathExists(PathBuf),
-    /// The directory of a Unix socket is missing.
-    #[error("the directory of {} does not exist", .0.display())]
-    NoDirectory(PathBuf),
-    /// This system has no Unix sockets.
-    #[error("{addr} can't be listened on: this system has no Unix sockets")]
-    Unsupported {
-        /// The address.
-        addr: ListenAddr,
-    },
-    /// Anything else.
-    #[error("{addr} can't be listened on: {why}")]
-    Other {
-        /// The address.
-        addr: ListenAddr,
-        /// The system's word.
-        why: String,
-    },
-}
-
-impl ListenError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::InUse { by: Some(by), .. } if by == OURS => {
-                "choose another port; `ormesh import list` and `ormesh config get agent.socks-addr` show what listens where"
-                    .to_owned()
-            }
-            Self::InUse { by: Some(by), .. } => format!("stop {by}, or choose another port"),
-            Self::InUse { by: None, .. } => "choose another port, or stop the program that has it".to_owned(),
-            Self::Permission { addr: ListenAddr::Tcp(addr) } if addr.port() < 1024 => {
-                system::low_port_hint(addr.port())
-            }
-            Self::Permission { .. } => "choose an address that this user may use".to_owned(),
-            Self::NotAvailable { .. } => {
-                "choose 127.0.0.1, or an address that `ip addr` shows; it is tried again meanwhile".to_owned()
-            }
-            Self::PathExists(_) => "choose another path, or move the file away".to_owned(),
-            Self::NoDirectory(_) => "make the directory, or choose another path".to_owned(),
-            Self::Unsupported { .. } => "choose a port".to_owned(),
-            Self::Other { .. } => String::new(),
-        }
-    }
-
-    pub(super) fn from_io(addr: &ListenAddr, error: &io::Error) -> Self {
-        let addr = addr.clone();
-        match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { addr, by: None },
-            io::ErrorKind::PermissionDenied => Self::Permission { addr },
-            io::ErrorKind::AddrNotAvailable => Self::NotAvailable { addr },
-            _ => Self::Other { addr, why: error.to_string() },
-        }
-    }
-}
 
 /// A listening socket; a Unix socket's path is removed with it.
 #[derive(Debug)]
@@ -134,7 +54,9 @@ impl Bound {
 /// Opens a listening socket. IPv6 sockets take IPv6 only: an address means what it says.
 pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
     match addr {
-        ListenAddr::Unix(path) => system::open_unix(path),
+        ListenAddr::Unix(path) => {
+            system::open_unix(path).map(|(listener, file)| Bound { listener, file: Some(file) })
+        }
         ListenAddr::Tcp(tcp) => match open_tcp(*tcp) {
             Ok(listener) => Ok(Bound { listener: Listener::Tcp(listener), file: None }),
             Err(error) => Err(match ListenError::from_io(addr, &error) {
@@ -144,6 +66,35 @@ pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
                 other => other,
             }),
         },
+    }
+}
+
+/// Opens a gate of this name for the run directory's tor, and tells how tor calls it.
+pub(super) async fn open_gate(run_dir: &Path, name: &str) -> Result<(Bound, GateAddr), ListenError> {
+    let (listener, file, gate) = system::open_gate(run_dir, name).await?;
+    Ok((Bound { listener, file }, gate))
+}
+
+/// What to do about an address that can't be listened on.
+pub fn hint(error: &ListenError) -> String {
+    match error {
+        ListenError::InUse { by: Some(by), .. } if by == OURS => {
+            "choose another port; `ormesh import list` and `ormesh config get agent.socks-addr` show what listens where"
+                .to_owned()
+        }
+        ListenError::InUse { by: Some(by), .. } => format!("stop {by}, or choose another port"),
+        ListenError::InUse { by: None, .. } => "choose another port, or stop the program that has it".to_owned(),
+        ListenError::Permission { addr: ListenAddr::Tcp(addr) } if addr.port() < 1024 => {
+            system::low_port_hint(addr.port())
+        }
+        ListenError::Permission { .. } => "choose an address that this user may use".to_owned(),
+        ListenError::NotAvailable { .. } => {
+            "choose 127.0.0.1, or an address that `ip addr` shows; it is tried again meanwhile".to_owned()
+        }
+        ListenError::PathExists(_) => "choose another path, or move the file away".to_owned(),
+        ListenError::NoDirectory(_) => "make the directory, or choose another path".to_owned(),
+        ListenError::Unsupported { .. } => "choose a port".to_owned(),
+        ListenError::Other { .. } => String::new(),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod holds;
 pub mod import;
 pub mod lanes;
 pub mod listen;
+mod listening;
 pub mod owner;
 pub mod ports;
 pub mod relay;

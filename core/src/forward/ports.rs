@@ -8,7 +8,6 @@ use async_trait::async_trait;
 
 use super::backend::{self, BackendError};
 use super::listen::{self, Bound, ListenError};
-use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Target};
@@ -44,7 +43,7 @@ impl Ports for SystemPorts {
     }
 
     async fn gate(&self, run_dir: &Path, name: &str) -> Result<(Bound, GateAddr), ListenError> {
-        system::open_gate(run_dir, name).await
+        listen::open_gate(run_dir, name).await
     }
 
     async fn connect(&self, target: &Target) -> Result<Stream, BackendError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::listen::{BACKLOG, Bound, ListenError};
+use super::listening::{BACKLOG, ListenError};
 use crate::engine::GateAddr;
 use crate::engine::stream::{Listener, Stream};
 use crate::model::address::ListenAddr;
@@ -56,7 +56,7 @@ impl SocketPath {
 }
 
 /// Listens on a Unix socket of mode 0600. A stale one of ours is replaced; nothing else is.
-pub(super) fn open_unix(path: &Path) -> Result<Bound, ListenError> {
+pub(super) fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
     let addr = ListenAddr::Unix(path.to_owned());
     clear(path)?;
     bind(path).map_err(|error| match error.kind() {
@@ -91,7 +91,7 @@ fn try_connect(path: &Path) -> io::Result<()> {
     socket.connect(&SockAddr::unix(path)?)
 }
 
-fn bind(path: &Path) -> io::Result<Bound> {
+fn bind(path: &Path) -> io::Result<(Listener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -101,13 +101,16 @@ fn bind(path: &Path) -> io::Result<Bound> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     let listener = UnixListener::from_std(socket.into())?;
-    Ok(Bound { listener: Listener::Unix(listener), file: Some(file) })
+    Ok((Listener::Unix(listener), file))
 }
 
 /// Opens a gate's socket in the run directory and tells how tor, whose working directory that is, calls it.
-pub(super) async fn open_gate(run_dir: &Path, name: &str) -> Result<(Bound, GateAddr), ListenError> {
-    let bound = open_unix(&run_dir.join(name))?;
-    Ok((bound, GateAddr::Unix(PathBuf::from(name))))
+pub(super) async fn open_gate(
+    run_dir: &Path,
+    name: &str,
+) -> Result<(Listener, Option<SocketFile>, GateAddr), ListenError> {
+    let (listener, file) = open_unix(&run_dir.join(name))?;
+    Ok((listener, Some(file), GateAddr::Unix(PathBuf::from(name))))
 }
 
 /// Whether a connection to a gate may pass. The socket's mode and directory have kept others out.

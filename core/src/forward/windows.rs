@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use listeners::Protocol;
+use tokio::net::TcpListener;
 
-use super::listen::{self, Bound, ListenError};
+use super::listening::ListenError;
 use crate::engine::GateAddr;
-use crate::engine::stream::Stream;
+use crate::engine::stream::{Listener, Stream};
 use crate::model::address::ListenAddr;
 
 /// Unix sockets in the file system are not used here.
@@ -33,17 +34,20 @@ impl SocketPath {
     }
 }
 
-pub(super) fn open_unix(path: &Path) -> Result<Bound, ListenError> {
+pub(super) fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
     Err(ListenError::Unsupported { addr: ListenAddr::Unix(path.to_owned()) })
 }
 
 /// Opens a gate on a loopback port of the system's choice.
-pub(super) async fn open_gate(_run_dir: &Path, _name: &str) -> Result<(Bound, GateAddr), ListenError> {
-    let addr = ListenAddr::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let bound = listen::open(&addr).await?;
-    let port = bound.tcp_addr().map(|addr| addr.port());
-    let port = port.ok_or(ListenError::Other { addr, why: "it has no port".to_owned() })?;
-    Ok((bound, GateAddr::Tcp(port)))
+pub(super) async fn open_gate(
+    _run_dir: &Path,
+    _name: &str,
+) -> Result<(Listener, Option<SocketFile>, GateAddr), ListenError> {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let failed = |error: io::Error| ListenError::from_io(&ListenAddr::Tcp(addr), &error);
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    Ok((Listener::Tcp(listener), None, GateAddr::Tcp(port)))
 }
 
 /// Whether a connection to a gate comes from our tor: the owner of the peer's socket is looked up.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::Moment;
 use crate::model::problem::{Problem, ProblemKind};
+
+/// Time since the agent started; only differences matter.
+pub type Moment = Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
 /// Short enough that a port which became free is taken again within five seconds.

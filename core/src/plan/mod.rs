@@ -5,27 +5,25 @@
 pub mod adopt;
 pub mod backoff;
 pub mod derive;
+mod desired;
 pub mod doctor;
-mod facts;
 pub mod given;
+mod observed;
 pub mod standing;
+mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::address::{ListenAddr, Port, Target};
-use crate::model::config::{Config, HalfClose, Users};
-use crate::model::day::Day;
-use crate::model::keys::ClientPublicKey;
-use crate::model::name::{ClientName, RemoteName};
+use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
-use backoff::Backoff;
 
-/// Time since the agent started; only differences matter.
-pub type Moment = Duration;
+pub use backoff::Moment;
+pub use desired::{Behind, Desired, Door, Listener, Service, Socks};
+pub use observed::{Observed, Published, Socket};
+pub use step::{Step, Subject};
 
 /// How many services may be on their way to the directories at once. Twenty at once stall tor (circuit-pending cap); ten don't.
 const PUBLISHING_AT_ONCE: usize = 10;
@@ -33,229 +31,6 @@ const PUBLISHING_AT_ONCE: usize = 10;
 const PUBLISH_PACE: Duration = Duration::from_millis(500);
 /// Changed port lists wait this long for more of them, since each costs a new descriptor.
 const REPLACE_DEBOUNCE: Duration = Duration::from_secs(1);
-
-/// What the configuration asks for, today.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Desired {
-    /// One service for each client that is not expired and has a port to reach.
-    pub services: BTreeMap<OnionAddress, Service>,
-    /// The services of remotes, and the public half of our key for each.
-    pub remotes: BTreeMap<OnionAddress, ClientPublicKey>,
-    /// What listens for imports.
-    pub listeners: BTreeMap<ListenAddr, Listener>,
-    /// The agent's SOCKS server.
-    pub socks: Option<Socks>,
-}
-
-/// The SOCKS server as it is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Socks {
-    /// Where it listens.
-    pub addr: SocketAddr,
-    /// Who may use it.
-    pub users: Users,
-}
-
-/// A service as it is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Whose it is.
-    pub client: ClientName,
-    /// The only key that reads its descriptor.
-    pub key: ClientPublicKey,
-    /// Virtual port → what is behind its gate. Besides the responder's it holds at least one port.
-    pub ports: BTreeMap<Port, Behind>,
-}
-
-impl Service {
-    /// The gate of one of its ports.
-    fn door(&self, port: &Port) -> Option<Door> {
-        Some(Door { key: self.key, behind: self.ports.get(port)?.clone() })
-    }
-}
-
-/// What is behind a gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Behind {
-    /// An export's target.
-    Target(Target),
-    /// The agent itself, on virtual port 1.
-    Responder,
-}
-
-/// A gate that is open: for whom, and where it leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Door {
-    /// Whose key the service takes: sessions under another one end.
-    pub key: ClientPublicKey,
-    /// What is behind it.
-    pub behind: Behind,
-}
-
-/// An import as it is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// Whose port.
-    pub remote: RemoteName,
-    /// The remote's service.
-    pub address: OnionAddress,
-    /// The public half of our key for it: what came through by another one ends.
-    pub key: ClientPublicKey,
-    /// Its virtual port.
-    pub port: Port,
-    /// What becomes of a half-close.
-    pub half_close: HalfClose,
-    /// Who may connect to it.
-    pub users: Users,
-}
-
-impl Desired {
-    /// What a configuration asks for on a day; nothing at all while the agent is paused.
-    ///
-    /// Invariant: a client with no port to reach, or whose last day is over, has no service.
-    pub fn from_config(config: &Config, today: Day, paused: bool) -> Self {
-        if paused {
-            return Self::default();
-        }
-        let users = config.agent.socks_users;
-        let socks = config.agent.socks_addr.map(|addr| Socks { addr, users });
-        let mut desired = Self { socks, ..Self::default() };
-        for (name, client) in &config.clients {
-            let granted = config.granted_ports(name, client);
-            if client.expires.is_some_and(|day| day.is_over(today)) || granted.is_empty() {
-                continue;
-            }
-            let targets = config.exports.iter().filter(|(port, _)| granted.contains(port));
-            let targets = targets.map(|(port, export)| (*port, Behind::Target(export.target.clone())));
-            let ports = targets.chain([(Port::RESPONDER, Behind::Responder)]).collect();
-            let service = Service { client: name.clone(), key: client.key, ports };
-            desired.services.insert(client.address, service);
-        }
-        for (name, remote) in &config.remotes {
-            desired.remotes.insert(remote.address, remote.key);
-            for (listen, import) in &remote.imports {
-                let listener = Listener {
-                    remote: name.clone(),
-                    address: remote.address,
-                    key: remote.key,
-                    port: import.remote_port,
-                    half_close: import.half_close,
-                    users: import.users,
-                };
-                desired.listeners.insert(listen.clone(), listener);
-            }
-        }
-        desired
-    }
-}
-
-/// What is, as far as the Facts have told.
-#[derive(Debug, Clone, Default)]
-pub struct Observed {
-    /// Whether the engine takes services and keys.
-    pub ready: bool,
-    /// The gates that are open, by service and port.
-    pub gates: BTreeMap<(OnionAddress, Port), Door>,
-    /// What tor was given.
-    pub published: BTreeMap<OnionAddress, Published>,
-    /// The remotes whose key tor holds.
-    pub keys: BTreeMap<OnionAddress, ClientPublicKey>,
-    /// What listens.
-    pub listeners: BTreeMap<ListenAddr, Listener>,
-    /// Of the gates and listeners that are open, those whose socket is not where it was made any more: nobody finds them.
-    pub gone: BTreeSet<Socket>,
-    /// The SOCKS server that listens.
-    pub socks: Option<Socks>,
-    /// What failed lately, and when it may be tried again.
-    pub failures: BTreeMap<Subject, Backoff>,
-    /// When each client was last seen, in seconds since 1970: who used it last is published first.
-    pub last_seen: BTreeMap<OnionAddress, u64>,
-    /// When the last service was handed to tor.
-    pub last_publish: Option<Moment>,
-}
-
-/// A service that tor was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// Whose key restricts it.
-    pub key: ClientPublicKey,
-    /// The virtual ports it was given with; none when it is not known what tor has.
-    pub ports: BTreeSet<Port>,
-    /// When.
-    pub at: Moment,
-    /// Whether a directory has its descriptor.
-    pub uploaded: bool,
-}
-
-/// A socket in the file system on which the agent listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Socket {
-    /// A gate's.
-    Gate(OnionAddress, Port),
-    /// An import's.
-    Listener(ListenAddr),
-}
-
-/// What a Step, and so a failure, is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// Publishing or replacing a service, or opening its gates.
-    Service(OnionAddress),
-    /// Taking a service down.
-    Withdrawal(OnionAddress),
-    /// Handing over the key for a remote.
-    Key(OnionAddress),
-    /// Having tor forget the key for a remote.
-    KeyRemoval(OnionAddress),
-    /// Listening for an import.
-    Listener(ListenAddr),
-    /// The SOCKS server.
-    Socks,
-}
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Stop listening, and close what came through.
-    CloseListener(ListenAddr),
-    /// Stop the SOCKS server.
-    CloseSocks,
-    /// Close a gate and its sessions: from now on nobody reaches that port.
-    CloseGate(OnionAddress, Port),
-    /// Close a service's circuits and take it down. Its gates are closed already.
-    Withdraw(OnionAddress),
-    /// Have tor forget the key for a remote.
-    RemoveKey(OnionAddress),
-    /// Open a gate, or only its socket where that is gone. It is there before tor knows of it.
-    OpenGate(OnionAddress, Port, ClientName, Door),
-    /// Give tor a service with these ports.
-    Publish(OnionAddress, ClientPublicKey, BTreeSet<Port>),
-    /// Give tor another list of ports for a service, in one go.
-    Replace(OnionAddress, ClientPublicKey, BTreeSet<Port>),
-    /// Listen for an import, or only make its socket again where that is gone.
-    OpenListener(ListenAddr, Listener),
-    /// Start the SOCKS server.
-    OpenSocks(Socks),
-    /// Hand tor the key for a remote. Last, since tor drops keys on some signals.
-    AddKey(OnionAddress, ClientPublicKey),
-}
-
-impl Step {
-    /// What it is about.
-    pub fn subject(&self) -> Subject {
-        match self {
-            Self::CloseListener(listen) | Self::OpenListener(listen, _) => Subject::Listener(listen.clone()),
-            Self::CloseSocks | Self::OpenSocks(_) => Subject::Socks,
-            Self::CloseGate(address, _)
-            | Self::OpenGate(address, ..)
-            | Self::Publish(address, ..)
-            | Self::Replace(address, ..) => Subject::Service(*address),
-            Self::Withdraw(address) => Subject::Withdrawal(*address),
-            Self::AddKey(address, _) => Subject::Key(*address),
-            Self::RemoveKey(address) => Subject::KeyRemoval(*address),
-        }
-    }
-}
 
 /// What to do now, and when to ask again at the latest if no Fact comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

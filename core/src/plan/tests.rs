@@ -3,9 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::config::{Client, Export, InstanceId};
-use crate::model::keys::{ClientKey, ServiceKey};
+use crate::model::config::{Client, Config, Export, HalfClose, InstanceId};
+use crate::model::day::Day;
+use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
+use crate::model::name::ClientName;
 use crate::model::problem::{Code, Problem};
+use crate::plan::backoff::Backoff;
 
 const NOW: Moment = Duration::from_secs(100);
 

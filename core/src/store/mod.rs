@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod atomic;
+mod dir_error;
 pub mod files;
 pub mod history;
 mod in_force;
@@ -35,6 +36,7 @@ use crate::plan::adopt::{self, Found, Loss, Things};
 use files::Files;
 use paths::Paths;
 
+pub use dir_error::DirError;
 pub use in_force::InForce;
 
 /// The configuration file of one host, and what of it is in force. Clones share both. Whatever touches a file may wait for a disk, or for
@@ -79,15 +81,6 @@ pub struct Edited {
     pub old: Config,
     /// After; also what the file says now.
     pub new: Config,
-}
-
-/// Why a private directory, or a file in it, can't be used.
-#[derive(Debug)]
-pub struct DirError {
-    /// What is wrong, and what to do.
-    pub problem: Problem,
-    /// What the system said; none where others could have read or changed it.
-    pub kind: Option<io::ErrorKind>,
 }
 
 /// Why the file can't be used.

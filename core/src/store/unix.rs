@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::DirError;
+use super::dir_error::DirError;
 use crate::model::problem::{Code, Problem, Subject};
 
 /// The largest file that is read, in bytes.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::DirError;
+use super::dir_error::DirError;
 use crate::model::problem::{Code, Problem, Subject};
 
 /// A directory, by its path.

@@ -4,6 +4,7 @@
 
 #![cfg_attr(all(windows, not(debug_assertions)), windows_subsystem = "windows")]
 
+mod actions;
 mod clipboard;
 mod commands;
 mod host;
@@ -109,7 +110,7 @@ fn set_up(app: &App, mut single: Single, hidden: bool) {
 fn end_at(app: AppHandle, wished: impl Future<Output = ()> + Send + 'static) {
     tauri::async_runtime::spawn(async move {
         wished.await;
-        commands::end(app).await;
+        actions::end(app).await;
     });
 }
 

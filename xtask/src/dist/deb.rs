@@ -8,8 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::made::{Edition, MAINTAINER, Made};
+use super::script;
 use super::tree::{Layout, Tree};
-use super::{Edition, MAINTAINER, Made, script};
 use crate::process;
 
 /// Makes the package of `edition` in `work`, and gives its path.
@@ -35,21 +36,6 @@ pub(super) fn make(edition: Edition, made: &Made, work: &Path) -> Result<PathBuf
     process::output(build.env("SOURCE_DATE_EPOCH", made.epoch.to_string()))?;
     fs::remove_dir_all(tree.root()).context("failed to remove a staging directory")?;
     Ok(file)
-}
-
-/// The changelog that Debian wants (deb-changelog(5)): what changed is told once, in the project's own.
-pub(super) fn changelog(edition: Edition, made: &Made) -> Result<String> {
-    let date = process::output(
-        Command::new("date")
-            .args(["--utc", "--rfc-email", &format!("--date=@{}", made.epoch)])
-            .env("LC_ALL", "C"),
-    )?;
-    Ok(format!(
-        "{} ({}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- {MAINTAINER}  {}\n",
-        edition.package(),
-        made.package_version(),
-        date.trim()
-    ))
 }
 
 fn control(edition: Edition, made: &Made, architecture: &str, size: u64, depends: &str) -> String {

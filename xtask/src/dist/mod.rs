@@ -6,6 +6,7 @@
 mod credits;
 mod deb;
 mod elf;
+mod made;
 mod programs;
 mod rpm;
 mod script;
@@ -20,93 +21,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use self::made::{Edition, Made};
 use self::programs::Programs;
 use self::tor::Sidecar;
 use crate::setup::{self, Install};
 use crate::workspace::Workspace;
 use crate::{desktop, interrupt, process, say};
-
-/// Who answers for the packages, as both formats want it.
-const MAINTAINER: &str = "The ormesh authors <packages@ormesh.org>";
-
-/// Which of the programs a package has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Edition {
-    /// The desktop app, and the command with it.
-    App,
-    /// The command alone, for machines without a display.
-    Command,
-}
-
-impl Edition {
-    fn package(self) -> &'static str {
-        match self {
-            Edition::App => "ormesh",
-            Edition::Command => "ormesh-cli",
-        }
-    }
-
-    fn programs(self) -> &'static [&'static str] {
-        match self {
-            Edition::App => &["ormesh", "ormesh-tor", "ormesh-desktop"],
-            Edition::Command => &["ormesh", "ormesh-tor"],
-        }
-    }
-
-    /// One line, lower case, without a full stop (Debian policy §3.4.1).
-    fn summary(self) -> &'static str {
-        match self {
-            Edition::App => "private mesh of hosts over Tor: desktop app and command",
-            Edition::Command => "private mesh of hosts over Tor: command",
-        }
-    }
-
-    fn description(self) -> &'static str {
-        match self {
-            Edition::App => {
-                "One host exports local ports to named clients; another imports them to\n\
-                 local addresses, with the invite it was given. Every export is an onion\n\
-                 service that only its client can find and reach: no port forwarding, no\n\
-                 account, no central server.\n\n\
-                 This package has the desktop app, the command, and a tor of their own.\n\
-                 For servers there is ormesh-cli, which needs no graphical libraries."
-            }
-            Edition::Command => {
-                "One host exports local ports to named clients; another imports them to\n\
-                 local addresses, with the invite it was given. Every export is an onion\n\
-                 service that only its client can find and reach: no port forwarding, no\n\
-                 account, no central server.\n\n\
-                 This package has the command and a tor of its own, and needs no graphical\n\
-                 libraries. The package ormesh has the desktop app as well."
-            }
-        }
-    }
-}
-
-/// All that goes into packages.
-struct Made {
-    root: PathBuf,
-    version: String,
-    homepage: String,
-    /// The commit's time, in seconds since 1970-01-01 UTC (reproducible-builds.org, SOURCE_DATE_EPOCH).
-    epoch: u64,
-    programs: Programs,
-    sidecar: Sidecar,
-    /// The licences of the libraries in the programs, one file.
-    credits: PathBuf,
-}
-
-impl Made {
-    /// The version as dpkg and rpm order it: `0.2.0~rc.1` comes before `0.2.0`.
-    fn package_version(&self) -> String {
-        self.version.replace('-', "~")
-    }
-
-    /// A file that only packages have.
-    fn packaging(&self, name: &str) -> PathBuf {
-        self.root.join("packaging").join(name)
-    }
-}
 
 /// Makes all packages and lists them.
 pub(crate) fn run(install: Install) -> Result<ExitCode> {

@@ -9,8 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::made::{Edition, Made};
+use super::script;
 use super::tree::{Layout, Tree};
-use super::{Edition, Made, script};
 use crate::process;
 
 /// Nothing is compiled here, so nothing is to be stripped or split; dates and host are fixed, so that the same commit gives

@@ -7,7 +7,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::Made;
+use super::made::Made;
 
 /// After the files are there.
 pub(super) fn installed(made: &Made) -> Result<String> {

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::made::{Edition, Made};
 use super::tree::{Layout, Tree};
-use super::{Edition, Made};
 use crate::process;
 
 /// Makes it in `work`, and gives its path.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::{Edition, Made};
+use super::made::{Edition, MAINTAINER, Made};
 use crate::process;
 
 /// Where systems differ about the same file.
@@ -182,7 +182,7 @@ impl Tree {
         self.copy(&made.root.join("CHANGELOG.md"), &format!("{doc}/CHANGELOG.md"))?;
         let mut large = vec!["licences-tor", "licences-libraries", "README.md", "CHANGELOG.md"];
         if layout == Layout::Debian {
-            self.write(&self.own(&format!("{doc}/changelog")), super::deb::changelog(edition, made)?)?;
+            self.write(&self.own(&format!("{doc}/changelog")), changelog(edition, made)?)?;
             large.push("changelog");
         }
         let large: Vec<_> =
@@ -224,4 +224,19 @@ fn walk(dir: &Path, visit: &mut impl FnMut(&Path, &fs::Metadata) -> Result<()>) 
         if meta.is_dir() { walk(&path, visit)? } else { visit(&path, &meta)? }
     }
     visit(dir, &dir.symlink_metadata().with_context(failed)?)
+}
+
+/// The changelog that Debian wants (deb-changelog(5)): what changed is told once, in the project's own.
+fn changelog(edition: Edition, made: &Made) -> Result<String> {
+    let date = process::output(
+        Command::new("date")
+            .args(["--utc", "--rfc-email", &format!("--date=@{}", made.epoch)])
+            .env("LC_ALL", "C"),
+    )?;
+    Ok(format!(
+        "{} ({}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- {MAINTAINER}  {}\n",
+        edition.package(),
+        made.package_version(),
+        date.trim()
+    ))
 }

@@ -4,8 +4,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::Install;
 use crate::process;
+
+/// Whether the set-up may change anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// Get what is missing.
+    Yes,
+    /// Only say what is missing.
+    ListOnly,
+}
 
 /// A group of packages for one purpose.
 pub(super) struct Group {

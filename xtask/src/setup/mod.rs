@@ -13,6 +13,7 @@ mod entries;
 mod libraries;
 mod source;
 mod toolchain;
+mod tor;
 mod unpack;
 mod wrapper;
 
@@ -23,20 +24,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, say};
+use crate::process;
 
 pub(crate) use self::bare::bare_root;
+pub(crate) use self::libraries::Install;
 pub(crate) use self::source::{Libraries, Pin, Sources};
 pub(crate) use self::toolchain::Toolchain;
-
-/// Whether the set-up may change anything.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Install {
-    /// Get what is missing.
-    Yes,
-    /// Only say what is missing.
-    ListOnly,
-}
 
 /// How a set-up ended.
 pub(crate) enum Prepared {
@@ -52,15 +45,12 @@ pub(crate) struct Tools {
     cache: PathBuf,
 }
 
-/// The oldest tor that ormesh works with.
-const OLDEST_TOR: [u32; 4] = [0, 4, 9, 11];
-
 impl Tools {
     /// Gets what is missing, or lists it.
     ///
     /// # Errors
     ///
-    /// When apt fails or may not be run (the error names the command to run), or tor is older than [`OLDEST_TOR`].
+    /// When apt fails or may not be run (the error names the command to run), or tor is too old.
     pub(crate) fn prepare(install: Install) -> Result<Prepared> {
         let libraries_there = libraries::ensure(&libraries::BUILD, install)?;
         if process::find("apt-get").is_none() {
@@ -100,7 +90,7 @@ impl Tools {
             bail!("failed to find tools: {}\nhint: install them and have them in PATH", missing.join(", "));
         }
         let tor = process::find("tor").context("tor has just been found")?;
-        check_tor(&tor)?;
+        tor::check(&tor)?;
         let bin = tor.parent().context("a program is in a directory")?.to_owned();
         Ok(Tools { bin, cache: cache::base()? })
     }
@@ -175,44 +165,4 @@ pub(crate) fn dist_libraries(install: Install) -> Result<bool> {
 pub(crate) fn packages_libraries(install: Install) -> Result<bool> {
     let dist = dist_libraries(install)?;
     Ok(libraries::ensure(&libraries::PACKAGES, install)? && dist)
-}
-
-/// Fails unless `tor` is new enough.
-fn check_tor(tor: &Path) -> Result<()> {
-    let said = process::output(Command::new(tor).arg("--version"))?;
-    let Some(version) = tor_version(&said) else {
-        bail!("failed to read the version of {}: {}", tor.display(), said.trim());
-    };
-    if version < OLDEST_TOR {
-        let dotted = |version: [u32; 4]| version.map(|part| part.to_string()).join(".");
-        bail!(
-            "failed to use {}: it is tor {}, ormesh needs {} or newer\nhint: add Debian's security suite to apt's sources",
-            tor.display(),
-            dotted(version),
-            dotted(OLDEST_TOR)
-        );
-    }
-    say::note(said.lines().next().unwrap_or_default().trim_end_matches('.'));
-    Ok(())
-}
-
-/// The version in `Tor version 0.4.9.11.` or `Tor version 0.4.10.1-alpha (git-…).`
-fn tor_version(said: &str) -> Option<[u32; 4]> {
-    let text = said.lines().find_map(|line| line.strip_prefix("Tor version "))?;
-    let mut parts = text.split(|c: char| !c.is_ascii_digit());
-    let mut next = || parts.next()?.parse().ok();
-    Some([next()?, next()?, next()?, next()?])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tor_versions_are_read_and_ordered() {
-        assert_eq!(tor_version("Tor version 0.4.9.11.\nmore"), Some([0, 4, 9, 11]));
-        assert_eq!(tor_version("Tor version 0.4.10.1-alpha (git-abc)."), Some([0, 4, 10, 1]));
-        assert_eq!(tor_version("something else"), None);
-        assert!([0, 4, 9, 9] < OLDEST_TOR);
-    }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::Install;
 use super::cache::{self, Cache};
+use super::libraries::Install;
 use super::unpack;
 use super::wrapper;
 use crate::process;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::apt::{Apt, Package};
 use super::cache::Cache;
-use super::{catalogue, check_tor, wrapper};
+use super::{catalogue, tor, wrapper};
 use crate::process;
 
 /// Makes the tools fresh: packages, and a wrapper for each tool.
@@ -32,7 +32,7 @@ pub(super) fn tools(cache: &Cache) -> Result<()> {
             .iter()
             .try_for_each(|tool| write_program(&bin.join(tool.name), &wrapper::text(tool, &cache.dir())))
     })?;
-    check_tor(&cache.bin().join("tor"))?;
+    tor::check(&cache.bin().join("tor"))?;
     stamp(&cache.dir(), &cache.key(), &packages)
 }
 

@@ -1,9 +1,8 @@
 //! `ormesh completions`: what a shell needs to complete commands and options.
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::Cli;
 use crate::output::{self, DONE, Outcome};
 
 #[derive(Args)]
@@ -14,9 +13,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Outcome {
+    /// `command` is the whole command line.
+    pub(crate) fn run(self, mut command: Command) -> Outcome {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "ormesh", &mut text);
+        clap_complete::generate(self.shell, &mut command, "ormesh", &mut text);
         output::print(&String::from_utf8_lossy(&text))?;
         DONE
     }

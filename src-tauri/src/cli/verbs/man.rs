@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use super::Cli;
 use crate::output::{DONE, Outcome};
 
 #[derive(Args)]
@@ -16,10 +15,11 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self) -> Outcome {
+    /// `command` is the whole command line.
+    pub(crate) fn run(self, command: Command) -> Outcome {
         let place = || format!("failed to write the man pages to {}", self.directory.display());
         std::fs::create_dir_all(&self.directory).with_context(place)?;
-        clap_mangen::generate_to(Cli::command(), &self.directory).with_context(place)?;
+        clap_mangen::generate_to(command, &self.directory).with_context(place)?;
         DONE
     }
 }

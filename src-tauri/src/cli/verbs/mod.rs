@@ -18,7 +18,7 @@ mod status;
 mod systemd_unit;
 mod wait;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::output::Outcome;
 
@@ -138,19 +138,19 @@ impl Verb {
             Self::Agent(verb) => verb.run().await,
             Self::Config(verb) => verb.run().await,
             Self::Secrets(verb) => verb.run().await,
-            Self::Completions(verb) => verb.run(),
-            Self::Man(verb) => verb.run(),
+            Self::Completions(verb) => verb.run(Cli::command()),
+            Self::Man(verb) => verb.run(Cli::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
             // A hidden one is no person's to type.
             command.get_subcommands().filter(|command| !command.is_hide_set()).for_each(check);
         }
-        check(&super::Cli::command());
+        check(&Cli::command());
     }
 }

@@ -1,19 +1,18 @@
 //! The app itself: settings, clipboard, browser, and its end.
 
 use ormesh_core::ipc::Confidential;
-use ormesh_core::model::address::ListenAddr;
 use ormesh_core::model::config::Users;
 use ormesh_core::model::edit::{Edit, Setting};
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::Problem;
 use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
-use tauri::{AppHandle, Manager as _, State};
+use tauri::{AppHandle, State};
 
 use super::typed::parse;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
 use crate::tray::keeper;
-use crate::{login, web};
+use crate::{actions, login};
 
 /// The settings as they are.
 #[derive(Debug, Serialize)]
@@ -79,36 +78,11 @@ pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -
 
 #[tauri::command]
 pub(super) fn open_import(host: State<'_, Host>, listen: String) -> Result<(), Problem> {
-    open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
+    actions::open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
 }
 
 #[tauri::command]
 pub(super) async fn quit(app: AppHandle) -> Result<(), Problem> {
-    end(app).await;
+    actions::end(app).await;
     Ok(())
-}
-
-/// Opens an import in the browser. The address is made here from the import's own: no text of the window reaches the system.
-pub(crate) fn open_address(host: &Host, listen: &ListenAddr) -> Result<(), Problem> {
-    let view = host.view();
-    let mut imports =
-        view.status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
-    let import = imports.find(|import| import.listen == *listen);
-    let address = import
-        .and_then(web::address)
-        .ok_or_else(|| Problem::new(Code::NoPage, format!("there is no web page to open at {listen}")))?;
-    open::that_detached(address)
-        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to open the browser: {error}")))
-}
-
-/// Copies an import's address.
-pub(crate) fn copy_address(clipboard: &Clipboard, listen: &ListenAddr) -> Result<(), Problem> {
-    clipboard.copy(&listen.to_string())
-}
-
-/// Ends the agent if it is ours, then the app.
-pub(crate) async fn end(app: AppHandle) {
-    app.state::<Clipboard>().clear_secret();
-    app.state::<Host>().end().await;
-    app.exit(0);
 }

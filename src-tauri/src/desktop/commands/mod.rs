@@ -13,8 +13,6 @@ mod typed;
 use tauri::Wry;
 use tauri::ipc::Invoke;
 
-pub(crate) use app::{copy_address, end, open_address};
-
 /// Hands each call of the window to its command.
 pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
     tauri::generate_handler![

@@ -12,7 +12,7 @@ use super::menu::{Action, Tray};
 use super::show;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
-use crate::{commands, login, window};
+use crate::{actions, login, window};
 
 /// How often a tray is looked for where there is none: a panel may start later than we do, or again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -102,8 +102,8 @@ pub(crate) fn chosen(app: &AppHandle, id: &str) {
 async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
     let host = app.state::<Host>();
     match action {
-        Action::OpenImport(listen) => commands::open_address(&host, &listen),
-        Action::CopyAddress(listen) => commands::copy_address(&app.state::<Clipboard>(), &listen),
+        Action::OpenImport(listen) => actions::open_address(&host, &listen),
+        Action::CopyAddress(listen) => actions::copy_address(&app.state::<Clipboard>(), &listen),
         Action::Pause => host.done(Request::Pause).await.map(drop),
         Action::Resume => host.done(Request::Resume).await.map(drop),
         Action::StartAgent => host.start_agent().await,
@@ -120,7 +120,7 @@ async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
             set
         }
         Action::Quit => {
-            commands::end(app.clone()).await;
+            actions::end(app.clone()).await;
             Ok(())
         }
     }

@@ -1,10 +1,62 @@
-//! What a Step that was carried out, or failed, leaves behind in Observed.
+//! Observed: what is, as far as the Facts have told, and what a Step that was carried out, or failed, leaves behind in it.
 //!
 //! Invariant: what may still be with tor is never taken for gone. Only its end, or its own word, says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Desired, Moment, Observed, Published, Socket, Step, Subject};
+use super::backoff::{Backoff, Moment};
+use super::desired::{Desired, Door, Listener, Socks};
+use super::step::{Step, Subject};
+use crate::model::address::{ListenAddr, Port};
+use crate::model::keys::ClientPublicKey;
+use crate::model::onion::OnionAddress;
+
+/// What is, as far as the Facts have told.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Whether the engine takes services and keys.
+    pub ready: bool,
+    /// The gates that are open, by service and port.
+    pub gates: BTreeMap<(OnionAddress, Port), Door>,
+    /// What tor was given.
+    pub published: BTreeMap<OnionAddress, Published>,
+    /// The remotes whose key tor holds.
+    pub keys: BTreeMap<OnionAddress, ClientPublicKey>,
+    /// What listens.
+    pub listeners: BTreeMap<ListenAddr, Listener>,
+    /// Of the gates and listeners that are open, those whose socket is not where it was made any more: nobody finds them.
+    pub gone: BTreeSet<Socket>,
+    /// The SOCKS server that listens.
+    pub socks: Option<Socks>,
+    /// What failed lately, and when it may be tried again.
+    pub failures: BTreeMap<Subject, Backoff>,
+    /// When each client was last seen, in seconds since 1970: who used it last is published first.
+    pub last_seen: BTreeMap<OnionAddress, u64>,
+    /// When the last service was handed to tor.
+    pub last_publish: Option<Moment>,
+}
+
+/// A service that tor was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Whose key restricts it.
+    pub key: ClientPublicKey,
+    /// The virtual ports it was given with; none when it is not known what tor has.
+    pub ports: BTreeSet<Port>,
+    /// When.
+    pub at: Moment,
+    /// Whether a directory has its descriptor.
+    pub uploaded: bool,
+}
+
+/// A socket in the file system on which the agent listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Socket {
+    /// A gate's.
+    Gate(OnionAddress, Port),
+    /// An import's.
+    Listener(ListenAddr),
+}
 
 impl Observed {
     /// A Step was carried out.
