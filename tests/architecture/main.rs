@@ -266,7 +266,8 @@ fn a_types_methods_are_in_its_own_file() {
 
 #[test]
 fn shells_are_not_imported_and_the_core_knows_none() {
-    let clap = sources(&root().join("core/src")).into_iter().map(|(path, text)| {
+    let all = sources(&root().join("core/src")).into_iter().filter(|(path, _)| !path.ends_with("tests.rs"));
+    let clap = all.map(|(path, text)| {
         (
             path,
             ["clap", "tauri", "anyhow"]
