@@ -159,7 +159,7 @@ fn is_name(c: char) -> bool {
 }
 
 /// A text without its comments; without what is in quotes too, unless that is to stay.
-fn bare(text: &str, keeps_quoted: bool) -> String {
+pub(crate) fn bare(text: &str, keeps_quoted: bool) -> String {
     let mut out = String::new();
     let chars: Vec<char> = text.chars().collect();
     let at = |at: usize| chars.get(at).copied().unwrap_or('\0');

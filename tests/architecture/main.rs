@@ -272,7 +272,7 @@ fn shells_are_not_imported_and_the_core_knows_none() {
             path,
             ["clap", "tauri", "anyhow"]
                 .into_iter()
-                .filter(|name| has_name(&code(&text), name))
+                .filter(|name| has_name(&circles::bare(&text, false), name))
                 .map(str::to_owned)
                 .collect(),
         )

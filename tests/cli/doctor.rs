@@ -120,3 +120,15 @@ fn a_remote_that_is_not_there_is_refused() {
     assert_refused(&doctor(&host, &tor(&host), &["nobody"]), 4, "no such remote");
     assert_refused(&doctor(&host, &tor(&host), &["1a"]), 2, "no name");
 }
+
+#[test]
+fn with_a_configuration_that_can_not_be_read_no_tor_is_said_to_start() {
+    let host = Host::new();
+    let tor = tor(&host);
+    fs::write(host.config(), "version = [").unwrap();
+
+    let ran = doctor(&host, &tor, &["--json"]);
+
+    let tor = layer(&ran, "tor");
+    assert_eq!(tor["sentence"], "not looked for, since the configuration can't be read", "{tor}");
+}

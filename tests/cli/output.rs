@@ -179,3 +179,18 @@ fn the_ssh_stanza_is_for_this_machine() {
     assert_eq!(dialer(&[]), own);
     assert_eq!(host.ormesh(&["remote", "ssh-config", "web", "--proxy", "nc"]).code, 4);
 }
+
+#[test]
+fn a_request_that_waits_for_its_invite_is_told_of_by_every_form_of_list_and_show() {
+    let host = Host::new();
+    host.good(&["remote", "request", "nas"]);
+
+    let requested = serde_json::json!({"name": "nas", "state": "requested"});
+    let read = |args: &[&str]| serde_json::from_str::<serde_json::Value>(&host.good(args)).unwrap();
+    assert_eq!(read(&["remote", "list", "--json"]), serde_json::json!([requested]));
+    assert_eq!(read(&["remote", "show", "nas", "--json"]), requested);
+    assert!(host.good(&["remote", "list"]).contains("requested"));
+    let shown = host.ormesh(&["remote", "show", "nas"]);
+    assert_eq!((shown.code, shown.stdout.as_str()), (4, ""));
+    assert!(shown.stderr.contains("its request waits for an invite"), "{}", shown.stderr);
+}

@@ -102,7 +102,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
                 Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
             }
         }
-        Err(_) => Tor::Starting,
+        Err(_) => Tor::Untried("not looked for, since the configuration can't be read"),
     };
     let calendar = Calendar::system();
     let today = fresh::today(&calendar);

@@ -222,7 +222,7 @@ pub enum Response {
     Waiting(String),
     /// Bytes follow.
     Connected,
-    /// It could not be done; nothing was changed.
+    /// It could not be done; nothing was changed. A client that was to be deleted may be cut off all the same: the sentence says so.
     Refused(Problem),
 }
 

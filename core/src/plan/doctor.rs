@@ -96,6 +96,8 @@ pub enum Tor {
     },
     /// It is being looked for.
     Starting,
+    /// None was looked for. The words say why.
+    Untried(&'static str),
 }
 
 /// tor's way to the network, as tor tells.
@@ -236,6 +238,7 @@ fn tor(tor: &Tor) -> Layer {
         }
         Tor::Fails { why, hint } => Layer::bad(LayerName::Tor, why.clone(), hint.clone()),
         Tor::Starting => Layer::unknown(LayerName::Tor, "it is being started"),
+        Tor::Untried(why) => Layer::unknown(LayerName::Tor, *why),
     }
 }
 

@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal as _};
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::catalogue;
+use ormesh_core::model::problem::{Code, Problem, catalogue};
 use ormesh_core::model::status::{RemoteStatus, Status};
 use ormesh_core::model::status_yaml::{import_state, remote_state};
+use serde::Serialize;
 
 use super::nc::resolve;
 use super::ssh_config::SshConfig;
@@ -125,9 +126,27 @@ impl Remote {
     }
 }
 
+/// A remote, or a request that waits for its invite, as `--json` prints it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row<'a> {
+    Remote(&'a RemoteStatus),
+    Request { name: &'a RemoteName, state: &'static str },
+}
+
+impl<'a> Row<'a> {
+    fn requested(name: &'a RemoteName) -> Self {
+        Self::Request { name, state: REQUESTED }
+    }
+}
+
+/// The state of a request that no invite has answered.
+const REQUESTED: &str = "requested";
+
 fn list(status: &Status, json: bool) -> anyhow::Result<()> {
     if json {
-        return output::json(&status.remotes);
+        let remotes = status.remotes.iter().map(Row::Remote);
+        return output::json(&remotes.chain(status.requests.iter().map(Row::requested)).collect::<Vec<_>>());
     }
     if status.remotes.is_empty() && status.requests.is_empty() {
         output::hint("there are no remotes; `ormesh remote add NAME` takes the invite of another host");
@@ -138,12 +157,21 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
         [remote.name.to_string(), remote.address.to_string(), remote.imports.len().to_string(), state]
     });
     let requests =
-        status.requests.iter().map(|name| [name.to_string(), "-".into(), "0".into(), "requested".into()]);
+        status.requests.iter().map(|name| [name.to_string(), "-".into(), "0".into(), REQUESTED.into()]);
     let rows: Vec<_> = remotes.chain(requests).collect();
     Ok(output::table(["NAME", "ADDRESS", "IMPORTS", "STATE"], &rows)?)
 }
 
 fn show(status: &Status, name: &RemoteName, json: bool) -> anyhow::Result<()> {
+    if status.requests.contains(name) && !status.remotes.iter().any(|remote| remote.name == *name) {
+        if json {
+            return output::json(&Row::requested(name));
+        }
+        let message = format!("{name} has no address yet: its request waits for an invite");
+        return Err(Problem::new(Code::NotThere, message)
+            .hint(format!("ormesh remote request {name} prints the request again; ormesh remote add {name} takes the invite"))
+            .into());
+    }
     let Some(remote) = status.remotes.iter().find(|remote| remote.name == *name) else {
         return Err(catalogue::not_there("remote", name).hint("ormesh remote list shows them").into());
     };
