@@ -191,3 +191,40 @@ async fn drained(reconciler: &Reconciler) {
         tokio::time::sleep(DRAIN_LOOK).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineState;
+    use crate::engine::fake::FakeNetwork;
+    use crate::ipc::Request;
+    use crate::store::private;
+
+    #[tokio::test]
+    async fn who_asks_something_has_a_tor_that_failed_tried_again_but_not_while_paused_or_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+        private::ensure_dir(&paths.state).unwrap();
+        private::ensure_dir(&paths.run).unwrap();
+        let (store, world) = (ConfigStore::new(&paths).unwrap(), World::real(&paths));
+        store.start().unwrap();
+        let vault = Arc::new(Vault::new(&paths, &world));
+        let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
+        let engine = FakeNetwork::new().engine(&paths.run);
+        let life = Life::begin(&paths, world, store, vault, commands, Arc::clone(&engine) as _).await;
+        let server = &life.server;
+        let state = engine.state();
+        let is_on = || state.borrow().is_ready();
+        assert!(is_on());
+
+        // A question that does not wait for the loop, and all that it changes is set back.
+        for (paused, stop, tried) in [(false, false, true), (true, false, false), (false, true, false)] {
+            server.paused.send_replace(paused);
+            server.stop.send_replace(stop);
+            engine.lose();
+            assert!(matches!(*state.borrow(), EngineState::Failed { .. }));
+            server.answer(Request::Stop).await.unwrap();
+            assert_eq!(is_on(), tried, "paused: {paused}, at the end: {stop}");
+        }
+    }
+}
