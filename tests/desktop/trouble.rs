@@ -40,6 +40,29 @@ fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
 }
 
 #[test]
+fn a_configuration_that_is_emptied_is_written_back_by_a_button() {
+    let host = Host::new();
+    host.ormesh(&["export", "add", "22"]);
+    let window = host.window();
+    window.sees("127.0.0.1:22");
+    let file = PathBuf::from(host.ormesh(&["config", "path"]).trim());
+    let good = std::fs::read_to_string(&file).unwrap();
+
+    std::fs::write(&file, "").unwrap();
+    window.press("Write it back");
+
+    until("it is written back", || (std::fs::read_to_string(&file).unwrap() == good).then_some(()));
+    window.gone("//*[text()='Write it back']");
+    window.sees("127.0.0.1:22");
+
+    // Or all that it named goes, and only when asked again.
+    std::fs::write(&file, "").unwrap();
+    window.press("Accept the loss");
+    window.press("Accept the loss");
+    until("it is accepted", || host.status()["exports"].as_array()?.is_empty().then_some(()));
+}
+
+#[test]
 fn what_is_typed_outlives_the_agent() {
     let host = Host::new();
     let window = host.window();
