@@ -104,33 +104,3 @@ fn the_docs_list_each_code_with_its_meaning_and_its_cure() {
         path.display()
     );
 }
-
-#[test]
-fn no_code_is_without_use() {
-    let sources = |dir: &str| {
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
-        let mut texts = String::new();
-        let mut todo = vec![dir];
-        while let Some(dir) = todo.pop() {
-            for entry in std::fs::read_dir(dir).unwrap().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    todo.push(path);
-                } else if path.extension().is_some_and(|end| end == "rs")
-                    && !path.ends_with("problem/tests.rs")
-                {
-                    texts.push_str(&std::fs::read_to_string(&path).unwrap());
-                }
-            }
-        }
-        texts
-    };
-    let texts = sources("src") + &sources("../src-tauri/src");
-    let made = |code: &Code| {
-        let name = format!("Code::{code:?}");
-        let ends = |at: usize| !texts[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric());
-        texts.match_indices(&name).any(|(at, _)| ends(at))
-    };
-    let unused: Vec<&Code> = Code::ALL.iter().filter(|code| !made(code)).collect();
-    assert!(unused.is_empty(), "{unused:?}");
-}
