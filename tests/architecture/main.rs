@@ -299,6 +299,44 @@ fn every_file_says_what_it_is_for() {
     assert_none("a file must open with `//!`", broken);
 }
 
+/// Commands that make tor drop every client key, and the flag that keeps a service without its controller.
+const NEVER_SENT: [&str; 5] = ["SETCONF", "RESETCONF", "SIGNAL RELOAD", "SIGNAL NEWNYM", "Detach"];
+
+/// Those of them that a text holds outside of comments and tests.
+fn never_sent(text: &str) -> Broken {
+    let code = code(without_tests(text));
+    NEVER_SENT.iter().filter(|command| code.contains(*command)).map(|command| (*command).to_owned()).collect()
+}
+
+#[test]
+fn no_command_that_drops_client_keys_is_sent() {
+    let broken = room("engine").into_iter().chain(room("agent")).map(|(path, text)| (path, never_sent(&text)));
+    assert_none("a command that must never be sent", broken);
+}
+
+/// The names that a document gives after "Held by".
+fn named_tests(document: &str) -> Vec<&str> {
+    let lists = document.split("*Held by* ").skip(1).filter_map(|rest| rest.split_once('.'));
+    lists.flat_map(|(list, _)| list.split(',')).map(|name| name.trim().trim_matches('`')).collect()
+}
+
+#[test]
+fn each_invariant_names_tests_that_exist() {
+    let document = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, invariants) = document.split_once("## Invariants").unwrap();
+    let (invariants, _) = invariants.split_once("\n## ").unwrap();
+    let bullets: Vec<&str> = invariants.split("\n- ").skip(1).collect();
+    assert!(bullets.len() > 10, "the invariants were not found");
+    let sources: String = workspace().into_iter().map(|(_, text)| text).collect();
+    for bullet in bullets {
+        let named = named_tests(bullet);
+        assert!(!named.is_empty(), "no test holds it: {bullet}");
+        for name in named {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_unsafe() {
     let broken = workspace().into_iter().map(|(path, text)| {
@@ -382,6 +420,10 @@ fn every_rule_is_seen_when_it_is_broken() {
         assert!(!switches(text).is_empty(), "{text}");
     }
     assert!(switches(CONSOLE).is_empty() && switches("#[cfg(test)]\nmod tests;").is_empty());
+    assert!(!never_sent("let line = \"SETCONF DisableNetwork=1\";").is_empty());
+    assert!(never_sent("// No SETCONF.\nlet line = \"GETINFO version\";").is_empty());
+    assert_eq!(named_tests("x.\n  *Held by* `one`,\n  `two`. More."), ["one", "two"]);
+    assert!(named_tests("It is held.").is_empty());
     assert!(!says_what_it_is_for("use x;") && !says_what_it_is_for("") && !says_what_it_is_for("//!"));
     assert!(
         uses_unsafe(concat!("fn f() { un", "safe { g() } }"))

@@ -88,7 +88,7 @@ fn a_full_disk_is_said() {
     // An invite that was made and not seen is not lost.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let ran = Ran::from(host.command(ORMESH).args(["client", "add", "c"]).stdout(full).output().unwrap());
-    assert!(ran.code == 1 && ran.stderr.contains("ormesh client token c"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("ormesh client invite c"), "{ran:?}");
     assert!(host.good(&["client", "token", "c"]).starts_with("ormesh1"));
 }
 

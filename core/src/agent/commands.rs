@@ -529,7 +529,7 @@ impl Commands {
                     Code::KeyElsewhere,
                     format!("{name} made its key itself; it is not here"),
                 )
-                .hint(format!("ormesh client token {name} prints the invite that answers its request")));
+                .hint(format!("ormesh client invite {name} prints the invite that answers its request")));
             }
             (true, InviteFormat::Ormesh) => invite_text(client, InviteKey::Requested),
             (false, format) => {

@@ -99,7 +99,7 @@ pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
     Ok(own)
 }
 
-/// Applies both variables. The invites are read by `ormesh client token NAME`.
+/// Applies both variables. The invites are read by `ormesh client invite NAME`.
 ///
 /// Errors: a malformed variable; an export that collides; a state directory that would not outlive a container.
 pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<(), Problem> {

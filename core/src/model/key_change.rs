@@ -73,7 +73,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         KeyChange::AddClient { name, client } => {
             if config.clients.contains_key(name) {
                 return Err(Problem::new(Code::AlreadyThere, format!("there is a client {name} already")).hint(format!(
-                    "ormesh client token {name} shows its invite; ormesh client rotate {name} makes a new one"
+                    "ormesh client invite {name} shows its invite; ormesh client rotate {name} makes a new one"
                 )));
             }
             if config.clients.len() >= MAX_CLIENTS {

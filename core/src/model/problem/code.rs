@@ -188,7 +188,7 @@ codes! {
         "Make a new one: `ormesh client rotate NAME`.";
     KeyElsewhere, "key-elsewhere", Refused, Error,
         "The client made its key itself, so that it is not here.",
-        "Use the invite that answers its request: `ormesh client token NAME`.";
+        "Use the invite that answers its request: `ormesh client invite NAME`.";
     ServiceNotDown, "service-not-down", Failed, Error,
         "The client was deleted and its gates are closed, but tor has not taken its service down yet.",
         "Nothing: nobody gets in, and the agent goes on trying.";

@@ -32,7 +32,8 @@ pub(crate) enum Client {
     /// Show one client: its address, and on a terminal the rest
     Show(Show),
     /// Print a client's invite again, while it has not connected yet
-    Token(Token),
+    #[command(visible_alias = "token")]
+    Invite(Invite),
     /// Make new keys, a new address and a new invite; the old ones stop working
     Rotate(Rotate),
     /// Change a client's ports or last day; the invite stays as it is
@@ -94,7 +95,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Args)]
-pub(crate) struct Token {
+pub(crate) struct Invite {
     /// Which client
     #[arg(value_parser = args::client_name)]
     name: ClientName,
@@ -151,7 +152,7 @@ impl Client {
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
             Self::Show(Show { name, json }) => show(&host.status().await?, &name, json)?,
-            Self::Token(Token { name, format, qr }) => {
+            Self::Invite(Invite { name, format, qr }) => {
                 let format = match format {
                     Format::Ormesh => InviteFormat::Ormesh,
                     Format::AuthPrivate => InviteFormat::AuthPrivate,
@@ -195,7 +196,7 @@ fn print_invite(name: &ClientName, invite: &Confidential, qr: &Qr) -> anyhow::Re
     output::line(invite.expose()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => anyhow::Error::from(error),
         _ => Problem::new(Code::OutputFailed, error.to_string())
-            .hint(format!("the invite is not lost: ormesh client token {name} prints it"))
+            .hint(format!("the invite is not lost: ormesh client invite {name} prints it"))
             .into(),
     })?;
     if qr.qr {

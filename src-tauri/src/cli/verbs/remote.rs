@@ -37,7 +37,8 @@ pub(crate) enum Remote {
     /// Print the stanza for ~/.ssh/config with which ssh reaches a remote
     SshConfig(SshConfig),
     /// Print the key for a remote as a line for tor's ClientOnionAuthDir
-    Export(Export),
+    #[command(visible_alias = "export")]
+    Key(Key),
 }
 
 #[derive(Args)]
@@ -84,7 +85,7 @@ pub(crate) struct JoinRequest {
 }
 
 #[derive(Args)]
-pub(crate) struct Export {
+pub(crate) struct Key {
     /// Which remote, by its name or its onion address
     #[arg(value_name = "REMOTE", value_parser = args::remote_ref)]
     remote: RemoteRef,
@@ -116,7 +117,7 @@ impl Remote {
                 _ => return Err(catalogue::unexpected_answer().into()),
             },
             Self::SshConfig(verb) => verb.run(&host).await?,
-            Self::Export(Export { remote }) => {
+            Self::Key(Key { remote }) => {
                 let name = resolve(&host, remote).await?;
                 let line = host.invite(Request::ExportRemote { name }).await?;
                 output::line(line.expose())?;
