@@ -8,6 +8,8 @@ mod circles;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ormesh_core::model::problem::Code;
+
 /// The rooms of the core in their order: each imports only those before it.
 const ROOMS: [&str; 8] = ["model", "plan", "store", "secrets", "engine", "forward", "ipc", "agent"];
 /// Rooms of pure functions: the clock, randomness and everything outside come from callers.
@@ -299,6 +301,17 @@ fn every_file_says_what_it_is_for() {
     assert_none("a file must open with `//!`", broken);
 }
 
+#[test]
+fn no_problems_code_is_without_use() {
+    let programs = ["core/src", "src-tauri/src"].iter().flat_map(|dir| sources(&root().join(dir)));
+    let texts: String =
+        programs.filter(|(path, _)| !path.ends_with("tests.rs")).map(|(_, text)| code(&text)).collect();
+    let is_made =
+        |name: &str| texts.match_indices(name).any(|(at, _)| !texts[at + name.len()..].starts_with(is_name));
+    let unused: Vec<&Code> = Code::ALL.iter().filter(|code| !is_made(&format!("Code::{code:?}"))).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
 /// Commands that make tor drop every client key, and the flag that keeps a service without its controller.
 const NEVER_SENT: [&str; 5] = ["SETCONF", "RESETCONF", "SIGNAL RELOAD", "SIGNAL NEWNYM", "Detach"];
 
@@ -310,7 +323,8 @@ fn never_sent(text: &str) -> Broken {
 
 #[test]
 fn no_command_that_drops_client_keys_is_sent() {
-    let broken = room("engine").into_iter().chain(room("agent")).map(|(path, text)| (path, never_sent(&text)));
+    let broken =
+        room("engine").into_iter().chain(room("agent")).map(|(path, text)| (path, never_sent(&text)));
     assert_none("a command that must never be sent", broken);
 }
 
