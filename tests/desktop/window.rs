@@ -305,6 +305,7 @@ fn the_page_can_do_nothing_but_call_our_commands() {
 #[test]
 fn an_edit_that_is_not_the_windows_is_refused() {
     let host = Host::new();
+    let before = host.ormesh(&["config", "get", "agent.secrets"]).trim().to_owned();
     let window = host.window();
     window.find("//button[normalize-space()='Pause']");
 
@@ -316,5 +317,7 @@ fn an_edit_that_is_not_the_windows_is_refused() {
         json!([{ "edit": "set", "key": "secrets", "value": "file" }]),
     );
 
-    assert_eq!(answer, Value::from("refused"));
+    // It is none that there is.
+    assert_eq!(answer, Value::from("usage"));
+    assert_eq!(host.ormesh(&["config", "get", "agent.secrets"]).trim(), before);
 }
