@@ -19,7 +19,7 @@ use crate::engine::{EngineState, GateAddr, OnionEngine as _};
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, Subject};
-use crate::model::status::{AgentState, ClientState, ImportState, Status};
+use crate::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::SecretId;
 use crate::store::history;
@@ -380,6 +380,11 @@ impl Truths {
         for import in imports {
             if !matches!(import.state, Some(ImportState::Listening | ImportState::Degraded)) {
                 return Err(format!("all is calm, and status says {import:?}"));
+            }
+        }
+        for remote in &status.remotes {
+            if !matches!(remote.state, Some(RemoteState::Reachable { .. })) {
+                return Err(format!("all is calm, and status says of {}: {:?}", remote.name, remote.state));
             }
         }
         // That a backend was not there is no fault of the agent's.
