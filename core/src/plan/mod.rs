@@ -92,7 +92,8 @@ fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) 
 
 fn add_gates(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (address, service) in &desired.services {
-        if waits(plan, observed, &Subject::Service(*address), now) {
+        if is_anothers(observed, address, service) || waits(plan, observed, &Subject::Service(*address), now)
+        {
             continue;
         }
         for (port, door) in service.ports.keys().filter_map(|port| Some((port, service.door(port)?))) {
@@ -129,7 +130,8 @@ fn add_services(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Mo
     let mut on_their_way = observed.published.values().filter(is_on_its_way).count();
     let mut last = observed.last_publish;
     for (address, service) in waiting {
-        if waits(plan, observed, &Subject::Service(*address), now) {
+        if is_anothers(observed, address, service) || waits(plan, observed, &Subject::Service(*address), now)
+        {
             continue;
         }
         let ports: BTreeSet<Port> = service.ports.keys().copied().collect();
@@ -157,6 +159,12 @@ fn add_services(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Mo
         on_their_way += 1;
         last = Some(now);
     }
+}
+
+/// Whether tor may have the service for another key still. Whoever has that one would come in by the gates of the new one, so none is
+/// opened before tor has taken it down.
+fn is_anothers(observed: &Observed, address: &OnionAddress, service: &Service) -> bool {
+    observed.published.get(address).is_some_and(|published| published.key != service.key)
 }
 
 /// Whether tor has a service as it is wanted.

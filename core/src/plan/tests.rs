@@ -274,9 +274,18 @@ fn another_key_ends_what_the_old_one_had() {
 
     let ports = BTreeSet::from([port(1), port(22), port(80)]);
     let close = |number| Step::CloseGate(address(1), port(number));
-    assert_eq!(steps[..4], [close(1), close(22), close(80), Step::Withdraw(address(1))]);
-    assert!(steps[4..7].iter().all(|step| matches!(step, Step::OpenGate(..))), "{steps:?}");
-    assert_eq!(steps[7..], [Step::Publish(address(1), key(3), ports)]);
+    assert_eq!(steps, [close(1), close(22), close(80), Step::Withdraw(address(1))]);
+    // As long as tor keeps what the old key reaches, nothing is behind it.
+    execute_in_vain(&mut observed, &steps, now);
+    let waiting = plan(&desired, &observed, now);
+    assert_eq!(waiting.steps, []);
+    now = waiting.wake.unwrap();
+    let steps = plan(&desired, &observed, now).steps;
+    assert_eq!(steps, [Step::Withdraw(address(1))]);
+    execute(&mut observed, &steps, now);
+    let steps = plan(&desired, &observed, now).steps;
+    assert!(steps[..3].iter().all(|step| matches!(step, Step::OpenGate(..))), "{steps:?}");
+    assert_eq!(steps[3..], [Step::Publish(address(1), key(3), ports)]);
     execute(&mut observed, &steps, now);
     assert_eq!(plan(&desired, &observed, now), Plan::default());
 }
@@ -447,6 +456,8 @@ proptest! {
                 let (name, client) =
                     config.clients.iter().find(|(_, client)| client.address == *address).expect("a client");
                 prop_assert_eq!(door.key, client.key, "opened for that client's key");
+                let with_tor = observed.published.get(address).map(|published| published.key);
+                prop_assert!(with_tor.is_none_or(|key| key == door.key), "tor lets another key in there");
                 prop_assert!(*number == Port::RESPONDER || config.granted_ports(name, client).contains(number));
                 let only = config.exports.get(number).and_then(|export| export.clients.as_ref());
                 prop_assert!(only.is_none_or(|only| only.contains(name)));
