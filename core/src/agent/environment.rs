@@ -6,6 +6,7 @@ use crate::model::address::{Port, Target};
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
 use crate::model::problem::{Code, Problem};
+use crate::plan::adopt::{self, Found};
 use crate::plan::given;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, atomic, private};
@@ -76,27 +77,44 @@ pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
         return Ok(given.clone());
     }
     tracing::info!(config = %own.config.display(), "the configuration is read-only; what is changed here is kept beside the state");
-    // Whatever an earlier one had.
-    let given_store = ConfigStore::new(given)?;
-    let base = given_store.load_given()?;
-    let own_store = ConfigStore::new(&own)?;
-    if !given_store.exists() {
-        // Not there, which is no wish to take anything out.
-        own_store.edit(|own| Ok(if is_there { own.clone() } else { base }))?;
-        return Ok(own);
-    }
-    let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
-    let copy_store = ConfigStore::new(&copy)?;
-    let before = match copy_store.exists() {
-        true => copy_store.load_given().unwrap_or_else(|_| base.clone()),
-        false => base.clone(),
-    };
-    own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base }))?;
-    let text = std::fs::read(&given.config).unwrap_or_default();
-    atomic::replace(&copy.config, &text).map_err(|error| {
-        Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))
-    })?;
+    take_in(given, &own, is_there)?;
     Ok(own)
+}
+
+/// Merges what is given now with what was given before and what is kept beside it, and remembers what was given.
+fn take_in(given: &Paths, own: &Paths, is_there: bool) -> Result<(), Problem> {
+    let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
+    let before = ConfigStore::new(&copy)?.load_given().ok().flatten();
+    let now = ConfigStore::new(given)?.load_given()?;
+    let own_store = ConfigStore::new(own)?;
+    let lost = match (&now, &before) {
+        // Not there, which is no wish to take anything out.
+        (None, _) => true,
+        (Some((text, config)), Some((old, good))) => {
+            let found = match text.trim().is_empty() {
+                true => Found::Empty,
+                false => Found::Config { config, is_cut: !text.ends_with('\n') && old.ends_with('\n') },
+            };
+            let judged = adopt::judge(good, found);
+            if let Err(loss) = &judged {
+                let given = given.config.display();
+                tracing::warn!(
+                    "{given} {loss}; what was given before stays in force, and commands take out what is to go"
+                );
+            }
+            judged.is_err()
+        }
+        (Some(_), None) => false,
+    };
+    let Some((text, base)) = now.filter(|_| !lost) else {
+        return own_store.edit(|own| Ok(own.clone())).map(drop);
+    };
+    let before = before.map_or_else(|| base.clone(), |(_, before)| before);
+    own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base }))?;
+    // The very text that was merged: what has changed since is merged at the next start.
+    atomic::replace(&copy.config, text.as_bytes()).map_err(|error| {
+        Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))
+    })
 }
 
 /// Applies both variables. The invites are read by `ormesh client invite NAME`.
@@ -153,5 +171,51 @@ mod tests {
     fn clients_are_names() {
         assert_eq!(clients("desktop;laptop; ").unwrap().len(), 2);
         assert!(clients("1st").is_err());
+    }
+
+    const WHOLE: &str = "[[export]]\ntarget = \"22\"\n\n[[export]]\ntarget = \"80\"\n";
+
+    /// What is in force beside a given configuration after each start, with these given one after another and 22 limited by a command.
+    fn exports_after(starts: &[Option<&str>]) -> Vec<Vec<(u16, bool)>> {
+        let dir = tempfile::tempdir().unwrap();
+        let given = Paths::new(dir.path().join("given/config.toml"), dir.path().join("state")).unwrap();
+        private::ensure_dir(&given.state).unwrap();
+        private::ensure_dir(given.config.parent().unwrap()).unwrap();
+        let own = beside(&given);
+        let mut seen = Vec::new();
+        for start in starts {
+            match start {
+                Some(text) => std::fs::write(&given.config, text).unwrap(),
+                None => std::fs::remove_file(&given.config).unwrap(),
+            }
+            take_in(&given, &own, own.config.exists()).unwrap();
+            let store = ConfigStore::new(&own).unwrap();
+            if seen.is_empty() {
+                let limited = |config: &crate::model::config::Config| {
+                    let mut config = config.clone();
+                    let export = config.exports.get_mut(&Port::new(22).unwrap()).unwrap();
+                    export.clients = Some(Default::default());
+                    Ok(config)
+                };
+                store.edit(limited).unwrap();
+            }
+            let config = store.load_given().unwrap().unwrap().1;
+            let exports = config.exports.iter();
+            seen.push(exports.map(|(port, export)| (port.get(), export.clients.is_some())).collect());
+        }
+        seen
+    }
+
+    #[test]
+    fn a_given_configuration_that_is_lost_at_one_start_takes_nothing_away_and_opens_nothing_at_the_next() {
+        let limited = vec![(22, true), (80, false)];
+        let cut = WHOLE.strip_suffix("[[export]]\ntarget = \"80\"\n").unwrap().trim_end();
+        for lost in [None, Some(""), Some("version = 1\n"), Some(cut)] {
+            let seen = exports_after(&[Some(WHOLE), lost, Some(WHOLE)]);
+            assert_eq!(seen, [limited.clone(), limited.clone(), limited.clone()], "{lost:?}");
+        }
+        // What is taken out of a whole one goes.
+        let seen = exports_after(&[Some(WHOLE), Some("[[export]]\ntarget = \"22\"\n")]);
+        assert_eq!(seen[1], [(22, true)]);
     }
 }

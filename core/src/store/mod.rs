@@ -136,10 +136,12 @@ impl ConfigStore {
         self.look(&mut self.disk()).map(|(_, config)| config).map_err(|obstacle| self.problem(obstacle))
     }
 
-    /// Reads the configuration as it is, whatever an earlier one had: for a file that is another program's to write.
-    pub fn load_given(&self) -> Result<Config, Problem> {
-        let text = self.read()?.unwrap_or_default();
-        Ok(self.parse(&text)?)
+    /// Reads the configuration as it is, whatever an earlier one had, and its text; none where there is no file. For one that is another
+    /// program's to write.
+    pub fn load_given(&self) -> Result<Option<(String, Config)>, Problem> {
+        let Some(text) = self.read()? else { return Ok(None) };
+        let config = self.parse(&text)?;
+        Ok(Some((text, config)))
     }
 
     /// Whether there is a file at all.
