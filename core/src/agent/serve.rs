@@ -119,8 +119,15 @@ impl Server {
             }
             Request::Pause => {
                 self.paused.send_replace(true);
-                self.until(|applied| applied.paused).await;
-                done()
+                match self.until(|applied| applied.paused).await {
+                    true => done(),
+                    false => {
+                        Err(Problem::new(Code::Busy, "the agent is to pause, and has not come to it yet")
+                            .hint(
+                                "it goes on trying; ormesh status says paused when nobody gets in any more",
+                            ))
+                    }
+                }
             }
             Request::Resume => {
                 self.paused.send_replace(false);
@@ -198,8 +205,13 @@ impl Server {
         if !is_down {
             self.commands.settle_later();
             let message = format!("{name} was deleted, but its service is not down yet");
-            return Err(Problem::new(Code::ServiceNotDown, message)
-                .hint("ormesh status shows when it is; it can't be reached through its gates any more"));
+            let hint = match self.applied.borrow().generation >= generation {
+                true => "ormesh status shows when it is; it can't be reached through its gates any more",
+                false => {
+                    "the agent is busy, and may let it in until it comes to that; `ormesh agent stop` ends all at once"
+                }
+            };
+            return Err(Problem::new(Code::ServiceNotDown, message).hint(hint));
         }
         Ok(self.commands.settle().await)
     }
