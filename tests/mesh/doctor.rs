@@ -64,6 +64,10 @@ fn all_is_well_then_a_backend_is_closed_then_the_exporter_is_offline() {
     let (layers, code) = until_failed(&laptop, "port");
     assert_eq!(code, 4, "{layers:#?}");
     assert_eq!(sentence(&layers, "port"), "nothing accepts connections behind port 81 of remote");
+    // What is sent there arrives nowhere: that is no success.
+    let lost = laptop.ormesh(&["nc", "remote", "81"]);
+    assert_eq!((lost.code, lost.stdout.as_str()), (4, ""), "{lost:?}");
+    assert!(lost.stderr.contains("nothing accepts connections behind its port 81"), "{lost:?}");
     assert_eq!(verdict(&layers, "rendezvous"), Some(true), "{layers:#?}");
 
     server.stop();

@@ -37,8 +37,8 @@ use crate::store::{ConfigStore, InForce};
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection under way is slow, and whoever waits for it is told.
 const SLOW: Duration = Duration::from_secs(3);
-/// How long a host may take to say that it has no room, when it ended a connection without a word.
-const ASK_FULL: Duration = Duration::from_secs(10);
+/// How long a host may take to say why it ended a connection without a word.
+const ASK_WHY: Duration = Duration::from_secs(10);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -291,9 +291,9 @@ impl Server {
         let unended = Unended::new(&mut near);
         let ending = relay::run(unended, connected.stream, connected.unsent, rule, meter).await;
         let silent = heard.was_silent(&ending);
-        if silent && let Some(full) = self.full(remote, &address, port).await {
-            tracing::info!(%remote, %port, "connection of ormesh nc refused: {full}");
-            near.fail(full).await?;
+        if silent && let Some(why) = self.why_silent(remote, &address, port).await {
+            tracing::info!(%remote, %port, "connection of ormesh nc refused: {why}");
+            near.fail(why).await?;
         } else if ending.is_cut() {
             tracing::info!(%remote, why = %ending, "connection of ormesh nc cut off");
             let cut = Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"));
@@ -304,8 +304,8 @@ impl Server {
         Ok(())
     }
 
-    /// That a port turns connections away, if its host says so. A host that has no room ends them without a word.
-    async fn full(&self, remote: &RemoteName, address: &OnionAddress, port: Port) -> Option<Problem> {
+    /// Why a port ended a connection without a word, if its host says so: it has no room, or nobody behind the port.
+    async fn why_silent(&self, remote: &RemoteName, address: &OnionAddress, port: Port) -> Option<Problem> {
         let config = Arc::clone(&self.in_force.borrow().config);
         if config.remotes.get(remote).is_none_or(|remote| remote.plain_tor) {
             return None;
@@ -314,9 +314,12 @@ impl Server {
             let connected = self.dialler.connect(address, Port::RESPONDER, "nc", Early::none()).await.ok()?;
             responder::ask_info(connected.stream).await.ok()
         };
-        let info = tokio::time::timeout(ASK_FULL, question).await.ok()??;
-        let full = info.full().into_iter().find(|(other, ..)| *other == port);
-        full.map(|(port, held, of)| catalogue::full_there(remote, port, (held, of)))
+        let info = tokio::time::timeout(ASK_WHY, question).await.ok()??;
+        let asked = info.ports.iter().find(|asked| asked.port == port)?;
+        match asked.full {
+            Some(full) => Some(catalogue::full_there(remote, port, full)),
+            None => (!asked.open).then(|| catalogue::no_backend_there(remote, port)),
+        }
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {
@@ -363,11 +366,7 @@ impl Server {
             return Err(catalogue::full_there(remote, port, (held, of)));
         }
         match closed {
-            Some(port) => Err(Problem::new(
-                Code::NoBackendThere,
-                format!("{remote} is there, but nothing accepts connections behind its port {port}"),
-            )
-            .hint("its owner must start what is exported there")),
+            Some(port) => Err(catalogue::no_backend_there(remote, port)),
             None => Ok(pong),
         }
     }

@@ -200,6 +200,12 @@ pub fn full_there(remote: &RemoteName, port: Port, (held, of): (u64, u64)) -> Pr
     )
 }
 
+/// Nothing answers behind a remote's port, as its host says.
+pub fn no_backend_there(remote: &RemoteName, port: Port) -> Problem {
+    let message = format!("{remote} is there, but nothing accepts connections behind its port {port}");
+    Problem::new(Code::NoBackendThere, message).hint("its owner must start what is exported there")
+}
+
 /// Nothing answers behind an exported port.
 pub fn no_backend(port: Port, why: &dyn Display) -> Problem {
     Problem::new(Code::NoBackend, format!("the last connection to port {port} found no server: {why}"))
