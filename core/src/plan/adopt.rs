@@ -179,6 +179,20 @@ mod tests {
         text
     }
 
+    /// The same text with another kind of entry at its end, as a person may have ordered it, and with a request.
+    fn in_orders(exports: u16, clients: u8, remotes: u8) -> Vec<String> {
+        let key = ClientKey::from_bytes(&[200; 32]).unwrap().public();
+        let text = written(exports, clients, remotes) + &format!("\n[request.asked]\nkey = \"{key}\"\n");
+        let mut entries: Vec<&str> = text.split("\n\n").map(str::trim_end).collect();
+        let head = entries.remove(0);
+        let turned = |turn: usize| {
+            let mut turned = entries.clone();
+            turned.rotate_left(turn);
+            format!("{head}\n\n{}\n", turned.join("\n\n"))
+        };
+        (0..entries.len()).map(turned).collect()
+    }
+
     /// What a configuration says of the world, whatever its text: who reaches which port until when, what is offered where, what is
     /// imported from whom and for which users, and which requests are under way.
     fn meaning(config: &Config) -> BTreeSet<String> {
@@ -251,6 +265,26 @@ mod tests {
                 prop_assert!(judge(&good, found).is_err() || meaning(&config) == meaning(&good), "{}", cut);
             }
         }
+    }
+
+    /// At every place, and with every kind of entry at the end: so each thing that can be missing is the only one once.
+    #[test]
+    fn whatever_entry_a_cut_ends_in_nothing_is_taken_away() {
+        for whole in in_orders(2, 2, 1) {
+            let good = parse(&whole).unwrap_or_else(|| panic!("{whole}"));
+            for at in (1..whole.len()).filter(|at| whole.as_bytes()[at - 1] != b'\n') {
+                let Some(config) = parse(&whole[..at]) else { continue };
+                let judged = judge(&good, Found::Config { config: &config, is_cut: true });
+                assert!(judged.is_err() || meaning(&config) == meaning(&good), "{}", &whole[..at]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_client_whose_limit_may_be_cut_off_is_not_let_in() {
+        let (good, text) = (parse(&written(1, 1, 0)).unwrap(), written(1, 2, 0));
+        let cut = parse(text.strip_suffix("\nexpires = \"2030-01-01\"\n").unwrap()).unwrap();
+        assert!(judge(&good, Found::Config { config: &cut, is_cut: true }).is_err());
     }
 
     #[test]
