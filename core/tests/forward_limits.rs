@@ -12,15 +12,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ormesh_core::engine::stream::Stream;
 use ormesh_core::engine::{
-    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine,
-    ServiceSpec,
+    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec,
 };
 use ormesh_core::forward::dialler::{Dialler, Rekey};
 use ormesh_core::forward::import::{ImportListener, ImportSpec};
+use ormesh_core::forward::reports::Reports;
 use ormesh_core::model::address::{ListenAddr, Port};
 use ormesh_core::model::config::{HalfClose, Users};
 use ormesh_core::model::keys::{ClientKey, ServiceKey};
 use ormesh_core::model::onion::OnionAddress;
+use ormesh_core::model::status::TorStatus;
 use support::until;
 use tokio::sync::{mpsc, watch};
 
@@ -60,7 +61,7 @@ impl OnionEngine for Direct {
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
     }
-    fn info(&self) -> Option<EngineInfo> {
+    fn info(&self) -> Option<TorStatus> {
         None
     }
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {
@@ -124,7 +125,7 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let engine = Direct { backend, state: watch::Sender::new(EngineState::Ready) };
-        let dialler = Dialler::new(Arc::new(engine), Arc::new(NoKeys));
+        let dialler = Dialler::new(Arc::new(engine), Arc::new(NoKeys), Reports::nowhere());
         let spec = |port: u16| ImportSpec {
             listen: ListenAddr::Tcp(([127, 0, 0, 1], 0).into()),
             remote: "website".parse().unwrap(),

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -14,9 +15,8 @@ use super::serve::Server;
 use super::vault::Vault;
 use super::world::World;
 use super::{connect, fresh};
+use crate::engine::DialError;
 use crate::engine::ctor::check_transports;
-use crate::engine::survey::{ServiceSurvey, Survey};
-use crate::engine::{DialError, EngineInfo, EngineState};
 use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{Connected, Dialler, Early};
 use crate::forward::responder;
@@ -28,12 +28,12 @@ use crate::model::doctor::Layer;
 use crate::model::edit;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{self, Code, Problem, ProblemKind, catalogue};
-use crate::model::status::{ClientState, ClientStatus, Status, TorStatus};
-use crate::plan::doctor::{self as judge, Agent, Findings, Link, Reach, Remote, Secrets, Service, Told, Tor};
-use crate::plan::{Desired, Subject};
+use crate::model::problem::{Code, Problem, ProblemKind, catalogue};
+use crate::plan::doctor::{self as judge, Agent, Findings, Reach, Remote, Secrets, Told, Tor};
+use crate::plan::findings::{Tries, findings};
+use crate::plan::health::Report;
 use crate::store::paths::Paths;
-use crate::store::{ConfigStore, InForce, private};
+use crate::store::{ConfigStore, private};
 
 /// How long a remote is tried: its service is found at the second or third attempt, and a person waits.
 const TRY: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
             let finder = run::finder(config, false);
             let found = finder.find().await;
             match found.and_then(|info| check_transports(&finder, &config.agent.bridges).map(|()| info)) {
-                Ok(info) => Tor::Found(tor_status(info)),
+                Ok(tor) => Tor::Found(tor),
                 Err(missing) => Tor::Fails { why: missing.why, hint: missing.hint },
             }
         }
@@ -134,30 +134,17 @@ impl Server {
         }
         let (secrets_status, remotes) =
             tokio::join!(self.commands.secrets_status(), self.try_remotes(&in_force.config, remote));
-        let engine = self.dialler.engine();
-        // After the remotes, so that what was reached by them shows.
-        let survey = engine.survey().await;
-        let status = self.current_status().await?;
-        let is_paused = *self.paused.borrow();
-        let state = engine.state().borrow().clone();
-        let clock = engine.trouble().borrow().clone();
-        let info = engine.info();
-        let findings = Findings {
-            now: self.calendar.now(),
-            agent: agent(&status, is_paused, &in_force),
-            secrets: secrets(secrets_status),
-            tor: tor(&state, info),
-            link: link(&state, clock, &survey, in_force.config.agent.bridges.len()),
-            clients: self.clients(&in_force.config, &status, &survey.services),
-            listeners: status.problems.iter().filter(|problem| is_of_a_listener(problem)).cloned().collect(),
-            remotes,
-        };
+        // After the remotes, so that what was reached by them shows. It is taken in before what is asked next.
+        let survey = self.dialler.engine().survey().await;
+        self.dialler.reports().tell(Report::Surveyed(survey));
+        let tries = Tries { secrets: secrets(secrets_status), remotes };
+        let findings = self.known(move |view, standing| findings(view, standing, tries)).await?;
         Ok(judge::layers(&findings))
     }
 
     /// Tries remotes, several at a time; in the order of their names.
-    async fn try_remotes(&self, config: &Config, only: Option<&RemoteName>) -> Vec<Remote> {
-        let mut found: BTreeMap<RemoteName, Remote> = BTreeMap::new();
+    async fn try_remotes(&self, config: &Config, only: Option<&RemoteName>) -> Vec<(OnionAddress, Remote)> {
+        let mut found = BTreeMap::new();
         let is_ready = self.dialler.engine().state().borrow().is_ready();
         let mut waiting = chosen(config, only, fresh::today(&self.calendar)).collect::<Vec<_>>().into_iter();
         let mut tries = JoinSet::new();
@@ -165,73 +152,25 @@ impl Server {
             while tries.len() < AT_ONCE
                 && let Some(mut remote) = waiting.next()
             {
-                let known = &config.remotes[&remote.name];
-                remote.key = self.applied.borrow().failures.get(&Subject::Key(known.address)).cloned();
-                let (dialler, address) = (Arc::clone(&self.dialler), known.address);
+                let (dialler, address) = (Arc::clone(&self.dialler), config.remotes[&remote.name].address);
                 tries.spawn(async move {
                     if is_ready {
                         remote.reach = reach(&dialler, &address).await;
                         dialler.forget_group(&address, GROUP);
                     }
-                    remote
+                    (address, remote)
                 });
             }
             // A try never panics; one that did would be missing.
             match tries.join_next().await {
-                Some(Ok(remote)) => drop(found.insert(remote.name.clone(), remote)),
+                Some(Ok((address, remote))) => {
+                    found.insert(remote.name.clone(), (address, remote));
+                }
                 Some(Err(_)) => {}
                 None => return found.into_values().collect(),
             }
         }
     }
-
-    fn clients(
-        &self,
-        config: &Config,
-        status: &Status,
-        services: &BTreeMap<OnionAddress, ServiceSurvey>,
-    ) -> Vec<judge::Client> {
-        let desired = Desired::from_config(config, fresh::today(&self.calendar), *self.paused.borrow());
-        let (failures, closed) = {
-            let applied = self.applied.borrow();
-            (applied.failures.clone(), applied.closed.clone())
-        };
-        let service = |client: &ClientStatus| {
-            let subject = problem::Subject::Client(client.name.clone());
-            let problem = failures
-                .get(&Subject::Service(client.address))
-                .or_else(|| status.problems.iter().find(|problem| problem.is_about(&subject)));
-            match (problem, services.get(&client.address)) {
-                _ if !desired.services.contains_key(&client.address) => Service::Unwanted,
-                (Some(problem), _) => {
-                    Service::Failing { why: problem.message.clone(), hint: problem.hint.clone() }
-                }
-                (None, Some(ServiceSurvey { refused: Some(reason), .. })) => Service::Failing {
-                    why: format!("no directory has taken its descriptor ({reason})"),
-                    hint: "tor tries again by itself; a wrong clock is the usual reason".into(),
-                },
-                (None, Some(service)) if service.confirmed > 0 && is_published(client) => {
-                    Service::Up { directories: service.confirmed, introductions: service.introductions }
-                }
-                (None, _) => Service::OnItsWay,
-            }
-        };
-        let client = |client: &ClientStatus| judge::Client {
-            name: client.name.clone(),
-            service: service(client),
-            closed: closed.get(&client.address).copied(),
-        };
-        status.clients.iter().map(client).collect()
-    }
-}
-
-fn is_of_a_listener(problem: &Problem) -> bool {
-    use problem::Subject::{Export, Import, Socks};
-    matches!(problem.subject, Some(Socks | Import(_) | Export(_)))
-}
-
-fn is_published(client: &ClientStatus) -> bool {
-    matches!(client.state, Some(ClientState::Reachable | ClientState::Connected))
 }
 
 /// The remotes that are to be tried, not tried yet.
@@ -259,11 +198,15 @@ async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
     };
     let began = Instant::now();
     let echo = responder::ask_echo(&mut connected.stream).await;
-    let round_trip = echo.is_ok().then(|| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let took = began.elapsed();
+    let round_trip = echo.is_ok().then(|| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     let told = match echo {
         Ok(_) => responder::ask_info(&mut connected.stream).await,
         Err(error) => Err(error),
     };
+    if round_trip.is_some() {
+        dialler.reports().tell(Report::Answered { remote: *address, took });
+    }
     let told = told.map(|info| Told {
         ports: info.ports.iter().map(|port| (port.port, port.open)).collect(),
         full: info.full(),
@@ -273,17 +216,18 @@ async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
 
 /// Dials for a while. A time that ran out says less than what an earlier attempt has told, which is given then.
 async fn dial(dialler: &Dialler, address: &OnionAddress) -> Result<Connected, DialError> {
-    let mut changed = dialler.health_changed();
+    let failing = watch::Sender::default();
+    let mut failed = failing.subscribe();
     let mut told = None;
-    let mut dial =
-        pin!(tokio::time::timeout(TRY, dialler.connect(address, Port::RESPONDER, GROUP, Early::none())));
+    let dialling = dialler.connect_telling(address, Port::RESPONDER, GROUP, Early::none(), &failing);
+    let mut dial = pin!(tokio::time::timeout(TRY, dialling));
     loop {
-        let trouble = dialler.health(address).trouble().cloned();
+        let trouble = failed.borrow_and_update().clone();
         told = trouble.filter(|error| *error != DialError::TimedOut).or(told);
         let outcome = tokio::select! {
             biased;
             outcome = &mut dial => outcome,
-            _ = changed.changed() => continue,
+            _ = failed.changed() => continue,
         };
         let error = match outcome {
             Ok(Ok(connected)) => return Ok(connected),
@@ -314,16 +258,6 @@ fn not_reached(error: &DialError) -> Reach {
     }
 }
 
-fn agent(status: &Status, is_paused: bool, in_force: &InForce) -> Agent {
-    let agent = status.agent.as_ref();
-    Agent::Runs {
-        pid: std::process::id(),
-        uptime: agent.map_or(0, |agent| agent.uptime),
-        is_paused,
-        config: in_force.problems().next(),
-    }
-}
-
 fn secrets(status: Result<SecretsStatus, Problem>) -> Secrets {
     match status {
         Err(problem) | Ok(SecretsStatus { problem: Some(problem), .. }) => Secrets::Unusable(problem),
@@ -334,39 +268,4 @@ fn secrets(status: Result<SecretsStatus, Problem>) -> Secrets {
         ),
         Ok(SecretsStatus { store: Some(kind), needed, found, .. }) => Secrets::Usable { kind, needed, found },
     }
-}
-
-fn tor_status(info: EngineInfo) -> TorStatus {
-    TorStatus { version: info.version, path: info.path, found: info.found }
-}
-
-fn tor(state: &EngineState, info: Option<EngineInfo>) -> Tor {
-    match (state, info.map(tor_status)) {
-        (EngineState::Failed { why, hint, .. }, _) => Tor::Fails { why: why.clone(), hint: hint.clone() },
-        (EngineState::Bootstrapping { .. } | EngineState::Ready, Some(info)) => Tor::Runs(info),
-        (EngineState::Stopped, Some(info)) => Tor::Found(info),
-        (_, _) => Tor::Starting,
-    }
-}
-
-fn link(state: &EngineState, clock: Option<String>, survey: &Survey, bridges: usize) -> Option<Link> {
-    let (bootstrap, trouble) = match state {
-        EngineState::Stopped | EngineState::Starting | EngineState::Failed { .. } => return None,
-        EngineState::Ready => (None, None),
-        EngineState::Bootstrapping { percent, doing, trouble } => {
-            (Some((*percent, doing.clone())), trouble.clone())
-        }
-    };
-    // A wrong clock is told as both, and is judged once.
-    let trouble = trouble.filter(|trouble| clock.as_ref() != Some(trouble));
-    let Survey { relays, is_live, consensus, services: _ } = survey;
-    Some(Link {
-        bootstrap,
-        trouble,
-        clock,
-        consensus: *consensus,
-        relays: *relays,
-        is_live: *is_live,
-        bridges: u32::try_from(bridges).unwrap_or(u32::MAX),
-    })
 }

@@ -18,7 +18,9 @@ use super::{crowds, warm};
 use crate::engine::OnionEngine;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::GateRoom;
+use crate::forward::reports::Reports;
 use crate::model::onion::OnionAddress;
+use crate::plan::derive::Process;
 use crate::plan::{Observed, derive};
 use crate::store::ConfigStore;
 use crate::store::paths::Paths;
@@ -110,10 +112,10 @@ fn wire(
     let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
     let (gate_tx, gate_events) = mpsc::unbounded_channel();
     let (fetched_tx, fetched) = mpsc::unbounded_channel();
-    let (asked_tx, status_asked) = mpsc::unbounded_channel();
-    let (checked_tx, checked) = mpsc::unbounded_channel();
+    let (asked_tx, questions) = mpsc::unbounded_channel();
+    let (reports, reported) = Reports::new();
     let (first_tx, first_streams) = mpsc::unbounded_channel();
-    let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)));
+    let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)), reports);
     let room = GateRoom::over(&paths.run, Arc::clone(&world.ports));
     let in_force = store.in_force();
     let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
@@ -137,7 +139,7 @@ fn wire(
         in_force: in_force.clone(),
         applied: applied.subscribe(),
         status: status.clone(),
-        status_asked: asked_tx,
+        questions: asked_tx,
         paused: paused.clone(),
         stop: stop.clone(),
     };
@@ -152,9 +154,9 @@ fn wire(
         gate_events,
         fetched,
         forgotten,
-        health: dialler.health_changed(),
-        status_asked,
-        checked,
+        store_answers: vault.answers(),
+        reported,
+        questions,
     };
     let reconciler = Reconciler {
         engine,
@@ -162,13 +164,16 @@ fn wire(
         executor,
         vault,
         inputs,
-        outputs: Outputs { status, applied, checked: checked_tx, first_stream: first_tx },
-        about: About { started: Instant::now(), calendar: world.calendar, network: world.network },
+        outputs: Outputs { status, applied, first_stream: first_tx },
+        about: About {
+            started: Instant::now(),
+            calendar: world.calendar,
+            process: Process { pid: std::process::id(), network: world.network },
+        },
         standing: Vec::new(),
         observed: Observed::default(),
         waiting: Default::default(),
         rekeys: Default::default(),
-        condemned: Default::default(),
         checks: Default::default(),
         warmers: warm::Warmers::default(),
         crowds: crowds::Crowds::default(),

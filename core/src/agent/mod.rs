@@ -19,7 +19,6 @@ mod sim;
 mod sockets;
 mod stranger;
 mod vault;
-mod waiting;
 mod warm;
 mod world;
 

@@ -1,7 +1,6 @@
 //! The loop: waits for whatever comes first, takes the Fact in, plans, executes, and tells the new status.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,23 @@ use tokio::time::Instant;
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
 use super::fresh;
-use super::stranger::{Checked, Checks};
-use super::vault::Vault;
+use super::report::Question;
+use super::stranger::Checks;
+use super::vault::{Trouble, Vault};
 use super::warm::Warmers;
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
 use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{Dialler, Rekey};
 use crate::forward::gate::GateEvent;
+use crate::forward::reports::Reported;
 use crate::forward::warm::Peer;
 use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
+use crate::plan::derive::Process;
+use crate::plan::health::Report;
 use crate::plan::{Desired, Moment, Observed, Socket, Step, Subject, plan};
 use crate::store::InForce;
 
@@ -44,8 +47,6 @@ pub(super) struct Applied {
     pub(super) up: BTreeSet<OnionAddress>,
     /// What failed, by subject.
     pub(super) failures: BTreeMap<Subject, Problem>,
-    /// When each service was last seen to refuse a stranger, in seconds since 1970-01-01 UTC.
-    pub(super) closed: BTreeMap<OnionAddress, u64>,
 }
 
 /// A demand of tor's key for a remote: it has forgotten it.
@@ -76,16 +77,15 @@ pub(super) struct Inputs {
     pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
     pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
     pub(super) forgotten: mpsc::UnboundedReceiver<Forgotten>,
-    pub(super) health: watch::Receiver<u64>,
-    pub(super) status_asked: mpsc::UnboundedReceiver<oneshot::Sender<Status>>,
-    pub(super) checked: mpsc::UnboundedReceiver<(OnionAddress, Checked)>,
+    pub(super) store_answers: watch::Receiver<Option<Trouble>>,
+    pub(super) reported: Reported,
+    pub(super) questions: mpsc::UnboundedReceiver<Question>,
 }
 
 /// What the loop tells.
 pub(super) struct Outputs {
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) applied: watch::Sender<Applied>,
-    pub(super) checked: mpsc::UnboundedSender<(OnionAddress, Checked)>,
     /// A client has connected for the first time: its private key is to be erased.
     pub(super) first_stream: mpsc::UnboundedSender<OnionAddress>,
 }
@@ -94,7 +94,7 @@ pub(super) struct Outputs {
 pub(super) struct About {
     pub(super) started: Instant,
     pub(super) calendar: Calendar,
-    pub(super) network: Option<PathBuf>,
+    pub(super) process: Process,
 }
 
 /// What came first.
@@ -107,14 +107,13 @@ enum Wake {
     Gate(GateEvent),
     Fetched(Fetched),
     Forgotten(Forgotten),
-    Checked(OnionAddress, Checked),
-    /// Nothing to act on, but the status says something else.
-    Told,
+    /// Somebody has learnt something.
+    Reported(Instant, Report),
     /// Sockets that were made are not where they were made.
     Gone(BTreeSet<Socket>),
     /// A remote ended a connection without a word.
     Silent(OnionAddress),
-    StatusAsked(oneshot::Sender<Status>),
+    Asked(Question),
     Timer,
 }
 
@@ -134,8 +133,6 @@ pub(super) struct Reconciler {
     pub(super) waiting: BTreeSet<Subject>,
     /// Who wants to know when tor has a key again.
     pub(super) rekeys: BTreeMap<OnionAddress, Vec<oneshot::Sender<bool>>>,
-    /// Services that let strangers in: kept down until the agent ends.
-    pub(super) condemned: BTreeSet<OnionAddress>,
     pub(super) checks: Checks,
     pub(super) warmers: Warmers,
     pub(super) crowds: Crowds,
@@ -144,6 +141,8 @@ pub(super) struct Reconciler {
 impl Reconciler {
     /// Runs until it is told to stop, and leaves everything as it is then: the shutdown is the caller's.
     pub(super) async fn run(&mut self) {
+        self.take_engine_state();
+        self.take_report(Report::Store(self.vault.trouble()), self.now());
         loop {
             let wake = self.reconcile().await;
             match self.wait(wake).await {
@@ -162,7 +161,7 @@ impl Reconciler {
                         self.start_engine();
                     }
                 }
-                Wake::EngineState => self.observed.ready = self.inputs.engine_state.borrow().is_ready(),
+                Wake::EngineState => self.take_engine_state(),
                 Wake::Engine(event) => self.take_event(event),
                 Wake::Gate(GateEvent::FirstStream { address, client }) => {
                     tracing::info!(client = %client, "connected for the first time");
@@ -173,11 +172,8 @@ impl Reconciler {
                     self.observed.keys.remove(&address);
                     self.rekeys.entry(address).or_default().push(done);
                 }
-                Wake::Checked(address, checked) => self.take_check(address, checked),
-                Wake::StatusAsked(asked) => {
-                    let _ = asked.send(self.status());
-                }
-                Wake::Told => self.try_unreachable(),
+                Wake::Reported(at, report) => self.take_report(report, at - self.about.started),
+                Wake::Asked(question) => self.answer(question),
                 Wake::Gone(sockets) => self.take_gone(sockets),
                 Wake::Silent(address) => self.ask_silent(address),
                 Wake::Timer => {}
@@ -194,7 +190,7 @@ impl Reconciler {
             self.close_all().await;
         }
         let mut desired = Desired::from_config(&in_force.config, fresh::today(&self.about.calendar), paused);
-        desired.services.retain(|address, _| !self.condemned.contains(address));
+        desired.services.retain(|address, _| !self.observed.health.is_open(address));
         self.observed.last_seen =
             in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
         self.observed.forget_unwanted(&desired);
@@ -227,7 +223,6 @@ impl Reconciler {
                 .iter()
                 .map(|(subject, backoff)| (subject.clone(), backoff.problem.clone()))
                 .collect(),
-            closed: self.checks.closed(),
         };
         self.outputs.applied.send_if_modified(|old| {
             let changed = *old != applied;
@@ -267,7 +262,7 @@ impl Reconciler {
             }
         };
         let inputs = &mut self.inputs;
-        let dialler = &self.dialler;
+        let (dialler, vault) = (&self.dialler, &self.vault);
         let sockets = &mut self.executor.sockets;
         tokio::select! {
             biased;
@@ -276,13 +271,17 @@ impl Reconciler {
             Ok(()) = inputs.paused.changed() => Wake::Paused,
             Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
             Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
-            Ok(()) = inputs.engine_trouble.changed() => Wake::Told,
+            Ok(()) = inputs.engine_trouble.changed() => {
+                Wake::Reported(Instant::now(), Report::Clock(inputs.engine_trouble.borrow().clone()))
+            }
+            Ok(()) = inputs.store_answers.changed() => {
+                Wake::Reported(Instant::now(), Report::Store(vault.trouble()))
+            }
             Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
             Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
             Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
-            Some((address, checked)) = inputs.checked.recv() => Wake::Checked(address, checked),
-            Some(asked) = inputs.status_asked.recv() => Wake::StatusAsked(asked),
-            Ok(()) = inputs.health.changed() => Wake::Told,
+            Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
+            Some(question) = inputs.questions.recv() => Wake::Asked(question),
             gone = sockets.gone() => Wake::Gone(gone),
             address = dialler.next_silent() => Wake::Silent(address),
             () = timer => Wake::Timer,
@@ -330,6 +329,7 @@ impl Reconciler {
             Step::RemoveKey(address) => {
                 self.warmers.stop(address);
                 self.crowds.forget(address);
+                self.dialler.forget(address);
             }
             Step::OpenListener(_, listener) if self.observed.keys.contains_key(&listener.address) => {
                 self.warm(config, listener.address);
@@ -359,32 +359,65 @@ impl Reconciler {
     }
 
     /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
-    fn try_unreachable(&mut self) {
+    fn try_again(&mut self, which: impl Fn(Option<bool>) -> bool) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
         for address in self.observed.keys.keys().copied().collect::<Vec<_>>() {
-            let unreachable = self.dialler.health(&address).is_reachable() == Some(false);
-            if unreachable && !self.warmers.is_busy(&address) {
+            if which(self.observed.health.is_reached(&address)) && !self.warmers.is_busy(&address) {
                 self.warm(&config, address);
             }
+        }
+    }
+
+    /// Takes in what was learnt, and does what follows from it.
+    fn take_report(&mut self, report: Report, at: Moment) {
+        match &report {
+            Report::StrangerRefused(address) | Report::StrangerLetIn(address)
+                // Ours could have become a remote of ours meanwhile.
+                if !self.checks.ended(address) || self.observed.keys.contains_key(address) =>
+            {
+                return;
+            }
+            Report::StrangerLetIn(address) => {
+                tracing::error!(%address, "the service let a stranger in; it is taken down");
+            }
+            _ => {}
+        }
+        let is_of_a_dial = matches!(report, Report::Dialled { .. });
+        if self.observed.health.report(report, at) && is_of_a_dial {
+            self.try_again(|reached| reached == Some(false));
+        }
+    }
+
+    fn take_engine_state(&mut self) {
+        let state = self.inputs.engine_state.borrow_and_update().clone();
+        let (now, is_ready) = (self.now(), state.is_ready());
+        self.observed.health.report(Report::Engine(state), now);
+        if let Some(tor) = self.engine.info() {
+            self.observed.health.report(Report::Tor(tor), now);
+        }
+        if is_ready {
+            // What was known of remotes before is known no more.
+            self.try_again(|reached| reached.is_none());
         }
     }
 
     fn take_event(&mut self, event: EngineEvent) {
         match event {
             EngineEvent::Lost => {
-                self.observed.lost();
+                self.observed.lost(self.now());
                 self.checks.forget_all();
-                self.observed.ready = self.inputs.engine_state.borrow().is_ready();
+                self.take_engine_state();
                 self.warmers.stop_all();
                 self.dialler.engine_lost();
             }
             EngineEvent::Uploaded(address) => {
-                if let Some(published) = self.observed.published.get_mut(&address)
-                    && !published.uploaded
-                {
-                    published.uploaded = true;
+                if self.observed.health.report(Report::Uploaded(address), self.now()) {
                     tracing::info!(service = %self.client_name(&address), "published");
-                    self.check_closed(address);
+                    // A host that imports from itself holds the key, so the dial would tell nothing.
+                    match self.observed.keys.contains_key(&address) {
+                        true => self.checks.forget(&address),
+                        false => self.checks.begin(&self.engine, self.dialler.reports(), address),
+                    }
                 }
             }
             EngineEvent::UploadFailed(address, reason) => {
@@ -472,7 +505,7 @@ impl Reconciler {
         self.warmers.stop_all();
         self.close_what(|step| matches!(step, Step::CloseListener(_) | Step::CloseSocks)).await;
         self.engine.run(false).await;
-        self.observed.lost();
+        self.observed.lost(self.now());
         self.close_what(|_| true).await;
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::reconcile::Applied;
-use super::waiting;
+use super::report::Question;
 use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
 use crate::forward::descriptors::Crowded;
@@ -31,6 +31,9 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Code, Problem, catalogue};
 use crate::model::status::Status;
 use crate::plan::Subject;
+use crate::plan::derive::{self, View};
+use crate::plan::health::Report;
+use crate::plan::waiting;
 use crate::store::{ConfigStore, InForce};
 
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
@@ -52,7 +55,7 @@ pub(super) struct Server {
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) applied: watch::Receiver<Applied>,
     pub(super) status: watch::Sender<Arc<Status>>,
-    pub(super) status_asked: mpsc::UnboundedSender<oneshot::Sender<Status>>,
+    pub(super) questions: mpsc::UnboundedSender<Question>,
     pub(super) paused: watch::Sender<bool>,
     pub(super) stop: watch::Sender<bool>,
 }
@@ -151,9 +154,18 @@ impl Server {
 
     /// The whole state, as the loop sees it now.
     pub(super) async fn current_status(&self) -> Result<Status, Problem> {
-        let (asked, told) = oneshot::channel();
+        self.known(derive::status).await
+    }
+
+    /// What is known, as the loop sees it now.
+    pub(super) async fn known<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_>, &[Problem]) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (answer, told) = oneshot::channel();
+        let question: Question = Box::new(move |view, standing| drop(answer.send(look(view, standing))));
         // A loop that is over drops the question.
-        let _ = self.status_asked.send(asked);
+        let _ = self.questions.send(question);
         told.await.map_err(|_| ending())
     }
 
@@ -258,14 +270,15 @@ impl Server {
             Ok(place) => place,
             Err(full) => return asker.answer(&Response::Refused(no_room(full))).await,
         };
-        let mut dial = pin!(self.dialler.connect(&address, port, "nc", Early::none()));
-        let (mut engine, mut health) = (self.dialler.engine().state(), self.dialler.health_changed());
+        let failing = watch::Sender::default();
+        let (mut engine, mut failed) = (self.dialler.engine().state(), failing.subscribe());
+        let mut dial = pin!(self.dialler.connect_telling(&address, port, "nc", Early::none(), &failing));
         let slow = Instant::now() + SLOW;
         let mut said = None;
         let connected = loop {
             let state = engine.borrow_and_update().clone();
-            let (trouble, is_slow) = (self.dialler.health(&address), Instant::now() >= slow);
-            let now = waiting::sentence(remote, &state, trouble.trouble(), is_slow);
+            let (trouble, is_slow) = (failed.borrow_and_update().clone(), Instant::now() >= slow);
+            let now = waiting::sentence(remote, &state, trouble.as_ref(), is_slow);
             if let Some(now) = now.filter(|now| said.as_ref() != Some(now)) {
                 asker.answer(&Response::Waiting(now.clone())).await?;
                 said = Some(now);
@@ -275,7 +288,7 @@ impl Server {
                 connected = &mut dial => break connected,
                 () = asker.gone() => return Ok(()),
                 Ok(()) = engine.changed() => {}
-                Ok(()) = health.changed() => {}
+                Ok(()) = failed.changed() => {}
                 () = tokio::time::sleep_until(slow), if !is_slow => {}
             }
         };
@@ -342,7 +355,8 @@ impl Server {
             if port.is_none() {
                 pong.connect = millis(began.elapsed());
             }
-            pong.round_trip = responder::ask_echo(echo.stream).await.ok().map(millis);
+            let answered = responder::ask_echo(echo.stream).await.ok();
+            pong.round_trip = answered.map(millis);
             let info = self
                 .dialler
                 .connect(&address, Port::RESPONDER, "ping", Early::none())
@@ -352,6 +366,10 @@ impl Server {
                 pong.ports =
                     info.ports.iter().map(|info| PortTold { port: info.port, open: info.open }).collect();
                 full = info.full();
+            }
+            if let Some(took) = answered {
+                // The last word, so that status shows the same.
+                self.dialler.reports().tell(Report::Answered { remote: address, took });
             }
         } else if port.is_none() {
             return Err(Problem::new(

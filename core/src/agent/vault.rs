@@ -50,9 +50,12 @@ pub(super) struct Vault {
     owing: Notify,
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
     /// What the store answered last, when that was trouble, and when.
-    trouble: watch::Sender<Option<(SecretsError, Instant)>>,
+    trouble: watch::Sender<Option<Trouble>>,
     changing: std::sync::Arc<tokio::sync::Mutex<()>>,
 }
+
+/// What was wrong with the store, and when it answered so.
+pub(super) type Trouble = (SecretsError, Instant);
 
 impl Vault {
     /// For the agent.
@@ -248,10 +251,15 @@ impl Vault {
         result
     }
 
-    /// What is wrong with the store, as it was found last.
+    /// What is wrong with the store, as it answered last.
     pub(super) fn trouble(&self) -> Option<Problem> {
         let trouble = self.trouble.borrow();
         trouble.as_ref().map(|(error, _)| Problem::from(error.clone()).about(Subject::Store))
+    }
+
+    /// Wakes when the store has answered.
+    pub(super) fn answers(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
     }
 
     /// Waits until the store is found to be in trouble.

@@ -14,12 +14,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::stream::Stream;
 use super::{
-    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineInfo, EngineState, GateAddr, OnionEngine,
-    ServiceSpec,
+    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineState, GateAddr, OnionEngine, ServiceSpec,
 };
 use crate::model::address::Port;
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 
 /// Bytes that may be under way in each direction of a connection.
 const PIPE: usize = 64 * 1024;
@@ -212,9 +212,9 @@ impl OnionEngine for FakeEngine {
         self.state.subscribe()
     }
 
-    fn info(&self) -> Option<EngineInfo> {
+    fn info(&self) -> Option<TorStatus> {
         let (version, found) = ("0.4.9.11".to_owned(), "a fake".to_owned());
-        Some(EngineInfo { version, path: "/nonexistent/tor".into(), found })
+        Some(TorStatus { version, path: "/nonexistent/tor".into(), found })
     }
 
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {

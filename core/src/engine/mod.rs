@@ -5,60 +5,21 @@
 pub mod ctor;
 pub mod fake;
 pub mod stream;
-pub mod survey;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::model::address::{MAX_SOCKET_PATH, Port};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 use stream::Stream;
-use survey::Survey;
 
-/// What an engine is doing. *Fact*, told by a `watch`; nobody acts on it but the planner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "is")]
-pub enum EngineState {
-    /// Not asked to run, or asked to stop.
-    Stopped,
-    /// tor was started; its control connection is not there yet.
-    Starting,
-    /// tor connects to the network.
-    Bootstrapping {
-        /// 0 to 100.
-        percent: u8,
-        /// What it is doing, in tor's words (`BOOTSTRAP SUMMARY`).
-        doing: String,
-        /// Why it does not get on, in a sentence, once tor has warned.
-        trouble: Option<String>,
-    },
-    /// Services can be published and dialled.
-    Ready,
-    /// It ended or could not start; it is started again by itself.
-    Failed {
-        /// Why, in a sentence.
-        why: String,
-        /// What to do.
-        hint: String,
-        /// Whether there is no tor that could be started.
-        is_missing: bool,
-        /// After this time, counted from when it failed, it is tried again; where no tor is found, a `run(true)` has it tried at once.
-        retry_in: Option<Duration>,
-    },
-}
-
-impl EngineState {
-    /// Whether services can be published and dialled.
-    pub fn is_ready(&self) -> bool {
-        matches!(self, Self::Ready)
-    }
-}
+pub use crate::model::tor::{DialError, EngineState, ServiceSurvey, Survey};
 
 /// Facts that an engine tells by itself, in order. Whoever reads them must drain them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +34,6 @@ pub enum EngineEvent {
     Received(OnionAddress),
     /// The descriptor of a remote could not be fetched; the reason in tor's word.
     FetchFailed(OnionAddress, String),
-}
-
-/// Which tor runs, and why that one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineInfo {
-    /// As `tor --version` says: `0.4.9.11`.
-    pub version: String,
-    /// The binary.
-    pub path: PathBuf,
-    /// Where it was found (`ORMESH_TOR`, `agent.tor-path`, `beside ormesh`, `PATH`), and what was wrong with places before that.
-    pub found: String,
 }
 
 /// A virtual port's other end on this host: a socket that the agent listens on.
@@ -188,7 +138,7 @@ pub trait OnionEngine: Send + Sync + 'static {
     }
 
     /// Which tor runs, once one was found.
-    fn info(&self) -> Option<EngineInfo>;
+    fn info(&self) -> Option<TorStatus>;
 
     /// How it stands at this moment; by default nothing is told.
     async fn survey(&self) -> Survey {
@@ -248,63 +198,3 @@ pub trait AwaitReply: Send {
 
 /// See [`AwaitReply`].
 pub type Attempt = Box<dyn AwaitReply>;
-
-/// Why a remote's port was not reached. The codes are tor's (SOCKS5 of RFC 1928, and proposal 304's F0 to F7).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DialError {
-    /// tor is not connected to the network, or does not run.
-    #[error("tor is not connected")]
-    NotReady,
-    /// F0, F1: no descriptor: not published, host offline, or revoked.
-    #[error("its service is not published: the host is offline, or it has ended your access")]
-    NotPublished,
-    /// F2, F3: the descriptor is there, the service is not.
-    #[error("its service is gone: the host went offline a short while ago")]
-    Gone,
-    /// F4: tor holds no client key for it.
-    #[error("the key for it is missing in tor")]
-    KeyMissing,
-    /// F5: the key does not open the descriptor.
-    #[error("the host refused the key: it was rotated or revoked")]
-    KeyRefused,
-    /// F6: malformed address. The configuration cannot hold one.
-    #[error("tor calls the onion address malformed")]
-    Malformed,
-    /// 05: the service does not export this port to us.
-    #[error("the host does not export port {0} to you")]
-    PortNotExported(Port),
-    /// 01: the other end closed at once.
-    #[error("the connection was refused at the other end")]
-    Failed,
-    /// F7, 06: tor's own time ran out.
-    #[error("the host did not answer in time")]
-    TimedOut,
-    /// Any other reply code.
-    #[error("tor answered with code {0:#04x}")]
-    Code(u8),
-    /// What came back is not SOCKS, or the connection to tor broke.
-    #[error("the connection to tor broke: {0}")]
-    Broken(String),
-}
-
-impl DialError {
-    /// Whether a further attempt may succeed where this one failed.
-    pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::KeyRefused | Self::Malformed | Self::PortNotExported(_))
-    }
-
-    /// Whether it proves that no early byte reached the service, so that the request may be sent again.
-    ///
-    /// F0, F2, F4, F5 and F6 end the attempt before a circuit to the service exists.
-    pub fn left_nothing(&self) -> bool {
-        matches!(
-            self,
-            Self::NotPublished
-                | Self::Gone
-                | Self::KeyMissing
-                | Self::KeyRefused
-                | Self::Malformed
-                | Self::NotReady
-        )
-    }
-}

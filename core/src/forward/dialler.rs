@@ -1,14 +1,14 @@
-//! The dialler: reaches a remote's port within a bounded time, by as many attempts as that takes, and remembers how each remote does.
+//! The dialler: reaches a remote's port within a bounded time, by as many attempts as that takes, and reports how each has ended.
 //!
 //! A request is never delivered twice. The application's first bytes follow the CONNECT without waiting for its reply ("optimistic
 //! data") only on a circuit that was seen to work, and once they may have left, only a reply which proves that they did not is
 //! followed by another attempt. What tor is and how it is told to dial belongs to [`crate::engine`]; what the application is told
 //! belongs to the caller.
 
+mod circuits;
 mod early;
-mod health;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,13 +19,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 pub use early::{AppGone, Early};
-pub use health::{Failure, RemoteHealth, Success};
 
+use super::reports::Reports;
 use crate::engine::stream::Stream;
 use crate::engine::{DialError, EngineState, OnionEngine};
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
-use health::Remotes;
+use crate::plan::health::Report;
+use circuits::Remotes;
 
 /// Gives tor a remote's key again, after it has forgotten it.
 #[async_trait]
@@ -113,8 +114,7 @@ pub struct Dialler {
     limits: Limits,
     optimistic: AtomicBool,
     remotes: Mutex<Remotes>,
-    /// Bumped when a remote's health has changed in a way that a person would notice.
-    changed: watch::Sender<u64>,
+    reports: Reports,
     /// Bumped when the engine has lost all it held.
     lost: watch::Sender<u64>,
     /// Remotes that ended a connection without a word, and were not told of yet.
@@ -124,19 +124,24 @@ pub struct Dialler {
 
 impl Dialler {
     /// With the usual [`Limits`].
-    pub fn new(engine: Arc<dyn OnionEngine>, rekey: Arc<dyn Rekey>) -> Arc<Self> {
-        Self::with_limits(engine, rekey, Limits::default())
+    pub fn new(engine: Arc<dyn OnionEngine>, rekey: Arc<dyn Rekey>, reports: Reports) -> Arc<Self> {
+        Self::with_limits(engine, rekey, reports, Limits::default())
     }
 
     /// With other times.
-    pub fn with_limits(engine: Arc<dyn OnionEngine>, rekey: Arc<dyn Rekey>, limits: Limits) -> Arc<Self> {
+    pub fn with_limits(
+        engine: Arc<dyn OnionEngine>,
+        rekey: Arc<dyn Rekey>,
+        reports: Reports,
+        limits: Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine,
             rekey,
             limits,
             optimistic: AtomicBool::new(true),
             remotes: Mutex::default(),
-            changed: watch::Sender::new(0),
+            reports,
             lost: watch::Sender::new(0),
             silent: Mutex::default(),
             silent_told: Notify::new(),
@@ -154,24 +159,9 @@ impl Dialler {
         self.lost.send_modify(|n| *n += 1);
     }
 
-    /// How a remote does; all empty if it was never dialled.
-    pub fn health(&self, remote: &OnionAddress) -> RemoteHealth {
-        self.remotes().health(remote)
-    }
-
-    /// How all remotes do that were dialled.
-    pub fn healths(&self) -> BTreeMap<OnionAddress, RemoteHealth> {
-        self.remotes().healths()
-    }
-
-    /// Wakes when some remote's health has changed: reachable or not, another reason, or a new round trip (at most every few seconds).
-    pub fn health_changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// Wakes whoever waits for [`Self::health_changed`]: something else about a remote has changed.
-    pub fn tell(&self) {
-        self.changed.send_modify(|n| *n += 1);
+    /// Where reports of what is learnt through it go.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     /// To be told that a remote ended a connection without having said anything.
@@ -227,7 +217,19 @@ impl Dialler {
         remote: &OnionAddress,
         port: Port,
         group: &str,
+        early: Early<'_>,
+    ) -> Result<Connected, ConnectError> {
+        self.connect_telling(remote, port, group, early, &watch::Sender::default()).await
+    }
+
+    /// The same for who waits with a person: tells on the way why the last attempt failed.
+    pub async fn connect_telling(
+        &self,
+        remote: &OnionAddress,
+        port: Port,
+        group: &str,
         mut early: Early<'_>,
+        failed: &watch::Sender<Option<DialError>>,
     ) -> Result<Connected, ConnectError> {
         let mut state = self.engine.state();
         let mut lost = self.lost.subscribe();
@@ -255,8 +257,9 @@ impl Dialler {
             let (error, left_nothing, restarted) = match outcome {
                 Outcome::Done(stream) => {
                     let round_trip = began.elapsed();
-                    let success = Success { at: Instant::now(), round_trip, warm };
-                    self.note(|remotes| remotes.succeeded(remote, group, &isolation, success));
+                    if self.remotes().succeeded(remote, group, &isolation) {
+                        self.tell(remote, Ok(()), round_trip, warm);
+                    }
                     let (sent_early, unsent) = early.split();
                     return Ok(Connected { stream, unsent, sent_early, round_trip });
                 }
@@ -271,7 +274,10 @@ impl Dialler {
             debug!(%remote, %port, %error, warm, "an attempt to connect failed");
             // tor's own state says nothing about the remote.
             if error != DialError::NotReady {
-                self.note(|remotes| remotes.failed(remote, group, error.clone()));
+                if self.remotes().failed(remote, group, &error) {
+                    self.tell(remote, Err(error.clone()), began.elapsed(), warm);
+                }
+                failed.send_replace(Some(error.clone()));
             }
             if error == DialError::TimedOut {
                 // The circuit hangs: the next attempt, and every later connection of the group, gets another.
@@ -340,10 +346,8 @@ impl Dialler {
         }
     }
 
-    fn note(&self, change: impl FnOnce(&mut Remotes) -> bool) {
-        if change(&mut self.remotes()) {
-            self.changed.send_modify(|n| *n += 1);
-        }
+    fn tell(&self, remote: &OnionAddress, outcome: Result<(), DialError>, took: Duration, warm: bool) {
+        self.reports.tell(Report::Dialled { remote: *remote, outcome, took, warm });
     }
 }
 

@@ -22,6 +22,7 @@ mod listening;
 pub mod owner;
 pub mod ports;
 pub mod relay;
+pub mod reports;
 pub mod responder;
 mod server;
 pub mod shares;

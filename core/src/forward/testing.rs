@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, watch};
 use super::dialler::Rekey;
 use crate::engine::stream::Stream;
 use crate::engine::{
-    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine,
-    ServiceSpec,
+    Attempt, AwaitReply, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec,
 };
 use crate::model::address::Port;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 
 /// What becomes of a dial.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl OnionEngine for Script {
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
     }
-    fn info(&self) -> Option<EngineInfo> {
+    fn info(&self) -> Option<TorStatus> {
         None
     }
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {

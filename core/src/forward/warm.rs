@@ -1,12 +1,11 @@
 //! Warming: has a remote's descriptor and circuit ready before anyone needs them. When to warm is the agent's decision.
 
-use std::time::Duration;
-
 use super::dialler::{ConnectError, Dialler, Early};
 use super::responder::{self, AskError};
 use crate::engine::EngineError;
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
+use crate::plan::health::Report;
 
 /// What is known of the remote's other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,18 +14,6 @@ pub enum Peer {
     Ormesh,
     /// tor with some other program, or nobody knows: nothing is sent to it.
     PlainTor,
-}
-
-/// What was made ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Warmed {
-    /// A circuit that answers.
-    Circuit {
-        /// From question to answer, over that circuit.
-        round_trip: Duration,
-    },
-    /// The descriptor was asked for; the engine tells of it by an event.
-    Descriptor,
 }
 
 /// Why a remote could not be warmed.
@@ -43,24 +30,25 @@ pub enum WarmError {
     Ask(#[from] AskError),
 }
 
-/// Warms a remote for one isolation group. What it learns of the remote's health, the dialler keeps.
+/// Warms a remote for one isolation group. What it learns of the remote is reported.
 pub async fn warm(
     dialler: &Dialler,
     remote: &OnionAddress,
     group: &str,
     peer: Peer,
-) -> Result<Warmed, WarmError> {
+) -> Result<(), WarmError> {
     if peer == Peer::PlainTor {
         dialler.engine().fetch_descriptor(remote).await?;
-        return Ok(Warmed::Descriptor);
+        return Ok(());
     }
     if !dialler.is_warm(remote, group) {
         // Ahead of the dial it saves a little time; the dial fetches it, too, so a failure here is not one.
         let _ = dialler.engine().fetch_descriptor(remote).await;
     }
     let connected = dialler.connect(remote, Port::RESPONDER, group, Early::none()).await?;
-    let round_trip = responder::ask_echo(connected.stream).await?;
-    Ok(Warmed::Circuit { round_trip })
+    let took = responder::ask_echo(connected.stream).await?;
+    dialler.reports().tell(Report::Answered { remote: *remote, took });
+    Ok(())
 }
 
 #[cfg(test)]

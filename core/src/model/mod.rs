@@ -21,4 +21,5 @@ mod proved;
 pub mod status;
 pub mod status_yaml;
 pub mod store_kind;
+pub mod tor;
 pub mod tor_format;

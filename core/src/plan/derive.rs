@@ -1,18 +1,23 @@
-//! Derives what people see from what is wanted and what is: every state of `status` is decided in this file.
+//! Derives what people see from what is wanted and what is: every state and every problem of `status` is decided in this file.
+//!
+//! Invariant: nothing is said to be up without a proof in [`super::health`], while the agent is paused, or while tor is not connected.
 
 use std::collections::BTreeMap;
 
+use super::backoff::Moment;
+use super::health::Health;
 use super::{Desired, Observed, Subject, is_up};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::config::{Client, Config, Export};
 use crate::model::day::Day;
 use crate::model::exposure;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::Problem;
+use crate::model::problem::{self, Problem, catalogue};
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
     RemoteStatus, Status, VERSION,
 };
+use crate::model::tor::EngineState;
 
 /// What the rooms that carry traffic count: sessions and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,27 +28,51 @@ pub struct Traffic {
     pub bytes: (u64, u64),
 }
 
+/// The agent as a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// The file that describes a private Tor network, when it uses one.
+    pub network: Option<std::path::PathBuf>,
+}
+
 /// Everything a status is derived from while an agent runs.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The configuration in force.
     pub config: &'a Config,
-    /// Today.
-    pub today: Day,
-    /// What it asks for.
+    /// Whether the user paused the agent.
+    pub is_paused: bool,
+    /// What is wanted.
     pub desired: &'a Desired,
-    /// What is.
+    /// What is, and what is known of how it does.
     pub observed: &'a Observed,
-    /// The agent itself.
-    pub agent: AgentStatus,
+    /// The agent.
+    pub process: &'a Process,
+    /// Time since it started.
+    pub now: Moment,
+    /// The same by this host's clock, in seconds since 1970-01-01 UTC.
+    pub unix: u64,
     /// Traffic of each client, by its service.
     pub clients: BTreeMap<OnionAddress, Traffic>,
     /// Traffic of each import.
     pub imports: BTreeMap<ListenAddr, Traffic>,
-    /// What the last attempts told of each remote.
-    pub remotes: BTreeMap<OnionAddress, RemoteState>,
-    /// What stands, as [`super::standing`] gives it.
-    pub problems: Vec<Problem>,
+    /// Why the configuration on disk is not in force, or may not be seen.
+    pub configuration: Vec<Problem>,
+    /// What keeps connections out at what listens here, and what is wrong with files.
+    pub here: Vec<Problem>,
+}
+
+impl View<'_> {
+    fn health(&self) -> &Health {
+        &self.observed.health
+    }
+
+    /// Today.
+    pub fn today(&self) -> Day {
+        Day::from_unix(self.unix)
+    }
 }
 
 /// The status of a host with no agent running: what the configuration says.
@@ -59,37 +88,103 @@ pub fn at_rest(config: &Config) -> Status {
     }
 }
 
-/// The status of a host whose agent runs.
-pub fn status(view: View<'_>) -> Status {
+/// The status of a host whose agent runs, and in which these problems stand: [`problems`], through [`super::standing`].
+pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
     let mut status = at_rest(view.config);
+    let agent = agent_status(view);
     for client in &mut status.clients {
         let traffic = view.clients.get(&client.address).copied().unwrap_or_default();
-        client.state = Some(client_state(&view, client, traffic));
+        client.state = Some(client_state(view, &agent.state, client, traffic));
         client.sessions = traffic.sessions;
         client.bytes = traffic.bytes;
         client.last_seen = view.observed.last_seen.get(&client.address).copied();
     }
     for remote in &mut status.remotes {
-        let state = view.remotes.get(&remote.address).cloned().unwrap_or(RemoteState::Unknown);
-        let unreachable = matches!(state, RemoteState::Unreachable { .. });
-        remote.state = Some(state);
+        let state = remote_state(view, &agent.state, &remote.address);
         for import in &mut remote.imports {
             let traffic = view.imports.get(&import.listen).copied().unwrap_or_default();
             import.sessions = traffic.sessions;
             import.bytes = traffic.bytes;
-            import.state = Some(import_state(&view, &import.listen, unreachable));
+            import.state = Some(import_state(view, &import.listen, &state));
         }
+        remote.state = Some(state);
     }
-    status.problems = view.problems.clone();
-    let socks = view.observed.socks;
-    let note = socks.and_then(|socks| exposure::of_socks(socks.addr, socks.users));
-    status.agent = Some(AgentStatus { socks_note: note, ..view.agent });
+    status.problems = standing.to_vec();
+    status.agent = Some(agent);
     status
 }
 
-fn client_state(view: &View<'_>, client: &ClientStatus, traffic: Traffic) -> ClientState {
-    if client.expires.is_some_and(|day| day.is_over(view.today)) {
+/// What is wrong, causes first. What keeps many Steps from being done (a locked store) may be in it many times.
+pub fn problems(view: &View<'_>) -> Vec<Problem> {
+    let health = view.health();
+    let mut problems = view.configuration.clone();
+    problems.extend(engine_problem(health.engine()).filter(|_| !view.is_paused));
+    let clock = health.clock().filter(|_| !view.is_paused);
+    problems.extend(clock.map(catalogue::clock_wrong));
+    problems.extend(health.store().cloned());
+    problems.extend(health.open().map(|address| open_problem(view.config, address)));
+    problems.extend(view.here.iter().cloned());
+    for (name, remote) in &view.config.remotes {
+        let full = health.remote(&remote.address).and_then(|remote| remote.full.as_ref());
+        let full = full.into_iter().flat_map(|known| &known.what);
+        problems.extend(full.map(|(port, full)| catalogue::full_there(name, *port, *full)));
+    }
+    problems.extend(view.observed.failures.values().map(|backoff| backoff.problem.clone()));
+    problems
+}
+
+fn engine_problem(engine: &EngineState) -> Option<Problem> {
+    match engine {
+        EngineState::Failed { why, hint, is_missing: true, .. } => Some(catalogue::tor_missing(why, hint)),
+        EngineState::Failed { why, hint, .. } => Some(catalogue::tor_failed(why, hint)),
+        EngineState::Bootstrapping { trouble: Some(trouble), .. } => Some(catalogue::tor_stuck(trouble)),
+        _ => None,
+    }
+}
+
+fn open_problem(config: &Config, address: &OnionAddress) -> Problem {
+    let client = config.clients.iter().find(|(_, client)| client.address == *address);
+    match client {
+        Some((name, _)) => catalogue::service_open(problem::Subject::Client(name.clone()), name),
+        None => catalogue::service_open(problem::Subject::Service(*address), address),
+    }
+}
+
+fn agent_status(view: &View<'_>) -> AgentStatus {
+    let socks = view.observed.socks;
+    AgentStatus {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: view.process.pid,
+        uptime: view.now.as_secs(),
+        state: agent_state(view.health().engine(), view.is_paused),
+        tor: view.health().tor().cloned(),
+        socks: socks.map(|socks| socks.addr),
+        socks_users: socks.map(|socks| socks.users),
+        socks_note: socks.and_then(|socks| exposure::of_socks(socks.addr, socks.users)),
+        network: view.process.network.clone(),
+        secrets: view.config.agent.secrets.map(|kind| kind.to_string()),
+        bridges: u32::try_from(view.config.agent.bridges.len()).ok().filter(|number| *number > 0),
+    }
+}
+
+fn agent_state(engine: &EngineState, is_paused: bool) -> AgentState {
+    match engine {
+        _ if is_paused => AgentState::Paused,
+        EngineState::Stopped | EngineState::Starting => AgentState::Starting,
+        EngineState::Bootstrapping { percent, doing, .. } => {
+            AgentState::Connecting { percent: *percent, doing: doing.clone() }
+        }
+        EngineState::Ready => AgentState::Online,
+        EngineState::Failed { why, .. } => AgentState::Offline { why: why.clone() },
+    }
+}
+
+fn client_state(view: &View<'_>, agent: &AgentState, client: &ClientStatus, traffic: Traffic) -> ClientState {
+    if client.expires.is_some_and(|day| day.is_over(view.today())) {
         return ClientState::Expired;
+    }
+    if *agent == AgentState::Paused {
+        return ClientState::Invited;
     }
     if traffic.sessions > 0 {
         return ClientState::Connected;
@@ -98,27 +193,45 @@ fn client_state(view: &View<'_>, client: &ClientStatus, traffic: Traffic) -> Cli
         return ClientState::Failing { why: backoff.problem.message.clone() };
     }
     if !view.desired.services.contains_key(&client.address) {
-        // Nothing to reach yet (no export, or none of those granted), or the agent is paused.
+        // Nothing to reach yet: no export, or none of those granted.
         return ClientState::Invited;
     }
-    match view.observed.published.get(&client.address) {
-        Some(published) if published.uploaded && is_up(view.desired, view.observed, &client.address) => {
-            ClientState::Reachable
-        }
-        None if view.agent.state != AgentState::Online => ClientState::Invited,
+    let is_there = view.health().is_uploaded(&client.address)
+        && is_up(view.desired, view.observed, &client.address)
+        && *agent == AgentState::Online;
+    match view.observed.published.contains_key(&client.address) {
+        _ if is_there => ClientState::Reachable,
+        false if *agent != AgentState::Online => ClientState::Invited,
         _ => ClientState::Publishing,
     }
 }
 
-fn import_state(view: &View<'_>, listen: &ListenAddr, unreachable: bool) -> ImportState {
+fn remote_state(view: &View<'_>, agent: &AgentState, address: &OnionAddress) -> RemoteState {
+    let known = match agent {
+        AgentState::Online => view.health().remote(address),
+        _ => None,
+    };
+    let Some((remote, reach)) = known.and_then(|remote| Some((remote, remote.reach.as_ref()?))) else {
+        return RemoteState::Unknown;
+    };
+    match &reach.what {
+        Ok(()) => {
+            let millis = remote.round_trip.map_or(0, |round_trip| round_trip.took.as_millis());
+            RemoteState::Reachable { round_trip: u64::try_from(millis).unwrap_or(u64::MAX) }
+        }
+        Err(why) => RemoteState::Unreachable { why: why.to_string() },
+    }
+}
+
+fn import_state(view: &View<'_>, listen: &ListenAddr, remote: &RemoteState) -> ImportState {
     if let Some(backoff) = view.observed.failures.get(&Subject::Listener(listen.clone())) {
         return ImportState::Blocked { why: backoff.problem.message.clone() };
     }
-    match view.observed.listeners.contains_key(listen) {
-        true if unreachable => ImportState::Degraded,
-        true => ImportState::Listening,
-        false if view.agent.state == AgentState::Paused => ImportState::Paused,
-        false => ImportState::Opening,
+    match (view.observed.listeners.contains_key(listen), remote) {
+        (true, RemoteState::Unreachable { .. }) => ImportState::Degraded,
+        (true, _) => ImportState::Listening,
+        (false, _) if view.is_paused => ImportState::Paused,
+        (false, _) => ImportState::Opening,
     }
 }
 

@@ -7,12 +7,15 @@ pub mod backoff;
 pub mod derive;
 mod desired;
 pub mod doctor;
+pub mod findings;
 pub mod given;
+pub mod health;
 mod observed;
 pub mod standing;
 mod step;
 #[cfg(test)]
 mod tests;
+pub mod waiting;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,7 +56,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Moment) -> Plan {
     remove(&mut plan, desired, observed, now);
     add_gates(&mut plan, desired, observed, now);
     add_listeners(&mut plan, desired, observed, now);
-    if observed.ready {
+    if observed.health.is_ready() {
         add_services(&mut plan, desired, observed, now);
         add_keys(&mut plan, desired, observed, now);
     }
@@ -126,8 +129,10 @@ fn add_services(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Mo
     let mut waiting: Vec<_> =
         desired.services.iter().filter(|(address, _)| !is_up(desired, observed, address)).collect();
     waiting.sort_by_key(|(address, _)| std::cmp::Reverse(observed.last_seen.get(*address)));
-    let is_on_its_way = |published: &&Published| !published.uploaded && !published.ports.is_empty();
-    let mut on_their_way = observed.published.values().filter(is_on_its_way).count();
+    let is_on_its_way = |(address, published): &(&OnionAddress, &Published)| {
+        !published.ports.is_empty() && !observed.health.is_uploaded(address)
+    };
+    let mut on_their_way = observed.published.iter().filter(is_on_its_way).count();
     let mut last = observed.last_publish;
     for (address, service) in waiting {
         if is_anothers(observed, address, service) || waits(plan, observed, &Subject::Service(*address), now)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backoff::{Backoff, Moment};
 use super::desired::{Desired, Door, Listener, Socks};
+use super::health::{Health, Report};
 use super::step::{Step, Subject};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::keys::ClientPublicKey;
@@ -14,8 +15,8 @@ use crate::model::onion::OnionAddress;
 /// What is, as far as the Facts have told.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
-    /// Whether the engine takes services and keys.
-    pub ready: bool,
+    /// What is known of tor, of services that it was given, and of remotes.
+    pub health: Health,
     /// The gates that are open, by service and port.
     pub gates: BTreeMap<(OnionAddress, Port), Door>,
     /// What tor was given.
@@ -45,8 +46,6 @@ pub struct Published {
     pub ports: BTreeSet<Port>,
     /// When.
     pub at: Moment,
-    /// Whether a directory has its descriptor.
-    pub uploaded: bool,
 }
 
 /// A socket in the file system on which the agent listens.
@@ -74,17 +73,20 @@ impl Observed {
             }
             Step::Withdraw(address) => {
                 self.published.remove(address);
+                self.health.report(Report::Withdrawn(*address), now);
             }
             Step::RemoveKey(address) => {
                 self.keys.remove(address);
+                self.health.report(Report::KeyRemoved(*address), now);
             }
             Step::OpenGate(address, port, _, door) => {
                 self.gates.insert((*address, *port), door.clone());
                 self.gone.remove(&Socket::Gate(*address, *port));
             }
             Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
-                let published = Published { key: *key, ports: ports.clone(), at: now, uploaded: false };
+                let published = Published { key: *key, ports: ports.clone(), at: now };
                 self.published.insert(*address, published);
+                self.health.report(Report::Given(*address), now);
                 self.last_publish = Some(now);
                 self.failures.remove(&Subject::Withdrawal(*address));
             }
@@ -104,8 +106,9 @@ impl Observed {
     pub fn failed(&mut self, step: &Step, now: Moment) {
         // tor may have the service all the same, with ports that nobody knows: it is to be replaced, or withdrawn.
         if let Step::Publish(address, key, _) | Step::Replace(address, key, _) = step {
-            let published = Published { key: *key, ports: BTreeSet::new(), at: now, uploaded: false };
+            let published = Published { key: *key, ports: BTreeSet::new(), at: now };
             self.published.insert(*address, published);
+            self.health.report(Report::Given(*address), now);
         }
     }
 
@@ -125,7 +128,8 @@ impl Observed {
     }
 
     /// tor has ended, or dropped all it was given.
-    pub fn lost(&mut self) {
+    pub fn lost(&mut self, now: Moment) {
+        self.health.report(Report::Lost, now);
         self.published.clear();
         self.keys.clear();
         self.failures

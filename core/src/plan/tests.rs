@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::health::Report;
 use super::*;
 use crate::model::config::{Client, Config, Export, HalfClose, InstanceId};
 use crate::model::day::Day;
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::name::ClientName;
 use crate::model::problem::{Code, Problem};
+use crate::model::tor::EngineState;
 use crate::plan::backoff::Backoff;
 
 const NOW: Moment = Duration::from_secs(100);
@@ -37,6 +39,13 @@ fn config(clients: impl IntoIterator<Item = u8>) -> Config {
         config.clients.insert(format!("c{seed}").parse().unwrap(), client);
     }
     config
+}
+
+/// A host whose tor is connected.
+fn ready() -> Observed {
+    let mut observed = Observed::default();
+    observed.health.report(Report::Engine(EngineState::Ready), Moment::ZERO);
+    observed
 }
 
 fn today() -> Day {
@@ -103,7 +112,7 @@ fn settle(desired: &Desired, observed: &mut Observed, now: &mut Moment) -> usize
 #[test]
 fn a_service_goes_up_gates_first_and_comes_down_gates_first() {
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, socks: desired.socks, ..Observed::default() };
+    let mut observed = Observed { socks: desired.socks, ..ready() };
     let steps = plan(&desired, &observed, NOW).steps;
     assert!(matches!(
         steps.as_slice(),
@@ -124,7 +133,7 @@ fn a_service_goes_up_gates_first_and_comes_down_gates_first() {
 #[test]
 fn a_socket_that_is_gone_is_made_again_and_still_closed_with_its_client() {
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&desired, &mut observed, &mut NOW.clone());
     observed.gone.insert(Socket::Gate(address(1), port(80)));
 
@@ -152,7 +161,7 @@ fn a_changed_port_list_closes_at_once_and_is_replaced_a_second_later() {
     let mut now = NOW;
     let mut config = config([1]);
     let mut desired = Desired::from_config(&config, today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&desired, &mut observed, &mut now);
     config.exports.remove(&port(80));
     desired = Desired::from_config(&config, today(), false);
@@ -167,7 +176,7 @@ fn a_changed_port_list_closes_at_once_and_is_replaced_a_second_later() {
 #[test]
 fn many_services_are_paced_and_the_last_seen_come_first() {
     let desired = Desired::from_config(&config(1..=40), today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     observed.last_seen.insert(address(33), 5);
     let published = |plan: &Plan| -> Vec<OnionAddress> {
         let publish = |step: &Step| if let Step::Publish(address, ..) = step { Some(*address) } else { None };
@@ -185,7 +194,7 @@ fn many_services_are_paced_and_the_last_seen_come_first() {
 #[test]
 fn what_failed_waits_and_nothing_else_does() {
     let desired = Desired::from_config(&config([1, 2]), today(), false);
-    let mut observed = Observed { ready: true, socks: desired.socks, ..Observed::default() };
+    let mut observed = Observed { socks: desired.socks, ..ready() };
     let problem = Problem::new(Code::TorFailed, "no");
     let backoff = Backoff::after(None, problem.clone(), NOW);
     assert!(Backoff::after(Some(&backoff), problem, NOW).retry_at > backoff.retry_at);
@@ -208,7 +217,7 @@ fn paused_is_nothing_and_expired_is_down() {
 fn a_service_that_could_not_be_withdrawn_is_withdrawn_again_after_a_while() {
     let mut now = NOW;
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&desired, &mut observed, &mut now);
     let gone = Desired { socks: desired.socks, ..Desired::default() };
 
@@ -226,7 +235,7 @@ fn a_service_that_could_not_be_withdrawn_is_withdrawn_again_after_a_while() {
 
 #[test]
 fn a_key_that_tor_does_not_forget_is_removed_again_unless_tor_ends() {
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     observed.keys.insert(address(1), key(1));
     let first = plan(&Desired::default(), &observed, NOW);
     assert_eq!(first.steps, [Step::RemoveKey(address(1))]);
@@ -236,7 +245,8 @@ fn a_key_that_tor_does_not_forget_is_removed_again_unless_tor_ends() {
     let second = plan(&Desired::default(), &observed, NOW);
     assert_eq!(second.steps, []);
     assert_eq!(plan(&Desired::default(), &observed, second.wake.unwrap()).steps, first.steps);
-    observed.lost();
+    observed.lost(NOW);
+    observed.health.report(Report::Engine(EngineState::Ready), NOW);
     assert_eq!(plan(&Desired::default(), &observed, NOW), Plan::default());
     assert!(observed.failures.is_empty());
 }
@@ -244,7 +254,7 @@ fn a_key_that_tor_does_not_forget_is_removed_again_unless_tor_ends() {
 #[test]
 fn what_tor_may_have_is_replaced_or_withdrawn_and_never_taken_for_absent() {
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, socks: desired.socks, ..Observed::default() };
+    let mut observed = Observed { socks: desired.socks, ..ready() };
     let first = plan(&desired, &observed, NOW);
     execute_in_vain(&mut observed, &first.steps, NOW);
     assert!(!is_up(&desired, &observed, &address(1)));
@@ -265,7 +275,7 @@ fn another_key_ends_what_the_old_one_had() {
     let mut now = NOW;
     let mut config = config([1, 2]);
     let mut desired = Desired::from_config(&config, today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&desired, &mut observed, &mut now);
     config.clients.get_mut(&"c1".parse::<ClientName>().unwrap()).unwrap().key = key(3);
     desired = Desired::from_config(&config, today(), false);
@@ -294,7 +304,7 @@ fn another_key_ends_what_the_old_one_had() {
 fn another_name_ends_nothing_and_swapped_keys_end_both() {
     let mut now = NOW;
     let mut config = config([1, 2]);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&Desired::from_config(&config, today(), false), &mut observed, &mut now);
     let mut names: Vec<ClientName> = config.clients.keys().cloned().collect();
     names.reverse();
@@ -333,7 +343,7 @@ fn a_remotes_other_key_or_address_ends_what_its_imports_carry() {
     };
     for (other, forgotten) in [(remote(1, 2), address(1)), (remote(2, 1), address(1))] {
         let mut now = NOW;
-        let mut observed = Observed { ready: true, ..Observed::default() };
+        let mut observed = ready();
         settle(&remote(1, 1), &mut observed, &mut now);
 
         let steps = plan(&other, &observed, now).steps;
@@ -390,7 +400,7 @@ proptest! {
     fn never_open_to_others_and_always_settling(changes in proptest::collection::vec(change(), 1..40)) {
         let mut now = NOW;
         let mut config = config([]);
-        let mut observed = Observed { ready: true, ..Observed::default() };
+        let mut observed = ready();
         for change in changes {
             let mut refuses = false;
             let client_of = |seed: u8| format!("c{seed}").parse::<ClientName>().unwrap();
@@ -427,14 +437,18 @@ proptest! {
                         client.key = key(other);
                     }
                 }
-                Change::LoseTor => observed.lost(),
+                Change::LoseTor => observed.lost(now),
                 Change::Clean(every) => {
                     let open = observed.gates.keys().step_by(every);
                     let gone = open.map(|(address, port)| Socket::Gate(*address, *port)).collect();
                     observed.gone = gone;
                 }
                 Change::TorRefuses => refuses = true,
-                Change::Upload => observed.published.values_mut().for_each(|published| published.uploaded = true),
+                Change::Upload => {
+                    for address in observed.published.keys() {
+                        observed.health.report(Report::Uploaded(*address), now);
+                    }
+                }
                 Change::Wait(ms) => now += Duration::from_millis(ms),
             }
             let desired = Desired::from_config(&config, today(), false);
@@ -479,7 +493,7 @@ proptest! {
 #[test]
 fn a_service_with_another_key_is_not_the_one_that_is_wanted() {
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     settle(&desired, &mut observed, &mut NOW.clone());
     assert!(is_up(&desired, &observed, &address(1)));
     observed.published.get_mut(&address(1)).unwrap().key = key(2);
@@ -495,7 +509,7 @@ fn keys_of_remotes_are_handed_over_once_tor_takes_them() {
     let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
     let mut observed = Observed::default();
     assert_eq!(plan(&desired, &observed, NOW).steps, []);
-    observed.ready = true;
+    observed.health.report(Report::Engine(EngineState::Ready), NOW);
     assert_eq!(plan(&desired, &observed, NOW).steps, [Step::AddKey(address(7), key(7))]);
     observed.keys.insert(address(7), key(8));
     let steps = plan(&desired, &observed, NOW).steps;
@@ -528,7 +542,7 @@ fn what_failed_is_tried_again_within_its_longest_pause_however_often_it_failed()
 #[test]
 fn what_is_in_backoff_waits_to_its_end_and_no_longer() {
     let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
-    let mut observed = Observed { ready: true, ..Observed::default() };
+    let mut observed = ready();
     let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
     let end = backoff.retry_at;
     observed.failures.insert(Subject::Key(address(7)), backoff);
@@ -540,10 +554,8 @@ fn what_is_in_backoff_waits_to_its_end_and_no_longer() {
 #[test]
 fn what_nobody_wants_any_more_has_no_failure_to_tell_of() {
     let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { ready: true, ..Observed::default() };
-    observed
-        .published
-        .insert(address(3), Published { key: key(3), ports: BTreeSet::new(), at: NOW, uploaded: false });
+    let mut observed = ready();
+    observed.published.insert(address(3), Published { key: key(3), ports: BTreeSet::new(), at: NOW });
     let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
     let wanted = [Subject::Service(address(1)), Subject::Withdrawal(address(3)), Subject::Socks];
     let unwanted = [

@@ -10,12 +10,11 @@ use tokio::time::sleep;
 
 use super::ground::{Ground, Mood};
 use crate::engine::fake::FakeEngine;
-use crate::engine::{
-    Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
-};
+use crate::engine::{Attempt, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec};
 use crate::model::address::Port;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 
 /// After this time a command that tor does not answer is given up.
 const COMMAND: Duration = Duration::from_secs(10);
@@ -175,7 +174,7 @@ impl OnionEngine for Tor {
         self.inner.state()
     }
 
-    fn info(&self) -> Option<EngineInfo> {
+    fn info(&self) -> Option<TorStatus> {
         self.inner.info()
     }
 

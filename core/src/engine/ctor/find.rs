@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::system;
-use crate::engine::EngineInfo;
+use crate::model::status::TorStatus;
 
 /// The oldest tor that may be used: 0.4.9.11 mends a rendezvous point that impersonates the service (tor issue 41297) and crashes by
 /// crafted descriptors (41295), and the network refuses 0.4.8.
@@ -56,7 +56,7 @@ pub struct NotFound {
 
 impl Finder {
     /// Takes the first place that holds a tor new enough. It is run, to tell its version, and not started.
-    pub async fn find(&self) -> Result<EngineInfo, NotFound> {
+    pub async fn find(&self) -> Result<TorStatus, NotFound> {
         let mut problems = Vec::new();
         for (path, found) in self.candidates() {
             match self.try_one(&path).await {
@@ -64,7 +64,7 @@ impl Finder {
                     for problem in &problems {
                         tracing::warn!(%problem, taken = %path.display(), "another tor was passed over");
                     }
-                    return Ok(EngineInfo {
+                    return Ok(TorStatus {
                         version: version.to_string(),
                         path,
                         found: why(found, &problems),
@@ -233,7 +233,7 @@ mod tests {
             finder.allow_old = true;
             found.push(finder.find().await.unwrap());
 
-            let place = |info: &EngineInfo| info.found.split(';').next().unwrap().to_owned();
+            let place = |info: &TorStatus| info.found.split(';').next().unwrap().to_owned();
             let places: Vec<_> = found.iter().map(|info| (place(info), info.version.as_str())).collect();
             assert_eq!(
                 places.iter().map(|(place, version)| (place.as_str(), *version)).collect::<Vec<_>>(),

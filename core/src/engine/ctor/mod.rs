@@ -43,14 +43,12 @@ pub use transports::check as check_transports;
 use self::control::Batch;
 use self::shared::{Shared, lock};
 use self::supervisor::Want;
-use super::survey::Survey;
-use super::{
-    Attempt, DialError, EngineError, EngineEvent, EngineInfo, EngineState, OnionEngine, ServiceSpec,
-};
+use super::{Attempt, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec, Survey};
 use crate::model::address::Port;
 use crate::model::bridge::Bridge;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 
 /// Runs tor. Nothing happens before [`OnionEngine::run`]; dropping it ends tor in order.
 pub struct CTor {
@@ -156,7 +154,7 @@ impl OnionEngine for CTor {
         self.shared.trouble.subscribe()
     }
 
-    fn info(&self) -> Option<EngineInfo> {
+    fn info(&self) -> Option<TorStatus> {
         lock(&self.shared.info).clone()
     }
 

@@ -12,9 +12,10 @@ use super::find::Finder;
 use super::system;
 use super::torrc::TorSettings;
 use super::uploads::Uploads;
-use crate::engine::{EngineEvent, EngineInfo, EngineState};
+use crate::engine::{EngineEvent, EngineState};
 use crate::model::bridge::Bridge;
 use crate::model::onion::OnionAddress;
+use crate::model::status::TorStatus;
 
 /// What the commands and the supervisor share.
 pub(super) struct Shared {
@@ -27,7 +28,7 @@ pub(super) struct Shared {
     /// Whether no tor runs and none is being started.
     pub(super) idle: watch::Sender<bool>,
     pub(super) trouble: watch::Sender<Option<String>>,
-    pub(super) info: Mutex<Option<EngineInfo>>,
+    pub(super) info: Mutex<Option<TorStatus>>,
     pub(super) link: Mutex<Option<Link>>,
     pub(super) uploads: Mutex<Uploads>,
     pub(super) ends: Ends,
@@ -91,7 +92,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_info(&self, info: EngineInfo) {
+    pub(super) fn set_info(&self, info: TorStatus) {
         *lock(&self.info) = Some(info);
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::control::Control;
-use crate::engine::survey::{ServiceSurvey, Survey};
+use crate::engine::{ServiceSurvey, Survey};
 use crate::model::onion::OnionAddress;
 
 /// Asks the tor behind this connection. `services` are ours, with what is known of their descriptors.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::Descriptor;
 use crate::engine::EngineEvent;
-use crate::engine::survey::ServiceSurvey;
+use crate::engine::ServiceSurvey;
 use crate::model::onion::OnionAddress;
 
 /// Follows the descriptors of our own services: each goes to several directories, and only all of them failing is a failure.

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::forward::reports::Reported;
 use crate::forward::testing::{Act, Dialled, Keys, NOW, Peer, Script, onion, port, soon, until};
 
 struct Bench {
@@ -11,6 +12,7 @@ struct Bench {
     keys: Arc<Keys>,
     dialler: Arc<Dialler>,
     peers: mpsc::UnboundedReceiver<Peer>,
+    reported: Reported,
 }
 
 fn bench(acts: impl IntoIterator<Item = Act>, otherwise: Act) -> Bench {
@@ -20,8 +22,9 @@ fn bench(acts: impl IntoIterator<Item = Act>, otherwise: Act) -> Bench {
 fn bench_with(acts: impl IntoIterator<Item = Act>, otherwise: Act, keys: Keys) -> Bench {
     let (engine, peers) = Script::new(acts, otherwise);
     let keys = Arc::new(keys);
-    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::clone(&keys) as _);
-    Bench { engine, keys, dialler, peers }
+    let (reports, reported) = Reports::new();
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::clone(&keys) as _, reports);
+    Bench { engine, keys, dialler, peers, reported }
 }
 
 fn fail(error: DialError) -> Act {
@@ -38,6 +41,15 @@ impl Bench {
         self.connect(Early::none()).await.unwrap();
         self.peers.recv().await.unwrap();
         assert!(self.dialler.is_warm(&onion(), "g"));
+    }
+
+    /// How the attempts ended that were reported since the last look.
+    fn told(&mut self) -> Vec<Result<(), DialError>> {
+        let mut told = Vec::new();
+        while let Ok((_, Report::Dialled { outcome, .. })) = self.reported.try_recv() {
+            told.push(outcome);
+        }
+        told
     }
 
     fn isolations(&self) -> Vec<String> {
@@ -186,14 +198,17 @@ async fn a_service_not_yet_published_is_tried_again_until_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_remote_that_stays_away_is_given_up_after_the_overall_time_with_its_reason() {
-    let bench = bench([], fail(DialError::NotPublished));
+    let mut bench = bench([], fail(DialError::NotPublished));
     let began = Instant::now();
 
     let refused = bench.connect(Early::none()).await.unwrap_err();
 
     assert_eq!(refused, ConnectError::Dial(DialError::NotPublished));
     assert_eq!(began.elapsed(), Duration::from_secs(60));
-    assert_eq!(bench.dialler.health(&onion()).trouble(), Some(&DialError::NotPublished));
+    let told = bench.told();
+    assert!(told.iter().all(|outcome| *outcome == Err(DialError::NotPublished)), "{told:?}");
+    // The same again is said every few seconds, not each time.
+    assert!((2..=60 / 5).contains(&told.len()), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,14 +298,14 @@ async fn a_tor_that_is_not_ready_is_waited_for_without_an_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tor_that_never_gets_ready_is_given_up_and_no_remote_blamed() {
-    let bench = bench([], Act::Accept(NOW));
+    let mut bench = bench([], Act::Accept(NOW));
     bench.engine.state.send_replace(EngineState::Starting);
     let began = Instant::now();
 
     assert_eq!(bench.connect(Early::none()).await.unwrap_err(), ConnectError::Dial(DialError::NotReady));
 
     assert_eq!(began.elapsed(), Duration::from_secs(60));
-    assert_eq!(bench.dialler.health(&onion()), RemoteHealth::default());
+    assert_eq!(bench.told(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,30 +371,45 @@ async fn an_application_that_resets_ends_the_dialling() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_tells_of_news_and_not_of_each_connection() {
-    let bench = bench([Act::Accept(NOW), Act::Accept(NOW), fail(DialError::KeyRefused)], Act::Accept(NOW));
-    let mut news = bench.dialler.health_changed();
-    let mut told = || {
-        let changed = news.has_changed().unwrap();
-        news.mark_unchanged();
-        changed
-    };
-    assert_eq!(bench.dialler.health(&onion()).is_reachable(), None);
+async fn what_is_new_is_reported_and_not_each_connection() {
+    let mut bench =
+        bench([Act::Accept(NOW), Act::Accept(NOW), fail(DialError::KeyRefused)], Act::Accept(NOW));
 
     bench.connect(Early::none()).await.unwrap();
-    assert!(told());
+    assert_eq!(bench.told(), [Ok(())]);
     bench.connect(Early::none()).await.unwrap();
-    assert!(!told());
+    assert_eq!(bench.told(), []);
     bench.connect(Early::none()).await.unwrap_err();
-    assert!(told());
-    assert_eq!(bench.dialler.health(&onion()).trouble(), Some(&DialError::KeyRefused));
-    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(bench.told(), [Err(DialError::KeyRefused)]);
     bench.connect(Early::none()).await.unwrap();
-    assert!(told());
-    assert_eq!(bench.dialler.health(&onion()).trouble(), None);
+    assert_eq!(bench.told(), [Ok(())]);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    bench.connect(Early::none()).await.unwrap();
+    assert_eq!(bench.told(), [Ok(())], "it is proven again");
+    bench.dialler.engine_lost();
+    bench.connect(Early::none()).await.unwrap();
+    assert_eq!(bench.told(), [Ok(())], "nobody knows it any more");
+}
 
-    bench.dialler.forget(&onion());
-    assert!(bench.dialler.healths().is_empty());
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_why_it_takes_long() {
+    let bench = bench([fail(DialError::NotPublished), fail(DialError::TimedOut)], Act::Accept(NOW));
+    let failed = watch::Sender::default();
+    let mut heard = failed.subscribe();
+    let remote = onion();
+    let connecting = bench.dialler.connect_telling(&remote, port(80), "g", Early::none(), &failed);
+    let listening = async {
+        let mut said = Vec::new();
+        while said.len() < 2 && heard.changed().await.is_ok() {
+            said.extend(heard.borrow_and_update().clone());
+        }
+        said
+    };
+
+    let (connected, said) = soon(async { tokio::join!(connecting, listening) }).await;
+
+    assert!(connected.is_ok());
+    assert_eq!(said, [DialError::NotPublished, DialError::TimedOut]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::engine::{DialError, EngineState};
+use crate::forward::reports::Reports;
 use crate::forward::testing::{Act, Keys, NOW, Peer, Script, onion, port, read_all, soon, until};
 
 async fn import(
@@ -15,7 +16,7 @@ async fn import(
     otherwise: Act,
 ) -> (ImportListener, Arc<Script>, mpsc::UnboundedReceiver<Peer>) {
     let (engine, peers) = Script::new(acts, otherwise);
-    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()));
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()), Reports::nowhere());
     let spec = ImportSpec {
         listen: ListenAddr::Tcp(([127, 0, 0, 1], 0).into()),
         remote: "website".parse().unwrap(),
@@ -158,7 +159,7 @@ async fn an_import_can_listen_on_a_unix_socket() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let (engine, mut peers) = Script::new([], Act::Accept(NOW));
-    let dialler = Dialler::new(engine, Arc::new(Keys::default()));
+    let dialler = Dialler::new(engine, Arc::new(Keys::default()), Reports::nowhere());
     let spec = ImportSpec {
         listen: ListenAddr::Unix(path.clone()),
         remote: "website".parse().unwrap(),

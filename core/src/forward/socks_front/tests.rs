@@ -4,13 +4,14 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::forward::reports::Reports;
 use crate::forward::testing::{
     Act, Keys, NOW, Peer, Script, onion, other_onion, port, read_all, soon, until,
 };
 
 async fn front(act: Act) -> (SocksFront, Arc<Script>, mpsc::UnboundedReceiver<Peer>) {
     let (engine, peers) = Script::new([], act);
-    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()));
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()), Reports::nowhere());
     let table = RemoteTable::from_iter([("website".parse().unwrap(), onion())]);
     let (_, remotes) = watch::channel(Arc::new(table));
     let front = SocksFront::open(([127, 0, 0, 1], 0).into(), Users::Me, remotes, dialler).await.unwrap();

@@ -1,10 +1,10 @@
 //! What a connection under way waits for, in a sentence for whoever waits with it.
 
-use crate::engine::{DialError, EngineState};
 use crate::model::name::RemoteName;
+use crate::model::tor::{DialError, EngineState};
 
 /// The sentence, without a full stop; none while nothing out of the ordinary is known. `is_slow` says that it takes longer than usual.
-pub(super) fn sentence(
+pub fn sentence(
     remote: &RemoteName,
     engine: &EngineState,
     trouble: Option<&DialError>,

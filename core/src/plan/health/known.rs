@@ -1,0 +1,53 @@
+//! Something that is known: since when it is so, when that was last proven, and by what.
+
+use crate::plan::backoff::Moment;
+
+/// What something is known by. How old each may be before it proves nothing belongs here, in one table; until there is one, a proof holds
+/// until another one comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// tor's own word, said unasked: a state, an event, a warning.
+    TorSaid,
+    /// tor's answer to a question.
+    TorAnswered,
+    /// A directory took a descriptor.
+    Upload,
+    /// What a dial without the key gave.
+    Stranger,
+    /// What an attempt to connect gave.
+    Dial,
+    /// The agent at the other end answered.
+    Answer,
+    /// What the secret store answered last.
+    Store,
+}
+
+/// See the file's sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known<T> {
+    /// What is known.
+    pub what: T,
+    /// Since when it is so, as far as is known.
+    pub since: Moment,
+    /// When it was last proven.
+    pub proven: Moment,
+    /// By what.
+    pub by: Proof,
+}
+
+impl<T: PartialEq> Known<T> {
+    /// Takes a proof in; whether it says something else than what was known. One that is older than the last tells nothing.
+    pub(super) fn learn(slot: &mut Option<Self>, what: T, by: Proof, at: Moment) -> bool {
+        match slot {
+            Some(known) if at < known.proven => false,
+            Some(known) if known.what == what => {
+                (known.proven, known.by) = (at, by);
+                false
+            }
+            _ => {
+                *slot = Some(Self { what, since: at, proven: at, by });
+                true
+            }
+        }
+    }
+}

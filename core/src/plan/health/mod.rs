@@ -1,0 +1,244 @@
+//! Health: what is known of this host and its remotes, since when, and by what proof. All rooms report to it; [`super::derive`] makes what
+//! people see out of it.
+//!
+//! ```text
+//! engine ─ state, clock, Lost, Uploaded ──┐
+//! forward/dialler ─ Dialled ──────────────┤
+//! agent/warm, serve (ping), doctor ─ ─────┤              ┌─ derive ─ status: every state and problem
+//!            Answered, Surveyed ──────────┼── Health ────┼─ findings ─ what doctor knows already
+//! agent/crowds ─ Full ────────────────────┤              └─ plan ─ what is on its way
+//! agent/stranger ─ refused, let in ───────┤
+//! agent/execute (facts) ─ Given, Withdrawn┤
+//! agent/vault ─ Store ────────────────────┘
+//! ```
+//!
+//! Invariants: the last proof wins, by the moment at which it was made; what only tor could prove is forgotten with tor, and a proof from
+//! before that comes too late; a service that let a stranger in is never taken for closed again.
+
+mod known;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::backoff::Moment;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::Problem;
+use crate::model::status::TorStatus;
+use crate::model::tor::{DialError, EngineState, Survey};
+
+pub use known::{Known, Proof};
+pub use report::{Full, Report};
+
+/// See the file's sentence.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    engine: Option<Known<EngineState>>,
+    tor: Option<TorStatus>,
+    clock: Option<Known<Option<String>>>,
+    survey: Option<Known<Survey>>,
+    services: BTreeMap<OnionAddress, ServiceHealth>,
+    /// Services that let a stranger in. Kept until the agent ends.
+    open: BTreeMap<OnionAddress, Moment>,
+    remotes: BTreeMap<OnionAddress, RemoteHealth>,
+    store: Option<Known<Option<Problem>>>,
+    /// When tor was last lost, or not connected: what it proved before says nothing any more.
+    cut: Moment,
+}
+
+/// What is known of a service that tor was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceHealth {
+    /// A directory has its present descriptor.
+    pub uploaded: Option<Known<()>>,
+    /// It refuses strangers.
+    pub closed: Option<Known<()>>,
+}
+
+/// What is known of a remote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteHealth {
+    /// Whether its host was met, or why not. An answer of the host that refuses a connection is a meeting, too.
+    pub reach: Option<Known<Result<(), DialError>>>,
+    /// The last round trip, there while the host is reached.
+    pub round_trip: Option<RoundTrip>,
+    /// Its ports without room.
+    pub full: Option<Known<Full>>,
+}
+
+/// A round trip to a remote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// How long it took.
+    pub took: Duration,
+    /// When it was measured.
+    pub at: Moment,
+    /// Over a circuit that was there; else it includes its building, and says little of the next one.
+    pub warm: bool,
+}
+
+impl Health {
+    /// Takes a report in, of something that was learnt at a moment; whether it tells something new.
+    pub fn report(&mut self, report: Report, at: Moment) -> bool {
+        match report {
+            Report::Engine(state) => {
+                if !state.is_ready() {
+                    self.cut_off(at);
+                }
+                Known::learn(&mut self.engine, state, Proof::TorSaid, at)
+            }
+            Report::Tor(tor) => self.tor.replace(tor.clone()) != Some(tor),
+            Report::Clock(trouble) => Known::learn(&mut self.clock, trouble, Proof::TorSaid, at),
+            Report::Lost => {
+                self.cut_off(at);
+                self.services.clear();
+                true
+            }
+            Report::Surveyed(survey) => {
+                at >= self.cut && Known::learn(&mut self.survey, survey, Proof::TorAnswered, at)
+            }
+            Report::Given(address) => {
+                self.services.insert(address, ServiceHealth::default());
+                true
+            }
+            Report::Withdrawn(address) => self.services.remove(&address).is_some(),
+            Report::Uploaded(address) => match self.services.get_mut(&address) {
+                Some(service) => Known::learn(&mut service.uploaded, (), Proof::Upload, at),
+                None => false,
+            },
+            Report::StrangerRefused(address) => match self.services.get_mut(&address) {
+                Some(service) if at >= self.cut => Known::learn(&mut service.closed, (), Proof::Stranger, at),
+                _ => false,
+            },
+            Report::StrangerLetIn(address) => {
+                if let Some(service) = self.services.get_mut(&address) {
+                    service.closed = None;
+                }
+                self.open.insert(address, at).is_none()
+            }
+            Report::Dialled { remote, outcome, took, warm } => {
+                let by = Proof::Dial;
+                self.of_remote(remote, at, |remote| remote.tried(outcome, RoundTrip { took, at, warm }, by))
+            }
+            Report::Answered { remote, took } => {
+                let round_trip = RoundTrip { took, at, warm: true };
+                self.of_remote(remote, at, |remote| remote.tried(Ok(()), round_trip, Proof::Answer))
+            }
+            Report::Full(remote, full) => {
+                let full = full.unwrap_or_default();
+                self.of_remote(remote, at, |remote| {
+                    let was_full = remote.full.as_ref().is_some_and(|known| !known.what.is_empty());
+                    let is_full = !full.is_empty();
+                    Known::learn(&mut remote.full, full, Proof::Answer, at) && (was_full || is_full)
+                })
+            }
+            Report::KeyRemoved(address) => self.remotes.remove(&address).is_some(),
+            Report::Store(trouble) => Known::learn(&mut self.store, trouble, Proof::Store, at),
+        }
+    }
+
+    /// What only tor could prove, and is no more.
+    fn cut_off(&mut self, at: Moment) {
+        self.cut = self.cut.max(at);
+        self.remotes.clear();
+        self.survey = None;
+    }
+
+    /// Nothing is learnt of a remote without tor, and nothing by a tor that was lost since.
+    fn of_remote(
+        &mut self,
+        address: OnionAddress,
+        at: Moment,
+        learn: impl FnOnce(&mut RemoteHealth) -> bool,
+    ) -> bool {
+        self.is_ready() && at >= self.cut && learn(self.remotes.entry(address).or_default())
+    }
+
+    /// What the engine is doing.
+    pub fn engine(&self) -> &EngineState {
+        self.engine.as_ref().map_or(&EngineState::Stopped, |known| &known.what)
+    }
+
+    /// Whether the engine takes services and keys.
+    pub fn is_ready(&self) -> bool {
+        self.engine().is_ready()
+    }
+
+    /// Which tor runs, or ran last.
+    pub fn tor(&self) -> Option<&TorStatus> {
+        self.tor.as_ref()
+    }
+
+    /// What is wrong with this host's clock, in a sentence.
+    pub fn clock(&self) -> Option<&String> {
+        self.clock.as_ref()?.what.as_ref()
+    }
+
+    /// How tor stood when it was last asked.
+    pub fn survey(&self) -> Option<&Known<Survey>> {
+        self.survey.as_ref()
+    }
+
+    /// A service that tor was given.
+    pub fn service(&self, address: &OnionAddress) -> Option<&ServiceHealth> {
+        self.services.get(address)
+    }
+
+    /// Whether a directory has a service's present descriptor.
+    pub fn is_uploaded(&self, address: &OnionAddress) -> bool {
+        self.service(address).is_some_and(|service| service.uploaded.is_some())
+    }
+
+    /// Whether a service let a stranger in: then it stays down.
+    pub fn is_open(&self, address: &OnionAddress) -> bool {
+        self.open.contains_key(address)
+    }
+
+    /// The services that let a stranger in.
+    pub fn open(&self) -> impl Iterator<Item = &OnionAddress> {
+        self.open.keys()
+    }
+
+    /// A remote that was tried.
+    pub fn remote(&self, address: &OnionAddress) -> Option<&RemoteHealth> {
+        self.remotes.get(address)
+    }
+
+    /// Whether the last attempt met a remote; none where there was none since tor is connected.
+    pub fn is_reached(&self, address: &OnionAddress) -> Option<bool> {
+        Some(self.remote(address)?.reach.as_ref()?.what.is_ok())
+    }
+
+    /// What is wrong with the secret store, as it answered last.
+    pub fn store(&self) -> Option<&Problem> {
+        self.store.as_ref()?.what.as_ref()
+    }
+}
+
+impl RemoteHealth {
+    fn tried(&mut self, outcome: Result<(), DialError>, round_trip: RoundTrip, by: Proof) -> bool {
+        let at = round_trip.at;
+        if self.reach.as_ref().is_some_and(|known| at < known.proven) {
+            return false;
+        }
+        let outcome = match outcome {
+            Err(error) if !error.has_met() => Err(error),
+            _ => Ok(()),
+        };
+        self.round_trip = match (&outcome, self.round_trip) {
+            (Err(_), _) => None,
+            (Ok(()), Some(known)) if known.warm && !round_trip.warm => Some(known),
+            (Ok(()), _) => Some(round_trip),
+        };
+        let was_so = |known: &&Known<Result<(), DialError>>| known.what.is_ok() == outcome.is_ok();
+        let since = self.reach.as_ref().filter(was_so).map_or(at, |known| known.since);
+        let is_news = Known::learn(&mut self.reach, outcome, by, at);
+        if let Some(known) = &mut self.reach {
+            // Another reason is not another state.
+            known.since = since;
+        }
+        is_news
+    }
+}
