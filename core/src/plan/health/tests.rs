@@ -2,6 +2,7 @@
 //! order, people see what the last proof says, and nothing that is not proven.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -15,12 +16,24 @@ use crate::model::status::{AgentState, ClientState, ImportState, RemoteState, St
 use crate::plan::derive::{self, Process, Traffic, View};
 use crate::plan::{Desired, Observed, Step};
 
+/// Made once: in thousands of turns it is the making that takes time.
+fn ids(seed: u8) -> (OnionAddress, ClientPublicKey) {
+    static IDS: LazyLock<Vec<(OnionAddress, ClientPublicKey)>> = LazyLock::new(|| {
+        let id = |seed: u8| {
+            let key = ClientKey::from_bytes(&[seed; 32]).unwrap().public();
+            (ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address(), key)
+        };
+        (0..=REMOTES[1]).map(id).collect()
+    });
+    IDS[usize::from(seed)]
+}
+
 fn address(seed: u8) -> OnionAddress {
-    ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address()
+    ids(seed).0
 }
 
 fn key(seed: u8) -> ClientPublicKey {
-    ClientKey::from_bytes(&[seed; 32]).unwrap().public()
+    ids(seed).1
 }
 
 fn port(number: u16) -> Port {
