@@ -236,12 +236,12 @@ const CRATES: [(&str, &str); 4] = [
 
 /// Circles that are still there. One that is gone must go from here, too.
 const CIRCLES: [&str; 3] = [
-    "agent/reconcile.rs → agent/stranger.rs → agent/reconcile.rs",
+    "agent/reconcile.rs → agent/report.rs → agent/reconcile.rs",
     "model/invite.rs → model/invite/find.rs → model/invite.rs",
     "demo/mod.rs → demo/play.rs → demo/mod.rs",
 ];
 /// Files that still have methods of another one's type, and go with the work on health.
-const METHODS: [&str; 3] = ["agent/doctor.rs", "agent/report.rs", "agent/stranger.rs"];
+const METHODS: [&str; 2] = ["agent/doctor.rs", "agent/report.rs"];
 
 #[test]
 fn no_two_files_import_each_other() {

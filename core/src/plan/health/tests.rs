@@ -23,9 +23,9 @@ fn ids(seed: u8) -> (OnionAddress, ClientPublicKey) {
             let key = ClientKey::from_bytes(&[seed; 32]).unwrap().public();
             (ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address(), key)
         };
-        (0..=REMOTES[1]).map(id).collect()
+        (1..=REMOTES[1]).map(id).collect()
     });
-    IDS[usize::from(seed)]
+    IDS[usize::from(seed) - 1]
 }
 
 fn address(seed: u8) -> OnionAddress {
