@@ -48,7 +48,7 @@ const MUTATIONS: [Mutation; 16] = [
     },
     Mutation {
         breaks: "nothing expired is reachable",
-        file: "core/src/plan/mod.rs",
+        file: "core/src/plan/desired.rs",
         from: "client.expires.is_some_and(|day| day.is_over(today))",
         to: "false && client.expires.is_some_and(|day| day.is_over(today))",
     },
@@ -66,7 +66,7 @@ const MUTATIONS: [Mutation; 16] = [
     },
     Mutation {
         breaks: "nothing runs while paused",
-        file: "core/src/plan/mod.rs",
+        file: "core/src/plan/desired.rs",
         from: "        if paused {",
         to: "        if paused && config.clients.len() > 99 {",
     },
@@ -78,15 +78,15 @@ const MUTATIONS: [Mutation; 16] = [
     },
     Mutation {
         breaks: "what tor lost is published again",
-        file: "core/src/plan/facts.rs",
+        file: "core/src/plan/observed.rs",
         from: "        self.published.clear();",
         to: "",
     },
     Mutation {
         breaks: "a service that tor may have all the same is not taken for gone",
-        file: "core/src/plan/facts.rs",
-        from: "            self.published.insert(*address, published);\n        }\n    }",
-        to: "            let _ = (address, published);\n        }\n    }",
+        file: "core/src/plan/observed.rs",
+        from: "            self.published.insert(*address, published);\n            self.health",
+        to: "            let _ = published;\n            self.health",
     },
     Mutation {
         breaks: "the journal is told before a key is written",
@@ -115,8 +115,8 @@ const MUTATIONS: [Mutation; 16] = [
     Mutation {
         breaks: "a client is said to be reachable only when a directory has its descriptor",
         file: "core/src/plan/derive.rs",
-        from: "Some(published) if published.uploaded && is_up",
-        to: "Some(published) if published.uploaded || is_up",
+        from: "    let is_there = view.health().is_uploaded(&client.address)\n        && is_up(",
+        to: "    let is_there = view.health().is_uploaded(&client.address)\n        || is_up(",
     },
 ];
 
