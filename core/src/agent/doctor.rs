@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::absent::not_running;
-use super::run;
-use super::serve::Server;
+use super::commands::Commands;
+use super::known::Known;
+use super::places;
 use super::vault::Vault;
 use super::world::World;
 use super::{connect, fresh};
@@ -95,7 +96,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
     };
     let tor = match &loaded {
         Ok(config) => {
-            let finder = run::finder(config, false);
+            let finder = places::finder(config, false);
             let found = finder.find().await;
             match found.and_then(|info| check_transports(&finder, &config.agent.bridges).map(|()| info)) {
                 Ok(tor) => Tor::Found(tor),
@@ -125,34 +126,46 @@ fn unsafe_directory(paths: &Paths) -> Option<Problem> {
     there.map(|dir| private::ensure_dir(dir)).find_map(Result::err)
 }
 
-impl Server {
-    /// Examines this host: its agent, its tor, its services, and the remotes, or the one that is named.
-    pub(super) async fn doctor(&self, remote: Option<&RemoteName>) -> Result<Vec<Layer>, Problem> {
-        let in_force = self.in_force.borrow().clone();
+/// What an agent is examined by.
+pub(super) struct Examiner<'a> {
+    pub(super) config: &'a Config,
+    pub(super) commands: &'a Commands,
+    pub(super) calendar: &'a Calendar,
+    pub(super) dialler: &'a Arc<Dialler>,
+    pub(super) known: &'a Known,
+}
+
+impl Examiner<'_> {
+    /// Examines the agent's host, and tries the remotes, or the one that is named; none when the agent is ending.
+    ///
+    /// Errors: there is no such remote.
+    pub(super) async fn examine(&self, remote: Option<&RemoteName>) -> Result<Option<Vec<Layer>>, Problem> {
         if let Some(name) = remote {
-            edit::find(&in_force.config.remotes, "remote", name)?;
+            edit::find(&self.config.remotes, "remote", name)?;
         }
         let (secrets_status, remotes) =
-            tokio::join!(self.commands.secrets_status(), self.try_remotes(&in_force.config, remote));
+            tokio::join!(self.commands.secrets_status(), self.try_remotes(remote));
         // After the remotes, so that what was reached by them shows. It is taken in before what is asked next.
         let survey = self.dialler.engine().survey().await;
         self.dialler.reports().tell(Report::Surveyed(survey));
         let tries = Tries { secrets: secrets(secrets_status), remotes };
-        let findings = self.known(move |view, standing| findings(view, standing, tries)).await?;
-        Ok(judge::layers(&findings))
+        let findings = self.known.ask(move |view, standing| findings(view, standing, tries)).await;
+        Ok(findings.map(|findings| judge::layers(&findings)))
     }
 
     /// Tries remotes, several at a time; in the order of their names.
-    async fn try_remotes(&self, config: &Config, only: Option<&RemoteName>) -> Vec<(OnionAddress, Remote)> {
+    async fn try_remotes(&self, only: Option<&RemoteName>) -> Vec<(OnionAddress, Remote)> {
         let mut found = BTreeMap::new();
         let is_ready = self.dialler.engine().state().borrow().is_ready();
-        let mut waiting = chosen(config, only, fresh::today(&self.calendar)).collect::<Vec<_>>().into_iter();
+        let mut waiting =
+            chosen(self.config, only, fresh::today(self.calendar)).collect::<Vec<_>>().into_iter();
         let mut tries = JoinSet::new();
         loop {
             while tries.len() < AT_ONCE
                 && let Some(mut remote) = waiting.next()
             {
-                let (dialler, address) = (Arc::clone(&self.dialler), config.remotes[&remote.name].address);
+                let (dialler, address) =
+                    (Arc::clone(self.dialler), self.config.remotes[&remote.name].address);
                 tries.spawn(async move {
                     if is_ready {
                         remote.reach = reach(&dialler, &address).await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::execute::Executor;
+use super::known::Known;
 use super::reconcile::{About, Applied, AskAgain, Inputs, Outputs, Reconciler};
 use super::serve::Server;
 use super::vault::Vault;
@@ -139,7 +140,7 @@ fn wire(
         in_force: in_force.clone(),
         applied: applied.subscribe(),
         status: status.clone(),
-        questions: asked_tx,
+        known: Known(asked_tx),
         paused: paused.clone(),
         stop: stop.clone(),
     };

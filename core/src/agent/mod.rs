@@ -7,11 +7,12 @@ mod doctor;
 mod environment;
 mod execute;
 mod fresh;
+mod known;
 mod life;
 pub mod log;
 pub mod own_day;
+mod places;
 mod reconcile;
-mod report;
 mod run;
 mod serve;
 #[cfg(all(test, unix))]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
 use super::fresh;
-use super::report::Question;
+use super::known::Question;
 use super::stranger::Checks;
 use super::vault::{Trouble, Vault};
 use super::warm::Warmers;
@@ -26,8 +26,9 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::derive::Process;
+use crate::plan::derive::{self, Process, View};
 use crate::plan::health::Report;
+use crate::plan::standing;
 use crate::plan::{Desired, Moment, Observed, Socket, Step, Subject, plan};
 use crate::store::InForce;
 
@@ -495,6 +496,47 @@ impl Reconciler {
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
         let live = self.executor.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
         live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
+    }
+
+    /// Finds out which problems stand, and notes when those that are new began.
+    fn take_stock(&mut self) {
+        let found = self.with_view(|view, _| derive::problems(view));
+        self.standing = standing::after(&self.standing, found, self.about.calendar.now());
+    }
+
+    /// The whole state, as it is now.
+    fn status(&mut self) -> Status {
+        self.take_stock();
+        self.with_view(derive::status)
+    }
+
+    /// Answers a question.
+    fn answer(&mut self, question: Question) {
+        self.take_stock();
+        self.with_view(question);
+    }
+
+    /// What status and doctor are derived from. It decides nothing: that is `plan::derive`.
+    fn with_view<T>(&self, look: impl FnOnce(&View<'_>, &[Problem]) -> T) -> T {
+        let in_force = self.inputs.config.borrow().clone();
+        let is_paused = *self.inputs.paused.borrow();
+        let today = fresh::today(&self.about.calendar);
+        let desired = Desired::from_config(&in_force.config, today, is_paused);
+        let here = self.vault.history_problem().into_iter().chain(self.executor.trouble(&in_force.config));
+        let view = View {
+            config: &in_force.config,
+            is_paused,
+            desired: &desired,
+            observed: &self.observed,
+            process: &self.about.process,
+            now: self.about.started.elapsed(),
+            unix: self.about.calendar.now(),
+            clients: self.executor.client_traffic(),
+            imports: self.executor.import_traffic(),
+            configuration: in_force.problems().collect(),
+            here: here.collect(),
+        };
+        look(&view, &self.standing)
     }
 
     /// For a pause, and for the shutdown, when the loop is over.

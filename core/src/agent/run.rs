@@ -9,10 +9,11 @@ use tokio::sync::{Notify, watch};
 use super::commands::Commands;
 use super::environment;
 use super::life::Life;
+use super::places::{finder, var};
 use super::serve::Server;
 use super::vault::Vault;
 use super::world::World;
-use crate::engine::ctor::{CTor, Finder, TorSettings};
+use crate::engine::ctor::{CTor, TorSettings};
 use crate::engine::{EngineState, OnionEngine};
 use crate::ipc::transport::Listener;
 use crate::model::config::Config;
@@ -174,10 +175,6 @@ fn secrets_note(config: &Config) -> Option<String> {
     config.agent.secrets.map(|kind| format!("secrets are kept in: {kind}"))
 }
 
-fn var(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
 fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
     let network_lines = var("ORMESH_TOR_NETWORK").map(|path| {
         std::fs::read_to_string(&path).map_err(|error| {
@@ -193,17 +190,6 @@ fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
         network_lines: network_lines.transpose()?,
         disable_network: false,
     })
-}
-
-/// Where tor is looked for.
-pub(super) fn finder(config: &Config, allow_old: bool) -> Finder {
-    Finder {
-        env: var("ORMESH_TOR"),
-        config: config.agent.tor_path.clone(),
-        beside: std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())),
-        path: std::env::var_os("PATH"),
-        allow_old,
-    }
 }
 
 /// Starts tor anew when the configuration names another one, or other bridges: what it is told at its start is never changed afterwards.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::commands::Commands;
+use super::doctor::Examiner;
+use super::known::Known;
 use super::reconcile::Applied;
-use super::report::Question;
 use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
 use crate::forward::descriptors::Crowded;
@@ -25,13 +26,14 @@ use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
 use crate::model::address::Port;
 use crate::model::config::HalfClose;
+use crate::model::doctor::Layer;
 use crate::model::edit::{self, Edit};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Code, Problem, catalogue};
 use crate::model::status::Status;
 use crate::plan::Subject;
-use crate::plan::derive::{self, View};
+use crate::plan::derive;
 use crate::plan::health::Report;
 use crate::plan::waiting;
 use crate::store::{ConfigStore, InForce};
@@ -55,7 +57,7 @@ pub(super) struct Server {
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) applied: watch::Receiver<Applied>,
     pub(super) status: watch::Sender<Arc<Status>>,
-    pub(super) questions: mpsc::UnboundedSender<Question>,
+    pub(super) known: Known,
     pub(super) paused: watch::Sender<bool>,
     pub(super) stop: watch::Sender<bool>,
 }
@@ -154,19 +156,15 @@ impl Server {
 
     /// The whole state, as the loop sees it now.
     pub(super) async fn current_status(&self) -> Result<Status, Problem> {
-        self.known(derive::status).await
+        self.known.ask(derive::status).await.ok_or_else(ending)
     }
 
-    /// What is known, as the loop sees it now.
-    pub(super) async fn known<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&View<'_>, &[Problem]) -> T + Send + 'static,
-    ) -> Result<T, Problem> {
-        let (answer, told) = oneshot::channel();
-        let question: Question = Box::new(move |view, standing| drop(answer.send(look(view, standing))));
-        // A loop that is over drops the question.
-        let _ = self.questions.send(question);
-        told.await.map_err(|_| ending())
+    /// Examines this host: its agent, its tor, its services, and the remotes, or the one that is named.
+    pub(super) async fn doctor(&self, remote: Option<&RemoteName>) -> Result<Vec<Layer>, Problem> {
+        let in_force = self.in_force.borrow().clone();
+        let Self { commands, calendar, dialler, known, .. } = self;
+        let examiner = Examiner { config: &in_force.config, commands, calendar, dialler, known };
+        examiner.examine(remote).await?.ok_or_else(ending)
     }
 
     /// Adds a note when what was just asked for is accepted and does not work yet.
