@@ -12,7 +12,7 @@ use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tornet::Tools;
+use tornet::{Network, Tools};
 
 use crate::patience::until;
 use crate::ports::{free_address, free_port};
@@ -43,10 +43,16 @@ pub fn hosts<const N: usize>(names: [&'static str; N]) -> [Host; N] {
     hosts_beside(names, 0).0
 }
 
+/// The same, on another network than that which all tests share.
+pub fn hosts_on<const N: usize>(network: &Network, names: [&'static str; N]) -> [Host; N] {
+    let mut places = room(N);
+    names.map(|name| Host::on_a_network(name, places.split_off(), network))
+}
+
 /// The same, with places for so many other tors.
 pub fn hosts_beside<const N: usize>(names: [&'static str; N], others: usize) -> ([Host; N], Places) {
     let mut places = room(N + others);
-    (names.map(|name| Host::on_the_network(name, places.split_off())), places)
+    (names.map(|name| Host::on_a_network(name, places.split_off(), tornet::shared())), places)
 }
 
 impl Host {
@@ -66,13 +72,13 @@ impl Host {
         host
     }
 
-    /// One on the tests' private network, with the tools of this machine and a SOCKS address of its own.
-    fn on_the_network(name: &'static str, place: Places) -> Self {
+    /// One on a private network, with the tools of this machine and a SOCKS address of its own.
+    fn on_a_network(name: &'static str, place: Places, network: &Network) -> Self {
         let home = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
         let mut host = Self::at(name, home);
         host._place = Some(place);
         host.set("ORMESH_TOR", Tools::find().unwrap().tor);
-        host.set("ORMESH_TOR_NETWORK", tornet::shared().client_torrc());
+        host.set("ORMESH_TOR_NETWORK", network.client_torrc());
         host.set("ORMESH_LOG", "debug");
         host.good(&["config", "set", "agent.socks-addr", &host.socks.to_string()]);
         host

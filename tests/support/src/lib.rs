@@ -31,6 +31,8 @@ mod sshd;
 mod states;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(unix)]
+mod uplink;
 
 pub use patience::{Awaited, LOOK, PATIENCE, until};
 
@@ -44,7 +46,7 @@ mod unix {
         Echo, SocksError, echoed, ended, first_line, is_kept_out, open_echo, reaches, refusal, socks_dial,
         talk, try_echo,
     };
-    pub use crate::host::{Host, Ran, hosts, hosts_beside};
+    pub use crate::host::{Host, Ran, hosts, hosts_beside, hosts_on};
     pub use crate::page::{Page, Typed};
     pub use crate::ports::{free_address, free_port};
     pub use crate::processes::{
@@ -63,6 +65,7 @@ mod unix {
     pub use crate::states::{connected, is_connected, is_online, is_reachable, remote_state};
     #[cfg(target_os = "linux")]
     pub use crate::terminal::Terminal;
+    pub use crate::uplink::Uplink;
 }
 
 /// Prints a figure that the run should tell; it is no assertion.

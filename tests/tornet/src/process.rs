@@ -105,6 +105,13 @@ impl Process {
         }
     }
 
+    /// Kills it, and waits until it is gone. Fails only when it has ended already.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.guard = None;
+        let _ = self.child.wait();
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -122,10 +129,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
-        let _ = self.child.kill();
-        self.guard = None;
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Tornet {
 struct Running {
     name: &'static str,
     role: Role,
+    lines: Vec<String>,
     process: Process,
     control: Control,
 }
@@ -118,6 +119,30 @@ impl Tornet {
         Ok(())
     }
 
+    /// Kills every node, as an outage of the whole network. They keep what is on their disks; what directories were told of services
+    /// is not there.
+    pub fn stop_nodes(&mut self) {
+        self.running.iter_mut().for_each(|node| node.process.kill());
+    }
+
+    /// Starts them again, with the same keys and ports, and returns when each answers its control connection.
+    ///
+    /// # Errors
+    ///
+    /// When one does not start; the error quotes its log.
+    pub fn start_nodes(&mut self, tools: &Tools) -> Result<()> {
+        let dir = self.network.dir().to_owned();
+        for node in &mut self.running {
+            node.process = Process::spawn(tools, &dir.join(node.name), &node.lines)?;
+        }
+        let deadline = Instant::now() + START_DEADLINE;
+        for node in &mut self.running {
+            let owned = node.process.own(deadline);
+            (_, node.control) = owned.with_context(|| format!("node {} failed", node.name))?;
+        }
+        Ok(())
+    }
+
     /// Ends the network, as dropping it does.
     pub fn down(self) {}
 }
@@ -167,17 +192,17 @@ fn start(
     let mut processes = Vec::new();
     for (spec, (name, role)) in specs.iter().zip(NODES) {
         let lines = [common.clone(), torrc::node(spec, schedule, &bandwidths)].concat();
-        processes.push((name, role, Process::spawn(tools, &dir.join(name), &lines)?));
+        processes.push((name, role, Process::spawn(tools, &dir.join(name), &lines)?, lines));
     }
 
     let deadline = Instant::now() + START_DEADLINE;
     let mut nodes = Vec::new();
     let mut running = Vec::new();
-    for ((name, role, mut process), spec) in processes.into_iter().zip(specs) {
+    for ((name, role, mut process, lines), spec) in processes.into_iter().zip(specs) {
         let (control_port, control) = process.own(deadline).with_context(|| format!("node {name} failed"))?;
         let NodeSpec { name: nickname, role: _, or_port, dir_port, fingerprint: _, v3_identity: _ } = spec;
         nodes.push(Node { name: nickname, role, pid: process.pid(), or_port, dir_port, control_port });
-        running.push(Running { name, role, process, control });
+        running.push(Running { name, role, lines, process, control });
     }
     let network = Network::describe(dir, nodes, common)?;
     wait_ready(claim, &mut running)?;

@@ -1,0 +1,115 @@
+//! Two hosts, each with a way to the network of its own, an import between them, and what is measured there.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use std::io::{Read as _, Write as _};
+
+use ormesh_core::model::status::{AgentState, ClientState, RemoteState, Status};
+
+use tornet::Network;
+
+use crate::support::{Host, Uplink, connected, echo, hosts_on};
+
+/// Between two looks at a status. Each starts a program.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Between two new connections while none works; each goes on beside the next.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long one connection is waited for.
+const TRY: Duration = Duration::from_secs(150);
+
+/// See the file's sentence.
+pub(crate) struct Mesh {
+    pub(crate) exporter: Host,
+    pub(crate) importer: Host,
+    pub(crate) import: SocketAddr,
+    /// The exporter's, and the importer's.
+    pub(crate) uplinks: [Uplink; 2],
+}
+
+impl Mesh {
+    /// Brought up on a network, and proven to work.
+    pub(crate) fn up(network: &Network) -> Self {
+        let [mut exporter, mut importer] = hosts_on(network, ["exporter", "importer"]);
+        let uplinks = [&mut exporter, &mut importer].map(|host| Uplink::of(host, network));
+        let import = connected(&mut exporter, &mut importer, echo().addr, 80);
+        Self { exporter, importer, import, uplinks }
+    }
+
+    /// How long it takes from now until a new connection works, and no longer than this.
+    pub(crate) fn works_after(&self, at_most: Duration) -> Option<Duration> {
+        let begun = Instant::now();
+        let (sender, worked) = mpsc::channel();
+        while begun.elapsed() < at_most {
+            let (import, sender) = (self.import, sender.clone());
+            thread::spawn(move || {
+                if echoes(import) {
+                    let _ = sender.send(());
+                }
+            });
+            if worked.recv_timeout(TRY_AGAIN).is_ok() {
+                return Some(begun.elapsed());
+            }
+        }
+        None
+    }
+
+    /// Looks at both ends while something is done: when each first said that all is not well.
+    pub(crate) fn watched(&self, doing: impl FnOnce()) -> [Option<Duration>; 2] {
+        let done = AtomicBool::new(false);
+        let (done, begun) = (&done, Instant::now());
+        thread::scope(|scope| {
+            let watching =
+                [(&self.exporter, says_exporter as fn(&Status) -> bool), (&self.importer, says_importer)]
+                    .map(|(host, says)| scope.spawn(move || watch(host, says, begun, done)));
+            doing();
+            done.store(true, Ordering::SeqCst);
+            watching.map(|watching| watching.join().unwrap())
+        })
+    }
+}
+
+fn watch(host: &Host, says: fn(&Status) -> bool, begun: Instant, done: &AtomicBool) -> Option<Duration> {
+    while !done.load(Ordering::SeqCst) {
+        if says(&host.status()) {
+            return Some(begun.elapsed());
+        }
+        thread::sleep(LOOK);
+    }
+    None
+}
+
+/// Whether an exporter's status says that something is not well.
+fn says_exporter(status: &Status) -> bool {
+    let well =
+        |state: &Option<ClientState>| matches!(state, Some(ClientState::Reachable | ClientState::Connected));
+    !is_online(status) || !status.clients.iter().all(|client| well(&client.state))
+}
+
+/// Whether an importer's status says that something is not well.
+fn says_importer(status: &Status) -> bool {
+    let well = |state: &Option<RemoteState>| matches!(state, Some(RemoteState::Reachable { .. }));
+    !is_online(status) || !status.remotes.iter().all(|remote| well(&remote.state))
+}
+
+fn is_online(status: &Status) -> bool {
+    status.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Online)
+}
+
+/// Whether a new connection says back what it hears.
+fn echoes(import: SocketAddr) -> bool {
+    let tried = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(import)?;
+        stream.set_read_timeout(Some(TRY))?;
+        stream.write_all(b"anybody there?\n")?;
+        let mut heard = [0; 15];
+        stream.read_exact(&mut heard)?;
+        Ok(&heard == b"anybody there?\n")
+    };
+    tried().unwrap_or(false)
+}

@@ -1,0 +1,131 @@
+//! The rows: what is done to the mesh, for how long, and by when it must be said and healed.
+
+use std::thread;
+use std::time::Duration;
+
+use ormesh_core::model::status::Status;
+
+use crate::mesh::Mesh;
+use crate::support::{Signal, is_running, send};
+
+/// How long a fault lasts that has a length.
+const LASTS: Duration = Duration::from_secs(40);
+
+/// A row of the table.
+pub(crate) struct Row {
+    /// How it is named on the command line.
+    pub(crate) name: &'static str,
+    /// What is done.
+    pub(crate) fault: Fault,
+    /// Until the end whose fault it is must say so, in seconds.
+    pub(crate) said: Option<u64>,
+    /// Until a new connection must work, in seconds.
+    pub(crate) healed: u64,
+}
+
+/// What is done to a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The network of these ends is cut.
+    Cut(&'static [usize]),
+    /// The network of these ends is silent.
+    Silent(&'static [usize]),
+    /// Every relay is killed, and started again.
+    Relays,
+    /// The tor of an end is killed.
+    Killed(usize),
+    /// The tor of an end stands still, for ever.
+    Wedged(usize),
+}
+
+const EXPORTER: usize = 0;
+const IMPORTER: usize = 1;
+
+/// All that there are.
+pub(crate) const ROWS: &[Row] = &[
+    Row { name: "cut-exporter", fault: Fault::Cut(&[EXPORTER]), said: Some(5), healed: 30 },
+    Row { name: "cut-both", fault: Fault::Cut(&[EXPORTER, IMPORTER]), said: Some(5), healed: 30 },
+    Row { name: "cut-importer", fault: Fault::Cut(&[IMPORTER]), said: Some(5), healed: 30 },
+    Row { name: "silent-exporter", fault: Fault::Silent(&[EXPORTER]), said: None, healed: 30 },
+    Row { name: "silent-importer", fault: Fault::Silent(&[IMPORTER]), said: None, healed: 30 },
+    Row { name: "silent-both", fault: Fault::Silent(&[EXPORTER, IMPORTER]), said: None, healed: 30 },
+    Row { name: "relays-gone", fault: Fault::Relays, said: Some(5), healed: 30 },
+    Row { name: "tor-killed-exporter", fault: Fault::Killed(EXPORTER), said: None, healed: 15 },
+    Row { name: "tor-killed-importer", fault: Fault::Killed(IMPORTER), said: None, healed: 5 },
+    Row { name: "tor-wedged-exporter", fault: Fault::Wedged(EXPORTER), said: Some(15), healed: 45 },
+    Row { name: "tor-wedged-importer", fault: Fault::Wedged(IMPORTER), said: None, healed: 15 },
+];
+
+/// What came of a row, once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// When each end said that something is not well, since the fault began: the exporter, the importer.
+    pub(crate) said: [Option<Duration>; 2],
+    /// When a new connection worked, since the fault ended; of a fault without an end, since it began.
+    pub(crate) healed: Option<Duration>,
+}
+
+impl Row {
+    /// Plays it once. `relays` kills the network's relays, or starts them.
+    pub(crate) fn play(&self, mesh: &Mesh, relays: &mut dyn FnMut(bool), patience: Duration) -> Figures {
+        match self.fault {
+            Fault::Cut(ends) => {
+                ends.iter().for_each(|end| mesh.uplinks[*end].cut());
+                let said = mesh.watched(|| thread::sleep(LASTS));
+                ends.iter().for_each(|end| mesh.uplinks[*end].restore());
+                Figures { said, healed: mesh.works_after(patience) }
+            }
+            Fault::Silent(ends) => {
+                ends.iter().for_each(|end| mesh.uplinks[*end].silence());
+                let said = mesh.watched(|| thread::sleep(LASTS));
+                ends.iter().for_each(|end| mesh.uplinks[*end].restore());
+                Figures { said, healed: mesh.works_after(patience) }
+            }
+            Fault::Relays => {
+                relays(false);
+                let said = mesh.watched(|| thread::sleep(LASTS));
+                relays(true);
+                Figures { said, healed: mesh.works_after(patience) }
+            }
+            Fault::Killed(end) => {
+                [&mesh.exporter, &mesh.importer][end].kill_tor();
+                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+            }
+            Fault::Wedged(end) => {
+                let host = [&mesh.exporter, &mesh.importer][end];
+                let tor = host.tor_pid();
+                send(tor, Signal::STOP);
+                let mut healed = None;
+                let said = mesh.watched(|| healed = mesh.works_after(patience));
+                if is_running(tor) {
+                    send(tor, Signal::CONT);
+                }
+                Figures { said, healed }
+            }
+        }
+    }
+
+    /// When the end whose fault it is said so; of both, the later one.
+    pub(crate) fn said(&self, figures: &Figures) -> Option<Duration> {
+        let of = |ends: &[usize]| {
+            ends.iter().map(|end| figures.said[*end]).collect::<Option<Vec<_>>>()?.into_iter().max()
+        };
+        match self.fault {
+            Fault::Cut(ends) | Fault::Silent(ends) => of(ends),
+            Fault::Relays => of(&[EXPORTER, IMPORTER]),
+            Fault::Killed(end) | Fault::Wedged(end) => of(&[end]),
+        }
+    }
+}
+
+/// Waits until both ends say that all is well again.
+pub(crate) fn calm(mesh: &Mesh) {
+    let is_well = |status: &Status| {
+        let remotes = status.remotes.iter().all(|remote| {
+            matches!(remote.state, Some(ormesh_core::model::status::RemoteState::Reachable { .. }))
+        });
+        crate::support::is_online(status) && remotes && status.problems.is_empty()
+    };
+    mesh.importer.wait_until("the importer is well again", is_well);
+    mesh.exporter.wait_until("the exporter is well again", crate::support::is_reachable("client"));
+}

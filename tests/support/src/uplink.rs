@@ -1,0 +1,192 @@
+//! A host's way to the network: a SOCKS5 proxy (RFC 1928) between its tor and the relays, which a test cuts, silences and restores.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use std::{fs, thread};
+
+use rustix::net::sockopt::set_socket_linger;
+use tornet::Network;
+
+use crate::host::Host;
+use crate::patience::LOOK;
+use crate::ports::free_address;
+
+/// How the network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// As it should be.
+    Up,
+    /// Connections are reset and refused.
+    Cut,
+    /// Nothing is answered and nothing arrives, and nobody says so.
+    Silent,
+    /// The test is over.
+    Gone,
+}
+
+/// See the file's sentence. Dropping it cuts it for good.
+#[derive(Debug)]
+pub struct Uplink(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    addr: SocketAddr,
+    state: Mutex<State>,
+    changed: Condvar,
+    streams: Mutex<Vec<Weak<TcpStream>>>,
+}
+
+impl Uplink {
+    /// Gives a host that has no agent yet a way of its own onto a private network.
+    pub fn of(host: &mut Host, network: &Network) -> Self {
+        let addr = free_address();
+        let file = host.home().join("network.torrc");
+        fs::write(&file, format!("{}\nSocks5Proxy {addr}\n", network.torrc_lines().join("\n"))).unwrap();
+        host.set("ORMESH_TOR_NETWORK", file);
+        let shared = Arc::new(Shared {
+            addr,
+            state: Mutex::new(State::Up),
+            changed: Condvar::new(),
+            streams: Mutex::default(),
+        });
+        // There before anyone is told of it.
+        let listener = shared.listen();
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accepting.accept(Some(listener)));
+        Self(shared)
+    }
+
+    /// Resets what is open, and refuses what comes, until it is restored.
+    pub fn cut(&self) {
+        self.0.set(State::Cut);
+    }
+
+    /// Holds everything back without a word, until it is restored.
+    pub fn silence(&self) {
+        self.0.set(State::Silent);
+    }
+
+    /// Ends the fault.
+    pub fn restore(&self) {
+        self.0.set(State::Up);
+    }
+}
+
+impl Drop for Uplink {
+    fn drop(&mut self) {
+        self.0.set(State::Gone);
+    }
+}
+
+impl Shared {
+    fn set(&self, state: State) {
+        *self.state() = state;
+        self.changed.notify_all();
+        if matches!(state, State::Cut | State::Gone) {
+            for stream in self.streams().drain(..).filter_map(|stream| stream.upgrade()) {
+                reset(&stream);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Vec<Weak<TcpStream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self) -> TcpListener {
+        let listener = TcpListener::bind(self.addr).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    }
+
+    fn accept(self: Arc<Self>, mut listener: Option<TcpListener>) {
+        loop {
+            let state = *self.state();
+            match state {
+                State::Gone => return,
+                State::Cut => listener = None,
+                // Connections wait in the listener's queue, as with a program that was stopped.
+                State::Silent => {}
+                State::Up => {
+                    let listener = listener.get_or_insert_with(|| self.listen());
+                    while let Ok((stream, _)) = listener.accept() {
+                        let shared = Arc::clone(&self);
+                        thread::spawn(move || shared.serve(stream));
+                    }
+                }
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// One connection of tor's.
+    fn serve(self: Arc<Self>, near: TcpStream) {
+        let near = self.keep(near);
+        let Ok(far) = self.handshake(&near) else { return };
+        let far = self.keep(far);
+        let back = {
+            let (shared, near, far) = (Arc::clone(&self), Arc::clone(&near), Arc::clone(&far));
+            thread::spawn(move || shared.pass(&far, &near))
+        };
+        self.pass(&near, &far);
+        let _ = back.join();
+    }
+
+    /// Its end is this one's matter from now on.
+    fn keep(&self, stream: TcpStream) -> Arc<TcpStream> {
+        let _ = (stream.set_nonblocking(false), stream.set_nodelay(true));
+        let stream = Arc::new(stream);
+        // The state is looked at with the list held, so that a cut misses none.
+        let mut streams = self.streams();
+        streams.retain(|stream| stream.strong_count() > 0);
+        streams.push(Arc::downgrade(&stream));
+        if matches!(*self.state(), State::Cut | State::Gone) {
+            reset(&stream);
+        }
+        stream
+    }
+
+    fn handshake(&self, mut near: &TcpStream) -> io::Result<TcpStream> {
+        let mut greeting = [0; 3];
+        near.read_exact(&mut greeting)?;
+        near.write_all(&[5, 0])?;
+        let mut request = [0; 10];
+        near.read_exact(&mut request)?;
+        let [5, 1, 0, 1, a, b, c, d, high, low] = request else {
+            return Err(io::Error::other(format!("not a CONNECT to an IPv4 address: {request:?}")));
+        };
+        let port = u16::from_be_bytes([high, low]);
+        let connected = TcpStream::connect((Ipv4Addr::new(a, b, c, d), port));
+        let code = if connected.is_ok() { 0 } else { 5 };
+        near.write_all(&[5, code, 0, 1, 0, 0, 0, 0, 0, 0])?;
+        connected
+    }
+
+    /// Passes on what comes, while the network is up.
+    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let read = from.read(&mut bytes).unwrap_or(0);
+            let state = self.changed.wait_while(self.state(), |state| *state == State::Silent);
+            if *state.unwrap_or_else(PoisonError::into_inner) != State::Up {
+                return;
+            }
+            if read == 0 || to.write_all(&bytes[..read]).is_err() {
+                let _ = to.shutdown(Shutdown::Write);
+                return;
+            }
+        }
+    }
+}
+
+/// Has it closed by a reset, as soon as nobody reads it any more.
+fn reset(stream: &TcpStream) {
+    let _ = set_socket_linger(stream, Some(Duration::ZERO));
+    let _ = stream.shutdown(Shutdown::Read);
+}
