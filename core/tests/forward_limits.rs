@@ -58,7 +58,7 @@ impl OnionEngine for Direct {
     fn state(&self) -> watch::Receiver<EngineState> {
         self.state.subscribe()
     }
-    fn trouble(&self) -> watch::Receiver<Option<String>> {
+    fn clock_warning(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
     }
     fn info(&self) -> Option<TorStatus> {

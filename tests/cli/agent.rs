@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use support::{Running, until};
 
-use crate::host::{Host, ORMESH, assert_refused};
+use crate::refused::{Host, ORMESH, assert_refused};
 
 /// A running agent, stopped at the end.
 struct Agent<'a> {

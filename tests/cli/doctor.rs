@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::host::{Host, ORMESH, Ran, assert_refused};
+use crate::refused::{Host, ORMESH, Ran, assert_refused};
 
 /// Runs it where no other tor than this one is to be found.
 fn doctor(host: &Host, tor: &Path, args: &[&str]) -> Ran {

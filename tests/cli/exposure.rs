@@ -1,6 +1,6 @@
 //! What listens off loopback, and for whom: said by the command that does it, and by `status` however it came about.
 
-use crate::host::Host;
+use crate::refused::Host;
 
 fn with_remote() -> Host {
     let (host, exporter) = (Host::new(), Host::new());

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::doctor::tor as fake_tor;
-use crate::host::{Host, ORMESH};
+use crate::refused::{Host, ORMESH};
 use crate::status::set_up;
 
 /// What a command prints, with what is another in each run left out. It must be one JSON value.

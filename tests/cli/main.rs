@@ -4,11 +4,11 @@
 mod agent;
 mod doctor;
 mod exposure;
-mod host;
 mod json;
 mod output;
 #[cfg(target_os = "linux")]
 mod prompt;
+mod refused;
 mod status;
 mod transcript;
 mod usage;

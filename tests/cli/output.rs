@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::host::{Host, ORMESH, Ran};
+use crate::refused::{Host, ORMESH, Ran};
 
 #[test]
 fn an_invite_is_alone_on_standard_output() {

@@ -3,7 +3,7 @@
 use rustix::termios::LocalModes;
 use support::{Running, Signal, Terminal, send, until};
 
-use crate::host::{Host, ORMESH};
+use crate::refused::{Host, ORMESH};
 
 /// A terminal, with `ormesh remote add web` in it.
 struct Asking {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::host::Host;
+use crate::refused::Host;
 
 pub(crate) fn set_up() -> Host {
     let (host, other) = (Host::new(), Host::new());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use support::Page;
 
-use crate::host::Host;
+use crate::refused::Host;
 
 #[test]
 fn every_transcript_holds() {

@@ -5,7 +5,7 @@ use std::fs;
 use insta::assert_snapshot;
 use ormesh_core::model::day::Day;
 
-use crate::host::{Host, ORMESH, Ran, assert_refused};
+use crate::refused::{Host, ORMESH, Ran, assert_refused};
 
 /// A host with one of everything.
 fn set_up() -> (Host, String) {
@@ -292,7 +292,7 @@ fn directories_that_are_not_absolute_are_refused() {
     let host = Host::new();
     for name in ["ORMESH_CONFIG", "ORMESH_STATE"] {
         let ran =
-            host.command(crate::host::ORMESH).arg("status").env(name, "relative").output().unwrap().into();
+            host.command(crate::refused::ORMESH).arg("status").env(name, "relative").output().unwrap().into();
         assert_refused(&ran, 2, name);
     }
 }

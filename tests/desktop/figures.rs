@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::{Running, cpu_time, family, figure, until};
 
 use crate::again::has_web_view;
-use crate::host::Host;
+use crate::app::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
 

@@ -5,9 +5,9 @@
 #![cfg(target_os = "linux")]
 
 mod again;
+mod app;
 mod driver;
 mod figures;
-mod host;
 mod mesh;
 mod panel;
 mod reopened;

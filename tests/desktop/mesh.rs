@@ -7,7 +7,7 @@ use std::process::Command;
 use support::{Lock, Session, free_address, http, talk, until};
 use tempfile::TempDir;
 
-use crate::host::{Host, Window};
+use crate::app::{Host, Window};
 
 /// A page of its own for each test: what is fetched can come from nowhere else.
 const AT_HOME: &str = "<h1>served at home</h1>";

@@ -7,7 +7,7 @@ use serde_json::json;
 use support::until;
 
 use crate::again::Hidden;
-use crate::host::Host;
+use crate::app::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
 

@@ -3,7 +3,7 @@
 use support::until;
 
 use crate::again::has_web_view;
-use crate::host::Host;
+use crate::app::Host;
 use crate::panel::Panel;
 use crate::screen::Bus;
 

@@ -9,7 +9,7 @@ use ormesh_core::ipc::{Hello, PROTOCOL};
 
 use support::{Lock, Session, Signal, free_address, send, until};
 
-use crate::host::Host;
+use crate::app::Host;
 
 #[test]
 fn a_locked_keyring_is_said_and_opens_again_by_a_button() {

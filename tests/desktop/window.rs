@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use support::{Signal, free_address, send, until};
 
-use crate::host::Host;
+use crate::app::Host;
 
 #[test]
 fn an_invite_goes_from_one_window_to_another() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tornet::client::{Client, Options, Service};
 use tornet::{Tools, shared};
 
-use crate::support::{hosts, open_echo, room, serve};
+use crate::support::{hosts, open_echo, serve, tor_places};
 
 /// An x25519 pair in base32: 32 bytes of 0x01, and their public key.
 const PRIVATE: &str = "AEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQ";
@@ -16,7 +16,7 @@ const PUBLIC: &str = "UTQJFEVWKHBHROLXFRLJ6X5JXMJ5SBVUNK3IZHPZ3QVUICPYUIEQ";
 #[test]
 fn a_service_of_a_plain_tor_is_imported() {
     let [mut laptop] = hosts(["laptop"]);
-    let _tor = room(1);
+    let _tor = tor_places(1);
     let heard = Arc::new(AtomicUsize::new(0));
     let echo = serve({
         let heard = Arc::clone(&heard);

@@ -12,7 +12,7 @@ use tornet::{Tools, shared};
 
 use crate::support::{
     Host, ORMESH, PATIENCE, Random, connected, echo, ended, figure, hosts, is_connected, is_kept_out,
-    is_reachable, open_echo, room, until,
+    is_reachable, open_echo, tor_places, until,
 };
 
 const SESSIONS: usize = 50;
@@ -50,7 +50,7 @@ fn fifty_sessions_end_at_both_ends_and_no_other() {
 #[test]
 fn it_holds_when_the_agent_is_killed_at_any_moment() {
     let [mut server] = hosts(["server"]);
-    let _tor = room(1);
+    let _tor = tor_places(1);
     let echo = echo();
     server.export(echo.addr, 80);
     server.good(&["client", "add", "keeper"]);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tornet::client::{Client, ClientAuth, DialError, Options};
 use tornet::{Tools, shared};
 
-use crate::support::{PATIENCE, echo, hosts, is_reachable, room};
+use crate::support::{PATIENCE, echo, hosts, is_reachable, tor_places};
 
 /// 32 bytes of 0x02: nobody's key here.
 const WRONG_KEY: &str = "AIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBA";
@@ -14,7 +14,7 @@ const WRONG_KEY: &str = "AIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBA";
 #[test]
 fn a_tor_without_the_right_key_is_refused_and_nothing_arrives() {
     let [mut server] = hosts(["server"]);
-    let _tors = room(3);
+    let _tors = tor_places(3);
     let echo = echo();
     server.export(echo.addr, 80);
     server.good(&["client", "add", "anna"]);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::again::Hidden;
 use crate::driver::{Session, until};
-use crate::host::{Host, Running, fetch, free_address, serve};
+use crate::installed::{Host, Running, fetch, free_address, serve};
 use crate::panel::Panel;
 use crate::root::{As, Root};
 use crate::screen::{Bus, Screen};

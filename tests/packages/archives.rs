@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::host::Host;
+use crate::installed::Host;
 use crate::root::{As, Root, run};
 use crate::{app_files, assert_has, command_files, package};
 

@@ -1,6 +1,6 @@
 //! The package of the command alone, on a machine without a display.
 
-use crate::host::Host;
+use crate::installed::Host;
 use crate::root::{As, Root};
 use crate::{assert_has, command_files, package};
 

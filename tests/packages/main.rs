@@ -12,7 +12,7 @@ mod command;
 #[path = "../desktop/driver.rs"]
 #[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
 mod driver;
-mod host;
+mod installed;
 #[path = "../desktop/panel.rs"]
 #[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
 mod panel;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::absent::{not_running, unreachable};
-use super::fresh;
 use super::vault::{Changing, Vault};
 use super::world::World;
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
@@ -38,7 +37,7 @@ pub(super) struct Commands {
     world: World,
 }
 
-/// The first and the longest pause before a secret store in trouble is tried again: it may ask a person each time.
+/// The first and the longest pause before a secret store that fails is tried again: it may ask a person each time.
 const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 
 /// What a change of keys leaves to be said.
@@ -65,7 +64,7 @@ impl Commands {
                 let in_force = self.store.apart(ConfigStore::at_rest).await?;
                 let mut status = derive::at_rest(&in_force.config);
                 let found =
-                    in_force.problems().chain(self.vault.trouble()).chain(self.vault.history_problem());
+                    in_force.problems().chain(self.vault.problem()).chain(self.vault.history_problem());
                 status.problems = standing::once(found.chain(unreachable(self.store.paths())));
                 Ok(Response::Status(Box::new(status)))
             }
@@ -79,15 +78,15 @@ impl Commands {
                 }
                 done(access_notes(&edit, &edited, self.today()))
             }
-            Request::AddClient { name, ports, expires, request } => {
-                self.add_client(name, ports, expires, request).await
+            Request::AddClient { name, ports, expires, key } => {
+                self.add_client(name, ports, expires, key).await
             }
             Request::ClientToken { name, format } => {
                 let config = self.load().await?;
                 let client = edit::find(&config.clients, "client", &name)?;
                 self.invite(&config, &name, client, format, Vec::new()).await
             }
-            Request::RotateClient { name, request } => self.rotate_client(name, request).await,
+            Request::RotateClient { name, key } => self.rotate_client(name, key).await,
             Request::DeleteClient { name } => {
                 let config = self.load().await?;
                 let client = edit::find(&config.clients, "client", &name)?;
@@ -140,13 +139,13 @@ impl Commands {
         name: ClientName,
         ports: Option<BTreeSet<Port>>,
         expires: Option<Day>,
-        request: Option<ClientPublicKey>,
+        given: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
         // From the first look on, so that of many who add the same name at once one makes the keys, and all print its invite.
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         if let Some(client) = config.clients.get(&name) {
-            let other_key = match request {
+            let other_key = match given {
                 Some(key) => client.key != key,
                 None => client.requested,
             };
@@ -165,11 +164,11 @@ impl Commands {
             return self.invite(&config, &name, client, InviteFormat::Ormesh, Vec::new()).await;
         }
         let service = self.world.random.service_key()?;
-        let own = if request.is_none() { Some(self.world.random.client_key()?) } else { None };
-        let key = request
+        let own = if given.is_none() { Some(self.world.random.client_key()?) } else { None };
+        let key = given
             .or(own.as_ref().map(ClientKey::public))
             .unwrap_or_else(|| unreachable!("one of the two is there"));
-        let client = Client { address: service.address(), key, ports, expires, requested: request.is_some() };
+        let client = Client { address: service.address(), key, ports, expires, requested: given.is_some() };
         let change = KeyChange::AddClient { name: name.clone(), client: client.clone() };
         key_change::apply(&config, &change)?;
 
@@ -185,16 +184,16 @@ impl Commands {
     async fn rotate_client(
         &self,
         name: ClientName,
-        request: Option<ClientPublicKey>,
+        given: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         let old = edit::find(&config.clients, "client", &name)?.clone();
         check_not_over(&name, &old, self.today())?;
         let service = self.world.random.service_key()?;
-        let own = if request.is_none() { Some(self.world.random.client_key()?) } else { None };
-        let key = request.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
-        let requested = request.is_some();
+        let own = if given.is_none() { Some(self.world.random.client_key()?) } else { None };
+        let key = given.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
+        let requested = given.is_some();
         let change =
             KeyChange::RotateClient { name: name.clone(), address: service.address(), key, requested };
         let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
@@ -274,7 +273,7 @@ impl Commands {
     }
 
     fn today(&self) -> Day {
-        fresh::today(&self.world.calendar)
+        self.world.calendar.today()
     }
 
     async fn load(&self) -> Result<Config, Problem> {
@@ -461,29 +460,29 @@ impl Commands {
         self.vault.owe_again();
     }
 
-    /// Settles what an earlier agent or command has left, and from then on tries a secret store that is in trouble until it works and
+    /// Settles what an earlier agent or command has left, and from then on tries a secret store that fails until it works and
     /// all is settled.
     ///
     /// Never returns.
     pub(super) async fn keep_settling(&self) {
         loop {
             let mut pause = SETTLE_AGAIN.0;
-            while !self.settle().await.is_empty() || self.is_in_trouble().await {
+            while !self.settle().await.is_empty() || self.is_failing().await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(SETTLE_AGAIN.1);
             }
             tokio::select! {
                 biased;
-                () = self.vault.in_trouble() => {}
+                () = self.vault.until_failing() => {}
                 () = self.vault.owes() => {}
             }
             tokio::time::sleep(SETTLE_AGAIN.0).await;
         }
     }
 
-    async fn is_in_trouble(&self) -> bool {
+    async fn is_failing(&self) -> bool {
         match self.load().await {
-            Ok(config) => self.vault.is_in_trouble(&config).await,
+            Ok(config) => self.vault.is_failing(&config).await,
             // Nothing can be done before the file is mended.
             Err(_) => true,
         }

@@ -136,9 +136,7 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
     }
     for name in clients {
         if !store.load()?.clients.contains_key(&name) {
-            commands
-                .carry_out(Request::AddClient { name, ports: None, expires: None, request: None })
-                .await?;
+            commands.carry_out(Request::AddClient { name, ports: None, expires: None, key: None }).await?;
         }
     }
     Ok(())

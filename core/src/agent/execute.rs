@@ -1,4 +1,4 @@
-//! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. Each Step ends in a Fact: done, failed, or waiting for a key.
+//! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. Each Step ends in one of three: done, failed, or waiting for a key.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,9 @@ use super::sockets::Sockets;
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
 use crate::forward::calendar::Calendar;
-use crate::forward::descriptors::Crowded;
+use crate::forward::capacity::Crowded;
 use crate::forward::dialler::Dialler;
-use crate::forward::gate::{ClientSessions, Gate, GateEvent, GateRoom};
+use crate::forward::gate::{ClientSessions, Gate, GateContext, GateEvent};
 use crate::forward::guests::Guests;
 use crate::forward::import::{ImportListener, ImportSpec};
 use crate::forward::listen::{self, ListenError, SocketPath};
@@ -70,10 +70,10 @@ impl Door {
         }
     }
 
-    async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
+    async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
         match self {
-            Self::Gate(gate) => gate.open_again(room).await,
-            Self::Responder(responder) => responder.open_again(room).await,
+            Self::Gate(gate) => gate.open_again(context).await,
+            Self::Responder(responder) => responder.open_again(context).await,
         }
     }
 
@@ -90,7 +90,7 @@ pub(super) struct Executor {
     engine: Arc<dyn OnionEngine>,
     dialler: Arc<Dialler>,
     vault: Arc<Vault>,
-    room: GateRoom,
+    context: GateContext,
     /// Shared with whoever answers `ormesh nc`.
     pub(super) guests: Arc<Guests>,
     calendar: Calendar,
@@ -114,7 +114,7 @@ impl Executor {
         engine: Arc<dyn OnionEngine>,
         dialler: Arc<Dialler>,
         vault: Arc<Vault>,
-        room: GateRoom,
+        context: GateContext,
         calendar: Calendar,
         gate_events: mpsc::UnboundedSender<GateEvent>,
         fetched: mpsc::UnboundedSender<Fetched>,
@@ -123,8 +123,8 @@ impl Executor {
             engine,
             dialler,
             vault,
-            prober: Arc::new(Prober::over(Arc::clone(&room.ports))),
-            room,
+            prober: Arc::new(Prober::over(Arc::clone(&context.ports))),
+            context,
             guests: Arc::default(),
             calendar,
             doors: BTreeMap::new(),
@@ -146,7 +146,7 @@ impl Executor {
         let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
         self.remotes.send_replace(Arc::new(table));
         // Where gates are loopback ports, they let in nobody but this process.
-        self.room.tor.set(self.engine.process());
+        self.context.tor.set(self.engine.process());
         for (name, client) in &config.clients {
             if let Some(sessions) = self.sessions.get(&client.address) {
                 sessions.rename(name);
@@ -211,7 +211,7 @@ impl Executor {
                     half_close: listener.half_close,
                     users: listener.users,
                 };
-                match self.room.ports.listen(listen).await {
+                match self.context.ports.listen(listen).await {
                     Ok(bound) => {
                         let dialler = &self.dialler;
                         let listener = match self.listeners.entry(listen.clone()) {
@@ -231,7 +231,7 @@ impl Executor {
                 }
             }
             Step::OpenSocks(Socks { addr, users }) => {
-                match self.room.ports.listen(&ListenAddr::Tcp(*addr)).await {
+                match self.context.ports.listen(&ListenAddr::Tcp(*addr)).await {
                     Ok(bound) => {
                         let (remotes, dialler) = (self.remotes.subscribe(), Arc::clone(&self.dialler));
                         let socks = SocksFront::on(bound, *addr, *users, remotes, dialler);
@@ -240,7 +240,7 @@ impl Executor {
                     }
                     Err(error) => {
                         let problem = not_listening(&error).about(problem::Subject::Socks);
-                        let hint = match self.room.ports.free_port_after(*addr) {
+                        let hint = match self.context.ports.free_port_after(*addr) {
                             // Another user of this machine may have the usual one.
                             Some(free) if matches!(error, ListenError::InUse { .. }) => {
                                 format!("ormesh config set agent.socks-addr {free} takes a free one")
@@ -284,7 +284,7 @@ impl Executor {
     ) -> Result<(), ListenError> {
         let socket = Socket::Gate(*address, port);
         if let Some(door) = self.doors.get_mut(&(*address, port)) {
-            door.open_again(&self.room).await?;
+            door.open_again(&self.context).await?;
             self.sockets.made(socket, door.socket());
             return Ok(());
         }
@@ -294,11 +294,11 @@ impl Executor {
                 let grants = self.grants.entry(*address).or_insert_with(|| watch::Sender::new(grants));
                 let (grants, prober) = (grants.subscribe(), Arc::clone(&self.prober));
                 let sessions = self.sessions_of(config, address, client);
-                Door::Responder(Responder::open(&self.room, address, grants, sessions, prober).await?)
+                Door::Responder(Responder::open(&self.context, address, grants, sessions, prober).await?)
             }
             Behind::Target(target) => {
                 let sessions = self.sessions_of(config, address, client);
-                Door::Gate(Gate::open(&self.room, port, target.clone(), sessions).await?)
+                Door::Gate(Gate::open(&self.context, port, target.clone(), sessions).await?)
             }
         };
         self.sockets.made(socket, door.socket());
@@ -415,7 +415,7 @@ impl Executor {
     }
 
     /// What keeps connections out that a person may want in.
-    pub(super) fn trouble(&self, config: &Config) -> Vec<Problem> {
+    pub(super) fn problems(&self, config: &Config) -> Vec<Problem> {
         let socks = self.socks.iter().filter_map(|socks| {
             let TurnedAway { who, times } = socks.turned_away()?;
             Some(catalogue::refused_at_socks(&socks.addr(), &who, times))
@@ -444,7 +444,7 @@ impl Executor {
         });
         let backends = Gate::last_used(gates)
             .into_iter()
-            .filter_map(|(port, gate)| Some(catalogue::no_backend(port, &gate.trouble()?)));
+            .filter_map(|(port, gate)| Some(catalogue::no_backend(port, &gate.backend_error()?)));
         socks
             .chain(imports)
             .chain(full_socks)
@@ -501,7 +501,7 @@ fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
 }
 
 fn crowd(crowded: Crowded) -> Crowd {
-    Crowd { said: crowded.sentence(), by_room: crowded.by_room, refused: crowded.refused }
+    Crowd { said: crowded.sentence(), by_agent: crowded.by_agent, refused: crowded.refused }
 }
 
 fn not_listening(error: &ListenError) -> Problem {

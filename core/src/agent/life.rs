@@ -18,7 +18,7 @@ use super::world::World;
 use super::{crowds, warm};
 use crate::engine::OnionEngine;
 use crate::forward::dialler::Dialler;
-use crate::forward::gate::GateRoom;
+use crate::forward::gate::GateContext;
 use crate::forward::reports::Reports;
 use crate::model::onion::OnionAddress;
 use crate::plan::derive::Process;
@@ -117,7 +117,7 @@ fn wire(
     let (reports, reported) = Reports::new();
     let (first_tx, first_streams) = mpsc::unbounded_channel();
     let dialler = Dialler::new(Arc::clone(&engine), Arc::new(AskAgain(forgotten_tx)), reports);
-    let room = GateRoom::over(&paths.run, Arc::clone(&world.ports));
+    let context = GateContext::over(&paths.run, Arc::clone(&world.ports));
     let in_force = store.in_force();
     let status = watch::Sender::new(Arc::new(derive::at_rest(&in_force.borrow().config)));
     let applied = watch::Sender::new(Applied::default());
@@ -126,7 +126,7 @@ fn wire(
         Arc::clone(&engine),
         Arc::clone(&dialler),
         Arc::clone(&vault),
-        room,
+        context,
         world.calendar.clone(),
         gate_tx,
         fetched_tx,
@@ -150,7 +150,7 @@ fn wire(
         paused: paused.subscribe(),
         stop: stop.subscribe(),
         engine_state: engine.state(),
-        engine_trouble: engine.trouble(),
+        clock_warning: engine.clock_warning(),
         engine_events,
         gate_events,
         fetched,

@@ -3,15 +3,15 @@
 mod absent;
 mod commands;
 mod crowds;
-mod doctor;
 mod environment;
+mod examine;
 mod execute;
-mod fresh;
 mod known;
 mod life;
 pub mod log;
 pub mod own_day;
 mod places;
+mod random;
 mod reconcile;
 mod run;
 mod serve;
@@ -30,8 +30,8 @@ use crate::model::status::Status;
 use crate::store::paths::Paths;
 
 pub use absent::not_running;
-pub use doctor::{Examination, doctor};
 pub use environment::in_use;
+pub use examine::{Examination, doctor};
 pub use run::{RunOptions, run};
 
 /// Connects to the agent that runs for these paths; none where none runs.

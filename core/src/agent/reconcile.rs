@@ -1,4 +1,4 @@
-//! The loop: waits for whatever comes first, takes the Fact in, plans, executes, and tells the new status.
+//! The loop: waits for whatever comes first, takes in what it tells, plans, executes, and tells the new status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,10 +10,9 @@ use tokio::time::Instant;
 
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
-use super::fresh;
 use super::known::Question;
 use super::stranger::Checks;
-use super::vault::{Trouble, Vault};
+use super::vault::{Failure, Vault};
 use super::warm::Warmers;
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
 use crate::forward::calendar::Calendar;
@@ -73,12 +72,12 @@ pub(super) struct Inputs {
     pub(super) paused: watch::Receiver<bool>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) engine_state: watch::Receiver<EngineState>,
-    pub(super) engine_trouble: watch::Receiver<Option<String>>,
+    pub(super) clock_warning: watch::Receiver<Option<String>>,
     pub(super) engine_events: mpsc::UnboundedReceiver<EngineEvent>,
     pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
     pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
     pub(super) forgotten: mpsc::UnboundedReceiver<Forgotten>,
-    pub(super) store_answers: watch::Receiver<Option<Trouble>>,
+    pub(super) store_answers: watch::Receiver<Option<Failure>>,
     pub(super) reported: Reported,
     pub(super) questions: mpsc::UnboundedReceiver<Question>,
 }
@@ -143,7 +142,7 @@ impl Reconciler {
     /// Runs until it is told to stop, and leaves everything as it is then: the shutdown is the caller's.
     pub(super) async fn run(&mut self) {
         self.take_engine_state();
-        self.take_report(Report::Store(self.vault.trouble()), self.now());
+        self.take_report(Report::Store(self.vault.problem()), self.now());
         loop {
             let wake = self.reconcile().await;
             match self.wait(wake).await {
@@ -190,7 +189,7 @@ impl Reconciler {
         if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
             self.close_all().await;
         }
-        let mut desired = Desired::from_config(&in_force.config, fresh::today(&self.about.calendar), paused);
+        let mut desired = Desired::from_config(&in_force.config, self.about.calendar.today(), paused);
         desired.services.retain(|address, _| !self.observed.health.is_open(address));
         self.observed.last_seen =
             in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
@@ -272,11 +271,11 @@ impl Reconciler {
             Ok(()) = inputs.paused.changed() => Wake::Paused,
             Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
             Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
-            Ok(()) = inputs.engine_trouble.changed() => {
-                Wake::Reported(Instant::now(), Report::Clock(inputs.engine_trouble.borrow().clone()))
+            Ok(()) = inputs.clock_warning.changed() => {
+                Wake::Reported(Instant::now(), Report::Clock(inputs.clock_warning.borrow().clone()))
             }
             Ok(()) = inputs.store_answers.changed() => {
-                Wake::Reported(Instant::now(), Report::Store(vault.trouble()))
+                Wake::Reported(Instant::now(), Report::Store(vault.problem()))
             }
             Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
             Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
@@ -322,7 +321,7 @@ impl Reconciler {
         self.observed.failures.insert(subject, backoff);
     }
 
-    /// The Fact that a Step leaves behind, and what follows from it.
+    /// What a Step leaves behind in Observed, and what follows from it.
     fn take_done(&mut self, config: &Config, step: &Step) {
         self.observed.done(step, self.now());
         match step {
@@ -520,9 +519,9 @@ impl Reconciler {
     fn with_view<T>(&self, look: impl FnOnce(&View<'_>, &[Problem]) -> T) -> T {
         let in_force = self.inputs.config.borrow().clone();
         let is_paused = *self.inputs.paused.borrow();
-        let today = fresh::today(&self.about.calendar);
+        let today = self.about.calendar.today();
         let desired = Desired::from_config(&in_force.config, today, is_paused);
-        let here = self.vault.history_problem().into_iter().chain(self.executor.trouble(&in_force.config));
+        let here = self.vault.history_problem().into_iter().chain(self.executor.problems(&in_force.config));
         let view = View {
             config: &in_force.config,
             is_paused,

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::commands::Commands;
-use super::doctor::Examiner;
+use super::examine::Examiner;
 use super::known::Known;
 use super::reconcile::Applied;
 use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
-use crate::forward::descriptors::Crowded;
+use crate::forward::capacity::Crowded;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::guests::Guests;
 use crate::forward::heard::{Heard, Unended};
@@ -26,8 +26,8 @@ use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
 use crate::model::address::Port;
 use crate::model::config::HalfClose;
-use crate::model::doctor::Layer;
 use crate::model::edit::{self, Edit};
+use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Code, Problem, catalogue};
@@ -275,8 +275,8 @@ impl Server {
         let mut said = None;
         let connected = loop {
             let state = engine.borrow_and_update().clone();
-            let (trouble, is_slow) = (failed.borrow_and_update().clone(), Instant::now() >= slow);
-            let now = waiting::sentence(remote, &state, trouble.as_ref(), is_slow);
+            let (error, is_slow) = (failed.borrow_and_update().clone(), Instant::now() >= slow);
+            let now = waiting::sentence(remote, &state, error.as_ref(), is_slow);
             if let Some(now) = now.filter(|now| said.as_ref() != Some(now)) {
                 asker.answer(&Response::Waiting(now.clone())).await?;
                 said = Some(now);

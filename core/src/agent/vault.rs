@@ -25,7 +25,7 @@ use crate::store::{ConfigStore, private};
 
 /// How long a keyring may take when a person may have to unlock it first.
 const PROMPT: Duration = Duration::from_secs(60);
-/// How long a store's answer holds for other keys, too, when it is trouble. Shorter than the time after which the loop tries again.
+/// How long a store's answer holds for other keys, too, when it failed. Shorter than the time after which the loop tries again.
 const QUIET: Duration = Duration::from_secs(3);
 /// How long one change of keys waits for another one, which may be waiting for a person.
 const CHANGE: Duration = Duration::from_secs(65);
@@ -49,13 +49,13 @@ pub(super) struct Vault {
     owed: Mutex<BTreeSet<SecretId>>,
     owing: Notify,
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
-    /// What the store answered last, when that was trouble, and when.
-    trouble: watch::Sender<Option<Trouble>>,
+    /// What the store answered last, when that was a failure, and when.
+    failure: watch::Sender<Option<Failure>>,
     changing: std::sync::Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What was wrong with the store, and when it answered so.
-pub(super) type Trouble = (SecretsError, Instant);
+pub(super) type Failure = (SecretsError, Instant);
 
 impl Vault {
     /// For the agent.
@@ -78,7 +78,7 @@ impl Vault {
             owed: Mutex::default(),
             owing: Notify::new(),
             open: Mutex::default(),
-            trouble: watch::Sender::new(None),
+            failure: watch::Sender::new(None),
             changing: Default::default(),
         }
     }
@@ -226,11 +226,11 @@ impl Vault {
         Ok(self.noted(secrets.get(id).await)?)
     }
 
-    /// Reads a secret for the loop, which tries again by itself. A store that was in trouble a moment ago is not asked again for the next
+    /// Reads a secret for the loop, which tries again by itself. A store that failed a moment ago is not asked again for the next
     /// key: with a display, each time would be a prompt.
     pub(super) async fn read(&self, config: &Config, id: SecretId) -> Result<Secret, SecretsError> {
-        let trouble = self.trouble.borrow().clone();
-        if let Some((error, since)) = trouble
+        let failure = self.failure.borrow().clone();
+        if let Some((error, since)) = failure
             && since.elapsed() < QUIET
         {
             return Err(error);
@@ -244,7 +244,7 @@ impl Vault {
 
     /// Remembers whether the store works, for `status`.
     fn noted<T>(&self, result: Result<T, SecretsError>) -> Result<T, SecretsError> {
-        self.trouble.send_replace(match &result {
+        self.failure.send_replace(match &result {
             Ok(_) | Err(SecretsError::NoEntry(_)) => None,
             Err(error) => Some((error.clone(), Instant::now())),
         });
@@ -252,25 +252,25 @@ impl Vault {
     }
 
     /// What is wrong with the store, as it answered last.
-    pub(super) fn trouble(&self) -> Option<Problem> {
-        let trouble = self.trouble.borrow();
-        trouble.as_ref().map(|(error, _)| Problem::from(error.clone()).about(Subject::Store))
+    pub(super) fn problem(&self) -> Option<Problem> {
+        let failure = self.failure.borrow();
+        failure.as_ref().map(|(error, _)| Problem::from(error.clone()).about(Subject::Store))
     }
 
     /// Wakes when the store has answered.
-    pub(super) fn answers(&self) -> watch::Receiver<Option<Trouble>> {
-        self.trouble.subscribe()
+    pub(super) fn answers(&self) -> watch::Receiver<Option<Failure>> {
+        self.failure.subscribe()
     }
 
-    /// Waits until the store is found to be in trouble.
-    pub(super) async fn in_trouble(&self) {
+    /// Waits until the store is found to fail.
+    pub(super) async fn until_failing(&self) {
         // The sender is ours.
-        let _ = self.trouble.subscribe().wait_for(Option::is_some).await;
+        let _ = self.failure.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Tries a store that was found to be in trouble. One that works is left alone.
-    pub(super) async fn is_in_trouble(&self, config: &Config) -> bool {
-        if self.trouble.borrow().is_none() {
+    /// Tries a store that was found to fail. One that works is left alone.
+    pub(super) async fn is_failing(&self, config: &Config) -> bool {
+        if self.failure.borrow().is_none() {
             return false;
         }
         let probed = match self.current(config) {

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::fresh::Random;
+use super::random::Random;
 use crate::forward::calendar::Calendar;
 use crate::forward::ports::{Ports, SystemPorts};
 use crate::secrets::{Stores, SystemStores};

@@ -133,7 +133,7 @@ pub trait OnionEngine: Send + Sync + 'static {
     fn state(&self) -> watch::Receiver<EngineState>;
 
     /// What it warns of although it works, in a sentence: a wrong clock. None while there is nothing to say, and by default.
-    fn trouble(&self) -> watch::Receiver<Option<String>> {
+    fn clock_warning(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
     }
 

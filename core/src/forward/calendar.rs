@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::model::day::Day;
+
 /// A clock that tells the time of day. Clones are the same.
 #[derive(Clone)]
 pub struct Calendar(Arc<dyn Fn() -> u64 + Send + Sync>);
@@ -21,6 +23,11 @@ impl Calendar {
     /// Seconds since 1970-01-01 UTC; 0 on a clock that is set before.
     pub fn now(&self) -> u64 {
         (self.0)()
+    }
+
+    /// Today, in UTC.
+    pub fn today(&self) -> Day {
+        Day::from_unix(self.now())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::calendar::Calendar;
-use super::descriptors::{Crowded, Member, Part, Place};
+use super::capacity::{Crowded, Member, Part, Place};
 use super::listen::{ListenError, SocketPath};
 use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
@@ -32,7 +32,7 @@ use crate::model::onion::OnionAddress;
 pub const SESSION_CAP: u64 = 512;
 
 /// How long a backend that failed is told of, when nobody has tried it since.
-const TROUBLE_LIFE: Duration = Duration::from_secs(600);
+const ERROR_LIFE: Duration = Duration::from_secs(600);
 
 /// What gates tell by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum GateEvent {
 
 /// Where gates are opened.
 #[derive(Debug, Clone)]
-pub struct GateRoom {
+pub struct GateContext {
     /// The run directory: tor's working directory, mode 0700.
     pub run_dir: PathBuf,
     /// tor's process, whose connections alone are let in where the system can't keep others out by itself (Windows).
@@ -57,7 +57,7 @@ pub struct GateRoom {
     pub ports: Arc<dyn Ports>,
 }
 
-impl GateRoom {
+impl GateContext {
     /// Without a tor yet.
     pub fn new(run_dir: impl Into<PathBuf>) -> Self {
         Self::over(run_dir, Arc::new(SystemPorts))
@@ -245,19 +245,19 @@ struct Shared {
 impl Gate {
     /// Opens the gate of a client's port.
     pub async fn open(
-        room: &GateRoom,
+        context: &GateContext,
         port: Port,
         target: Target,
         sessions: Arc<ClientSessions>,
     ) -> Result<Self, ListenError> {
-        let (bound, addr) = open_socket(room, sessions.address(), port).await?;
+        let (bound, addr) = open_socket(context, sessions.address(), port).await?;
         let shared = Arc::new(Shared {
             sessions,
             port,
             target: Mutex::new(target),
             last: Mutex::default(),
-            tor: room.tor.clone(),
-            ports: Arc::clone(&room.ports),
+            tor: context.tor.clone(),
+            ports: Arc::clone(&context.ports),
         });
         let each = Arc::clone(&shared);
         let part = shared.sessions.part(port);
@@ -268,8 +268,8 @@ impl Gate {
     }
 
     /// Opens its socket again where that was removed; sessions go on.
-    pub async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
-        let (bound, addr) = open_socket(room, self.shared.sessions.address(), self.port()).await?;
+    pub async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
+        let (bound, addr) = open_socket(context, self.shared.sessions.address(), self.port()).await?;
         self.renewer.renew(bound);
         self.addr = addr;
         Ok(())
@@ -296,8 +296,8 @@ impl Gate {
     }
 
     /// Why the backend could not be reached last time, if it could not and that is not long ago.
-    pub fn trouble(&self) -> Option<String> {
-        self.last().and_then(|(at, why)| why.filter(|_| at.elapsed() < TROUBLE_LIFE))
+    pub fn backend_error(&self) -> Option<String> {
+        self.last().and_then(|(at, why)| why.filter(|_| at.elapsed() < ERROR_LIFE))
     }
 
     fn last(&self) -> Option<(Instant, Option<String>)> {
@@ -328,14 +328,14 @@ impl Gate {
 
 /// Opens a gate's socket. Its name is short, and the same each time: tor refuses paths of 108 bytes and more.
 pub(super) async fn open_socket(
-    room: &GateRoom,
+    context: &GateContext,
     address: &OnionAddress,
     port: Port,
 ) -> Result<(super::listen::Bound, GateAddr), ListenError> {
     let hash =
         Sha256::new().chain_update(address.public_key()).chain_update(port.get().to_be_bytes()).finalize();
     let name = format!("g-{}", HEXLOWER.encode(&hash[..6]));
-    room.ports.gate(&room.run_dir, &name).await
+    context.ports.gate(&context.run_dir, &name).await
 }
 
 async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {

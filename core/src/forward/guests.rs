@@ -1,11 +1,11 @@
-//! The room of connections that come over the local protocol: one member of the room, as the SOCKS front is.
+//! The places of connections that come over the local protocol, which together are one member, as the SOCKS front is.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::descriptors::{Crowded, Part, Place};
+use super::capacity::{Crowded, Part, Place};
 use super::holds::{HOLD_LIMIT, Holds};
 
 /// How long a connection may wait for a place, as at a listener.

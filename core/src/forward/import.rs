@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{debug, info};
 
 use super::calendar::unix_now;
+use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
-use super::descriptors::{Crowded, Part, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::heard::Heard;
 use super::holds::{HOLD_LIMIT, Holds};

@@ -7,8 +7,8 @@
 
 pub mod backend;
 pub mod calendar;
+pub mod capacity;
 mod cuts;
-pub mod descriptors;
 pub mod dialler;
 pub mod gate;
 pub mod guests;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-use super::descriptors;
+use super::capacity;
 use super::holds::Holds;
 use super::sockets::Abort;
 use crate::model::config::HalfClose;
@@ -268,7 +268,7 @@ where
                 let place = match &self.rule {
                     OnNearEnd::Hold(holds) => {
                         let place = holds.enter();
-                        descriptors::one_more_held();
+                        capacity::one_more_held();
                         Some(place)
                     }
                     OnNearEnd::Pass | OnNearEnd::End => None,

@@ -25,8 +25,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::descriptors::{Crowded, Member, Part, Place};
-use super::gate::{self, ClientSessions, GateRoom, TorProcess};
+use super::capacity::{Crowded, Member, Part, Place};
+use super::gate::{self, ClientSessions, GateContext, TorProcess};
 use super::listen::{ListenError, SocketPath};
 use super::server::{AtBound, Renewer, Server};
 use super::system;
@@ -156,14 +156,14 @@ struct Shared {
 impl Responder {
     /// Opens it. It answers with the grants as they are when asked, and with what the client's sessions lack.
     pub async fn open(
-        room: &GateRoom,
+        context: &GateContext,
         address: &OnionAddress,
         grants: watch::Receiver<Arc<Grants>>,
         sessions: Arc<ClientSessions>,
         prober: Arc<Prober>,
     ) -> Result<Self, ListenError> {
-        let (bound, addr) = gate::open_socket(room, address, Port::RESPONDER).await?;
-        let shared = Arc::new(Shared { grants, sessions, prober, tor: room.tor.clone() });
+        let (bound, addr) = gate::open_socket(context, address, Port::RESPONDER).await?;
+        let shared = Arc::new(Shared { grants, sessions, prober, tor: context.tor.clone() });
         let part = Part::of(&Member::control(SESSIONS));
         let handle = move |tor, place| session(Arc::clone(&shared), tor, place);
         let (renewer, renewable) = Renewer::of(bound);
@@ -172,8 +172,8 @@ impl Responder {
     }
 
     /// Opens its socket again where that was removed; conversations go on.
-    pub async fn open_again(&mut self, room: &GateRoom) -> Result<(), ListenError> {
-        let (bound, addr) = gate::open_socket(room, &self.address, Port::RESPONDER).await?;
+    pub async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
+        let (bound, addr) = gate::open_socket(context, &self.address, Port::RESPONDER).await?;
         self.renewer.renew(bound);
         self.addr = addr;
         Ok(())

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::descriptors::{Part, Place};
+use super::capacity::{Part, Place};
 use super::listen::{Bound, SocketPath};
 use super::shares::Full;
 use super::sockets::Abort;
@@ -160,8 +160,8 @@ async fn accept_all<A, H, S>(
         Refuse,
         Ended(Result<(), tokio::task::JoinError>),
         Accepted(io::Result<Stream>),
-        Room(Place),
-        NoRoom,
+        Place(Place),
+        StillFull,
     }
     let mut pause = None;
     // A moment, not a time to wait: sessions that end meanwhile must not put it off.
@@ -175,8 +175,8 @@ async fn accept_all<A, H, S>(
             biased;
             () = refuse.cancelled() => Tick::Refuse,
             Some(ended) = sessions.join_next() => Tick::Ended(ended),
-            place = part.place(), if waiting.is_some() => Tick::Room(place),
-            () = sleep_until(full.unwrap_or(after) + PATIENCE), if waiting.is_some() => Tick::NoRoom,
+            place = part.place(), if waiting.is_some() => Tick::Place(place),
+            () = sleep_until(full.unwrap_or(after) + PATIENCE), if waiting.is_some() => Tick::StillFull,
             accepted = accept_after(&mut listener, after), if waiting.is_none() => Tick::Accepted(accepted),
         };
         match tick {
@@ -209,13 +209,13 @@ async fn accept_all<A, H, S>(
                 pause = Some(next);
                 after = Instant::now() + next;
             }
-            Tick::NoRoom => {
+            Tick::StillFull => {
                 if let Some((stream, why)) = waiting.take() {
                     part.refuse(why);
                     stream.abort("there is no room for more connections");
                 }
             }
-            Tick::Room(place) => {
+            Tick::Place(place) => {
                 full = None;
                 if let Some((stream, _)) = waiting.take() {
                     sessions.spawn(handle(stream, place));

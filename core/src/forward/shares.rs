@@ -1,8 +1,8 @@
 //! Who gets the next place when places are few. Pure: takers, what each holds, and a verdict.
 //!
-//! A *member* is whoever is to have a share of the room: a client, an import, the SOCKS front. It has *parts*, a client's ports, which
-//! share what the member may have. Half of the room is kept in equal shares for the members and for one that may still come, and half of a
-//! member's share for its parts; the rest is for whoever comes first. So one alone may use much of the room but never all of it, and each
+//! A *member* is whoever is to have a share of the capacity: a client, an import, the SOCKS front. It has *parts*, a client's ports, which
+//! share what the member may have. Half of the capacity is kept in equal shares for the members and for one that may still come, and half of a
+//! member's share for its parts; the rest is for whoever comes first. So one alone may use much of the capacity but never all of it, and each
 //! other member, and each of its parts, always gets a place.
 //!
 //! Nothing that was given is taken back: after a change of members, parts or caps the shares are made good as places are given back.
@@ -26,14 +26,14 @@ pub struct Full {
 pub enum Limit {
     /// The member's own, of so many places.
     Member(u64),
-    /// The room's, of so many places.
-    Room(u64),
+    /// The whole agent's, of so many places.
+    Agent(u64),
 }
 
-/// The room and who holds what of it.
+/// The capacity and who holds what of it.
 #[derive(Debug)]
 pub(super) struct Shares {
-    room: u64,
+    capacity: u64,
     held: u64,
     /// Places that are kept for those who hold less than their share.
     owed: u64,
@@ -47,7 +47,7 @@ pub(super) struct Shares {
 struct Member {
     cap: u64,
     held: u64,
-    /// Its share of the room.
+    /// Its share of the capacity.
     share: u64,
     /// The share of each part.
     each: u64,
@@ -57,7 +57,7 @@ struct Member {
 }
 
 impl Member {
-    /// Places of the room that are kept for it.
+    /// Places of the capacity that are kept for it.
     fn owed(&self) -> u64 {
         self.share.saturating_sub(self.held).max(self.lacking)
     }
@@ -65,8 +65,8 @@ impl Member {
 
 impl Shares {
     /// With so many places.
-    pub(super) fn new(room: u64) -> Self {
-        Self { room, held: 0, owed: 0, members: BTreeMap::new(), next: 0, stale: false }
+    pub(super) fn new(capacity: u64) -> Self {
+        Self { capacity, held: 0, owed: 0, members: BTreeMap::new(), next: 0, stale: false }
     }
 
     fn name(&mut self) -> Id {
@@ -123,8 +123,8 @@ impl Shares {
     /// Takes a place for a part, or says why it gets none.
     pub(super) fn take(&mut self, member: Id, part: Id) -> Result<(), Full> {
         self.reckon();
-        let (room, free, owed, spare) =
-            (self.room, self.room.saturating_sub(self.held), self.owed, self.share());
+        let (capacity, free, owed, spare) =
+            (self.capacity, self.capacity.saturating_sub(self.held), self.owed, self.share());
         let Some(of) = self.members.get_mut(&member) else { return Err(gone()) };
         let Some(&held) = of.parts.get(&part) else { return Err(gone()) };
 
@@ -137,7 +137,7 @@ impl Shares {
         let before = of.owed();
         let after = of.share.saturating_sub(of.held + 1).max(of.lacking - lacks);
         if free == 0 || (after == before && free <= owed + spare) {
-            return Err(Full { held, limit: Limit::Room(room) });
+            return Err(Full { held, limit: Limit::Agent(capacity) });
         }
         of.held += 1;
         of.lacking -= lacks;
@@ -161,7 +161,7 @@ impl Shares {
 
     /// The share of a member, and what is kept for one that may still come.
     fn share(&self) -> u64 {
-        (self.room / (2 * (self.members.len() as u64 + 1))).max(1)
+        (self.capacity / (2 * (self.members.len() as u64 + 1))).max(1)
     }
 
     fn reckon(&mut self) {

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
-use super::descriptors::{Crowded, Part, Place};
 use super::dialler::{ConnectError, Connected, Dialler, Early};
 use super::heard::Heard;
 use super::holds::{HOLD_LIMIT, Holds};

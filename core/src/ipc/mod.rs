@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::model::address::Port;
 use crate::model::day::Day;
-use crate::model::doctor::Layer;
 use crate::model::edit::Edit;
 use crate::model::keys::ClientPublicKey;
+use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
@@ -103,8 +103,9 @@ pub enum Request {
         ports: Option<BTreeSet<Port>>,
         /// Its last day.
         expires: Option<Day>,
-        /// The public key of a join request.
-        request: Option<ClientPublicKey>,
+        /// The public key of a join request; a key pair is made when none.
+        #[serde(rename = "request")]
+        key: Option<ClientPublicKey>,
     },
     /// The invite of a client that has not connected yet. Answer: `Invite`.
     ClientToken {
@@ -117,8 +118,9 @@ pub enum Request {
     RotateClient {
         /// Which.
         name: ClientName,
-        /// The public key of a join request.
-        request: Option<ClientPublicKey>,
+        /// The public key of a join request; a key pair is made when none.
+        #[serde(rename = "request")]
+        key: Option<ClientPublicKey>,
     },
     /// Revokes a client. Answered once it is out. Answer: `Done`.
     DeleteClient {
@@ -156,7 +158,7 @@ pub enum Request {
         /// Also whether this port can be reached.
         port: Option<Port>,
     },
-    /// Walks the layers of this host and of the remotes. Answer: `Layers`. Agent only; what is known without one, `agent::doctor` tells.
+    /// Walks the layers of this host and of the remotes. Answer: `Layers`. Agent only; what is known without one, `agent::examine` tells.
     Doctor {
         /// The only remote to try; all of them when none.
         remote: Option<RemoteName>,

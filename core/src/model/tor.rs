@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Port;
 use super::onion::OnionAddress;
 
-/// What an engine is doing. *Fact*, told by the engine itself.
+/// What an engine is doing. Told by the engine itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum EngineState {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::derive::{self, View};
-use super::doctor::{Agent, Client, Findings, Link, Remote, Secrets, Service, Tor};
+use super::verdicts::{Agent, Client, Findings, Link, Remote, Secrets, Service, Tor};
 use super::{Desired, Subject};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};

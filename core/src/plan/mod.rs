@@ -1,12 +1,11 @@
 //! Room 2, brain: compares what is wanted with what is, and says what to do next. Pure: no clock, no IO; time comes in as a value.
 //!
-//! Desired comes from the configuration, Observed from Facts; [`plan`] gives Steps, removals first. A Step goes out, a Fact comes back.
+//! Desired comes from the configuration, Observed from what came of earlier Steps; [`plan`] gives Steps, removals first.
 
 pub mod adopt;
 pub mod backoff;
 pub mod derive;
 mod desired;
-pub mod doctor;
 pub mod findings;
 pub mod given;
 pub mod health;
@@ -15,6 +14,7 @@ pub mod standing;
 mod step;
 #[cfg(test)]
 mod tests;
+pub mod verdicts;
 pub mod waiting;
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ const PUBLISH_PACE: Duration = Duration::from_millis(500);
 /// Changed port lists wait this long for more of them, since each costs a new descriptor.
 const REPLACE_DEBOUNCE: Duration = Duration::from_secs(1);
 
-/// What to do now, and when to ask again at the latest if no Fact comes first.
+/// What to do now, and when to ask again at the latest if nothing happens first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// In order: removals, then additions.

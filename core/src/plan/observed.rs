@@ -1,4 +1,4 @@
-//! Observed: what is, as far as the Facts have told, and what a Step that was carried out, or failed, leaves behind in it.
+//! Observed: what is, as far as it was told, and what a Step that was carried out, or failed, leaves behind in it.
 //!
 //! Invariant: what may still be with tor is never taken for gone. Only its end, or its own word, says so.
 
@@ -12,7 +12,7 @@ use crate::model::address::{ListenAddr, Port};
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
 
-/// What is, as far as the Facts have told.
+/// What is, as far as it was told.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// What is known of tor, of services that it was given, and of remotes.

@@ -7,11 +7,11 @@ use crate::model::tor::{DialError, EngineState};
 pub fn sentence(
     remote: &RemoteName,
     engine: &EngineState,
-    trouble: Option<&DialError>,
+    error: Option<&DialError>,
     is_slow: bool,
 ) -> Option<String> {
-    match (engine, trouble) {
-        (EngineState::Ready, Some(trouble)) => Some(format!("waiting for {remote}: {trouble}")),
+    match (engine, error) {
+        (EngineState::Ready, Some(error)) => Some(format!("waiting for {remote}: {error}")),
         (EngineState::Ready, None) => {
             is_slow.then(|| format!("waiting for {remote}: a way through Tor is being built"))
         }

@@ -2,12 +2,12 @@
 //! what a host does is in `ormesh_core`.
 
 mod args;
-mod host;
 mod invite_input;
 mod output;
 mod prompt;
 mod qr;
 mod this_binary;
+mod this_host;
 mod usage;
 mod verbs;
 

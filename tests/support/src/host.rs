@@ -18,7 +18,7 @@ use crate::patience::until;
 use crate::ports::{free_address, free_port};
 use crate::processes::{self, Signal, children, is_running, send};
 use crate::programs::ormesh;
-use crate::room::{Places, room};
+use crate::tor_places::{TorPlaces, tor_places};
 
 /// Lines of an agent's log that a failed test shows.
 const LOG_TAIL: usize = 150;
@@ -34,7 +34,7 @@ pub struct Host {
     environment: BTreeMap<OsString, OsString>,
     socks: SocketAddr,
     agent: Option<Child>,
-    _place: Option<Places>,
+    _place: Option<TorPlaces>,
 }
 
 /// Hosts with nothing set up, by their names in messages. Their places are taken at once, so that two tests never wait for each
@@ -45,13 +45,13 @@ pub fn hosts<const N: usize>(names: [&'static str; N]) -> [Host; N] {
 
 /// The same, on another network than that which all tests share.
 pub fn hosts_on<const N: usize>(network: &Network, names: [&'static str; N]) -> [Host; N] {
-    let mut places = room(N);
+    let mut places = tor_places(N);
     names.map(|name| Host::on_a_network(name, places.split_off(), network))
 }
 
 /// The same, with places for so many other tors.
-pub fn hosts_beside<const N: usize>(names: [&'static str; N], others: usize) -> ([Host; N], Places) {
-    let mut places = room(N + others);
+pub fn hosts_beside<const N: usize>(names: [&'static str; N], others: usize) -> ([Host; N], TorPlaces) {
+    let mut places = tor_places(N + others);
     (names.map(|name| Host::on_a_network(name, places.split_off(), tornet::shared())), places)
 }
 
@@ -73,7 +73,7 @@ impl Host {
     }
 
     /// One on a private network, with the tools of this machine and a SOCKS address of its own.
-    fn on_a_network(name: &'static str, place: Places, network: &Network) -> Self {
+    fn on_a_network(name: &'static str, place: TorPlaces, network: &Network) -> Self {
         let home = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
         let mut host = Self::at(name, home);
         host._place = Some(place);

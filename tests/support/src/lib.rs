@@ -20,8 +20,6 @@ mod programs;
 #[cfg(unix)]
 mod random;
 #[cfg(unix)]
-mod room;
-#[cfg(unix)]
 mod servers;
 #[cfg(all(target_os = "linux", feature = "tests"))]
 mod session;
@@ -31,6 +29,8 @@ mod sshd;
 mod states;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(unix)]
+mod tor_places;
 #[cfg(unix)]
 mod uplink;
 
@@ -54,7 +54,6 @@ mod unix {
     };
     pub use crate::programs::ormesh;
     pub use crate::random::Random;
-    pub use crate::room::{Places, room};
     pub use crate::servers::{
         Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
     };
@@ -65,6 +64,7 @@ mod unix {
     pub use crate::states::{connected, is_connected, is_online, is_reachable, remote_state};
     #[cfg(target_os = "linux")]
     pub use crate::terminal::Terminal;
+    pub use crate::tor_places::{TorPlaces, tor_places};
     pub use crate::uplink::Uplink;
 }
 

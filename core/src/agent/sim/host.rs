@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::super::commands::Commands;
-use super::super::fresh::Random;
 use super::super::life::Life;
+use super::super::random::Random;
 use super::super::vault::Vault;
 use super::super::world::World;
 use super::chance::Dice;
@@ -21,7 +21,7 @@ use super::truths::{Scene, Truths};
 use crate::engine::fake::{FakeEngine, FakeNetwork, Faults};
 use crate::engine::{OnionEngine as _, ServiceSpec};
 use crate::forward::calendar::Calendar;
-use crate::forward::gate::{ClientSessions, GateRoom};
+use crate::forward::gate::{ClientSessions, GateContext};
 use crate::forward::ports::Ports;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::model::address::Port;
@@ -181,7 +181,7 @@ impl Host {
     async fn peer(&self, network: &FakeNetwork, number: u64) -> Peer {
         let dir = PathBuf::from(format!("/peer{number}"));
         let (engine, key) = (network.engine(&dir), self.peer_key(number));
-        let room = GateRoom::over(&dir, Arc::clone(&self.sockets) as Arc<dyn Ports>);
+        let context = GateContext::over(&dir, Arc::clone(&self.sockets) as Arc<dyn Ports>);
         let grants = Grants {
             ports: [(port(PEER_PORT), "127.0.0.1:22".parse().expect("a target"))].into(),
             expires: None,
@@ -193,7 +193,7 @@ impl Host {
         let prober = Arc::new(Prober::over(Arc::clone(&self.sockets) as Arc<dyn Ports>));
         let (_, grants) = watch::channel(Arc::new(grants));
         let responder =
-            Responder::open(&room, &key.address(), grants, sessions, prober).await.expect("it is free");
+            Responder::open(&context, &key.address(), grants, sessions, prober).await.expect("it is free");
         let spec = ServiceSpec {
             address: key.address(),
             client: self.key_for_peer(number).public(),

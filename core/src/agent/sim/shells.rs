@@ -106,10 +106,10 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
         25..42 => {
             let expires = dice.percent(25).then(|| day(dice));
             let ports = some_ports(dice);
-            (format!("client add {name}"), Request::AddClient { name: client, ports, expires, request: None })
+            (format!("client add {name}"), Request::AddClient { name: client, ports, expires, key: None })
         }
         42..51 => (format!("client delete {name}"), Request::DeleteClient { name: client }),
-        51..58 => (format!("client rotate {name}"), Request::RotateClient { name: client, request: None }),
+        51..58 => (format!("client rotate {name}"), Request::RotateClient { name: client, key: None }),
         58..65 => {
             let ports = dice.percent(60).then(|| some_ports(dice));
             let expires = dice.percent(60).then(|| dice.percent(50).then(|| day(dice)));
@@ -346,7 +346,7 @@ pub(super) async fn furnish(host: &Host, desk: &Desk, dice: &mut Dice) {
     for name in CLIENTS {
         if dice.percent(60) {
             let name = name.parse().expect("a name");
-            let request = Request::AddClient { name, ports: None, expires: None, request: None };
+            let request = Request::AddClient { name, ports: None, expires: None, key: None };
             if let Ok(Response::Invite { text, .. }) = desk.ask(request).await {
                 keep_invite(host, text.expose());
             }

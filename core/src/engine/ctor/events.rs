@@ -246,7 +246,7 @@ impl Progress {
     }
 
     /// What tor warns of, whatever the state.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn clock_warning(&self) -> Option<String> {
         self.clock.clone()
     }
 }
@@ -379,9 +379,12 @@ mod tests {
         assert_eq!(trouble(&progress), Some(clock_sentence(7200)));
 
         progress.note(&TorEvent::Bootstrap(phase(100, None)));
-        assert_eq!((progress.state(), progress.trouble()), (EngineState::Ready, Some(clock_sentence(7200))));
+        assert_eq!(
+            (progress.state(), progress.clock_warning()),
+            (EngineState::Ready, Some(clock_sentence(7200)))
+        );
         progress.note(&TorEvent::ClockJumped);
-        assert_eq!(progress.trouble(), None);
+        assert_eq!(progress.clock_warning(), None);
         progress.note(&TorEvent::DirInfo { is_enough: false });
         assert!(matches!(progress.state(), EngineState::Bootstrapping { percent: 100, .. }));
         progress.note(&TorEvent::DirInfo { is_enough: true });

@@ -150,8 +150,8 @@ impl OnionEngine for CTor {
         self.shared.state.subscribe()
     }
 
-    fn trouble(&self) -> watch::Receiver<Option<String>> {
-        self.shared.trouble.subscribe()
+    fn clock_warning(&self) -> watch::Receiver<Option<String>> {
+        self.shared.clock_warning.subscribe()
     }
 
     fn info(&self) -> Option<TorStatus> {

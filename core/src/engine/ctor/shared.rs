@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<EngineState>,
     /// Whether no tor runs and none is being started.
     pub(super) idle: watch::Sender<bool>,
-    pub(super) trouble: watch::Sender<Option<String>>,
+    pub(super) clock_warning: watch::Sender<Option<String>>,
     pub(super) info: Mutex<Option<TorStatus>>,
     pub(super) link: Mutex<Option<Link>>,
     pub(super) uploads: Mutex<Uploads>,
@@ -59,7 +59,7 @@ impl Shared {
             process: Mutex::default(),
             state: watch::Sender::new(EngineState::Stopped),
             idle: watch::Sender::new(true),
-            trouble: watch::Sender::new(None),
+            clock_warning: watch::Sender::new(None),
             info: Mutex::default(),
             link: Mutex::default(),
             uploads: Mutex::default(),
@@ -105,10 +105,10 @@ impl Shared {
         });
     }
 
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
-        self.trouble.send_if_modified(|now| {
-            let is_new = *now != trouble;
-            *now = trouble;
+    pub(super) fn set_clock_warning(&self, warning: Option<String>) {
+        self.clock_warning.send_if_modified(|now| {
+            let is_new = *now != warning;
+            *now = warning;
             is_new
         });
     }

@@ -292,7 +292,7 @@ async fn watch_over(
     let mut missing = pin!(missing(&shared.settings, ground));
     shared.set_link(Some(Link { control: control.clone(), socks, was_ready: false }));
     let end = loop {
-        shared.set_trouble(progress.trouble());
+        shared.set_clock_warning(progress.clock_warning());
         let state = progress.state();
         if state.is_ready() && ready_since.is_none() {
             ready_since = Some(Instant::now());
@@ -325,7 +325,7 @@ async fn watch_over(
     };
     // All at once: nothing goes to this tor any more, nobody takes it for ready, and what it held is lost. Why it ended takes a moment.
     shared.set_link(None);
-    shared.set_trouble(None);
+    shared.set_clock_warning(None);
     shared.set_state(match end {
         Tick::Unwanted => EngineState::Stopped,
         _ => EngineState::Failed {

@@ -14,7 +14,7 @@ use crate::model::address::Host;
 
 struct Bench {
     dir: TempDir,
-    room: GateRoom,
+    context: GateContext,
     backend: TcpListener,
     target: Target,
     sessions: Arc<ClientSessions>,
@@ -29,12 +29,14 @@ async fn bench(cap: u64) -> Bench {
     let sessions =
         ClientSessions::with_cap(onion(), "laptop".parse().unwrap(), false, sender, cap, Calendar::system());
     let target = Target::Tcp(Host::Ip(addr.ip()), port(addr.port()));
-    Bench { room: GateRoom::new(dir.path()), dir, backend, target, sessions, events }
+    Bench { context: GateContext::new(dir.path()), dir, backend, target, sessions, events }
 }
 
 impl Bench {
     async fn gate(&self, number: u16) -> Gate {
-        Gate::open(&self.room, port(number), self.target.clone(), Arc::clone(&self.sessions)).await.unwrap()
+        Gate::open(&self.context, port(number), self.target.clone(), Arc::clone(&self.sessions))
+            .await
+            .unwrap()
     }
 
     /// As tor does: from the run directory.
@@ -81,7 +83,7 @@ async fn the_first_stream_is_told_once_for_all_gates_and_never_for_a_known_clien
 
     let (sender, mut events) = mpsc::unbounded_channel();
     let known = ClientSessions::new(other_onion(), "known".parse().unwrap(), true, sender);
-    let gate = Gate::open(&bench.room, port(22), bench.target.clone(), known).await.unwrap();
+    let gate = Gate::open(&bench.context, port(22), bench.target.clone(), known).await.unwrap();
     let _tor = bench.dial(&gate).await;
     soon(bench.backend.accept()).await.unwrap();
     assert!(events.try_recv().is_err());
@@ -95,7 +97,7 @@ async fn sockets_are_private_and_one_for_each_client_and_port() {
     let gates = [
         bench.gate(22).await,
         bench.gate(80).await,
-        Gate::open(&bench.room, port(22), bench.target.clone(), other).await.unwrap(),
+        Gate::open(&bench.context, port(22), bench.target.clone(), other).await.unwrap(),
     ];
 
     let names: std::collections::BTreeSet<_> =
@@ -184,13 +186,13 @@ async fn a_closed_backend_closes_the_session_at_once_and_is_remembered() {
     let mut tor = bench.dial(&gate).await;
 
     assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
-    until(|| gate.trouble().is_some_and(|why| why.contains("does not accept"))).await;
+    until(|| gate.backend_error().is_some_and(|why| why.contains("does not accept"))).await;
 
     // Sent elsewhere, the same gate works.
     gate.retarget(open);
     let _tor = bench.dial(&gate).await;
     soon(bench.backend.accept()).await.unwrap();
-    until(|| gate.trouble().is_none()).await;
+    until(|| gate.backend_error().is_none()).await;
 }
 
 #[tokio::test]
@@ -198,17 +200,17 @@ async fn of_a_port_it_counts_which_client_found_what_last() {
     let bench = bench(SESSION_CAP).await;
     let (sender, _events) = mpsc::unbounded_channel();
     let other = ClientSessions::new(other_onion(), "desktop".parse().unwrap(), true, sender);
-    let other = Gate::open(&bench.room, port(22), bench.target.clone(), other).await.unwrap();
+    let other = Gate::open(&bench.context, port(22), bench.target.clone(), other).await.unwrap();
     let gate = bench.gate(22).await;
-    let trouble = || Gate::last_used([&gate, &other].into_iter())[&port(22)].trouble();
+    let error = || Gate::last_used([&gate, &other].into_iter())[&port(22)].backend_error();
     gate.retarget(Target::Unix(bench.dir.path().join("nobody")));
     let _first = bench.dial(&gate).await;
-    until(|| trouble().is_some()).await;
+    until(|| error().is_some()).await;
 
     let _second = bench.dial(&other).await;
 
-    until(|| trouble().is_none()).await;
-    assert!(gate.trouble().is_some());
+    until(|| error().is_none()).await;
+    assert!(gate.backend_error().is_some());
 }
 
 #[tokio::test]

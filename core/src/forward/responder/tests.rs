@@ -16,10 +16,10 @@ fn sessions() -> Arc<ClientSessions> {
 }
 
 async fn open_responder(
-    room: &GateRoom,
+    context: &GateContext,
     told: watch::Receiver<Arc<Grants>>,
 ) -> Result<Responder, ListenError> {
-    Responder::open(room, &onion(), told, sessions(), Arc::default()).await
+    Responder::open(context, &onion(), told, sessions(), Arc::default()).await
 }
 
 fn shared(grants: Grants) -> Shared {
@@ -134,7 +134,7 @@ async fn a_host_tells_which_backends_accept() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let ports = [(port(22), target(open.local_addr().unwrap())), (port(80), target(closed))];
     let (grants, told) = watch::channel(Arc::new(Grants { ports: ports.into(), expires: None }));
-    let responder = open_responder(&GateRoom::new(dir.path()), told).await.unwrap();
+    let responder = open_responder(&GateContext::new(dir.path()), told).await.unwrap();
     let GateAddr::Unix(name) = responder.addr() else { panic!("not a Unix socket") };
     let dial = || UnixStream::connect(dir.path().join(name));
 
@@ -196,7 +196,7 @@ async fn many_who_ask_at_once_make_one_connection_to_a_backend() {
 async fn a_client_has_a_bounded_number_of_connections() {
     let dir = tempfile::tempdir().unwrap();
     let (_grants, told) = watch::channel(Arc::default());
-    let responder = open_responder(&GateRoom::new(dir.path()), told).await.unwrap();
+    let responder = open_responder(&GateContext::new(dir.path()), told).await.unwrap();
     let GateAddr::Unix(name) = responder.addr() else { panic!("not a Unix socket") };
     let mut open = Vec::new();
     for _ in 0..SESSIONS {

@@ -18,7 +18,7 @@ impl Random {
     }
 }
 
-/// A room and what is known of it from outside.
+/// A capacity and what is known of it from outside.
 struct Bench {
     shares: Shares,
     parts: Vec<(Id, Id)>,
@@ -27,8 +27,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(room: u64) -> Self {
-        Self { shares: Shares::new(room), parts: Vec::new(), places: Vec::new(), held: BTreeMap::new() }
+    fn new(capacity: u64) -> Self {
+        Self { shares: Shares::new(capacity), parts: Vec::new(), places: Vec::new(), held: BTreeMap::new() }
     }
 
     /// A member with so many parts.
@@ -70,7 +70,7 @@ impl Bench {
         self.shares.reckon();
         let shares = &self.shares;
         assert_eq!(shares.held, self.places.len() as u64);
-        assert!(shares.held <= shares.room, "{shares:?}");
+        assert!(shares.held <= shares.capacity, "{shares:?}");
         assert_eq!(shares.owed, shares.members.values().map(Member::owed).sum::<u64>(), "{shares:?}");
         for member in shares.members.values() {
             assert_eq!(member.held, member.parts.values().sum::<u64>(), "{shares:?}");
@@ -87,8 +87,8 @@ impl Bench {
 fn the_books_agree_through_any_course_of_events() {
     for seed in 1..=4_000 {
         let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
-        let room = 1 + random.below(600);
-        let mut bench = Bench::new(room);
+        let capacity = 1 + random.below(600);
+        let mut bench = Bench::new(capacity);
         for _ in 0..120 {
             match random.below(12) {
                 0 => drop(bench.member(1 + random.below(600), random.below(5))),
@@ -167,8 +167,8 @@ fn whoever_takes_however_much_each_other_part_gets_its_share() {
             // A cap below the number of ports can't serve all of them.
             bench.member(2 * parts + random.below(600), parts);
         }
-        let room = bench.shares.room;
-        let share = room / (2 * (members + 1));
+        let capacity = bench.shares.capacity;
+        let share = capacity / (2 * (members + 1));
         let fits = |bench: &Bench, at: (Id, Id)| {
             let parts = bench.parts.iter().filter(|(member, _)| *member == at.0).count() as u64;
             parts <= share
@@ -182,7 +182,7 @@ fn whoever_takes_however_much_each_other_part_gets_its_share() {
                 let _ = bench.take(at);
             }
         }
-        assert!(bench.shares.held < room, "seed {seed}: all is taken");
+        assert!(bench.shares.held < capacity, "seed {seed}: all is taken");
         bench.check();
         // Everyone else comes, in any order, and each gets what is its own.
         let mut order = bench.parts.clone();
@@ -205,20 +205,20 @@ fn whoever_takes_however_much_each_other_part_gets_its_share() {
 
 #[test]
 fn one_alone_may_use_much_and_never_all() {
-    for (room, members) in [(448, 1), (448, 5), (448, 100), (9_872, 5), (16, 1), (16, 3)] {
-        let mut bench = Bench::new(room);
+    for (capacity, members) in [(448, 1), (448, 5), (448, 100), (9_872, 5), (16, 1), (16, 3)] {
+        let mut bench = Bench::new(capacity);
         for _ in 0..members {
             bench.member(u64::MAX, 1);
         }
         let got = bench.hog(bench.parts[0]);
-        assert!(got >= room / 2 - room / 8 && got < room, "{got} of {room} with {members}");
+        assert!(got >= capacity / 2 - capacity / 8 && got < capacity, "{got} of {capacity} with {members}");
         for at in bench.parts.clone().into_iter().skip(1) {
-            assert!(bench.take(at).is_ok(), "{room} with {members}");
+            assert!(bench.take(at).is_ok(), "{capacity} with {members}");
         }
         // One that comes later finds something, too.
         let late = bench.member(u64::MAX, 1);
         let at = *bench.parts.iter().find(|(member, _)| *member == late).unwrap();
-        assert!(bench.take(at).is_ok(), "{room} with {members}");
+        assert!(bench.take(at).is_ok(), "{capacity} with {members}");
     }
 }
 

@@ -145,7 +145,7 @@ pub struct Crowd {
     /// `full: 384 of 512`.
     pub said: String,
     /// Whether the limit is the agent's, which the open files set; else it is the client's.
-    pub by_room: bool,
+    pub by_agent: bool,
     /// Connections turned away.
     pub refused: u64,
 }
@@ -181,7 +181,7 @@ fn full(what: String, crowd: &Crowd) -> Problem {
         1 => "1 connection was turned away".to_owned(),
         refused => format!("{refused} connections were turned away"),
     };
-    let hint = match crowd.by_room {
+    let hint = match crowd.by_agent {
         true => {
             "close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit"
         }

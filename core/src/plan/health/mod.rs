@@ -8,7 +8,7 @@
 //!            Answered, Surveyed ──────────┼── Health ────┼─ findings ─ what doctor knows already
 //! agent/crowds ─ Full ────────────────────┤              └─ plan ─ what is on its way
 //! agent/stranger ─ refused, let in ───────┤
-//! agent/execute (facts) ─ Given, Withdrawn┤
+//! agent/execute ─ Given, Withdrawn ───────┤
 //! agent/vault ─ Store ────────────────────┘
 //! ```
 //!

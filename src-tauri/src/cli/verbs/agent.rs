@@ -13,8 +13,8 @@ use ormesh_core::store::paths::Paths;
 use tracing_subscriber::EnvFilter;
 
 use super::systemd_unit::SystemdUnit;
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 /// How long an agent that was told to stop may take: it drains its sessions first.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);

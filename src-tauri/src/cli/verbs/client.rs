@@ -15,9 +15,9 @@ use ormesh_core::model::status::{ClientStatus, Status};
 use ormesh_core::model::status_yaml::{client_state, timestamp};
 
 use crate::args::{self, DayOrNever, PortOrAll};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
 use crate::qr;
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Client {
@@ -145,7 +145,7 @@ impl Client {
             Self::Add(Add { name, ports, expires, request, qr }) => {
                 let ports = args::granted(ports).flatten();
                 let expires = expires.and_then(DayOrNever::day);
-                let request = Request::AddClient { name: name.clone(), ports, expires, request };
+                let request = Request::AddClient { name: name.clone(), ports, expires, key: request };
                 let invite = host.invite(request).await?;
                 output::notes(expires.map(|day| ends(&name, day)));
                 print_invite(&name, &invite, &qr)?;
@@ -161,7 +161,7 @@ impl Client {
                 print_invite(&name, &invite, &qr)?;
             }
             Self::Rotate(Rotate { name, request, qr }) => {
-                let invite = host.invite(Request::RotateClient { name: name.clone(), request }).await?;
+                let invite = host.invite(Request::RotateClient { name: name.clone(), key: request }).await?;
                 print_invite(&name, &invite, &qr)?;
             }
             Self::Set(Set { name, ports, expires }) => {

@@ -9,8 +9,8 @@ use ormesh_core::model::exposure;
 use ormesh_core::model::problem::Problem;
 
 use crate::args;
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Config {

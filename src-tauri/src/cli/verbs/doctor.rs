@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use ormesh_core::agent::{self, Examination};
-use ormesh_core::model::doctor::{Layer, first_failure};
+use ormesh_core::model::layer::{Layer, first_failure};
 
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 use super::nc::resolve;
 
@@ -60,7 +60,7 @@ fn to_text(layers: &[Layer]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ormesh_core::model::doctor::LayerName;
+    use ormesh_core::model::layer::LayerName;
 
     use super::*;
 

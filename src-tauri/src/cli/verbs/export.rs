@@ -8,8 +8,8 @@ use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::Status;
 
 use crate::args::{self, ExportRef};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Export {

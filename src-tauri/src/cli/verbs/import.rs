@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::nc::resolve;
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Import {

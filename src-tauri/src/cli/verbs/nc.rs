@@ -10,8 +10,8 @@ use ormesh_core::model::problem::{Code, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 /// Bytes moved at once, each way.
 const BUFFER: usize = 64 * 1024;

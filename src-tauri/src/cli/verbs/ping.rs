@@ -11,8 +11,8 @@ use ormesh_core::model::problem::{Problem, catalogue};
 use serde::Serialize;
 
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 use super::nc::resolve;
 

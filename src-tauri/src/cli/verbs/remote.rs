@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::nc::resolve;
 use super::ssh_config::SshConfig;
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
 use crate::invite_input::InviteInput;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Remote {

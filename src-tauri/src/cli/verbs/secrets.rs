@@ -6,8 +6,8 @@ use ormesh_core::model::problem::catalogue;
 use ormesh_core::model::store_kind::StoreKind;
 
 use crate::args;
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 #[derive(Subcommand)]
 pub(crate) enum Secrets {

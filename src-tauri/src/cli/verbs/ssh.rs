@@ -7,8 +7,8 @@ use ormesh_core::model::edit::find;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Code, Problem};
 
-use crate::host::Host;
 use crate::output::Outcome;
+use crate::this_host::Host;
 use crate::{args, this_binary};
 
 #[derive(Args)]

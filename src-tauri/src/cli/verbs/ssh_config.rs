@@ -13,7 +13,7 @@ use ormesh_core::model::status::AgentState;
 
 use super::nc::resolve;
 use crate::args::{self, RemoteRef};
-use crate::host::Host;
+use crate::this_host::Host;
 use crate::{output, this_binary};
 
 /// How long a `nc` may take to print its help.

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal as _};
 use ormesh_core::model::status;
 use ormesh_core::model::status_yaml::to_yaml;
 
-use crate::host::Host;
 use crate::output::{self, DONE, Outcome};
+use crate::this_host::Host;
 
 /// Clears the terminal and goes to its top (ECMA-48 ED and CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";

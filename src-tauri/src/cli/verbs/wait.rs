@@ -9,8 +9,8 @@ use ormesh_core::model::status_yaml::{agent_state, client_state, import_state, r
 use tokio::time::Instant;
 
 use crate::args;
-use crate::host::Host;
 use crate::output::{DONE, Outcome};
+use crate::this_host::Host;
 
 /// Between two looks for an agent that does not run yet.
 const LOOK: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! The agent itself: its state, pausing it, asking through it, the store of its secrets, and a configuration that was lost.
 
 use ormesh_core::ipc::{Pong, Request, Response, SecretsStatus};
-use ormesh_core::model::doctor::Layer;
+use ormesh_core::model::layer::Layer;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Problem, catalogue};
 use ormesh_core::model::store_kind::StoreKind;

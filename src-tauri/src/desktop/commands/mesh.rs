@@ -51,7 +51,7 @@ pub(super) async fn client_add(
         name: parse(&name, CLIENT)?,
         ports: ports.map(|ports| ports.into_iter().map(typed::port).collect()).transpose()?,
         expires: expires.as_deref().map(typed::expiry).transpose()?,
-        request: request.as_deref().map(typed::request).transpose()?,
+        key: request.as_deref().map(typed::request).transpose()?,
     };
     invite(&host, request).await
 }
@@ -65,7 +65,7 @@ pub(super) async fn client_token(host: State<'_, Host>, name: String) -> Result<
 #[tauri::command]
 pub(super) async fn client_rotate(host: State<'_, Host>, name: String) -> Result<ShownInvite, Problem> {
     let name: ClientName = parse(&name, CLIENT)?;
-    invite(&host, Request::RotateClient { name, request: None }).await
+    invite(&host, Request::RotateClient { name, key: None }).await
 }
 
 #[tauri::command]

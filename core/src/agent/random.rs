@@ -1,11 +1,9 @@
-//! New keys, from the system's randomness or what is handed in for it, and today's date.
+//! New keys, from the system's randomness or what is handed in for it.
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::forward::calendar::Calendar;
-use crate::model::day::Day;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::problem::{Code, Problem, catalogue};
 
@@ -42,9 +40,4 @@ impl Random {
         ClientKey::from_bytes(self.bytes()?.as_slice())
             .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to make a key: {error}")))
     }
-}
-
-/// Today, in UTC.
-pub(super) fn today(calendar: &Calendar) -> Day {
-    Day::from_unix(calendar.now())
 }

@@ -8,7 +8,7 @@ mod tests;
 
 pub use remote::{Reach, Remote, Told};
 
-use crate::model::doctor::{Layer, LayerName};
+use crate::model::layer::{Layer, LayerName};
 use crate::model::name::ClientName;
 use crate::model::problem::Problem;
 use crate::model::problem::catalogue::SET_THE_CLOCK;

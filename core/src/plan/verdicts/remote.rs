@@ -2,7 +2,7 @@
 
 use crate::model::address::Port;
 use crate::model::day::Day;
-use crate::model::doctor::{Layer, LayerName};
+use crate::model::layer::{Layer, LayerName};
 use crate::model::name::RemoteName;
 use crate::model::problem::{Problem, catalogue};
 

@@ -1,11 +1,11 @@
-//! Room for sessions: the process has so many descriptors, and a session takes two of them.
+//! The capacity for sessions: the process has so many descriptors, and a session takes two of them.
 //!
 //! Without this, a flood of connections would take every descriptor for its near sides, none would be left for a far side, and all
 //! would wait for each other. Who gets a place is the rule of [`shares`](super::shares). A connection that finds no room waits or is
 //! refused, as its listener has it; to make room, the held connection ([`Holds`]) of the same listener that is quiet
 //! longest gives way.
 //!
-//! What agents say to each other (the responder) has a small room of its own, so that it can tell why the other one is full.
+//! What agents say to each other (the responder) has a small one of its own, so that it can tell why the other one is full.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,7 +21,7 @@ use super::system;
 /// Descriptors left for all else: tor, files, listeners, the agent's own clients: an eighth, within these bounds.
 const RESERVE: (u64, u64) = (32, 256);
 
-/// Of the places, one in so many is the control room's.
+/// Of the places, one in so many is the agents' own.
 const CONTROL: u64 = 8;
 
 /// Places where nothing limits them but memory.
@@ -30,11 +30,11 @@ const UNLIMITED: u64 = 1 << 32;
 /// How long a refusal is told of, when there is room again.
 const TOLD_FOR: Duration = Duration::from_secs(10);
 
-/// The process's rooms. Descriptors are the process's, so there is one of each. Their size is that of the limit when it is first asked
-/// for: the agent raises the limit before it opens anything.
-static ROOMS: LazyLock<(Arc<Room>, Arc<Room>)> = LazyLock::new(|| {
+/// For sessions, and for what agents say to each other. Descriptors are the process's, so there is one of each. Their size is that of the
+/// limit when it is first asked for: the agent raises the limit before it opens anything.
+static CAPACITY: LazyLock<(Arc<Capacity>, Arc<Capacity>)> = LazyLock::new(|| {
     let (sessions, control) = places(system::descriptor_limit());
-    (Room::new(sessions), Room::new(control))
+    (Capacity::new(sessions), Capacity::new(control))
 });
 
 /// How many sessions, and how many conversations of agents, a limit of descriptors leaves room for.
@@ -47,7 +47,7 @@ fn places(limit: Option<u64>) -> (u64, u64) {
 }
 
 #[derive(Debug)]
-struct Room {
+struct Capacity {
     shares: Mutex<Shares>,
     /// Tells those who wait that a place was given back.
     freed: Notify,
@@ -56,10 +56,10 @@ struct Room {
     holds: Mutex<Vec<(Weak<Holds>, Weak<Part>)>>,
 }
 
-/// Whoever has a share of the room: a client, an import, the SOCKS front.
+/// Whoever has a share of the capacity: a client, an import, the SOCKS front.
 #[derive(Debug)]
 pub(super) struct Member {
-    room: Arc<Room>,
+    capacity: Arc<Capacity>,
     id: Id,
     refused: AtomicU64,
 }
@@ -67,22 +67,22 @@ pub(super) struct Member {
 impl Member {
     /// One that may hold at most `cap` sessions.
     pub(super) fn new(cap: u64) -> Arc<Self> {
-        Self::of(&ROOMS.0, cap)
+        Self::of(&CAPACITY.0, cap)
     }
 
     /// One that agents talk by.
     pub(super) fn control(cap: u64) -> Arc<Self> {
-        Self::of(&ROOMS.1, cap)
+        Self::of(&CAPACITY.1, cap)
     }
 
-    fn of(room: &Arc<Room>, cap: u64) -> Arc<Self> {
-        let id = room.shares().join(cap);
-        Arc::new(Self { room: Arc::clone(room), id, refused: AtomicU64::new(0) })
+    fn of(capacity: &Arc<Capacity>, cap: u64) -> Arc<Self> {
+        let id = capacity.shares().join(cap);
+        Arc::new(Self { capacity: Arc::clone(capacity), id, refused: AtomicU64::new(0) })
     }
 
     /// Allows it another number of sessions from now on; those that are open stay.
     pub(super) fn set_cap(&self, cap: u64) {
-        self.room.shares().set_cap(self.id, cap);
+        self.capacity.shares().set_cap(self.id, cap);
     }
 
     /// How many connections found no place.
@@ -93,7 +93,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.room.shares().leave(self.id);
+        self.capacity.shares().leave(self.id);
     }
 }
 
@@ -115,7 +115,7 @@ pub struct Crowded {
     /// Places of its client, or of the whole agent.
     pub of: u64,
     /// Whether the limit is the agent's, which descriptors set; else it is the client's.
-    pub by_room: bool,
+    pub by_agent: bool,
     /// Connections turned away since there was room.
     pub refused: u64,
 }
@@ -123,12 +123,12 @@ pub struct Crowded {
 impl Part {
     /// One of several parts of a member.
     pub(super) fn of(member: &Arc<Member>) -> Arc<Self> {
-        let id = member.room.shares().open(member.id);
+        let id = member.capacity.shares().open(member.id);
         let member = Arc::clone(member);
         Arc::new(Self { member, id, waiting: AtomicUsize::new(0), last: Mutex::default() })
     }
 
-    /// A listener that is a member by itself, bounded by the room alone. Its held connections give way when it has no room.
+    /// A listener that is a member by itself, bounded by the capacity alone. Its held connections give way when it has no room.
     pub(super) fn alone(holds: &Arc<Holds>) -> Arc<Self> {
         Self::with_cap(holds, u64::MAX)
     }
@@ -136,27 +136,27 @@ impl Part {
     /// One that may hold at most `cap` sessions.
     pub(super) fn with_cap(holds: &Arc<Holds>, cap: u64) -> Arc<Self> {
         let part = Self::of(&Member::new(cap));
-        part.member.room.register(holds, &part);
+        part.member.capacity.register(holds, &part);
         part
     }
 
     /// Takes a place, if there is one.
     pub(super) fn take(self: &Arc<Self>) -> Result<Place, Full> {
-        self.member.room.shares().take(self.member.id, self.id)?;
+        self.member.capacity.shares().take(self.member.id, self.id)?;
         Ok(Place { part: Arc::clone(self) })
     }
 
     /// Waits for a place. Cancel-safe.
     pub(super) async fn place(self: &Arc<Self>) -> Place {
-        let room = &self.member.room;
-        let _waiting = (Waiting::new(&room.waiting), Waiting::new(&self.waiting));
+        let capacity = &self.member.capacity;
+        let _waiting = (Waiting::new(&capacity.waiting), Waiting::new(&self.waiting));
         loop {
-            let mut freed = std::pin::pin!(room.freed.notified());
+            let mut freed = std::pin::pin!(capacity.freed.notified());
             freed.as_mut().enable();
             if let Ok(place) = self.take() {
                 return place;
             }
-            room.relieve();
+            capacity.relieve();
             freed.await;
         }
     }
@@ -164,7 +164,7 @@ impl Part {
     /// Whether a connection of it is held, and would give way.
     pub(super) fn has_held(self: &Arc<Self>) -> bool {
         let is_ours = |part: &Weak<Self>| std::ptr::eq(part.as_ptr(), Arc::as_ptr(self));
-        let all = self.member.room.holds();
+        let all = self.member.capacity.holds();
         let holds = all.iter().find(|(_, part)| is_ours(part)).and_then(|(holds, _)| holds.upgrade());
         holds.is_some_and(|holds| holds.quietest().is_some())
     }
@@ -190,11 +190,11 @@ impl Part {
             return None;
         }
         let full = now.unwrap_or(full);
-        let (of, by_room) = match full.limit {
+        let (of, by_agent) = match full.limit {
             Limit::Member(of) => (of, false),
-            Limit::Room(of) => (of, true),
+            Limit::Agent(of) => (of, true),
         };
-        Some(Crowded { held: full.held, of, by_room, refused })
+        Some(Crowded { held: full.held, of, by_agent, refused })
     }
 
     fn last(&self) -> MutexGuard<'_, Option<(Full, Instant, u64)>> {
@@ -204,7 +204,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.member.room.shares().close(self.member.id, self.id);
+        self.member.capacity.shares().close(self.member.id, self.id);
     }
 }
 
@@ -219,7 +219,7 @@ impl Crowded {
     }
 }
 
-/// A session's room; given back on drop.
+/// A session's place; given back on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     part: Arc<Part>,
@@ -228,21 +228,21 @@ pub(super) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let Part { member, id, .. } = &*self.part;
-        member.room.shares().give(member.id, *id);
-        if member.room.waiting.load(Ordering::Relaxed) > 0 {
-            member.room.freed.notify_waiters();
+        member.capacity.shares().give(member.id, *id);
+        if member.capacity.waiting.load(Ordering::Relaxed) > 0 {
+            member.capacity.freed.notify_waiters();
         }
     }
 }
 
 /// To be called when a connection is held from now on: if its listener waits for room, the one quiet longest ends.
 pub(super) fn one_more_held() {
-    if ROOMS.0.waiting.load(Ordering::Relaxed) > 0 {
-        ROOMS.0.relieve();
+    if CAPACITY.0.waiting.load(Ordering::Relaxed) > 0 {
+        CAPACITY.0.relieve();
     }
 }
 
-impl Room {
+impl Capacity {
     fn new(places: u64) -> Arc<Self> {
         Arc::new(Self {
             shares: Mutex::new(Shares::new(places)),
@@ -298,9 +298,9 @@ mod tests {
     use super::*;
     use crate::forward::testing::soon;
 
-    fn listener(room: &Arc<Room>, holds: &Arc<Holds>) -> Arc<Part> {
-        let part = Part::of(&Member::of(room, u64::MAX));
-        room.register(holds, &part);
+    fn listener(capacity: &Arc<Capacity>, holds: &Arc<Holds>) -> Arc<Part> {
+        let part = Part::of(&Member::of(capacity, u64::MAX));
+        capacity.register(holds, &part);
         part
     }
 
@@ -315,8 +315,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_no_room_waits_until_another_leaves() {
-        let room = Room::new(2);
-        let part = listener(&room, &Holds::new(1));
+        let capacity = Capacity::new(2);
+        let part = listener(&capacity, &Holds::new(1));
         let first = part.place().await;
         let second = tokio::spawn({
             let part = Arc::clone(&part);
@@ -328,21 +328,21 @@ mod tests {
         drop(first);
 
         soon(second).await.unwrap();
-        assert_eq!(room.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(capacity.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
     async fn the_held_connections_of_the_listener_that_waits_give_way_and_no_others() {
-        let room = Room::new(4);
+        let capacity = Capacity::new(4);
         let holds = [Holds::new(10), Holds::new(10)];
-        let parts = holds.each_ref().map(|holds| listener(&room, holds));
+        let parts = holds.each_ref().map(|holds| listener(&capacity, holds));
         let held = || holds.each_ref().map(|holds| holds.held());
         let mut places = Vec::new();
         while let Ok(place) = parts[0].take() {
             places.push(place);
         }
         let _held = [0, 0, 1].map(|listener: usize| holds[listener].enter());
-        room.relieve();
+        capacity.relieve();
         assert_eq!(held(), [2, 1], "nobody waits");
 
         let waits = tokio::spawn({
@@ -351,23 +351,23 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert_eq!(held(), [1, 1]);
-        room.relieve();
-        room.relieve();
+        capacity.relieve();
+        capacity.relieve();
         assert_eq!(held(), [0, 1]);
         waits.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn being_full_is_told_until_there_is_room_again() {
-        let room = Room::new(100);
-        let client = Member::of(&room, 2);
+        let capacity = Capacity::new(100);
+        let client = Member::of(&capacity, 2);
         let (web, ssh) = (Part::of(&client), Part::of(&client));
         let _place = web.take().unwrap();
         assert_eq!(web.crowded(), None);
         let full = web.take().unwrap_err();
         web.refuse(full);
         web.refuse(full);
-        let crowded = Crowded { held: 1, of: 2, by_room: false, refused: 2 };
+        let crowded = Crowded { held: 1, of: 2, by_agent: false, refused: 2 };
         assert_eq!((web.crowded(), ssh.crowded(), client.refused()), (Some(crowded), None, 2));
         assert!(crowded.sentence().starts_with("full: 1 of 2, "));
 

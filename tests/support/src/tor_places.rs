@@ -1,4 +1,4 @@
-//! Room for so many tors at a time: tests run side by side, and each host with its tor takes a place.
+//! Places for so many tors at a time: tests run side by side, and each host with its tor takes one.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -8,28 +8,28 @@ const PLACES: usize = 8;
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
 
-/// Places taken; given back when dropped.
+/// TorPlaces taken; given back when dropped.
 #[derive(Debug)]
-pub struct Places(usize);
+pub struct TorPlaces(usize);
 
 /// Takes so many places at once, waiting for them.
-pub fn room(places: usize) -> Places {
+pub fn tor_places(places: usize) -> TorPlaces {
     assert!(places <= PLACES, "there are {PLACES} places");
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let wait = FREED.wait_while(taken, |taken| *taken + places > PLACES);
     *wait.unwrap_or_else(PoisonError::into_inner) += places;
-    Places(places)
+    TorPlaces(places)
 }
 
-impl Places {
+impl TorPlaces {
     /// Gives one of them to another.
-    pub(crate) fn split_off(&mut self) -> Places {
+    pub(crate) fn split_off(&mut self) -> TorPlaces {
         self.0 -= 1;
-        Places(1)
+        TorPlaces(1)
     }
 }
 
-impl Drop for Places {
+impl Drop for TorPlaces {
     fn drop(&mut self) {
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
         FREED.notify_all();

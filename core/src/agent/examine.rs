@@ -1,4 +1,4 @@
-//! Finds out, layer by layer, what `plan::doctor` judges: of this agent and its remotes, or of a host with no agent running.
+//! Finds out, layer by layer, what `plan::verdicts` judges: of this agent and its remotes, or of a host with no agent running.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::absent::not_running;
 use super::commands::Commands;
+use super::connect;
 use super::known::Known;
 use super::places;
 use super::vault::Vault;
 use super::world::World;
-use super::{connect, fresh};
 use crate::engine::DialError;
 use crate::engine::ctor::check_transports;
 use crate::forward::calendar::Calendar;
@@ -25,14 +25,14 @@ use crate::ipc::{Request, Response, SecretsStatus};
 use crate::model::address::Port;
 use crate::model::config::Config;
 use crate::model::day::Day;
-use crate::model::doctor::Layer;
 use crate::model::edit;
+use crate::model::layer::Layer;
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, ProblemKind, catalogue};
-use crate::plan::doctor::{self as judge, Agent, Findings, Reach, Remote, Secrets, Told, Tor};
 use crate::plan::findings::{Tries, findings};
 use crate::plan::health::Report;
+use crate::plan::verdicts::{self as judge, Agent, Findings, Reach, Remote, Secrets, Told, Tor};
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, private};
 
@@ -106,7 +106,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         Err(_) => Tor::Untried("not looked for, since the configuration can't be read"),
     };
     let calendar = Calendar::system();
-    let today = fresh::today(&calendar);
+    let today = calendar.today();
     let remotes = loaded.iter().flat_map(|config| chosen(config, examination.remote.as_ref(), today));
     Ok(Findings {
         now: calendar.now(),
@@ -157,8 +157,7 @@ impl Examiner<'_> {
     async fn try_remotes(&self, only: Option<&RemoteName>) -> Vec<(OnionAddress, Remote)> {
         let mut found = BTreeMap::new();
         let is_ready = self.dialler.engine().state().borrow().is_ready();
-        let mut waiting =
-            chosen(self.config, only, fresh::today(self.calendar)).collect::<Vec<_>>().into_iter();
+        let mut waiting = chosen(self.config, only, self.calendar.today()).collect::<Vec<_>>().into_iter();
         let mut tries = JoinSet::new();
         loop {
             while tries.len() < AT_ONCE
@@ -235,8 +234,8 @@ async fn dial(dialler: &Dialler, address: &OnionAddress) -> Result<Connected, Di
     let dialling = dialler.connect_telling(address, Port::RESPONDER, GROUP, Early::none(), &failing);
     let mut dial = pin!(tokio::time::timeout(TRY, dialling));
     loop {
-        let trouble = failed.borrow_and_update().clone();
-        told = trouble.filter(|error| *error != DialError::TimedOut).or(told);
+        let error = failed.borrow_and_update().clone();
+        told = error.filter(|error| *error != DialError::TimedOut).or(told);
         let outcome = tokio::select! {
             biased;
             outcome = &mut dial => outcome,

@@ -1,4 +1,4 @@
-//! What `ormesh doctor` says: the layers that a connection goes through, in order, each with a verdict. How they are judged is in `plan::doctor`.
+//! What `ormesh doctor` says: the layers that a connection goes through, in order, each with a verdict. How they are judged is in `plan::verdicts`.
 
 use std::fmt;
 
