@@ -11,4 +11,5 @@ mod support {
 
 mod mesh;
 mod rows;
+mod short;
 mod table;

@@ -423,6 +423,17 @@ impl Reconciler {
             EngineEvent::UploadFailed(address, reason) => {
                 tracing::debug!(%address, reason, "a directory did not take the descriptor");
             }
+            EngineEvent::Introductions(standing) => {
+                for (address, number) in &standing {
+                    if *number == 0 && self.observed.health.is_introduced(address) == Some(true) {
+                        tracing::debug!(service = %self.client_name(address), "no introduction point stands");
+                    }
+                }
+                self.observed.health.report(Report::Introductions(standing), self.now());
+            }
+            EngineEvent::NetworkProven => {
+                self.observed.health.report(Report::NetworkProven, self.now());
+            }
             EngineEvent::Received(_) => {}
             EngineEvent::FetchFailed(address, reason) => tracing::debug!(%address, reason, "no descriptor"),
         }

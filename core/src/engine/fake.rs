@@ -181,7 +181,10 @@ impl FakeEngine {
     }
 
     fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), EngineState::Ready | EngineState::Bootstrapping { .. })
+        matches!(
+            *self.state.borrow(),
+            EngineState::Ready | EngineState::Bootstrapping { .. } | EngineState::Offline { .. }
+        )
     }
 
     /// Whether a command is carried out.

@@ -30,6 +30,10 @@ pub enum EngineEvent {
     Uploaded(OnionAddress),
     /// No directory took the descriptor of one of our services; the reason in tor's word (`HS_DESC FAILED REASON`).
     UploadFailed(OnionAddress, String),
+    /// How many introduction points stand, of each service that tor has.
+    Introductions(BTreeMap<OnionAddress, u32>),
+    /// The network was shown to be there.
+    NetworkProven,
     /// The descriptor of a remote was fetched; says nothing about whether its key fits.
     Received(OnionAddress),
     /// The descriptor of a remote could not be fetched; the reason in tor's word.
@@ -139,6 +143,9 @@ pub trait OnionEngine: Send + Sync + 'static {
 
     /// Which tor runs, once one was found.
     fn info(&self) -> Option<TorStatus>;
+
+    /// Somebody looks at how it stands: for some seconds it has it proven whether the network is there. By default nothing happens.
+    fn watched(&self) {}
 
     /// How it stands at this moment; by default nothing is told.
     async fn survey(&self) -> Survey {

@@ -27,6 +27,11 @@ pub enum EngineState {
     },
     /// Services can be published and dialled.
     Ready,
+    /// tor runs and was connected; no connection to the network stands any more. It holds all that it was given.
+    Offline {
+        /// Why, in a sentence.
+        why: String,
+    },
     /// It ended or could not start; it is started again by itself.
     Failed {
         /// Why, in a sentence.
@@ -134,4 +139,26 @@ pub struct ServiceSurvey {
     pub refused: Option<String>,
     /// Introduction points that stand.
     pub introductions: u32,
+}
+
+/// A relay, by its RSA identity as tor writes it: `$` and 40 hexadecimal digits (control-spec §2.4, "ServerSpec").
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RelayId(String);
+
+impl std::str::FromStr for RelayId {
+    type Err = ();
+
+    /// Reads it with or without the nickname that follows.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let id = text.split(['~', '=']).next().unwrap_or_default();
+        let digits = id.strip_prefix('$').ok_or(())?;
+        let is_id = digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id { Ok(Self(id.to_owned())) } else { Err(()) }
+    }
+}
+
+impl std::fmt::Display for RelayId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }

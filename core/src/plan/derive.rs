@@ -138,6 +138,7 @@ fn engine_problem(engine: &EngineState) -> Option<Problem> {
         EngineState::Failed { why, hint, is_missing: true, .. } => Some(catalogue::tor_missing(why, hint)),
         EngineState::Failed { why, hint, .. } => Some(catalogue::tor_failed(why, hint)),
         EngineState::Bootstrapping { trouble: Some(trouble), .. } => Some(catalogue::tor_stuck(trouble)),
+        EngineState::Offline { why } => Some(catalogue::tor_stuck(why)),
         _ => None,
     }
 }
@@ -175,7 +176,9 @@ fn agent_state(engine: &EngineState, is_paused: bool) -> AgentState {
             AgentState::Connecting { percent: *percent, doing: doing.clone() }
         }
         EngineState::Ready => AgentState::Online,
-        EngineState::Failed { why, .. } => AgentState::Offline { why: why.clone() },
+        EngineState::Failed { why, .. } | EngineState::Offline { why } => {
+            AgentState::Offline { why: why.clone() }
+        }
     }
 }
 
@@ -197,6 +200,7 @@ fn client_state(view: &View<'_>, agent: &AgentState, client: &ClientStatus, traf
         return ClientState::Invited;
     }
     let is_there = view.health().is_uploaded(&client.address)
+        && view.health().is_introduced(&client.address) != Some(false)
         && is_up(view.desired, view.observed, &client.address)
         && *agent == AgentState::Online;
     match view.observed.published.contains_key(&client.address) {

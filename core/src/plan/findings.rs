@@ -53,7 +53,9 @@ fn tor(view: &View<'_>) -> Tor {
     let health = &view.observed.health;
     match (health.engine(), health.tor()) {
         (EngineState::Failed { why, hint, .. }, _) => Tor::Fails { why: why.clone(), hint: hint.clone() },
-        (EngineState::Bootstrapping { .. } | EngineState::Ready, Some(tor)) => Tor::Runs(tor.clone()),
+        (EngineState::Bootstrapping { .. } | EngineState::Ready | EngineState::Offline { .. }, Some(tor)) => {
+            Tor::Runs(tor.clone())
+        }
         (EngineState::Stopped, Some(tor)) => Tor::Found(tor.clone()),
         (_, _) => Tor::Starting,
     }
@@ -64,6 +66,7 @@ fn link(view: &View<'_>) -> Option<Link> {
     let (bootstrap, trouble) = match health.engine() {
         EngineState::Stopped | EngineState::Starting | EngineState::Failed { .. } => return None,
         EngineState::Ready => (None, None),
+        EngineState::Offline { why } => (None, Some(why.clone())),
         EngineState::Bootstrapping { percent, doing, trouble } => {
             (Some((*percent, doing.clone())), trouble.clone())
         }

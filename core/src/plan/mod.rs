@@ -15,6 +15,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 pub mod verdicts;
+pub mod vigil;
 pub mod waiting;
 
 use std::collections::BTreeSet;
@@ -126,8 +127,19 @@ fn add_listeners(plan: &mut Plan, desired: &Desired, observed: &Observed, now: M
 
 /// At most one service is handed over in a plan once many are on their way; who was seen last comes first.
 fn add_services(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
-    let mut waiting: Vec<_> =
-        desired.services.iter().filter(|(address, _)| !is_up(desired, observed, address)).collect();
+    let mut waiting = Vec::new();
+    for (address, service) in &desired.services {
+        let renewal = observed
+            .published
+            .get(address)
+            .and_then(|published| observed.health.renewal_due(address, published.at));
+        match renewal {
+            _ if !is_up(desired, observed, address) => waiting.push((address, service)),
+            Some(due) if due <= now => waiting.push((address, service)),
+            Some(due) => plan.wake_at(due),
+            None => {}
+        }
+    }
     waiting.sort_by_key(|(address, _)| std::cmp::Reverse(observed.last_seen.get(*address)));
     let is_on_its_way = |(address, published): &(&OnionAddress, &Published)| {
         !published.ports.is_empty() && !observed.health.is_uploaded(address)

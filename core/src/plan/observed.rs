@@ -85,7 +85,10 @@ impl Observed {
             }
             Step::Publish(address, key, ports) | Step::Replace(address, key, ports) => {
                 let published = Published { key: *key, ports: ports.clone(), at: now };
-                self.published.insert(*address, published);
+                let before = self.published.insert(*address, published);
+                if before.is_some_and(|before| before.key == *key && before.ports == *ports) {
+                    self.health.report(Report::Renewed(*address), now);
+                }
                 self.health.report(Report::Given(*address), now);
                 self.last_publish = Some(now);
                 self.failures.remove(&Subject::Withdrawal(*address));

@@ -48,6 +48,10 @@ fn ready() -> Observed {
     observed
 }
 
+fn seconds(seconds: u64) -> Moment {
+    Duration::from_secs(seconds)
+}
+
 fn today() -> Day {
     Day::from_epoch_days(1000)
 }
@@ -372,6 +376,10 @@ enum Change {
     Clean(usize),
     TorRefuses,
     Upload,
+    /// So many introduction points of each service stand.
+    Introductions(u32),
+    /// The network is gone for a while.
+    Outage(u64),
     Wait(u64),
 }
 
@@ -387,6 +395,8 @@ fn change() -> impl Strategy<Value = Change> {
         (1usize..4).prop_map(Change::Clean),
         Just(Change::TorRefuses),
         Just(Change::Upload),
+        (0u32..2).prop_map(Change::Introductions),
+        (0u64..60_000).prop_map(Change::Outage),
         (0u64..2000).prop_map(Change::Wait),
     ]
 }
@@ -449,6 +459,15 @@ proptest! {
                         observed.health.report(Report::Uploaded(*address), now);
                     }
                 }
+                Change::Introductions(number) => introduced(&mut observed, number, now),
+                Change::Outage(ms) => {
+                    offline(&mut observed, now);
+                    let unready = plan(&Desired::from_config(&config, today(), false), &observed, now);
+                    let gives = |step: &Step| matches!(step, Step::Publish(..) | Step::Replace(..));
+                    prop_assert!(!unready.steps.iter().any(gives), "{:?}", unready.steps);
+                    now += Duration::from_millis(ms);
+                    observed.health.report(Report::Engine(EngineState::Ready), now);
+                }
                 Change::Wait(ms) => now += Duration::from_millis(ms),
             }
             let desired = Desired::from_config(&config, today(), false);
@@ -488,6 +507,74 @@ proptest! {
         prop_assert_eq!(observed.published.len(), desired.services.len());
         prop_assert_eq!(observed.gone, BTreeSet::new(), "each socket that was removed is made again, or its gate closed");
     }
+}
+
+/// Says how many introduction points stand, of each service that tor has.
+fn introduced(observed: &mut Observed, number: u32, now: Moment) {
+    let standing = observed.published.keys().map(|address| (*address, number)).collect();
+    observed.health.report(Report::Introductions(standing), now);
+}
+
+fn offline(observed: &mut Observed, now: Moment) {
+    let why = "relays refuse".to_owned();
+    observed.health.report(Report::Engine(EngineState::Offline { why }), now);
+}
+
+/// A host with one client, whose service stands.
+fn standing() -> (Desired, Observed, Moment) {
+    let desired = Desired::from_config(&config([1]), today(), false);
+    let (mut observed, mut now) = (ready(), NOW);
+    settle(&desired, &mut observed, &mut now);
+    introduced(&mut observed, 3, now);
+    observed.health.report(Report::Uploaded(address(1)), now);
+    (desired, observed, now)
+}
+
+#[test]
+fn after_an_outage_a_service_without_an_introduction_point_is_given_to_tor_anew_within_a_second_or_two() {
+    let (desired, mut observed, now) = standing();
+    offline(&mut observed, now + seconds(100));
+    introduced(&mut observed, 0, now + seconds(101));
+    assert_eq!(plan(&desired, &observed, now + seconds(140)), Plan::default(), "nothing is burnt meanwhile");
+
+    let back = now + seconds(141);
+    observed.health.report(Report::Engine(EngineState::Ready), back);
+
+    let due = plan(&desired, &observed, back).wake.expect("it is due by itself");
+    assert!(due <= back + seconds(1), "{due:?}");
+    let steps = plan(&desired, &observed, due).steps;
+    assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "its sessions go on: {steps:?}");
+    execute(&mut observed, &steps, due);
+    introduced(&mut observed, 0, due + seconds(1));
+    assert_eq!(plan(&desired, &observed, due + seconds(2)).steps, [], "it is on its way");
+    introduced(&mut observed, 2, due + seconds(3));
+    assert_eq!(plan(&desired, &observed, due + seconds(100)), Plan::default());
+}
+
+#[test]
+fn a_service_that_an_outage_has_not_harmed_is_left_alone() {
+    let (desired, mut observed, now) = standing();
+    offline(&mut observed, now + seconds(100));
+    observed.health.report(Report::Engine(EngineState::Ready), now + seconds(140));
+    assert_eq!(plan(&desired, &observed, now + seconds(200)), Plan::default());
+}
+
+#[test]
+fn a_service_that_never_stands_is_given_to_tor_ever_more_seldom() {
+    let (desired, mut observed, now) = standing();
+    let mut given = Vec::new();
+    for second in 0..3600 {
+        let now = now + seconds(second);
+        introduced(&mut observed, 0, now);
+        let steps = plan(&desired, &observed, now).steps;
+        if !steps.is_empty() {
+            assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "{steps:?}");
+            execute(&mut observed, &steps, now);
+            given.push(second);
+        }
+    }
+    assert!((12..18).contains(&given.len()), "{given:?}");
+    assert!((15..18).contains(&given[0]), "tor is given time to mend it: {given:?}");
 }
 
 #[test]

@@ -22,7 +22,9 @@ pub fn sentence(
         (EngineState::Bootstrapping { percent, trouble: Some(trouble), .. }, _) => {
             Some(format!("waiting for tor: {percent} %, {trouble}"))
         }
-        (EngineState::Failed { why, .. }, _) => Some(format!("waiting for tor: {why}")),
+        (EngineState::Failed { why, .. } | EngineState::Offline { why }, _) => {
+            Some(format!("waiting for tor: {why}"))
+        }
     }
 }
 

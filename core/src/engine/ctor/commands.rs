@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 use crate::engine::{EngineError, GateAddr, ServiceSpec};
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
+use crate::model::tor::RelayId;
 
 /// Ends tor with the control connection (control-spec §3.23).
 pub(super) const TAKE_OWNERSHIP: &str = "TAKEOWNERSHIP";
 /// Ends tor at once and in order (control-spec §3.7).
 pub(super) const HALT: &str = "SIGNAL HALT";
-/// What `events` reads. Circuits are not among them: every one would wake an idle agent.
-pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC STATUS_CLIENT STATUS_GENERAL STREAM";
+/// What `events` reads. Circuits are not among them: every one would wake an idle agent. Connections to relays change seldom.
+pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC ORCONN STATUS_CLIENT STATUS_GENERAL STREAM";
 
 /// The reply to `ADD_ONION` when there is a service of this address ("Onion address collision").
 pub(super) const COLLISION: u16 = 550;
@@ -89,9 +90,16 @@ pub(super) fn hs_fetch(address: &OnionAddress) -> String {
     format!("HSFETCH {}", address.service_id())
 }
 
+/// `EXTENDCIRCUIT` (control-spec §3.10) to a relay that tor uses already, of one hop and for nothing else: it shows whether the network is
+/// there, and costs no other relay anything. tor counts failures, and builds no circuits of its own for up to half a minute after six;
+/// this one is built all the same, and sets the count back (`circuit_reset_failure_count`).
+pub(super) fn probe(relay: &RelayId) -> String {
+    format!("EXTENDCIRCUIT 0 {relay} PURPOSE=controller")
+}
+
 /// A circuit as tor numbers it (control-spec §2.4: up to 16 letters and digits; tor's are numbers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CircuitId(u64);
+pub(super) struct CircuitId(pub(super) u64);
 
 /// Finds the circuits by which a service of ours is reached in the answer to `GETINFO circuit-status` (control-spec §4.1.1).
 pub(super) fn circuits_of_service(status: &str, address: &OnionAddress) -> Vec<CircuitId> {

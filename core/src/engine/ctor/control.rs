@@ -215,6 +215,11 @@ impl Control {
         value.ok_or_else(|| reply.refused("tell about itself"))
     }
 
+    /// When tor last said anything.
+    pub(super) fn heard(&self) -> Instant {
+        self.shared.pending().heard
+    }
+
     /// Whether both speak on the same connection.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)

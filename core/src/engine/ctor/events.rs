@@ -12,6 +12,7 @@ use super::control::presentable;
 use super::ends::{self, End};
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
+use crate::plan::vigil::Link;
 
 /// What tor tells by itself (control-spec §4.1), as far as it is of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum TorEvent {
     ClockSkew { ahead: i64 },
     /// `STATUS_GENERAL … CLOCK_JUMPED`: somebody has set it.
     ClockJumped,
+    /// `ORCONN`: a connection to a relay.
+    Link(Link),
     /// `STREAM … NEW`: tor's number of it, and ours of the connection.
     StreamMade { stream: u64, number: u64 },
     /// `STREAM … CLOSED` and `FAILED`.
@@ -59,6 +62,7 @@ pub(super) fn parse(lines: &[String]) -> Option<TorEvent> {
     match kind {
         "HS_DESC" => parse_descriptor(rest),
         "STREAM" => parse_stream(rest),
+        "ORCONN" => parse_link(rest).map(TorEvent::Link),
         "STATUS_CLIENT" => {
             let (_severity, rest) = rest.split_once(' ')?;
             match rest.split_once(' ').unwrap_or((rest, "")) {
@@ -125,6 +129,36 @@ fn parse_stream(rest: &str) -> Option<TorEvent> {
             Some(TorEvent::StreamEnded { stream, end: End::of(reason, remote) })
         }
         _ => None,
+    }
+}
+
+/// `ORCONN Target Status [REASON=…] [NCIRCS=…] ID=…`
+fn parse_link(rest: &str) -> Option<Link> {
+    let mut words = rest.split_ascii_whitespace();
+    let (target, status) = (words.next()?, words.next()?);
+    let (mut reason, mut number) = (None, None);
+    for word in words {
+        reason = reason.or(word.strip_prefix("REASON="));
+        number = number.or(word.strip_prefix("ID="));
+    }
+    let number = number?.parse().ok()?;
+    match status {
+        "CONNECTED" => Some(Link::Up(number, target.parse().ok()?)),
+        // One that was closed in order may have been closed for want of use.
+        "CLOSED" => Some(Link::Down(number, reason.filter(|reason| *reason != "DONE").map(presentable))),
+        "FAILED" => Some(Link::Down(number, Some(presentable(reason.unwrap_or_default())))),
+        _ => None,
+    }
+}
+
+/// Says in a sentence why there is no network, by the reason of a connection's end.
+pub(super) fn offline_sentence(reason: &str) -> String {
+    match reason {
+        "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
+            sentence(reason, "")
+        }
+        _ => "no connection to the Tor network stands: this host is offline, or something on the way cuts it"
+            .to_owned(),
     }
 }
 
@@ -230,7 +264,10 @@ impl Progress {
             TorEvent::ClockSkew { ahead } => self.clock = Some(clock_sentence(*ahead)),
             // Set right, or wrong: then tor finds out again.
             TorEvent::ClockJumped => self.clock = None,
-            TorEvent::Descriptor { .. } | TorEvent::StreamMade { .. } | TorEvent::StreamEnded { .. } => {}
+            TorEvent::Descriptor { .. }
+            | TorEvent::Link(_)
+            | TorEvent::StreamMade { .. }
+            | TorEvent::StreamEnded { .. } => {}
         }
     }
 
@@ -313,6 +350,33 @@ mod tests {
         {
             assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn connections_to_relays_are_read() {
+        let relay = format!("${}", "AB".repeat(20));
+        let link = |line: &str| match read(line) {
+            Some(TorEvent::Link(link)) => Some(link),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        let down = |reason: Option<&str>| Some(Link::Down(7, reason.map(str::to_owned)));
+
+        assert_eq!(
+            link(&format!("ORCONN {relay}~r1 CONNECTED ID=7")),
+            Some(Link::Up(7, relay.parse().unwrap()))
+        );
+        assert_eq!(
+            link("ORCONN 127.0.0.1:9 FAILED REASON=CONNECTREFUSED NCIRCS=2 ID=7"),
+            down(Some("CONNECTREFUSED"))
+        );
+        assert_eq!(link(&format!("ORCONN {relay}~r1 CLOSED REASON=IOERROR ID=7")), down(Some("IOERROR")));
+        assert_eq!(link(&format!("ORCONN {relay}~r1 CLOSED REASON=DONE ID=7")), down(None));
+        for other in ["ORCONN", "ORCONN x CONNECTED ID=7", "ORCONN x LAUNCHED ID=7", "ORCONN x CLOSED"] {
+            assert_eq!(link(other), None, "{other}");
+        }
+        assert!(offline_sentence("CONNECTREFUSED").contains("firewall"));
+        assert!(offline_sentence("IOERROR").contains("offline"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
 //! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running, `shared` is what both sides know; `control`, `long_reply`, `auth`,
-//! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `survey` asks how tor stands; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `survey` asks how tor stands, `pulse` does so by itself; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
 mod auth;
@@ -13,6 +13,7 @@ mod events;
 mod find;
 mod long_reply;
 mod process;
+mod pulse;
 mod shared;
 mod socks;
 mod supervisor;
@@ -49,6 +50,7 @@ use crate::model::bridge::Bridge;
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 use crate::model::status::TorStatus;
+use crate::plan::vigil::Vigil;
 
 /// Runs tor. Nothing happens before [`OnionEngine::run`]; dropping it ends tor in order.
 pub struct CTor {
@@ -128,6 +130,8 @@ impl CTor {
         // Before the answer: the first upload may be told right after it.
         lock(&self.shared.uploads).add(service.address);
         let replies = self.ask(batch, action).await?;
+        self.shared.forget_introductions(&service.address);
+        self.shared.stir(|vigil, now| vigil.services(true, now));
         let reply = replies.last().ok_or(EngineError::NotRunning)?;
         if !reply.is_ok() {
             return Err(reply.refused(action));
@@ -211,7 +215,13 @@ impl OnionEngine for CTor {
         const ACTION: &str = "take the service down";
         let batch = self.taking_down(address).await?;
         let replies = self.ask(batch, ACTION).await?;
-        lock(&self.shared.uploads).remove(address);
+        let any = {
+            let mut uploads = lock(&self.shared.uploads);
+            uploads.remove(address);
+            !uploads.addresses().is_empty()
+        };
+        self.shared.forget_introductions(address);
+        self.shared.stir(|vigil, now| vigil.services(any, now));
         match replies.last() {
             Some(reply) if reply.is_ok() || reply.code == commands::UNKNOWN_SERVICE => Ok(()),
             Some(reply) => Err(reply.refused(ACTION)),
@@ -241,7 +251,12 @@ impl OnionEngine for CTor {
         self.tell(&commands::hs_fetch(address), "fetch the descriptor").await
     }
 
+    fn watched(&self) {
+        self.shared.stir(Vigil::watched);
+    }
+
     async fn dial(&self, address: &OnionAddress, port: Port, isolation: &str) -> Result<Attempt, DialError> {
+        self.shared.stir(Vigil::used);
         let link = self.shared.link().filter(|link| link.was_ready).ok_or(DialError::NotReady)?;
         let stream = system::connect_socks(&link.socks).await.map_err(|error| {
             // The listener is there for as long as tor is. A socket that was removed (cleaners of /tmp do that) tor makes only at its start.

@@ -106,6 +106,12 @@ impl Process {
         let _ = self.child.kill().await;
     }
 
+    /// Ends it at once: it stands still, and hears no signal that asks.
+    pub(super) async fn kill(mut self) {
+        // It fails only for a process that has ended.
+        let _ = self.child.kill().await;
+    }
+
     /// The reason that the log gives: its last error, else its last warning.
     pub(super) async fn reason(&mut self) -> Option<String> {
         // What the process wrote last may still be in the pipe. A child of its own could hold the pipe open.

@@ -1,9 +1,11 @@
 //! What the engine's commands and its supervisor share: how tor is to be started, the tor that runs, and how it stands.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use super::control::Control;
 use super::ends::Ends;
@@ -16,6 +18,8 @@ use crate::engine::{EngineEvent, EngineState};
 use crate::model::bridge::Bridge;
 use crate::model::onion::OnionAddress;
 use crate::model::status::TorStatus;
+use crate::plan::backoff::Moment;
+use crate::plan::vigil::{Look, Vigil};
 
 /// What the commands and the supervisor share.
 pub(super) struct Shared {
@@ -32,6 +36,12 @@ pub(super) struct Shared {
     pub(super) link: Mutex<Option<Link>>,
     pub(super) uploads: Mutex<Uploads>,
     pub(super) ends: Ends,
+    /// Why there is no network, in a sentence; none while there is one.
+    pub(super) offline: watch::Sender<Option<String>>,
+    vigil: Mutex<Vigil>,
+    stirred: Notify,
+    began: Instant,
+    introductions: Mutex<BTreeMap<OnionAddress, u32>>,
     pub(super) events: mpsc::UnboundedSender<EngineEvent>,
 }
 
@@ -64,6 +74,11 @@ impl Shared {
             link: Mutex::default(),
             uploads: Mutex::default(),
             ends: Ends::default(),
+            offline: watch::Sender::new(None),
+            vigil: Mutex::default(),
+            stirred: Notify::new(),
+            began: Instant::now(),
+            introductions: Mutex::default(),
             events,
         }
     }
@@ -83,6 +98,9 @@ impl Shared {
     pub(super) fn set_link(&self, link: Option<Link>) {
         *lock(&self.link) = link;
         *lock(&self.uploads) = Uploads::default();
+        *self.vigil() = Vigil::default();
+        lock(&self.introductions).clear();
+        self.set_offline(None);
         self.ends.clear();
     }
 
@@ -105,6 +123,66 @@ impl Shared {
         });
     }
 
+    /// What is asked of tor, and when. Whoever tells it something says so by [`Shared::stir`].
+    pub(super) fn vigil(&self) -> MutexGuard<'_, Vigil> {
+        lock(&self.vigil)
+    }
+
+    /// Now, by the vigil's time.
+    pub(super) fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    /// The other way round.
+    pub(super) fn moment(&self, moment: Moment) -> Instant {
+        self.began + moment
+    }
+
+    /// Tells the vigil something, which may have something else due.
+    pub(super) fn stir(&self, tell: impl FnOnce(&mut Vigil, Moment)) {
+        tell(&mut self.vigil(), self.now());
+        self.stirred.notify_one();
+    }
+
+    /// Returns once the vigil was told something. Cancel-safe.
+    pub(super) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// Tells the vigil what a look has found; whether that proved the network.
+    pub(super) fn found(&self, look: &Look) -> bool {
+        let (mut vigil, now) = (self.vigil(), self.now());
+        let before = vigil.last_proof();
+        vigil.found(look, now);
+        vigil.last_proof() != before
+    }
+
+    /// Tells how many introduction points of each service stand, when that is another than before.
+    pub(super) fn tell_introductions(&self, introductions: BTreeMap<OnionAddress, u32>) {
+        let is_news = {
+            let mut known = lock(&self.introductions);
+            let is_news = *known != introductions;
+            known.clone_from(&introductions);
+            is_news
+        };
+        if is_news {
+            self.tell(EngineEvent::Introductions(introductions));
+        }
+    }
+
+    /// A service was given to tor: what was known of its introduction points is not so any more.
+    pub(super) fn forget_introductions(&self, address: &OnionAddress) {
+        lock(&self.introductions).remove(address);
+    }
+
+    pub(super) fn set_offline(&self, offline: Option<String>) {
+        self.offline.send_if_modified(|now| {
+            let is_new = *now != offline;
+            *now = offline;
+            is_new
+        });
+    }
+
     pub(super) fn set_clock_warning(&self, warning: Option<String>) {
         self.clock_warning.send_if_modified(|now| {
             let is_new = *now != warning;
@@ -119,6 +197,9 @@ impl Shared {
     }
 
     pub(super) fn note_descriptor(&self, address: OnionAddress, action: Descriptor) {
+        if matches!(action, Descriptor::Uploaded(_) | Descriptor::Received) {
+            self.stir(Vigil::proven);
+        }
         let event = lock(&self.uploads).note(address, action);
         if let Some(event) = event {
             self.tell(event);

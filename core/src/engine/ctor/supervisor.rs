@@ -19,7 +19,7 @@ use super::events::{self, Progress, TorEvent};
 use super::process::{self, Process};
 use super::shared::{Link, Shared, lock};
 use super::torrc::{self, Entrances, TorSettings};
-use super::{auth, commands, system, transports};
+use super::{auth, commands, pulse, system, transports};
 use crate::engine::{EngineEvent, EngineState};
 use crate::store::apart::apart;
 use crate::store::private;
@@ -290,10 +290,15 @@ async fn watch_over(
     let Live { control, mut events, mut progress, socks, ground } = live;
     let mut ready_since = None;
     let mut missing = pin!(missing(&shared.settings, ground));
+    let mut pulse = pin!(pulse::keep(shared, &control));
+    let mut offline = shared.offline.subscribe();
     shared.set_link(Some(Link { control: control.clone(), socks, was_ready: false }));
     let end = loop {
         shared.set_clock_warning(progress.clock_warning());
-        let state = progress.state();
+        let state = match (progress.state(), &*offline.borrow_and_update()) {
+            (EngineState::Ready, Some(why)) => EngineState::Offline { why: why.clone() },
+            (state, _) => state,
+        };
         if state.is_ready() && ready_since.is_none() {
             ready_since = Some(Instant::now());
             shared.link_is_ready();
@@ -305,6 +310,8 @@ async fn watch_over(
             () = unwanted(want) => Tick::Unwanted,
             why = control.stuck() => Tick::Stuck(why),
             why = &mut missing => Tick::Stuck(Some(why)),
+            () = &mut pulse => Tick::Stuck(None),
+            Ok(()) = offline.changed() => continue,
         };
         match tick {
             Tick::Event(Ok(lines)) => match events::parse(&lines) {
@@ -315,6 +322,10 @@ async fn watch_over(
                 }
                 Some(TorEvent::StreamEnded { stream, end }) => {
                     shared.ends.ended(stream, end);
+                    continue;
+                }
+                Some(TorEvent::Link(link)) => {
+                    shared.stir(|vigil, now| vigil.link(link, now));
                     continue;
                 }
                 Some(event) => progress.note(&event),
@@ -370,7 +381,7 @@ async fn watch_over(
         }
         Tick::Event(Ok(_)) | Tick::Stuck(None) => {
             drop(events);
-            process.stop(false).await;
+            process.kill().await;
             let why = "tor did not answer any more and was stopped";
             End::Failed(Failure { ready_for, ..Failure::new(why, AGAIN) })
         }

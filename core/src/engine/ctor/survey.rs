@@ -3,11 +3,12 @@
 // It reads what tor says: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::control::Control;
 use crate::engine::{ServiceSurvey, Survey};
 use crate::model::onion::OnionAddress;
+use crate::model::tor::RelayId;
 
 /// Asks the tor behind this connection. `services` are ours, with what is known of their descriptors.
 pub(super) async fn survey(control: &Control, services: BTreeMap<OnionAddress, ServiceSurvey>) -> Survey {
@@ -18,8 +19,9 @@ pub(super) async fn survey(control: &Control, services: BTreeMap<OnionAddress, S
     let to = control.get_info("consensus/valid-until").await.ok();
     let circuits = control.get_info("circuit-status").await.unwrap_or_default();
     let mut services = services;
+    let counted = introductions_of(&circuits, &services.keys().copied().collect());
     for (address, service) in &mut services {
-        service.introductions = introductions(&circuits, address);
+        service.introductions = counted.get(address).copied().unwrap_or_default();
     }
     Survey {
         relays: connections.as_deref().map(connected),
@@ -35,14 +37,44 @@ fn connected(status: &str) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Counts a service's introduction points in the answer to `GETINFO circuit-status` (control-spec §4.1.1, "HS_STATE").
-fn introductions(status: &str, address: &OnionAddress) -> u32 {
-    let of_service = format!("REND_QUERY={}", address.service_id());
-    let stands = |line: &&str| {
-        let has = |wanted: &str| line.split_ascii_whitespace().any(|word| word == wanted);
-        has("PURPOSE=HS_SERVICE_INTRO") && has("HS_STATE=HSSI_ESTABLISHED") && has(&of_service)
+/// The relays that connections stand to, in the same answer.
+pub(super) fn relays(status: &str) -> Vec<RelayId> {
+    let relay = |line: &str| {
+        line.trim_end().strip_suffix(" CONNECTED")?.trim_start_matches("orconn-status=").parse().ok()
     };
-    u32::try_from(status.lines().filter(stands).count()).unwrap_or(u32::MAX)
+    status.lines().filter_map(relay).collect()
+}
+
+/// Counts the introduction points that stand, of each of these services, in the answer to `GETINFO circuit-status` (control-spec §4.1.1,
+/// "HS_STATE").
+pub(super) fn introductions_of(
+    status: &str,
+    services: &BTreeSet<OnionAddress>,
+) -> BTreeMap<OnionAddress, u32> {
+    let ids: BTreeMap<String, OnionAddress> =
+        services.iter().map(|address| (address.service_id().to_string(), *address)).collect();
+    let mut counted: BTreeMap<_, _> = services.iter().map(|address| (*address, 0)).collect();
+    for line in status.lines() {
+        let has = |wanted: &str| line.split_ascii_whitespace().any(|word| word == wanted);
+        if !has("PURPOSE=HS_SERVICE_INTRO") || !has("HS_STATE=HSSI_ESTABLISHED") {
+            continue;
+        }
+        let of = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("REND_QUERY="));
+        if let Some(count) = of.and_then(|id| ids.get(id)).and_then(|address| counted.get_mut(address)) {
+            *count += 1;
+        }
+    }
+    counted
+}
+
+/// The numbers of the circuits whose state is one of these, in the same answer.
+pub(super) fn circuits(status: &str, is_one: impl Fn(&str) -> bool) -> Vec<u64> {
+    let circuit = |line: &str| {
+        let mut words = line.trim_start_matches("circuit-status=").split_ascii_whitespace();
+        let number = words.next()?.parse().ok()?;
+        is_one(words.next()?).then_some(number)
+    };
+    status.lines().filter_map(circuit).collect()
 }
 
 /// Reads `2026-11-24 21:00:00`, in UTC, as the consensus has it (dir-spec, "valid-after"); in seconds since 1970-01-01.
@@ -71,6 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn relays_and_circuits_are_read_from_one_line_and_from_many() {
+        let relay = |digit: &str| format!("${}", digit.repeat(40));
+        let status = format!("orconn-status={}~a CONNECTED\r\n{}~b LAUNCHED", relay("A"), relay("B"));
+        assert_eq!(relays(&status), [relay("A").parse().unwrap()]);
+        let circuits = |status: &str| circuits(status, |state| state == "BUILT");
+        assert_eq!(circuits("circuit-status=4 BUILT $A~a\r\n5 EXTENDED\r\n6 BUILT"), [4, 6]);
+        assert_eq!(circuits("circuit-status="), [0; 0]);
+    }
+
+    #[test]
     fn only_this_services_introduction_points_count() {
         let circuit = |purpose: &str, state: &str, id: &str| {
             format!("5 BUILT $A~a PURPOSE={purpose} HS_STATE={state} REND_QUERY={id} TIME_CREATED=x")
@@ -83,7 +125,8 @@ mod tests {
             circuit("HS_SERVICE_INTRO", "HSSI_ESTABLISHED", "expyuzz4wqqyqhjn"),
         ];
 
-        assert_eq!(introductions(&status.join("\r\n"), &address()), 2);
+        let counted = introductions_of(&status.join("\r\n"), &[address()].into());
+        assert_eq!(counted, [(address(), 2)].into());
     }
 
     #[test]
@@ -98,7 +141,9 @@ mod tests {
         #[test]
         fn any_answer_is_read(text in "(?s).*") {
             connected(&text);
-            introductions(&text, &address());
+            introductions_of(&text, &[address()].into());
+            relays(&text);
+            circuits(&text, |_| true);
             moment(&text);
         }
     }

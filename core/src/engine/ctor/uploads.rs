@@ -31,6 +31,11 @@ impl Uploads {
         self.0.remove(address);
     }
 
+    /// The services that are followed.
+    pub(super) fn addresses(&self) -> BTreeSet<OnionAddress> {
+        self.0.keys().copied().collect()
+    }
+
     /// What has become of the descriptors so far.
     pub(super) fn survey(&self) -> BTreeMap<OnionAddress, ServiceSurvey> {
         let service = |round: &Round| ServiceSurvey {

@@ -10,6 +10,8 @@ pub enum Proof {
     TorSaid,
     /// tor's answer to a question.
     TorAnswered,
+    /// A small circuit was built.
+    Circuit,
     /// A directory took a descriptor.
     Upload,
     /// What a dial without the key gave.

@@ -2,7 +2,8 @@
 //! people see out of it.
 //!
 //! ```text
-//! engine ─ state, clock, Lost, Uploaded ──┐
+//! engine ─ state, clock, Lost, Uploaded,  │
+//!            Introductions, NetworkProven ──┐
 //! forward/dialler ─ Dialled ──────────────┤
 //! agent/warm, serve (ping), doctor ─ ─────┤              ┌─ derive ─ status: every state and problem
 //!            Answered, Surveyed ──────────┼── Health ────┼─ findings ─ what doctor knows already
@@ -16,6 +17,7 @@
 //! before that comes too late; a service that let a stranger in is never taken for closed again.
 
 mod known;
+mod renewals;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ use crate::model::status::TorStatus;
 use crate::model::tor::{DialError, EngineState, Survey};
 
 pub use known::{Known, Proof};
+use renewals::{MENDED_BY_TOR, Renewals, jitter};
 pub use report::{Full, Report};
 
 /// See the file's sentence.
@@ -39,7 +42,11 @@ pub struct Health {
     tor: Option<TorStatus>,
     clock: Option<Known<Option<String>>>,
     survey: Option<Known<Survey>>,
+    /// That the network is there, as it was shown last.
+    network: Option<Known<()>>,
     services: BTreeMap<OnionAddress, ServiceHealth>,
+    /// Services that were given to tor anew of late, by themselves.
+    renewals: BTreeMap<OnionAddress, Renewals>,
     /// Services that let a stranger in. Kept until the agent ends.
     open: BTreeMap<OnionAddress, Moment>,
     remotes: BTreeMap<OnionAddress, RemoteHealth>,
@@ -53,6 +60,8 @@ pub struct Health {
 pub struct ServiceHealth {
     /// A directory has its present descriptor.
     pub uploaded: Option<Known<()>>,
+    /// Whether an introduction point of it stands.
+    pub introduced: Option<Known<bool>>,
     /// It refuses strangers.
     pub closed: Option<Known<()>>,
 }
@@ -94,6 +103,7 @@ impl Health {
             Report::Lost => {
                 self.cut_off(at);
                 self.services.clear();
+                self.renewals.clear();
                 true
             }
             Report::Surveyed(survey) => {
@@ -103,7 +113,28 @@ impl Health {
                 self.services.insert(address, ServiceHealth::default());
                 true
             }
-            Report::Withdrawn(address) => self.services.remove(&address).is_some(),
+            Report::Introductions(standing) => {
+                let mut is_news = false;
+                for (address, number) in standing {
+                    let Some(service) = self.services.get_mut(&address) else { continue };
+                    is_news |= Known::learn(&mut service.introduced, number > 0, Proof::TorAnswered, at);
+                    if let Some(renewals) = self.renewals.get_mut(&address) {
+                        renewals.stands(number > 0, at);
+                    }
+                }
+                is_news
+            }
+            Report::Renewed(address) => {
+                self.renewals.entry(address).or_default().renewed(at);
+                false
+            }
+            Report::NetworkProven => {
+                at >= self.cut && Known::learn(&mut self.network, (), Proof::Circuit, at)
+            }
+            Report::Withdrawn(address) => {
+                self.renewals.remove(&address);
+                self.services.remove(&address).is_some()
+            }
             Report::Uploaded(address) => match self.services.get_mut(&address) {
                 Some(service) => Known::learn(&mut service.uploaded, (), Proof::Upload, at),
                 None => false,
@@ -144,6 +175,7 @@ impl Health {
         self.cut = self.cut.max(at);
         self.remotes.clear();
         self.survey = None;
+        self.network = None;
     }
 
     /// Nothing is learnt of a remote without tor, and nothing by a tor that was lost since.
@@ -189,6 +221,35 @@ impl Health {
     /// Whether a directory has a service's present descriptor.
     pub fn is_uploaded(&self, address: &OnionAddress) -> bool {
         self.service(address).is_some_and(|service| service.uploaded.is_some())
+    }
+
+    /// When a service that tor has had since this moment is to be given to it anew, since no introduction point of it stands. None while one
+    /// does, and while that is not known.
+    ///
+    /// An outage of the network may have used up the circuits that tor builds for a service in five minutes: then nothing but another
+    /// beginning helps, and it is due at once. Else tor may mend it by itself, and is given time. A renewal that does not help is followed
+    /// by the next ever later.
+    pub fn renewal_due(&self, address: &OnionAddress, given: Moment) -> Option<Moment> {
+        let engine = self.engine.as_ref().filter(|known| known.what.is_ready())?;
+        let introduced = self.services.get(address)?.introduced.as_ref().filter(|known| !known.what)?;
+        let jitter = jitter(address);
+        if let Some(wait) = self.renewals.get(address).and_then(Renewals::wait) {
+            return Some(wait.max(engine.since) + jitter);
+        }
+        Some(match given < engine.since {
+            true => engine.since + jitter,
+            false => introduced.since.max(given) + MENDED_BY_TOR + jitter,
+        })
+    }
+
+    /// That the network is there, as it was shown last.
+    pub fn network(&self) -> Option<&Known<()>> {
+        self.network.as_ref()
+    }
+
+    /// Whether an introduction point of a service stands; none where nobody knows.
+    pub fn is_introduced(&self, address: &OnionAddress) -> Option<bool> {
+        Some(self.service(address)?.introduced.as_ref()?.what)
     }
 
     /// Whether a service let a stranger in: then it stays down.

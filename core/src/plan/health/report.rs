@@ -30,6 +30,12 @@ pub enum Report {
     Given(OnionAddress),
     /// By the engine: a directory took the descriptor of this service.
     Uploaded(OnionAddress),
+    /// By the engine: how many introduction points of each service stand.
+    Introductions(BTreeMap<OnionAddress, u32>),
+    /// By the executor: tor was given this service anew, since no introduction point of it stood.
+    Renewed(OnionAddress),
+    /// By the engine: the network was shown to be there.
+    NetworkProven,
     /// By the executor: tor has this service no more.
     Withdrawn(OnionAddress),
     /// By the stranger: this service refused a dial without its key, as it must.

@@ -1,0 +1,102 @@
+//! How often a service is given to tor anew when none of its introduction points stands, so that it is back soon and never a storm.
+
+use std::time::Duration;
+
+use crate::model::onion::OnionAddress;
+use crate::plan::backoff::Moment;
+
+/// What tor is given to mend it by itself, where there was no outage. It builds a lost introduction circuit again within seconds.
+pub(super) const MENDED_BY_TOR: Duration = Duration::from_secs(15);
+/// After a renewal, until the next one if it did not help: each costs some circuits and a descriptor in a dozen directories.
+const WAITS: [Duration; 5] = [
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+];
+/// A service that stood for so long is mended: what comes then is another fault.
+const MENDED: Duration = Duration::from_secs(60);
+/// Services are given anew within this time of each other, and not all at once.
+const JITTER: Duration = Duration::from_millis(1000);
+
+/// See the file's sentence: of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Renewals {
+    /// In a row.
+    count: usize,
+    last: Moment,
+    /// Since when an introduction point stands.
+    stands: Option<Moment>,
+}
+
+impl Renewals {
+    /// It was given to tor anew.
+    pub(super) fn renewed(&mut self, at: Moment) {
+        self.stands(false, at);
+        self.count += 1;
+        self.last = at;
+    }
+
+    /// Whether an introduction point stands now.
+    pub(super) fn stands(&mut self, stands: bool, at: Moment) {
+        match (stands, self.stands) {
+            (true, None) => self.stands = Some(at),
+            (false, Some(since)) => {
+                self.stands = None;
+                if at >= since + MENDED {
+                    self.count = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Before when there is no other; none where it was not renewed, or has stood for long since.
+    pub(super) fn wait(&self) -> Option<Moment> {
+        let step = self.count.checked_sub(1)?;
+        Some(self.last + WAITS[step.min(WAITS.len() - 1)])
+    }
+}
+
+/// By how much this service's turn comes later than that of others.
+pub(super) fn jitter(address: &OnionAddress) -> Duration {
+    let byte = u32::from(address.public_key()[0]);
+    JITTER * byte / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Moment {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn renewals_that_do_not_help_come_ever_later() {
+        let mut renewals = Renewals::default();
+        assert_eq!(renewals.wait(), None);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            renewals.renewed(seconds(1000));
+            waits.push((renewals.wait().unwrap() - seconds(1000)).as_secs());
+        }
+        assert_eq!(waits, [15, 30, 60, 120, 300, 300, 300, 300]);
+    }
+
+    #[test]
+    fn only_what_stood_for_long_begins_anew() {
+        let mut renewals = Renewals::default();
+        renewals.renewed(seconds(0));
+        renewals.stands(true, seconds(5));
+        renewals.stands(false, seconds(30));
+        assert_eq!(renewals.wait(), Some(seconds(15)));
+        renewals.renewed(seconds(31));
+        assert_eq!(renewals.wait(), Some(seconds(61)));
+        renewals.stands(true, seconds(40));
+        renewals.stands(true, seconds(80));
+        renewals.stands(false, seconds(100));
+        assert_eq!(renewals.wait(), None);
+    }
+}
