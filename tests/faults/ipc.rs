@@ -127,20 +127,31 @@ fn a_thousand_idle_connections_keep_nobody_out_and_do_not_stay() {
     }
 }
 
+/// Asks as a command of the next version would, by the very bytes, and gives what is said after the greeting.
+fn asked_by_the_next_version(host: &Host, request: &str) -> String {
+    let mut stream = connect(host);
+    stream.write_all(&frame(r#"{"protocol":999,"version":"9.9.9","more":true}"#)).unwrap();
+    let _ = stream.write_all(&frame(request));
+    let heard = rest(stream);
+    let length = u32::from_be_bytes(heard[..4].try_into().unwrap());
+    let (hello, answer) = heard[4..].split_at(length.try_into().unwrap());
+    let hello = String::from_utf8_lossy(hello);
+    assert!(hello.contains(&format!("\"protocol\":{PROTOCOL},")), "{hello}");
+    String::from_utf8_lossy(answer.get(4..).unwrap_or_default()).into_owned()
+}
+
 #[test]
-fn a_command_of_another_version_is_told_ours_and_gets_no_further() {
+fn a_command_of_another_version_is_told_ours_and_can_stop_the_agent_and_nothing_else() {
     let mut host = alone();
     start(&mut host);
-    let mut stream = connect(&host);
-    stream.write_all(&frame(&next_hello())).unwrap();
-    let _ = stream.write_all(&frame(r#""stop""#));
-    let heard = rest(stream);
-    let hello = String::from_utf8_lossy(&heard[4..]).into_owned();
-    assert!(
-        hello.contains(&format!("\"protocol\":{PROTOCOL},")) && hello.matches('{').count() == 1,
-        "{hello}"
-    );
+    for request in [r#""status""#, r#""pause""#, r#"{"client-token":{"name":"a","format":"ormesh"}}"#] {
+        assert_eq!(asked_by_the_next_version(&host, request), "", "{request}");
+    }
     assert!(host.status().agent.is_some(), "it was stopped");
+
+    // These bytes are for ever: a command of any version ends an agent of any other by them.
+    assert_eq!(asked_by_the_next_version(&host, r#""stop""#), r#"{"done":{"notes":[]}}"#);
+    assert!(host.ended().success(), "it was not ended in order");
 }
 
 #[test]
@@ -170,6 +181,63 @@ fn an_agent_of_another_version_is_named_with_what_to_do() {
         });
         assert_eq!(fs::read(host.config()).unwrap(), before, "it went past the agent");
     }
+}
+
+/// Stands in an agent's place, of this protocol and this very release: says hello to each who connects, and answers a request if it
+/// takes any. Ends, as its socket does, once it has answered.
+fn stands_in(host: &Host, protocol: u32, answer: Option<&'static str>) -> thread::JoinHandle<String> {
+    let path = socket(host);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let hello = Hello { protocol, ..Hello::ours() };
+    thread::spawn(move || {
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut read = || {
+                let mut length = [0; 4];
+                stream.read_exact(&mut length).ok()?;
+                let mut text = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+                stream.read_exact(&mut text).ok()?;
+                stream.write_all(&frame(&serde_json::to_string(&hello).unwrap())).ok()?;
+                answer?;
+                stream.read_exact(&mut length).ok()?;
+                let mut asked = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+                stream.read_exact(&mut asked).ok()?;
+                String::from_utf8(asked).ok()
+            };
+            if let (Some(asked), Some(answer)) = (read(), answer) {
+                fs::remove_file(&path).unwrap();
+                let _ = stream.write_all(&frame(answer));
+                return asked;
+            }
+        }
+    })
+}
+
+#[test]
+fn an_agent_of_any_later_version_is_stopped_and_an_older_one_is_named_by_its_process() {
+    let host = alone();
+    // As one before it took anything from another version.
+    let _older = stands_in(&host, PROTOCOL - 1, None);
+    let (sentence, hint) = refused(&host.ormesh(&["status"]), 3);
+    let version = Hello::ours().version;
+    for words in
+        ["older", &format!("{version} (protocol {})", PROTOCOL - 1), &format!("(protocol {PROTOCOL})")]
+    {
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    assert!(hint.contains("`ormesh agent stop`"), "{hint}");
+
+    let (sentence, hint) = refused(&host.ormesh(&["agent", "stop"]), 3);
+    assert!(sentence.contains("older"), "{sentence}");
+    assert!(!hint.contains("agent stop"), "it hints at itself: {hint}");
+    assert!(hint.contains(&format!("`kill {}`", std::process::id())), "{hint}");
+
+    let newer = stands_in(&host, PROTOCOL + 1, Some(r#"{"done":{"notes":[],"more":1}}"#));
+    let ran = host.ormesh(&["agent", "stop"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(newer.join().unwrap(), r#""stop""#);
 }
 
 #[test]

@@ -23,7 +23,7 @@ mod vault;
 mod warm;
 mod world;
 
-use crate::ipc::client::Client;
+use crate::ipc::client::{Client, Greeted};
 use crate::ipc::{Request, Response};
 use crate::model::problem::{Code, Problem};
 use crate::model::status::Status;
@@ -36,7 +36,12 @@ pub use run::{RunOptions, run};
 
 /// Connects to the agent that runs for these paths; none where none runs.
 pub async fn connect(paths: &Paths) -> Result<Option<Client>, Problem> {
-    Client::connect(&paths.socket()).await
+    greet(paths).await?.map(Greeted::understood).transpose()
+}
+
+/// Connects to the agent that runs for these paths, of whatever version it is; none where none runs.
+pub async fn greet(paths: &Paths) -> Result<Option<Greeted>, Problem> {
+    Greeted::connect(&paths.socket()).await
 }
 
 /// Has a request carried out: by the running agent, or here when none runs and the request needs none.

@@ -15,17 +15,19 @@ use crate::store::private;
 /// How long an agent may take to say hello. It answers from memory, so this is long.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A connection to a running agent, greeted, that has asked nothing yet.
-pub struct Client {
+/// An agent that was greeted, of whatever version it is: all of them can be told to stop.
+pub struct Greeted {
     connection: Connection,
+    hello: Hello,
+    pid: Option<u32>,
 }
 
-impl Client {
+impl Greeted {
     /// Connects; none when no agent runs there.
     ///
-    /// Errors: an agent that does not answer, that belongs to another user, or that speaks another version.
+    /// Errors: an agent that does not answer, that belongs to another user, or that does not greet as agents do.
     pub async fn connect(socket: &Path) -> Result<Option<Self>, Problem> {
-        let connection = match transport::connect(socket).await {
+        let mut connection = match transport::connect(socket).await {
             Ok(connection) => connection,
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
@@ -37,30 +39,83 @@ impl Client {
             }
             Err(error) => return Err(broken(&error)),
         };
-        let mut client = Self { connection };
-        match tokio::time::timeout(HELLO_DEADLINE, client.greet()).await {
-            Ok(result) => result.map(|()| Some(client)),
+        let pid = transport::server_process(&connection);
+        match tokio::time::timeout(HELLO_DEADLINE, greet(&mut connection)).await {
+            Ok(Ok(hello)) => Ok(Some(Self { connection, hello, pid })),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(Problem::new(Code::OtherVersion, "the running agent does not greet as ormesh does")
+                    .about(Subject::Agent)
+                    .hint(format!("it may be of another version: {}", by_hand(pid))))
+            }
+            Ok(Err(error)) => Err(broken(&error)),
             Err(_) => Err(Problem::new(Code::AgentSilent, "the agent does not answer")
-                .hint("see its log, or end it and start it again")),
+                .hint(format!("see its log; {}", by_hand(pid)))),
         }
     }
 
-    async fn greet(&mut self) -> Result<(), Problem> {
-        frame::write(&mut self.connection, &Hello::ours()).await.map_err(|error| broken(&error))?;
-        let hello: Option<Hello> =
-            frame::read(&mut self.connection, MAX_RESPONSE).await.map_err(|error| broken(&error))?;
-        match hello {
-            Some(hello) if hello.protocol == PROTOCOL => Ok(()),
-            Some(hello) => Err(Problem::new(
-                Code::OtherVersion,
-                format!("the running agent is ormesh {}, and this is {}", hello.version, Hello::ours().version),
-            )
-            .about(Subject::Agent)
-            .hint("restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again")),
-            None => Err(broken(&io::ErrorKind::UnexpectedEof.into())),
+    /// Its process, where the system tells it.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// The agent as one that can be asked anything.
+    ///
+    /// Errors: it speaks another version.
+    pub fn understood(self) -> Result<Client, Problem> {
+        match self.hello.protocol == PROTOCOL {
+            true => Ok(Client { connection: self.connection }),
+            false => Err(self.other_version().hint(
+                "restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again",
+            )),
         }
     }
 
+    /// Tells it to end in order. That it is told is not its end.
+    ///
+    /// Errors: an older one that takes nothing from another version; it is named, with what ends it.
+    pub async fn stop(self) -> Result<(), Problem> {
+        let is_other = self.hello.protocol != PROTOCOL;
+        let hint = format!("it takes no command of another version: {}", by_hand(self.pid));
+        let not_taken = self.other_version().hint(hint);
+        let told = Client { connection: self.connection }.ask(&Request::Stop).await;
+        match told {
+            Err(told) if is_other && told.code == Code::AgentEnded => Err(not_taken),
+            told => told.map(drop),
+        }
+    }
+
+    /// The versions alone may be the same: of two builds of one release, say.
+    fn other_version(&self) -> Problem {
+        let (Hello { protocol, version }, ours) = (&self.hello, Hello::ours());
+        let which = if *protocol < ours.protocol { "older" } else { "newer" };
+        let message = format!(
+            "the running agent is {which} than this ormesh: it is {version} (protocol {protocol}), and this is {} (protocol {})",
+            ours.version, ours.protocol
+        );
+        Problem::new(Code::OtherVersion, message).about(Subject::Agent)
+    }
+}
+
+async fn greet(connection: &mut Connection) -> io::Result<Hello> {
+    frame::write(connection, &Hello::ours()).await?;
+    let hello = frame::read(connection, MAX_RESPONSE).await?;
+    hello.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// How to end an agent that can't be asked to end.
+fn by_hand(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("{}; then start it again", transport::ended_by(pid)),
+        None => "end its process; then start it again".into(),
+    }
+}
+
+/// A connection to a running agent of this version that has asked nothing yet.
+pub struct Client {
+    connection: Connection,
+}
+
+impl Client {
     /// Asks and waits for the answer; a refusal becomes the error. There is no deadline: the agent has its own for everything.
     pub async fn ask(mut self, request: &Request) -> Result<Response, Problem> {
         self.send(request).await?;

@@ -15,16 +15,15 @@ const ASK_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Asker(Connection);
 
 impl Asker {
-    /// Greets a connection and reads what it asks; none when it went away or speaks another version (which it was told).
+    /// Greets a connection and reads what it asks; none when it went away. One of another version, which it was told, may ask to stop, and
+    /// nothing else.
     pub async fn greet(mut connection: Connection) -> io::Result<Option<(Request, Self)>> {
         let asked = async {
             let hello: Option<Hello> = frame::read(&mut connection, MAX_REQUEST).await?;
             let Some(hello) = hello else { return Ok(None) };
             frame::write(&mut connection, &Hello::ours()).await?;
-            if hello.protocol != PROTOCOL {
-                return Ok(None);
-            }
-            frame::read(&mut connection, MAX_REQUEST).await
+            let request: Option<Request> = frame::read(&mut connection, MAX_REQUEST).await?;
+            Ok(request.filter(|request| hello.protocol == PROTOCOL || matches!(request, Request::Stop)))
         };
         match tokio::time::timeout(ASK_DEADLINE, asked).await {
             Ok(Ok(Some(request))) => Ok(Some((request, Self(connection)))),

@@ -104,6 +104,17 @@ pub async fn connect(path: &Path) -> io::Result<Connection> {
     Ok(stream)
 }
 
+/// The process at the agent's end, where the system tells it (unix(7), `SO_PEERCRED`); it has no number for one in another container.
+pub fn server_process(connection: &Connection) -> Option<u32> {
+    let pid = connection.peer_cred().ok()?.pid()?;
+    u32::try_from(pid).ok().filter(|pid| *pid != 0)
+}
+
+/// What ends that process, for a person.
+pub fn ended_by(pid: u32) -> String {
+    format!("`kill {pid}` ends it")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,3 +42,13 @@ impl Listener {
 pub async fn connect(path: &Path) -> io::Result<Connection> {
     DuplexPipeStream::connect_by_path(path).await
 }
+
+/// The process at the agent's end.
+pub fn server_process(connection: &Connection) -> Option<u32> {
+    connection.server_process_id().ok()
+}
+
+/// What ends that process, for a person.
+pub fn ended_by(pid: u32) -> String {
+    format!("`taskkill /F /PID {pid}` ends it")
+}

@@ -1,7 +1,7 @@
 //! The host that the commands act on: asks its agent, or does the same without one, and sorts the answers.
 
 use ormesh_core::agent;
-use ormesh_core::ipc::client::Client;
+use ormesh_core::ipc::client::{Client, Greeted};
 use ormesh_core::ipc::{Confidential, Request, Response};
 use ormesh_core::model::config::Config;
 use ormesh_core::model::edit::Edit;
@@ -80,6 +80,11 @@ impl Host {
     /// The running agent, if one runs.
     pub(crate) async fn running(&self) -> Result<Option<Client>, Problem> {
         agent::connect(&self.paths).await
+    }
+
+    /// The running agent, of whatever version it is, if one runs.
+    pub(crate) async fn greeted(&self) -> Result<Option<Greeted>, Problem> {
+        agent::greet(&self.paths).await
     }
 
     /// The configuration as it is on disk.

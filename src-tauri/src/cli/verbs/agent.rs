@@ -90,18 +90,19 @@ async fn steer(request: Request, said: &str) -> Outcome {
     DONE
 }
 
+/// Ends an agent of any version.
 async fn stop(host: &Host) -> Outcome {
-    drop(host.agent().await?);
-    if let Some(command) = host.status().await?.agent.and_then(|agent| service_command(agent.pid)) {
+    let running = host.greeted().await?.ok_or_else(|| agent::not_running(host.paths()))?;
+    if let Some(command) = running.pid().and_then(service_command) {
         return Err(catalogue::agent_managed(command).into());
     }
-    let told = host.done(Request::Stop).await;
+    let told = running.stop().await;
     // An agent with nothing to drain may be gone before its answer is.
-    if told.is_err() && host.running().await?.is_some() {
+    if told.is_err() && host.greeted().await?.is_some() {
         told?;
     }
     let gone = async {
-        while host.running().await.is_ok_and(|agent| agent.is_some()) {
+        while !matches!(host.greeted().await, Ok(None)) {
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -1,4 +1,4 @@
-//! An agent that can't be asked: one of another version, or one that does not answer yet. Ended by the system's means.
+//! An agent that can't be asked: one of another version, or one that does not answer yet. It is told to end, or ended by the system's means.
 
 #[cfg(unix)]
 use unix as system;
@@ -12,6 +12,7 @@ mod windows;
 
 use std::time::{Duration, Instant};
 
+use ormesh_core::agent;
 use ormesh_core::model::problem::{Code, Problem, Subject, catalogue};
 use ormesh_core::store::lock;
 use ormesh_core::store::paths::Paths;
@@ -29,7 +30,13 @@ pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
     if let Some(command) = system::service_command(pid) {
         return Err(catalogue::agent_managed(command));
     }
-    system::terminate(pid);
+    let is_told = match agent::greet(paths).await {
+        Ok(Some(running)) => running.stop().await.is_ok(),
+        _ => false,
+    };
+    if !is_told {
+        system::terminate(pid);
+    }
     let start = Instant::now();
     while is_held(paths) {
         if start.elapsed() >= DEADLINE {
