@@ -13,7 +13,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close it is not enough: a process that is just being started has the file open, too, until it becomes another program.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Takes a lock; none when another process holds it.
 pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
@@ -47,5 +54,25 @@ pub fn wait(path: &Path) -> Result<Lock, Problem> {
             }
             Err(error) => return Err(catalogue::cannot_lock(path, &error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_when_it_is_dropped_though_a_process_that_is_being_started_has_the_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = try_lock(&path).unwrap().unwrap();
+        // What fork gives to a child.
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(try_lock(&path).unwrap().is_none());
+
+        drop(lock);
+
+        assert!(try_lock(&path).unwrap().is_some());
+        drop(inherited);
     }
 }
