@@ -17,7 +17,7 @@ use crate::model::address::Port;
 use crate::model::config::{Client, Config, Remote};
 use crate::model::day::Day;
 use crate::model::edit::{self, Edit};
-use crate::model::invite::{Invite, InviteError, InviteKey, JoinRequest, Label};
+use crate::model::invite::{Invite, InviteError, InviteKey, JoinRequest};
 use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
 use crate::model::name::{ClientName, RemoteName};
@@ -226,11 +226,16 @@ impl Commands {
             key_change::apply(config, &KeyChange::DeleteClient { name: name.clone() })
         };
         self.edit(taken_out).await?;
-        // Another command may have settled in between, when the configuration still referred to them.
-        if let Err(problem) = self.vault.owe(&ids).await {
+        self.owe(&ids).await;
+        Ok(())
+    }
+
+    /// Notes again which keys are to be erased: another command may have settled before the configuration was changed. By now it is, so
+    /// this is no failure.
+    async fn owe(&self, ids: &[SecretId]) {
+        if let Err(problem) = self.vault.owe(ids).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
         }
-        Ok(())
     }
 
     /// Takes clients that were revoked here out of the file, as soon as it can be changed: their deletion failed halfway.
@@ -261,17 +266,6 @@ impl Commands {
         }
     }
 
-    /// Notes in the journal what a change makes superfluous, and makes it.
-    async fn delete(&self, ids: &[SecretId], change: KeyChange) -> Result<(), Problem> {
-        self.vault.begin(ids).await?;
-        self.edit(move |config| key_change::apply(config, &change)).await?;
-        // Another command may have settled in between, when the configuration still referred to them. By now it is done: no failure.
-        if let Err(problem) = self.vault.owe(ids).await {
-            tracing::warn!(%problem, "failed to note keys to be erased");
-        }
-        Ok(())
-    }
-
     fn today(&self) -> Day {
         self.world.calendar.today()
     }
@@ -296,9 +290,7 @@ impl Commands {
         self.vault.saw(*address, now).await;
         let client = config.clients.values().find(|client| client.address == *address && !client.requested);
         let Some(client) = client else { return };
-        if let Err(problem) = self.vault.owe(&[SecretId::Client(client.key)]).await {
-            tracing::warn!(%problem, "failed to note a key to be erased");
-        }
+        self.owe(&[SecretId::Client(client.key)]).await;
         self.settle().await;
     }
 
@@ -315,8 +307,7 @@ impl Commands {
                 key.public()
             }
         };
-        // The name is ours for the other host: no business of its owner's.
-        Ok(Response::JoinRequest { text: JoinRequest { key, label: None }.to_text() })
+        Ok(Response::JoinRequest { text: JoinRequest { key }.to_text() })
     }
 
     async fn add_remote(
@@ -411,7 +402,9 @@ impl Commands {
                 return edit::find(&config.remotes, "remote", name).map(|_| Notes::new());
             }
         };
-        self.delete(&[id], change).await?;
+        self.vault.begin(&[id]).await?;
+        self.edit(move |config| key_change::apply(config, &change)).await?;
+        self.owe(&[id]).await;
         Ok(self.settle().await)
     }
 
@@ -623,10 +616,7 @@ fn ids_of(client: &Client) -> [SecretId; 2] {
 }
 
 fn invite_text(client: &Client, key: InviteKey) -> Zeroizing<String> {
-    let label: Option<Label> = None;
-    let invite =
-        Invite { address: client.address, key, expires: client.expires, label, ports: client.ports.clone() };
-    invite.to_text()
+    Invite { address: client.address, key, expires: client.expires, ports: client.ports.clone() }.to_text()
 }
 
 fn remote(address: OnionAddress, key: ClientPublicKey, plain_tor: bool) -> Remote {

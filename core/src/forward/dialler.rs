@@ -9,7 +9,6 @@ mod circuits;
 mod early;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -112,7 +111,6 @@ pub struct Dialler {
     engine: Arc<dyn OnionEngine>,
     rekey: Arc<dyn Rekey>,
     limits: Limits,
-    optimistic: AtomicBool,
     remotes: Mutex<Remotes>,
     reports: Reports,
     /// Bumped when the engine has lost all it held.
@@ -139,18 +137,12 @@ impl Dialler {
             engine,
             rekey,
             limits,
-            optimistic: AtomicBool::new(true),
             remotes: Mutex::default(),
             reports,
             lost: watch::Sender::new(0),
             silent: Mutex::default(),
             silent_told: Notify::new(),
         })
-    }
-
-    /// Switches optimistic data on (as it is at first) or off.
-    pub fn set_optimistic(&self, on: bool) {
-        self.optimistic.store(on, Ordering::Relaxed);
     }
 
     /// To be told of [`crate::engine::EngineEvent::Lost`]: attempts under way are dropped and begun again, no circuit counts as warm.
@@ -328,7 +320,7 @@ impl Dialler {
             Ok(attempt) => attempt,
             Err(error) => return Outcome::Failed(error),
         };
-        if warm && self.optimistic.load(Ordering::Relaxed) {
+        if warm {
             if early.await_first(self.limits.first_bytes).await.is_err() {
                 return Outcome::AppGone;
             }

@@ -235,7 +235,7 @@ pub struct Gate {
 struct Shared {
     sessions: Arc<ClientSessions>,
     port: Port,
-    target: Mutex<Target>,
+    target: Target,
     /// When the backend was last connected to, and why it could not be.
     last: Mutex<Option<(Instant, Option<String>)>>,
     tor: TorProcess,
@@ -254,7 +254,7 @@ impl Gate {
         let shared = Arc::new(Shared {
             sessions,
             port,
-            target: Mutex::new(target),
+            target,
             last: Mutex::default(),
             tor: context.tor.clone(),
             ports: Arc::clone(&context.ports),
@@ -288,11 +288,6 @@ impl Gate {
     /// The port that it guards.
     pub fn port(&self) -> Port {
         self.shared.port
-    }
-
-    /// Sends later connections to another backend; tor need not know.
-    pub fn retarget(&self, target: Target) {
-        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Why the backend could not be reached last time, if it could not and that is not long ago.
@@ -344,8 +339,8 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         return;
     }
     let _open = shared.sessions.enter();
-    let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let backend = shared.ports.connect(&target).await;
+    let target = &shared.target;
+    let backend = shared.ports.connect(target).await;
     let last = (Instant::now(), backend.as_ref().err().map(ToString::to_string));
     *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     match backend {

@@ -45,8 +45,6 @@ pub struct ImportSpec {
 pub struct Stats {
     /// Connections open now, those still being made included.
     pub sessions_open: u64,
-    /// Connections accepted.
-    pub sessions_total: u64,
     /// Bytes from the remote to applications.
     pub bytes_in: u64,
     /// Bytes from applications to the remote.
@@ -210,7 +208,6 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     open: Arc<AtomicU64>,
-    total: AtomicU64,
     last: AtomicU64,
     pub(super) traffic: Arc<Traffic>,
 }
@@ -218,7 +215,6 @@ pub(super) struct Usage {
 impl Usage {
     /// Counts a session until it is dropped.
     pub(super) fn begin(&self) -> OpenSession {
-        self.total.fetch_add(1, Ordering::Relaxed);
         self.last.store(unix_now(), Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenSession(Arc::clone(&self.open))
@@ -228,7 +224,6 @@ impl Usage {
         let last = self.last.load(Ordering::Relaxed);
         Stats {
             sessions_open: self.open.load(Ordering::Relaxed),
-            sessions_total: self.total.load(Ordering::Relaxed),
             bytes_in: self.traffic.down(),
             bytes_out: self.traffic.up(),
             last_used: (last > 0).then_some(last),

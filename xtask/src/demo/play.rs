@@ -13,8 +13,9 @@ use anyhow::{Context, Result, bail, ensure};
 use support::{Page, family, free_address, resident_kib};
 
 use super::host::Host;
+use super::probe;
+use super::stage::{Options, Stage};
 use super::timings::Timings;
-use super::{Options, Stage, probe};
 use crate::setup::Tools;
 use crate::{process, say};
 

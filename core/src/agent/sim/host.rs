@@ -115,7 +115,6 @@ impl Host {
             address: self.peer_key(number).address(),
             key: InviteKey::Private(self.key_for_peer(number)),
             expires: None,
-            label: None,
             ports: Some([port(PEER_PORT)].into()),
         };
         invite.to_text()

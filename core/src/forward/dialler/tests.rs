@@ -106,18 +106,6 @@ async fn connecting_never_waits_for_an_application_that_listens_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn optimistic_data_can_be_switched_off() {
-    let mut bench = bench([], Act::Accept(NOW));
-    bench.warm_up().await;
-    bench.dialler.set_optimistic(false);
-    let (_app, mut near) = app_saying(b"GET /").await;
-
-    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
-
-    assert_eq!((connected.unsent.as_slice(), connected.sent_early), (&b"GET /"[..], 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_request_that_may_have_left_is_never_sent_twice() {
     let lost = [
         DialError::Failed,

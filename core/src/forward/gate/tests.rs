@@ -181,29 +181,29 @@ async fn sessions_over_the_cap_are_closed_at_once_over_all_gates() {
 async fn a_closed_backend_closes_the_session_at_once_and_is_remembered() {
     let mut bench = bench(SESSION_CAP).await;
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
-    let open = std::mem::replace(&mut bench.target, Target::Tcp(Host::Ip(closed.ip()), port(closed.port())));
+    bench.target = Target::Tcp(Host::Ip(closed.ip()), port(closed.port()));
     let gate = bench.gate(22).await;
     let mut tor = bench.dial(&gate).await;
 
     assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
     until(|| gate.backend_error().is_some_and(|why| why.contains("does not accept"))).await;
 
-    // Sent elsewhere, the same gate works.
-    gate.retarget(open);
+    // Once the backend is there, the same gate works.
+    let backend = TcpListener::bind(closed).await.unwrap();
     let _tor = bench.dial(&gate).await;
-    soon(bench.backend.accept()).await.unwrap();
+    soon(backend.accept()).await.unwrap();
     until(|| gate.backend_error().is_none()).await;
 }
 
 #[tokio::test]
 async fn of_a_port_it_counts_which_client_found_what_last() {
-    let bench = bench(SESSION_CAP).await;
+    let mut bench = bench(SESSION_CAP).await;
     let (sender, _events) = mpsc::unbounded_channel();
     let other = ClientSessions::new(other_onion(), "desktop".parse().unwrap(), true, sender);
     let other = Gate::open(&bench.context, port(22), bench.target.clone(), other).await.unwrap();
+    bench.target = Target::Unix(bench.dir.path().join("nobody"));
     let gate = bench.gate(22).await;
     let error = || Gate::last_used([&gate, &other].into_iter())[&port(22)].backend_error();
-    gate.retarget(Target::Unix(bench.dir.path().join("nobody")));
     let _first = bench.dial(&gate).await;
     until(|| error().is_some()).await;
 

@@ -4,8 +4,8 @@ use bech32::primitives::checksum::{Checksum as _, Engine};
 use bech32::{Bech32m, Fe32};
 use zeroize::Zeroizing;
 
-use super::TextKind;
-use super::text::{MAX_CHARS, human_part, is_invisible, is_quote};
+use super::kind::{MAX_CHARS, TextKind, human_part};
+use super::pasted::{is_invisible, is_quote};
 
 /// Characters of a word that may be the next line of a damaged text, rather than prose.
 const LINE: usize = 8;

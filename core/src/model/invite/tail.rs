@@ -3,32 +3,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{InviteError, Label, MAX_PORTS, Malformed, TextKind};
+use super::error::{InviteError, Malformed};
+use super::kind::{MAX_PORTS, TextKind};
 use crate::model::address::Port;
 use crate::model::day::Day;
 
 /// Days since 1970-01-01, big-endian, two bytes.
 const EXPIRY: u8 = 1;
-/// UTF-8.
-const LABEL: u8 = 2;
 /// Big-endian, two bytes each, ascending.
 const PORTS: u8 = 3;
+// The tag 2 was a label once, which no release wrote: reserved.
 
 /// What the tail says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail {
     pub(super) expires: Option<Day>,
-    pub(super) label: Option<Label>,
     pub(super) ports: Option<BTreeSet<Port>>,
 }
 
 /// Appends the fields that there are; ports only where they are 1 to [`MAX_PORTS`].
-pub(super) fn write(
-    bytes: &mut Vec<u8>,
-    expires: Option<Day>,
-    label: Option<&Label>,
-    ports: Option<&BTreeSet<Port>>,
-) {
+pub(super) fn write(bytes: &mut Vec<u8>, expires: Option<Day>, ports: Option<&BTreeSet<Port>>) {
     let mut field = |tag, value: &[u8]| {
         bytes.push(tag);
         bytes.push(u8::try_from(value.len()).expect("the longest field is that of 32 ports, 64 bytes"));
@@ -36,9 +30,6 @@ pub(super) fn write(
     };
     if let Some(day) = expires {
         field(EXPIRY, &day.epoch_days().to_be_bytes());
-    }
-    if let Some(label) = label {
-        field(LABEL, label.as_str().as_bytes());
     }
     if let Some(ports) = ports.filter(|ports| (1..=MAX_PORTS).contains(&ports.len())) {
         let value: Vec<u8> = ports.iter().flat_map(|port| port.get().to_be_bytes()).collect();
@@ -62,7 +53,6 @@ pub(super) fn read(what: TextKind, mut bytes: &[u8]) -> Result<Tail, InviteError
             (EXPIRY, TextKind::Invite) => {
                 tail.expires = Some(read_expiry(value).ok_or(malformed(Malformed::Expiry))?);
             }
-            (LABEL, _) => tail.label = Some(read_label(value).ok_or(malformed(Malformed::Label))?),
             (PORTS, TextKind::Invite) => {
                 tail.ports = Some(read_ports(value).ok_or(malformed(Malformed::Ports))?);
             }
@@ -76,10 +66,6 @@ pub(super) fn read(what: TextKind, mut bytes: &[u8]) -> Result<Tail, InviteError
 
 fn read_expiry(value: &[u8]) -> Option<Day> {
     value.try_into().ok().map(|bytes| Day::from_epoch_days(u16::from_be_bytes(bytes)))
-}
-
-fn read_label(value: &[u8]) -> Option<Label> {
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 fn read_ports(value: &[u8]) -> Option<BTreeSet<Port>> {

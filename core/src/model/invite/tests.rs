@@ -24,18 +24,12 @@ fn plain() -> Invite {
         address: address(7),
         key: InviteKey::Private(ClientKey::from_bytes(&[9; 32]).unwrap()),
         expires: None,
-        label: None,
         ports: None,
     }
 }
 
 fn full() -> Invite {
-    Invite {
-        expires: Some(Day::from_epoch_days(TODAY + 30)),
-        label: Some("Zoë's attic".parse().unwrap()),
-        ports: Some(ports([22, 80, 8080])),
-        ..plain()
-    }
+    Invite { expires: Some(Day::from_epoch_days(TODAY + 30)), ports: Some(ports([22, 80, 8080])), ..plain() }
 }
 
 fn parse(text: &str) -> Result<Invite, InviteError> {
@@ -46,7 +40,7 @@ fn error(text: &str) -> InviteError {
     parse(text).err().expect("the text was taken")
 }
 
-type Said = (OnionAddress, Option<[u8; 32]>, Option<Day>, Option<Label>, Option<BTreeSet<Port>>);
+type Said = (OnionAddress, Option<[u8; 32]>, Option<Day>, Option<BTreeSet<Port>>);
 
 /// Everything that an invite says, so that two can be compared without giving the type itself an equality.
 fn said(invite: &Invite) -> Said {
@@ -54,7 +48,7 @@ fn said(invite: &Invite) -> Said {
         InviteKey::Private(key) => Some(*key.expose()),
         InviteKey::Requested => None,
     };
-    (invite.address, key, invite.expires, invite.label.clone(), invite.ports.clone())
+    (invite.address, key, invite.expires, invite.ports.clone())
 }
 
 /// Damages are drawn from here: small, quick, the same on every run (xorshift64*, Vigna 2014).
@@ -99,8 +93,7 @@ fn a_pasted_text_may_be_wrapped_quoted_or_shouted() {
 fn it_is_found_in_what_people_paste() {
     let invite = full().to_text();
     let (head, rest) = invite.split_at(50);
-    let request =
-        JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public(), label: None }.to_text();
+    let request = JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public() }.to_text();
     for pasted in [
         format!("Here is your invite: {}", *invite),
         format!("ormesh remote add website {}\n", *invite),
@@ -165,18 +158,15 @@ fn a_reply_to_a_request_carries_no_key() {
 #[test]
 fn a_request_round_trips_and_keeps_its_public_key_only() {
     let key = ClientKey::from_bytes(&[9; 32]).unwrap();
-    for label in [None, Some("laptop".parse().unwrap())] {
-        let request = JoinRequest { key: key.public(), label };
-        let text = request.to_text();
-        assert!(text.starts_with("ormeshreq1"));
-        assert_eq!(JoinRequest::parse(&text), Ok(request));
-    }
+    let request = JoinRequest { key: key.public() };
+    let text = request.to_text();
+    assert!(text.starts_with("ormeshreq1"));
+    assert_eq!(JoinRequest::parse(&text), Ok(request));
 }
 
 #[test]
 fn the_two_texts_are_told_apart() {
-    let request =
-        JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public(), label: None }.to_text();
+    let request = JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public() }.to_text();
     assert_eq!(error(&request), InviteError::IsRequest);
     assert_eq!(error(&request.to_uppercase()), InviteError::IsRequest);
     assert_eq!(JoinRequest::parse(&plain().to_text()), Err(InviteError::IsInvite));
@@ -247,7 +237,7 @@ fn expiry_is_the_end_of_its_day() {
 
 #[test]
 fn a_long_port_list_is_left_out() {
-    let with = |list| said(&parse(&Invite { ports: Some(list), ..full() }.to_text()).unwrap()).4;
+    let with = |list| said(&parse(&Invite { ports: Some(list), ..full() }.to_text()).unwrap()).3;
     let most = ports(1..=32);
     assert_eq!(with(most.clone()), Some(most));
     assert_eq!(with(ports(1..=33)), None);
@@ -256,24 +246,10 @@ fn a_long_port_list_is_left_out() {
 
 #[test]
 fn the_largest_invite_fits() {
-    let largest = Invite {
-        label: Some("x".repeat(MAX_LABEL).parse().unwrap()),
-        ports: Some(ports(60_000..60_032)),
-        ..full()
-    };
+    let largest = Invite { ports: Some(ports(60_000..60_032)), ..full() };
     let text = largest.to_text();
     assert!(text.len() <= MAX_CHARS);
     assert_eq!(said(&parse(&text).unwrap()), said(&largest));
-}
-
-#[test]
-fn labels_are_short_and_visible() {
-    for good in ["a", "Zoë's attic", &"x".repeat(32), "日本語"] {
-        assert_eq!(good.parse::<Label>().unwrap().as_str(), good);
-    }
-    for bad in ["", " ", " a", "a ", &"x".repeat(33), "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}b"] {
-        assert_eq!(bad.parse::<Label>(), Err(LabelError), "{bad:?}");
-    }
 }
 
 #[test]
@@ -305,16 +281,15 @@ fn content_that_makes_no_sense_is_refused_although_its_checksum_fits() {
     assert_eq!(tailed(&[1, 2, 0xff]), malformed(Malformed::Short));
     assert_eq!(tailed(&[1, 1, 0xff]), malformed(Malformed::Expiry));
     assert_eq!(tailed(&[1, 2, 0xff, 0xff, 1, 2, 0xff, 0xff]), malformed(Malformed::Twice));
-    assert_eq!(tailed(&[2, 0]), malformed(Malformed::Label));
-    assert_eq!(tailed(&[2, 1, 0xff]), malformed(Malformed::Label));
-    assert_eq!(tailed(&[2, 2, b'a', 0x1b]), malformed(Malformed::Label));
     for bad in [[3, 0].as_slice(), &[3, 1, 22], &[3, 2, 0, 0], &[3, 4, 0, 80, 0, 22], &[3, 4, 0, 22, 0, 22]] {
         assert_eq!(tailed(bad), malformed(Malformed::Ports));
     }
     let many: Vec<u8> =
         [3, 66].into_iter().chain((1..=33).flat_map(|port: u16| port.to_be_bytes())).collect();
     assert_eq!(tailed(&many), malformed(Malformed::Ports));
-    assert_eq!(tailed(&[4, 0]), InviteError::Newer(TextKind::Invite));
+    for even in [2, 4] {
+        assert_eq!(tailed(&[even, 0]), InviteError::Newer(TextKind::Invite));
+    }
     assert_eq!(tailed(&[5, 1, 0, 5, 0]), malformed(Malformed::Twice));
     assert!(parse(&text::encode(TextKind::Invite, &[&head(1, 0), [5, 1, 0].as_slice()].concat())).is_ok());
 
@@ -402,7 +377,7 @@ fn a_million_hostile_tails_do_no_harm() {
     let mut seeds = vec![Vec::new()];
     for invite in [plain(), full()] {
         let mut tail = Vec::new();
-        tail::write(&mut tail, invite.expires, invite.label.as_ref(), invite.ports.as_ref());
+        tail::write(&mut tail, invite.expires, invite.ports.as_ref());
         seeds.push(tail);
     }
     let mut dice = Dice(17);
@@ -422,17 +397,16 @@ fn a_million_hostile_tails_do_no_harm() {
         taken += 1;
         // What is taken is written back to something that reads the same.
         let mut again = Vec::new();
-        tail::write(&mut again, read.expires, read.label.as_ref(), read.ports.as_ref());
+        tail::write(&mut again, read.expires, read.ports.as_ref());
         assert_eq!(tail::read(TextKind::Invite, &again), Ok(read));
     }
     assert!(taken > 1000, "the inputs are too wild: {taken} were taken");
 }
 
-fn any_invite() -> impl Strategy<Value = (u8, bool, Option<u16>, Option<String>, Option<BTreeSet<u16>>)> {
+fn any_invite() -> impl Strategy<Value = (u8, bool, Option<u16>, Option<BTreeSet<u16>>)> {
     let expires = proptest::option::of(TODAY..);
-    let label = proptest::option::of("[a-zé][ -~]{0,20}[!-~]");
     let ports = proptest::option::of(proptest::collection::btree_set(1_u16.., 1..=32));
-    (any::<u8>(), any::<bool>(), expires, label, ports)
+    (any::<u8>(), any::<bool>(), expires, ports)
 }
 
 /// How a mail or a chat leaves an invite: words around it, in lines, each with a quote before it, perhaps in brackets.
@@ -483,7 +457,7 @@ proptest! {
     }
 
     #[test]
-    fn invites_round_trip((seed, private, expires, label, numbers) in any_invite()) {
+    fn invites_round_trip((seed, private, expires, numbers) in any_invite()) {
         let key = match private {
             true => InviteKey::Private(ClientKey::from_bytes(&[seed.max(1); 32]).unwrap()),
             false => InviteKey::Requested,
@@ -492,7 +466,6 @@ proptest! {
             address: address(seed),
             key,
             expires: expires.map(Day::from_epoch_days),
-            label: label.map(|label| label.parse().unwrap()),
             ports: numbers.map(ports),
         };
         let text = invite.to_text();

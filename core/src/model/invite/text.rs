@@ -1,18 +1,18 @@
 //! The outer layer of an invite's text: to checked bytes and back, and what it is instead. It knows no keys and no fields.
 
+use bech32::Bech32m;
 use bech32::primitives::decode::UncheckedHrpstring;
-use bech32::{Bech32m, Hrp};
 use data_encoding::{BASE32_NOPAD, BASE64};
 use zeroize::Zeroizing;
 
+use super::error::{InviteError, Malformed};
 use super::find::find;
-use super::{InviteError, Malformed, TextKind};
+use super::kind::{KIND_REQUESTED, MAX_CHARS, MAX_PORTS, TextKind, human_part};
+use super::pasted::{is_invisible, is_quote};
 use crate::model::onion::{ADDRESS_LEN, OnionAddress};
 
-/// The longest text that is looked at, in characters; bech32m detects damage up to 1023 (BIP 350).
-pub const MAX_CHARS: usize = 400;
-/// Bytes of the largest payload: head, two keys, expiry, label and ports. Vectors of this capacity never move, so leave no copy behind.
-pub(super) const MAX_BYTES: usize = 2 + 64 + 4 + 2 + super::MAX_LABEL + 2 + 2 * super::MAX_PORTS;
+/// Bytes of the largest payload: head, two keys, expiry and ports. Vectors of this capacity never move, so leave no copy behind.
+pub(super) const MAX_BYTES: usize = 2 + 64 + 4 + 2 + 2 * MAX_PORTS;
 /// Characters of bech32m's checksum.
 const CHECKSUM: usize = 6;
 
@@ -44,15 +44,6 @@ fn damaged(what: TextKind, text: &str) -> InviteError {
         length if length > MAX_CHARS => InviteError::TooLong(what, length),
         length => InviteError::Damaged { kind: what, length, least: least(what, text) },
     }
-}
-
-/// Whether a character takes no room, or turns the direction of writing: it comes along with copied text and can hide things in it.
-pub(super) fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-pub(super) fn is_quote(c: char) -> bool {
-    matches!(c, '"' | '\'' | '`' | '«' | '»' | '‘'..='‟' | '‹' | '›')
 }
 
 /// Says what a text is that holds none of ours.
@@ -89,10 +80,6 @@ fn foreign(what: TextKind, pasted: &str) -> InviteError {
     }
 }
 
-pub(super) fn human_part(what: TextKind) -> Hrp {
-    Hrp::parse_unchecked(what.human_part())
-}
-
 /// Characters of the shortest whole text of this sort; an invite tells by its kind, in the second byte, if the text reaches that far.
 fn least(what: TextKind, text: &str) -> usize {
     let head = what.human_part().len() + 1;
@@ -103,7 +90,7 @@ fn least(what: TextKind, text: &str) -> usize {
     let kind = values.map(|mut five| five.try_fold(0, |bits, value| Some(bits << 5 | value)));
     let kind = kind.flatten().map(|bits| bits >> 4 & 0xff);
     let bytes = match what {
-        TextKind::Invite if kind == Some(u32::from(super::KIND_REQUESTED)) => 34,
+        TextKind::Invite if kind == Some(u32::from(KIND_REQUESTED)) => 34,
         TextKind::Invite => 66,
         TextKind::Request => 34,
     };

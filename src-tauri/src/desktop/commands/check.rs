@@ -151,9 +151,6 @@ fn invite(text: &str) -> Result<Option<String>, Problem> {
     }
     let invite = Invite::parse(text, typed::today()).map_err(|error| usage(&error, error.hint()))?;
     let mut said = Vec::new();
-    if let Some(label) = &invite.label {
-        said.push(format!("from {label}"));
-    }
     if let Some(ports) = &invite.ports {
         let ports: Vec<String> = ports.iter().map(Port::to_string).collect();
         said.push(format!("{} {}", if ports.len() == 1 { "port" } else { "ports" }, ports.join(", ")));
