@@ -1,11 +1,15 @@
 //! A lock that another process holds, and a disk that is slow: they hold up whoever changes something, and nobody else.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use crate::alone::{alone, start, start_traced, with_remote};
+use ormesh_core::model::problem::Code;
+
+use crate::alone::{alone, start, start_traced, tor, wait_for_no_problem, wait_for_problem, with_remote};
 use crate::support::{Host, ORMESH, Signal, send, until};
 
 /// Many times a command's way to the agent and back, so that one that was given before has long arrived.
@@ -123,6 +127,77 @@ fn the_thread_that_carries_traffic_leaves_files_alone() {
     let waits = |line: &&String| !others.iter().any(|other| line.contains(other));
     let ours = seen.iter().filter(waits).filter(|line| line.split(' ').next() == Some(&agent));
     let ours: Vec<_> = ours.collect();
+    assert!(ours.is_empty(), "the agent's first thread calls: {ours:#?}");
+}
+
+/// A file system that hangs under a socket that the agent makes, or removes, holds up nobody else; and it is said, and mends by itself.
+#[test]
+fn a_file_system_that_hangs_under_a_socket_holds_up_nobody_else() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    let hung = host.home().join("hung.sock");
+    let listen = format!("unix:{}", hung.display());
+    let hangs = ["trace=%file", "inject=%file:delay_enter=3600000000"];
+    start_traced(&mut host, std::slice::from_ref(&hung), &hangs);
+    let tracer = Tracer::of(host.agent_pid());
+
+    let mut waiting = begin(&host, &["import", "add", "web", "80", &listen]);
+    all_else_goes_on(&host, import, &mut waiting);
+    host.good(&["export", "add", "80"]);
+    let import_added = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8(import_added.stderr).unwrap();
+    assert!(import_added.status.success() && said.contains("file system does not answer"), "{said}");
+    wait_for_problem(&host, Code::CannotListen);
+    host.good(&["import", "delete", &listen]);
+    host.good(&["import", "add", "web", "81", &listen]);
+
+    // Calls that strace held up go on without it.
+    drop(tracer);
+    until("the import is open", || UnixStream::connect(&hung).is_ok());
+    wait_for_no_problem(&host, Code::CannotListen);
+    host.stop();
+    assert!(!hung.exists(), "its socket was left behind");
+}
+
+/// What a line of strace says is touched in a file system that may be a slow one.
+fn touched(line: &str) -> bool {
+    let in_memory = ["\"/proc/", "\"/sys/", "\"/dev/"].iter().any(|path| line.contains(path));
+    (line.contains("\"/") || line.contains("sun_path")) && !in_memory
+}
+
+/// Sockets in the file system, and all that tor needs there, are made, found and removed on other threads.
+#[test]
+fn the_thread_that_carries_traffic_touches_no_file_system() {
+    let mut host = with_remote();
+    let log = start_traced(&mut host, &[], &["trace=%file,bind,connect"]);
+    let agent = host.agent_pid().to_string();
+    let first = tor(&host);
+    let lines = || fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let before = lines().len();
+    let made = |name: &str| host.home().join(name);
+    let (import, backend) = (format!("unix:{}", made("import").display()), made("backend"));
+    let _backend = UnixListener::bind(&backend).unwrap();
+    host.good(&["import", "add", "web", "80", &import]);
+    host.good(&["export", "add", &format!("unix:{}", backend.display()), "80"]);
+    host.good(&["client", "add", "laptop"]);
+    let is_gate =
+        |entry: io::Result<DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with("g-");
+    until("the gates are open", || fs::read_dir(host.state().join("run")).unwrap().any(is_gate));
+    host.good(&["import", "delete", &import]);
+    host.good(&["client", "delete", "laptop"]);
+    send(first, Signal::KILL);
+    until("tor runs again", || {
+        host.json_status()["agent"]["state"]["is"] == "connecting" && tor(&host) != first
+    });
+    host.good(&["doctor"]);
+    until("strace has written it down", || {
+        lines().iter().skip(before).any(|line| line.contains("control_auth_cookie"))
+    });
+
+    let seen = lines().split_off(before);
+    let ours = seen.iter().filter(|line| line.split(' ').next() == Some(&agent) && touched(line));
+    let ours: Vec<_> = ours.collect();
+    assert!(seen.iter().filter(|line| touched(line)).count() > 50, "strace saw nothing: {seen:#?}");
     assert!(ours.is_empty(), "the agent's first thread calls: {ours:#?}");
 }
 

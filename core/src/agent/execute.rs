@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::openings::{Made, Opened, Openings};
 use super::sockets::Sockets;
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
 use crate::forward::calendar::Calendar;
 use crate::forward::capacity::Crowded;
 use crate::forward::dialler::Dialler;
-use crate::forward::gate::{ClientSessions, Gate, GateContext, GateEvent};
+use crate::forward::gate::{self, ClientSessions, Gate, GateContext, GateEvent};
 use crate::forward::guests::Guests;
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::{self, ListenError, SocketPath};
+use crate::forward::listen::{self, Bound, ListenError, SocketPath};
 use crate::forward::owner::TurnedAway;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
@@ -36,6 +37,8 @@ pub(super) enum Outcome {
     Done,
     /// The key that it needs is being fetched; [`Fetched`] follows.
     Waiting,
+    /// Its socket is being made, or that of a gate that it needs; it comes again when [`Openings::news`] are there.
+    UnderWay,
     /// It failed.
     Failed(Problem),
 }
@@ -70,10 +73,10 @@ impl Door {
         }
     }
 
-    async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
+    fn renew(&mut self, bound: Bound, addr: GateAddr) {
         match self {
-            Self::Gate(gate) => gate.open_again(context).await,
-            Self::Responder(responder) => responder.open_again(context).await,
+            Self::Gate(gate) => gate.renew(bound, addr),
+            Self::Responder(responder) => responder.renew(bound, addr),
         }
     }
 
@@ -99,6 +102,7 @@ pub(super) struct Executor {
     grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
     listeners: BTreeMap<ListenAddr, ImportListener>,
     pub(super) sockets: Sockets,
+    pub(super) openings: Openings,
     prober: Arc<Prober>,
     socks: Option<SocksFront>,
     remotes: watch::Sender<Arc<RemoteTable>>,
@@ -132,6 +136,7 @@ impl Executor {
             grants: BTreeMap::new(),
             listeners: BTreeMap::new(),
             sockets: Sockets::default(),
+            openings: Openings::default(),
             socks: None,
             remotes: watch::Sender::default(),
             service_keys: BTreeMap::new(),
@@ -158,8 +163,8 @@ impl Executor {
         }
     }
 
-    /// Carries out one Step.
-    pub(super) async fn execute(&mut self, config: &Config, step: &Step) -> Outcome {
+    /// Carries out one Step of what a configuration of this generation asks for.
+    pub(super) async fn execute(&mut self, config: &Config, generation: u64, step: &Step) -> Outcome {
         match step {
             Step::CloseListener(listen) => {
                 self.sockets.left(&Socket::Listener(listen.clone()));
@@ -194,11 +199,19 @@ impl Executor {
                 ended(self.engine.remove_client_key(address).await, Code::RemoteKeyKept)
             }
             Step::OpenGate(address, port, client, door) => {
-                let opened = self.open_gate(config, address, *port, client, &door.behind).await;
-                opened.map_or_else(
-                    |error| self.cannot_listen(problem::Subject::Client(client.clone()), &error),
-                    |()| Outcome::Done,
-                )
+                let (context, of, number) = (self.context.clone(), *address, *port);
+                let make = async move {
+                    let (bound, gate) = gate::open_socket(&context, &of, number).await?;
+                    Ok(Made { bound, gate: Some(gate) })
+                };
+                let path = ListenAddr::Unix(self.context.run_dir.clone());
+                match self.openings.open(&Socket::Gate(of, number), generation, || make) {
+                    Opened::Made(Made { bound, gate: Some(gate) }) => {
+                        self.serve_gate(config, address, *port, client, &door.behind, bound, gate);
+                        Outcome::Done
+                    }
+                    opened => not_made(opened, problem::Subject::Client(client.clone()), &path),
+                }
             }
             Step::Publish(address, key, ports) => self.publish(config, address, *key, ports, false).await,
             Step::Replace(address, key, ports) => self.publish(config, address, *key, ports, true).await,
@@ -211,8 +224,10 @@ impl Executor {
                     half_close: listener.half_close,
                     users: listener.users,
                 };
-                match self.context.ports.listen(listen).await {
-                    Ok(bound) => {
+                let (ports, at) = (Arc::clone(&self.context.ports), listen.clone());
+                let make = async move { Ok(Made { bound: ports.listen(&at).await?, gate: None }) };
+                match self.openings.open(&Socket::Listener(listen.clone()), generation, || make) {
+                    Opened::Made(Made { bound, .. }) => {
                         let dialler = &self.dialler;
                         let listener = match self.listeners.entry(listen.clone()) {
                             Entry::Occupied(mut open) => {
@@ -227,7 +242,7 @@ impl Executor {
                         self.sockets.made(Socket::Listener(listen.clone()), socket);
                         Outcome::Done
                     }
-                    Err(error) => self.cannot_listen(problem::Subject::Import(listen.clone()), &error),
+                    opened => not_made(opened, problem::Subject::Import(listen.clone()), listen),
                 }
             }
             Step::OpenSocks(Socks { addr, users }) => {
@@ -260,10 +275,6 @@ impl Executor {
         }
     }
 
-    fn cannot_listen(&self, subject: problem::Subject, error: &ListenError) -> Outcome {
-        Outcome::Failed(not_listening(error).about(subject).hint(listen::hint(error)))
-    }
-
     /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.
     fn forget_sessions(&mut self, address: &OnionAddress) {
         self.grants.remove(address);
@@ -274,19 +285,22 @@ impl Executor {
         }
     }
 
-    async fn open_gate(
+    #[expect(clippy::too_many_arguments, reason = "the Step's own, and the socket that was made for it")]
+    fn serve_gate(
         &mut self,
         config: &Config,
         address: &OnionAddress,
         port: Port,
         client: &ClientName,
         behind: &Behind,
-    ) -> Result<(), ListenError> {
+        bound: Bound,
+        gate: GateAddr,
+    ) {
         let socket = Socket::Gate(*address, port);
         if let Some(door) = self.doors.get_mut(&(*address, port)) {
-            door.open_again(&self.context).await?;
+            door.renew(bound, gate);
             self.sockets.made(socket, door.socket());
-            return Ok(());
+            return;
         }
         let door = match behind {
             Behind::Responder => {
@@ -294,16 +308,15 @@ impl Executor {
                 let grants = self.grants.entry(*address).or_insert_with(|| watch::Sender::new(grants));
                 let (grants, prober) = (grants.subscribe(), Arc::clone(&self.prober));
                 let sessions = self.sessions_of(config, address, client);
-                Door::Responder(Responder::open(&self.context, address, grants, sessions, prober).await?)
+                Door::Responder(Responder::on(bound, gate, &self.context, grants, sessions, prober))
             }
             Behind::Target(target) => {
                 let sessions = self.sessions_of(config, address, client);
-                Door::Gate(Gate::open(&self.context, port, target.clone(), sessions).await?)
+                Door::Gate(Gate::on(bound, gate, &self.context, port, target.clone(), sessions))
             }
         };
         self.sockets.made(socket, door.socket());
         self.doors.insert((*address, port), door);
-        Ok(())
     }
 
     fn sessions_of(
@@ -334,6 +347,9 @@ impl Executor {
         };
         let gate = |port: &Port| Some((*port, self.doors.get(&(*address, *port))?.addr().clone()));
         let spec = ServiceSpec { address: *address, client, ports: ports.iter().filter_map(gate).collect() };
+        if ports.iter().any(|port| self.openings.is_under_way(&Socket::Gate(*address, *port))) {
+            return Outcome::UnderWay;
+        }
         if spec.ports.len() != ports.len() {
             let problem = Problem::new(Code::GateFailed, "a port's gate could not be opened");
             return Outcome::Failed(problem);
@@ -502,6 +518,16 @@ fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
 
 fn crowd(crowded: Crowded) -> Crowd {
     Crowd { said: crowded.sentence(), by_agent: crowded.by_agent, refused: crowded.refused }
+}
+
+/// What a socket's not being there yet, or not at all, is to the Step that wants it.
+fn not_made(opened: Opened, subject: problem::Subject, addr: &ListenAddr) -> Outcome {
+    let error = match opened {
+        Opened::Made(_) | Opened::UnderWay => return Outcome::UnderWay,
+        Opened::Hangs => ListenError::NoAnswer { addr: addr.clone() },
+        Opened::Failed(error) => error,
+    };
+    Outcome::Failed(not_listening(&error).about(subject).hint(listen::hint(&error)))
 }
 
 fn not_listening(error: &ListenError) -> Problem {

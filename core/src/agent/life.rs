@@ -24,6 +24,7 @@ use crate::model::onion::OnionAddress;
 use crate::plan::derive::Process;
 use crate::plan::{Observed, derive};
 use crate::store::ConfigStore;
+use crate::store::apart::all_done;
 use crate::store::paths::Paths;
 
 /// How long open sessions may go on when the agent ends.
@@ -91,6 +92,11 @@ impl Life {
         let saved = tokio::time::timeout(SAVE, self.reconciler.vault.save_history(seen.into_iter())).await;
         if saved.is_err() {
             tracing::warn!("the disk does not answer: when clients were seen last is not written down");
+        }
+        if tokio::time::timeout(SAVE, all_done()).await.is_err() {
+            tracing::warn!(
+                "the disk does not answer: sockets are left behind, which the next agent replaces"
+            );
         }
     }
 }

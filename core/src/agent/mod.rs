@@ -9,6 +9,7 @@ mod execute;
 mod known;
 mod life;
 pub mod log;
+mod openings;
 pub mod own_day;
 mod places;
 mod random;

@@ -47,6 +47,15 @@ pub(super) struct Applied {
     pub(super) up: BTreeSet<OnionAddress>,
     /// What failed, by subject.
     pub(super) failures: BTreeMap<Subject, Problem>,
+    /// The generations that wait for a socket still.
+    pub(super) opening: BTreeSet<u64>,
+}
+
+impl Applied {
+    /// Whether all is done that the configuration of this generation asks for, as far as it is done at once.
+    pub(super) fn has(&self, generation: u64) -> bool {
+        self.generation >= generation && self.opening.range(generation..).next().is_none()
+    }
 }
 
 /// A demand of tor's key for a remote: it has forgotten it.
@@ -109,6 +118,8 @@ enum Wake {
     Forgotten(Forgotten),
     /// Somebody has learnt something.
     Reported(Instant, Report),
+    /// Something came of a socket that is being made.
+    Opened(Socket),
     /// Sockets that were made are not where they were made.
     Gone(BTreeSet<Socket>),
     /// A remote ended a connection without a word.
@@ -174,6 +185,13 @@ impl Reconciler {
                 }
                 Wake::Reported(at, report) => self.take_report(report, at - self.about.started),
                 Wake::Asked(question) => self.answer(question),
+                Wake::Opened(socket) => {
+                    // Its Step is due, whenever the next try was to be.
+                    let now = self.now();
+                    if let Some(backoff) = self.observed.failures.get_mut(&socket.subject()) {
+                        backoff.retry_at = backoff.retry_at.min(now);
+                    }
+                }
                 Wake::Gone(sockets) => self.take_gone(sockets),
                 Wake::Silent(address) => self.ask_silent(address),
                 Wake::Timer => {}
@@ -203,10 +221,11 @@ impl Reconciler {
             {
                 continue;
             }
-            again = true;
-            let outcome = self.executor.execute(&in_force.config, step).await;
+            let outcome = self.executor.execute(&in_force.config, in_force.generation, step).await;
+            again |= !matches!(outcome, Outcome::UnderWay);
             self.take_outcome(&in_force.config, step, outcome);
         }
+        self.executor.openings.drop_unwanted();
         let applied = Applied {
             generation: in_force.generation,
             paused,
@@ -223,6 +242,7 @@ impl Reconciler {
                 .iter()
                 .map(|(subject, backoff)| (subject.clone(), backoff.problem.clone()))
                 .collect(),
+            opening: self.executor.openings.generations(),
         };
         self.outputs.applied.send_if_modified(|old| {
             let changed = *old != applied;
@@ -263,7 +283,7 @@ impl Reconciler {
         };
         let inputs = &mut self.inputs;
         let (dialler, vault) = (&self.dialler, &self.vault);
-        let sockets = &mut self.executor.sockets;
+        let Executor { sockets, openings, .. } = &mut self.executor;
         tokio::select! {
             biased;
             Ok(()) = inputs.stop.changed() => Wake::Stop,
@@ -282,6 +302,7 @@ impl Reconciler {
             Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
             Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
             Some(question) = inputs.questions.recv() => Wake::Asked(question),
+            socket = openings.news() => Wake::Opened(socket),
             gone = sockets.gone() => Wake::Gone(gone),
             address = dialler.next_silent() => Wake::Silent(address),
             () = timer => Wake::Timer,
@@ -298,6 +319,7 @@ impl Reconciler {
             Outcome::Waiting => {
                 self.waiting.insert(subject);
             }
+            Outcome::UnderWay => {}
             Outcome::Failed(problem) => {
                 self.observed.failed(step, self.now());
                 self.fail(subject, problem);
@@ -555,6 +577,7 @@ impl Reconciler {
     /// can't tell a gate that is closed from an answer that is over.
     pub(super) async fn close_all(&mut self) {
         self.warmers.stop_all();
+        self.executor.openings.give_up().await;
         self.close_what(|step| matches!(step, Step::CloseListener(_) | Step::CloseSocks)).await;
         self.engine.run(false).await;
         self.observed.lost(self.now());
@@ -562,10 +585,10 @@ impl Reconciler {
     }
 
     async fn close_what(&mut self, which: impl Fn(&Step) -> bool) {
-        let config = Arc::clone(&self.inputs.config.borrow().config);
+        let InForce { config, generation, .. } = self.inputs.config.borrow().clone();
         let steps = plan(&Desired::default(), &self.observed, self.now()).steps;
         for step in steps.iter().filter(|step| which(step)) {
-            let outcome = self.executor.execute(&config, step).await;
+            let outcome = self.executor.execute(&config, generation, step).await;
             self.take_outcome(&config, step, outcome);
         }
     }

@@ -148,7 +148,7 @@ impl Server {
                 let response = self.commands.carry_out(request).await?;
                 // What it changed was put in force as it was written.
                 let generation = self.in_force.borrow().generation;
-                self.until(|applied| applied.generation >= generation).await;
+                self.until(|applied| applied.has(generation)).await;
                 Ok(self.with_failure(response, subject))
             }
         }

@@ -92,6 +92,21 @@ pub enum Listener {
     Pipes(tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Stream>>),
 }
 
+/// Connects to a Unix socket. A file system that hangs holds up none but this.
+#[cfg(unix)]
+pub async fn connect_unix(path: &std::path::Path) -> io::Result<Stream> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let place = path.to_owned();
+    let connected = crate::store::apart::apart_at(path, move || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // Never wait behind a full backlog.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(place)?)?;
+        io::Result::Ok(socket)
+    });
+    UnixStream::from_std(connected.await?.into()).map(Stream::Unix)
+}
+
 impl Listener {
     /// Accepts one connection. Cancel-safe.
     pub async fn accept(&self) -> io::Result<Stream> {

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::calendar::Calendar;
 use super::capacity::{Crowded, Member, Part, Place};
-use super::listen::{ListenError, SocketPath};
+use super::listen::{Bound, ListenError, SocketPath};
 use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
 use super::server::{AtBound, Renewer, Server};
@@ -251,6 +251,18 @@ impl Gate {
         sessions: Arc<ClientSessions>,
     ) -> Result<Self, ListenError> {
         let (bound, addr) = open_socket(context, sessions.address(), port).await?;
+        Ok(Self::on(bound, addr, context, port, target, sessions))
+    }
+
+    /// Serves a socket that was made for it already, and is called so by tor.
+    pub fn on(
+        bound: Bound,
+        addr: GateAddr,
+        context: &GateContext,
+        port: Port,
+        target: Target,
+        sessions: Arc<ClientSessions>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             sessions,
             port,
@@ -264,15 +276,13 @@ impl Gate {
         let handle = move |tor, place| session(Arc::clone(&each), tor, place);
         let (renewer, renewable) = Renewer::of(bound);
         let server = Server::start(renewable, part, AtBound::Refuse, handle);
-        Ok(Self { addr, shared, renewer, server })
+        Self { addr, shared, renewer, server }
     }
 
-    /// Opens its socket again where that was removed; sessions go on.
-    pub async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
-        let (bound, addr) = open_socket(context, self.shared.sessions.address(), self.port()).await?;
+    /// Listens on this socket from now on, where the other one was removed; sessions go on.
+    pub fn renew(&mut self, bound: Bound, addr: GateAddr) {
         self.renewer.renew(bound);
         self.addr = addr;
-        Ok(())
     }
 
     /// Where its socket is, if it is one in the file system.
@@ -322,11 +332,11 @@ impl Gate {
 }
 
 /// Opens a gate's socket. Its name is short, and the same each time: tor refuses paths of 108 bytes and more.
-pub(super) async fn open_socket(
+pub async fn open_socket(
     context: &GateContext,
     address: &OnionAddress,
     port: Port,
-) -> Result<(super::listen::Bound, GateAddr), ListenError> {
+) -> Result<(Bound, GateAddr), ListenError> {
     let hash =
         Sha256::new().chain_update(address.public_key()).chain_update(port.get().to_be_bytes()).finalize();
     let name = format!("g-{}", HEXLOWER.encode(&hash[..6]));

@@ -55,7 +55,8 @@ impl Bound {
 pub async fn open(addr: &ListenAddr) -> Result<Bound, ListenError> {
     match addr {
         ListenAddr::Unix(path) => {
-            system::open_unix(path).map(|(listener, file)| Bound { listener, file: Some(file) })
+            let (listener, file) = system::open_unix(path).await?;
+            Ok(Bound { listener, file: Some(file) })
         }
         ListenAddr::Tcp(tcp) => match open_tcp(*tcp) {
             Ok(listener) => Ok(Bound { listener: Listener::Tcp(listener), file: None }),
@@ -94,6 +95,9 @@ pub fn hint(error: &ListenError) -> String {
         ListenError::PathExists(_) => "choose another path, or move the file away".to_owned(),
         ListenError::NoDirectory(_) => "make the directory, or choose another path".to_owned(),
         ListenError::Unsupported { .. } => "choose a port".to_owned(),
+        ListenError::NoAnswer { .. } => {
+            "see whether the disk or the network drive that holds it answers; it is made when it does".to_owned()
+        }
         ListenError::Other { .. } => String::new(),
     }
 }

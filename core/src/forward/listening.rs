@@ -43,6 +43,12 @@ pub enum ListenError {
         /// The address.
         addr: ListenAddr,
     },
+    /// The file system that is to hold the socket does not answer.
+    #[error("{addr} can't be listened on: its file system does not answer")]
+    NoAnswer {
+        /// The address.
+        addr: ListenAddr,
+    },
     /// Anything else.
     #[error("{addr} can't be listened on: {why}")]
     Other {

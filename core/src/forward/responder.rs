@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 
 use super::capacity::{Crowded, Member, Part, Place};
 use super::gate::{self, ClientSessions, GateContext, TorProcess};
-use super::listen::{ListenError, SocketPath};
+use super::listen::{Bound, ListenError, SocketPath};
 use super::server::{AtBound, Renewer, Server};
 use super::system;
 use crate::engine::GateAddr;
@@ -139,7 +139,6 @@ pub struct Grants {
 /// The open responder of one client's service. Dropping it closes it, without waiting for that.
 #[derive(Debug)]
 pub struct Responder {
-    address: OnionAddress,
     addr: GateAddr,
     renewer: Renewer,
     server: Server,
@@ -163,20 +162,30 @@ impl Responder {
         prober: Arc<Prober>,
     ) -> Result<Self, ListenError> {
         let (bound, addr) = gate::open_socket(context, address, Port::RESPONDER).await?;
+        Ok(Self::on(bound, addr, context, grants, sessions, prober))
+    }
+
+    /// Serves a socket that was made for it already, and is called so by tor.
+    pub fn on(
+        bound: Bound,
+        addr: GateAddr,
+        context: &GateContext,
+        grants: watch::Receiver<Arc<Grants>>,
+        sessions: Arc<ClientSessions>,
+        prober: Arc<Prober>,
+    ) -> Self {
         let shared = Arc::new(Shared { grants, sessions, prober, tor: context.tor.clone() });
         let part = Part::of(&Member::control(SESSIONS));
         let handle = move |tor, place| session(Arc::clone(&shared), tor, place);
         let (renewer, renewable) = Renewer::of(bound);
         let server = Server::start(renewable, part, AtBound::Refuse, handle);
-        Ok(Self { address: *address, addr, renewer, server })
+        Self { addr, renewer, server }
     }
 
-    /// Opens its socket again where that was removed; conversations go on.
-    pub async fn open_again(&mut self, context: &GateContext) -> Result<(), ListenError> {
-        let (bound, addr) = gate::open_socket(context, &self.address, Port::RESPONDER).await?;
+    /// Listens on this socket from now on, where the other one was removed; conversations go on.
+    pub fn renew(&mut self, bound: Bound, addr: GateAddr) {
         self.renewer.renew(bound);
         self.addr = addr;
-        Ok(())
     }
 
     /// Where its socket is, if it is one in the file system.

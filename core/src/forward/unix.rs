@@ -6,12 +6,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 use super::listening::{BACKLOG, ListenError};
 use crate::engine::GateAddr;
+pub(super) use crate::engine::stream::connect_unix;
 use crate::engine::stream::{Listener, Stream};
 use crate::model::address::ListenAddr;
+use crate::store::apart::{apart_at, apart_later};
 
 /// The path of a listening socket; removed on drop, unless another file has taken its place.
 #[derive(Debug)]
@@ -26,9 +28,16 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.0.found().is_ok_and(|inode| inode == self.0.inode) {
+        let file = self.0.clone();
+        apart_later(&self.0.path, move || file.remove());
+    }
+}
+
+impl SocketPath {
+    fn remove(&self) {
+        if self.found().is_ok_and(|inode| inode == self.inode) {
             // Where it can't be removed, the next start finds it stale and replaces it.
-            let _ = fs::remove_file(&self.0.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -56,13 +65,16 @@ impl SocketPath {
 }
 
 /// Listens on a Unix socket of mode 0600. A stale one of ours is replaced; nothing else is.
-pub(super) fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
-    let addr = ListenAddr::Unix(path.to_owned());
-    clear(path)?;
-    bind(path).map_err(|error| match error.kind() {
+pub(super) async fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
+    let failed = |error| match io::Error::kind(&error) {
         io::ErrorKind::NotFound => ListenError::NoDirectory(path.to_owned()),
-        _ => ListenError::from_io(&addr, &error),
-    })
+        _ => ListenError::from_io(&ListenAddr::Unix(path.to_owned()), &error),
+    };
+    let place = path.to_owned();
+    let made = apart_at(path, move || clear(&place).map(|()| bind(&place))).await?;
+    let (socket, file) = made.map_err(failed)?;
+    let listener = UnixListener::from_std(socket.into()).map_err(failed)?;
+    Ok((Listener::Unix(listener), file))
 }
 
 fn clear(path: &Path) -> Result<(), ListenError> {
@@ -91,7 +103,7 @@ fn try_connect(path: &Path) -> io::Result<()> {
     socket.connect(&SockAddr::unix(path)?)
 }
 
-fn bind(path: &Path) -> io::Result<(Listener, SocketFile)> {
+fn bind(path: &Path) -> io::Result<(Socket, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -100,8 +112,7 @@ fn bind(path: &Path) -> io::Result<(Listener, SocketFile)> {
     // Before it listens nobody can connect, so no one slips in ahead of the mode.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
-    let listener = UnixListener::from_std(socket.into())?;
-    Ok((Listener::Unix(listener), file))
+    Ok((socket, file))
 }
 
 /// Opens a gate's socket in the run directory and tells how tor, whose working directory that is, calls it.
@@ -109,18 +120,13 @@ pub(super) async fn open_gate(
     run_dir: &Path,
     name: &str,
 ) -> Result<(Listener, Option<SocketFile>, GateAddr), ListenError> {
-    let (listener, file) = open_unix(&run_dir.join(name))?;
+    let (listener, file) = open_unix(&run_dir.join(name)).await?;
     Ok((listener, Some(file), GateAddr::Unix(PathBuf::from(name))))
 }
 
 /// Whether a connection to a gate may pass. The socket's mode and directory have kept others out.
 pub(super) async fn admit(_stream: &Stream, _tor: Option<u32>) -> bool {
     true
-}
-
-/// Connects to a backend's Unix socket.
-pub(super) async fn connect_unix(path: &Path) -> io::Result<Stream> {
-    UnixStream::connect(path).await.map(Stream::Unix)
 }
 
 /// Whether a Unix socket's peer has closed it, not only its own side. Other systems don't tell the two apart.

@@ -34,7 +34,7 @@ impl SocketPath {
     }
 }
 
-pub(super) fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
+pub(super) async fn open_unix(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
     Err(ListenError::Unsupported { addr: ListenAddr::Unix(path.to_owned()) })
 }
 

@@ -57,6 +57,16 @@ pub enum Socket {
     Listener(ListenAddr),
 }
 
+impl Socket {
+    /// What the Step that makes it is about.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Gate(address, _) => Subject::Service(*address),
+            Self::Listener(listen) => Subject::Listener(listen.clone()),
+        }
+    }
+}
+
 impl Observed {
     /// A Step was carried out.
     pub fn done(&mut self, step: &Step, now: Moment) {

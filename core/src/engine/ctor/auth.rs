@@ -11,6 +11,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::control::{Control, ControlError};
+use crate::store::apart::apart;
 
 const SERVER_KEY: &[u8] = b"Tor safe cookie authentication server-to-controller hash";
 const CONTROLLER_KEY: &[u8] = b"Tor safe cookie authentication controller-to-server hash";
@@ -20,7 +21,8 @@ const ACTION: &str = "accept the control connection";
 pub(super) async fn authenticate(control: &Control, cookie_file: &Path) -> Result<(), ControlError> {
     // tor listens before it has written the cookie, and answers after: so wait for an answer before reading the file.
     control.tell("PROTOCOLINFO 1", ACTION).await?;
-    let cookie = read_cookie(cookie_file)?;
+    let cookie_file = cookie_file.to_owned();
+    let cookie = apart(move || read_cookie(&cookie_file)).await?;
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce).map_err(|error| ControlError::Broken(error.to_string()))?;
     let challenge = format!("AUTHCHALLENGE SAFECOOKIE {}", HEXUPPER.encode(&nonce));

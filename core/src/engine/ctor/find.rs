@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::system;
 use crate::model::status::TorStatus;
+use crate::store::apart::apart;
 
 /// The oldest tor that may be used: 0.4.9.11 mends a rendezvous point that impersonates the service (tor issue 41297) and crashes by
 /// crafted descriptors (41295), and the network refuses 0.4.8.
@@ -58,7 +59,8 @@ impl Finder {
     /// Takes the first place that holds a tor new enough. It is run, to tell its version, and not started.
     pub async fn find(&self) -> Result<TorStatus, NotFound> {
         let mut problems = Vec::new();
-        for (path, found) in self.candidates() {
+        let finder = self.clone();
+        for (path, found) in apart(move || finder.candidates()).await {
             match self.try_one(&path).await {
                 Ok(version) => {
                     for problem in &problems {
@@ -141,7 +143,8 @@ async fn version_output(path: &Path) -> std::io::Result<String> {
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     system::clean(&mut command);
-    let mut child = command.kill_on_drop(true).spawn()?;
+    // Starting a program waits for the file system that has it.
+    let mut child = apart(move || command.kill_on_drop(true).spawn()).await?;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(VERSION_OUTPUT).read_to_end(&mut output).await?;

@@ -102,7 +102,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut want: watch::Receiver<Wan
             _ => 0,
         };
         if own_faults >= SUSPECT_AFTER || (own_faults > 0 && names_a_cache(&failure.why)) {
-            let moved = process::quarantine(&shared.settings.data_dir);
+            let data_dir = shared.settings.data_dir.clone();
+            let moved = apart(move || process::quarantine(&data_dir)).await;
             tracing::warn!(?moved, "tor ends before it is ready; its caches were put aside");
             own_faults = 0;
         }
@@ -161,7 +162,8 @@ async fn run_once(shared: &Shared, want: &mut watch::Receiver<Want>) -> End {
     tracing::info!(version = %info.version, path = %info.path.display(), found = %info.found, "tor was found");
     let binary = info.path.clone();
     shared.set_info(info);
-    let entrances = match transports::entrances(&finder, shared.bridges()) {
+    let bridges = shared.bridges();
+    let entrances = match apart(move || transports::entrances(&finder, bridges)).await {
         Ok(entrances) => entrances,
         Err(missing) => return End::Failed(Failure::new(missing.why, missing.hint)),
     };
@@ -209,7 +211,11 @@ async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBu
         made.map_err(|problem| Failure::new(problem.message, problem.hint))?;
     }
     let deadline = Instant::now() + LOCK_DEADLINE;
-    while !system::is_unlocked(&settings.data_dir) {
+    loop {
+        let data_dir = settings.data_dir.clone();
+        if apart(move || system::is_unlocked(&data_dir)).await {
+            break;
+        }
         if Instant::now() > deadline {
             let why = format!("another tor uses {}", settings.data_dir.display());
             return Err(Failure::new(why, "stop the other agent, or the tor that it left"));
@@ -217,8 +223,9 @@ async fn prepare(settings: &TorSettings, entrances: &Entrances) -> Result<PathBu
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     let path = settings.data_dir.join("torrc");
-    let written = system::clear_stale(settings).and_then(|()| write_private(&path, &text));
-    written.map_err(|error| {
+    let (settings, place) = (settings.clone(), path.clone());
+    let written = move || system::clear_stale(&settings).and_then(|()| write_private(&place, &text));
+    apart(written).await.map_err(|error| {
         Failure::new(format!("failed to write {}: {error}", path.display()), "see whether the disk is full")
     })?;
     Ok(path)

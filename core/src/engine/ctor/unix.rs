@@ -10,12 +10,11 @@ use std::process::ExitStatus;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::control::Control;
 use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, unix_listener};
-use crate::engine::stream::Stream;
+use crate::engine::stream::{Stream, connect_unix};
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
 const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
@@ -94,7 +93,7 @@ pub(super) fn clear_stale(settings: &TorSettings) -> io::Result<()> {
 
 /// Connects to the control socket, when it is there.
 pub(super) async fn connect_control(settings: &TorSettings) -> io::Result<Stream> {
-    UnixStream::connect(control_socket(settings)).await.map(Stream::Unix)
+    connect_unix(&control_socket(settings)).await
 }
 
 /// Where the SOCKS listener of a tor that runs is.
@@ -104,7 +103,7 @@ pub(super) async fn socks_addr(settings: &TorSettings, _control: &Control) -> Op
 
 /// Connects to the SOCKS listener.
 pub(super) async fn connect_socks(addr: &SocksAddr) -> io::Result<Stream> {
-    UnixStream::connect(addr).await.map(Stream::Unix)
+    connect_unix(addr).await
 }
 
 /// The descriptors without which tor does not start: the default of its ConnLimit (tor(1)).

@@ -79,7 +79,8 @@ pub(super) fn clear_stale(settings: &TorSettings) -> io::Result<()> {
 
 /// Connects to the control port, when tor has told which it is (`PORT=127.0.0.1:N`).
 pub(super) async fn connect_control(settings: &TorSettings) -> io::Result<Stream> {
-    let text = fs::read_to_string(port_file(settings))?;
+    let path = port_file(settings);
+    let text = crate::store::apart::apart(move || fs::read_to_string(path)).await?;
     let addr = text.trim().strip_prefix("PORT=").and_then(|addr| addr.parse::<SocketAddr>().ok());
     let addr = addr.filter(|addr| addr.ip().is_loopback()).ok_or(io::ErrorKind::NotFound)?;
     connect(&addr).await

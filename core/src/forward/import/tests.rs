@@ -10,6 +10,7 @@ use super::*;
 use crate::engine::{DialError, EngineState};
 use crate::forward::reports::Reports;
 use crate::forward::testing::{Act, Keys, NOW, Peer, Script, onion, port, read_all, soon, until};
+use crate::store::apart::all_done;
 
 async fn import(
     acts: impl IntoIterator<Item = Act>,
@@ -177,5 +178,6 @@ async fn an_import_can_listen_on_a_unix_socket() {
     assert_eq!(soon(read_all(&mut peer.stream)).await.unwrap(), b"request");
 
     soon(import.close()).await;
+    soon(all_done()).await;
     assert!(!path.exists());
 }

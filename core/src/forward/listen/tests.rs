@@ -54,6 +54,7 @@ mod unix {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::store::apart::all_done;
 
     #[tokio::test]
     async fn a_unix_socket_is_private_and_removed_at_its_end() {
@@ -64,6 +65,7 @@ mod unix {
 
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         drop(bound);
+        all_done().await;
         assert!(!path.exists());
     }
 
@@ -82,6 +84,7 @@ mod unix {
         fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(bound);
+        all_done().await;
         assert!(path.exists());
         drop(other);
     }
