@@ -268,6 +268,9 @@ impl Server {
             Ok(place) => place,
             Err(full) => return asker.answer(&Response::Refused(no_room(full))).await,
         };
+        if self.in_force.borrow().config.remotes.get(remote).is_some_and(|remote| !remote.plain_tor) {
+            self.dialler.has_responder(&address);
+        }
         let failing = watch::Sender::default();
         let (mut engine, mut failed) = (self.dialler.engine().state(), failing.subscribe());
         let mut dial = pin!(self.dialler.connect_telling(&address, port, "nc", Early::none(), &failing));

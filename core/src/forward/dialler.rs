@@ -7,6 +7,7 @@
 
 mod circuits;
 mod early;
+mod lines;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 pub use early::{AppGone, Early};
+pub use lines::Carried;
 
 use super::reports::Reports;
 use crate::engine::stream::Stream;
@@ -26,6 +28,7 @@ use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 use crate::plan::health::Report;
 use circuits::Remotes;
+use lines::Lines;
 
 /// Gives tor a remote's key again, after it has forgotten it.
 #[async_trait]
@@ -97,7 +100,7 @@ impl From<AppGone> for ConnectError {
 #[derive(Debug)]
 pub struct Connected {
     /// The stream to the remote's port.
-    pub stream: Stream,
+    pub stream: Carried,
     /// Bytes of the application that were read and not sent yet. They come before anything else it says.
     pub unsent: Vec<u8>,
     /// Bytes of the application that were sent already.
@@ -111,7 +114,8 @@ pub struct Dialler {
     engine: Arc<dyn OnionEngine>,
     rekey: Arc<dyn Rekey>,
     limits: Limits,
-    remotes: Mutex<Remotes>,
+    remotes: Arc<Mutex<Remotes>>,
+    lines: Lines,
     reports: Reports,
     /// Bumped when the engine has lost all it held.
     lost: watch::Sender<u64>,
@@ -137,7 +141,8 @@ impl Dialler {
             engine,
             rekey,
             limits,
-            remotes: Mutex::default(),
+            remotes: Arc::default(),
+            lines: Lines::default(),
             reports,
             lost: watch::Sender::new(0),
             silent: Mutex::default(),
@@ -180,6 +185,12 @@ impl Dialler {
     /// Forgets a remote that was deleted or whose key was replaced.
     pub fn forget(&self, remote: &OnionAddress) {
         self.remotes().forget(remote);
+        self.lines.forget(remote);
+    }
+
+    /// The remote is known to run ormesh: its agent can be asked whether a circuit to it lives.
+    pub fn has_responder(&self, remote: &OnionAddress) {
+        self.lines.responds(remote);
     }
 
     /// Forgets the circuits of an isolation group that ended: an import's.
@@ -198,7 +209,15 @@ impl Dialler {
     }
 
     fn remotes(&self) -> MutexGuard<'_, Remotes> {
-        self.remotes.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.remotes)
+    }
+
+    /// Has a connection end with its circuit, whose group then gets another one.
+    fn carry(&self, stream: Stream, remote: &OnionAddress, group: &str, isolation: &str) -> Carried {
+        let (remotes, dead) = (Arc::clone(&self.remotes), (*remote, group.to_owned(), isolation.to_owned()));
+        self.lines.carry(stream, &self.engine, remote, isolation, move || {
+            locked(&remotes).renew(&dead.0, &dead.1, &dead.2);
+        })
     }
 
     /// Reaches a remote's port, or says why not, within [`Limits::overall`].
@@ -252,6 +271,10 @@ impl Dialler {
                     if self.remotes().succeeded(remote, group, &isolation) {
                         self.tell(remote, Ok(()), round_trip, warm);
                     }
+                    if port == Port::RESPONDER {
+                        self.lines.responds(remote);
+                    }
+                    let stream = self.carry(stream, remote, group, &isolation);
                     let (sent_early, unsent) = early.split();
                     return Ok(Connected { stream, unsent, sent_early, round_trip });
                 }
@@ -274,6 +297,7 @@ impl Dialler {
             if error == DialError::TimedOut {
                 // The circuit hangs: the next attempt, and every later connection of the group, gets another.
                 self.remotes().renew(remote, group, &isolation);
+                self.lines.doubt(remote, &isolation, port);
             }
             if early.any_sent() && !left_nothing {
                 return Err(ConnectError::Uncertain(error));
@@ -341,6 +365,10 @@ impl Dialler {
     fn tell(&self, remote: &OnionAddress, outcome: Result<(), DialError>, took: Duration, warm: bool) {
         self.reports.tell(Report::Dialled { remote: *remote, outcome, took, warm });
     }
+}
+
+fn locked(remotes: &Mutex<Remotes>) -> MutexGuard<'_, Remotes> {
+    remotes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How an attempt ended.

@@ -1,0 +1,134 @@
+//! Tests of `lines`: which connections end, when, and which don't.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::forward::dialler::{Dialler, Early};
+use crate::forward::reports::Reports;
+use crate::forward::testing::{Act, Keys, NOW, Peer, Script, onion, port};
+
+const GROUP: &str = "g";
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    engine: Arc<Script>,
+    dialler: Arc<Dialler>,
+    peers: mpsc::UnboundedReceiver<Peer>,
+}
+
+fn bench(acts: impl IntoIterator<Item = Act>, otherwise: Act) -> Bench {
+    let (engine, peers) = Script::new(acts, otherwise);
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()), Reports::new().0);
+    Bench { engine, dialler, peers }
+}
+
+impl Bench {
+    async fn open(&mut self) -> (Carried, Peer) {
+        let connected = self.dialler.connect(&onion(), port(80), GROUP, Early::none()).await.unwrap();
+        (connected.stream, self.peers.recv().await.unwrap())
+    }
+
+    fn isolations(&self) -> Vec<String> {
+        self.engine.dials().into_iter().map(|dial| dial.isolation).collect()
+    }
+}
+
+/// When it ended and how, if it did so in time.
+async fn end(stream: &mut Carried, patience: Duration) -> Option<(Duration, io::ErrorKind)> {
+    let began = Instant::now();
+    let read = timeout(patience, stream.read_u8()).await.ok()?;
+    Some((began.elapsed(), read.unwrap_err().kind()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_that_died_without_a_word_ends_its_connections_within_two_minutes() {
+    let acts = [Act::Accept(NOW), Act::Accept(NOW), Act::Hang, Act::Hang, Act::Accept(NOW)];
+    let mut bench = bench(acts, Act::Accept(NOW));
+    bench.dialler.has_responder(&onion());
+    let (mut first, _first) = bench.open().await;
+    let (mut second, _second) = bench.open().await;
+
+    let (after, how) = end(&mut first, 10 * MINUTE).await.unwrap();
+
+    assert_eq!(how, io::ErrorKind::ConnectionReset);
+    assert!(after <= 2 * MINUTE, "{after:?}");
+    assert_eq!(end(&mut second, MINUTE).await, Some((Duration::ZERO, io::ErrorKind::ConnectionReset)));
+    // The next one gets another circuit.
+    let (mut next, _next) = bench.open().await;
+    assert_eq!(bench.isolations(), ["g", "g", "g", "g", "g~beside0", "g~1"]);
+    assert_eq!(end(&mut next, MINUTE).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_that_answers_keeps_its_connections_and_is_asked_seldom() {
+    let mut bench = bench([], Act::Accept(NOW));
+    bench.dialler.has_responder(&onion());
+    let (mut stream, _peer) = bench.open().await;
+
+    assert_eq!(end(&mut stream, 60 * MINUTE).await, None);
+
+    let asked = bench.isolations().len() - 1;
+    assert!((10..=16).contains(&asked), "{asked}");
+    drop(stream);
+    assert_eq!(timeout(60 * MINUTE, std::future::pending::<()>()).await.ok(), None);
+    assert_eq!(bench.isolations().len() - 1, asked, "asked for nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_far_side_speaks_nobody_asks() {
+    let mut bench = bench([Act::Accept(NOW)], Act::Hang);
+    bench.dialler.has_responder(&onion());
+    let (mut stream, mut peer) = bench.open().await;
+    for _ in 0..20 {
+        tokio::time::sleep(QUIET.0 - Duration::from_secs(1)).await;
+        peer.stream.write_u8(7).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), 7);
+    }
+    assert_eq!(bench.isolations().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_network_is_gone_nothing_ends_before_tcp_would_give_up() {
+    for fails in [Act::Hang, Act::Fail(NOW, DialError::NotReady)] {
+        let mut bench = bench([Act::Accept(NOW)], fails);
+        bench.dialler.has_responder(&onion());
+        let (mut stream, _peer) = bench.open().await;
+
+        let (after, how) = end(&mut stream, 60 * MINUTE).await.unwrap();
+
+        assert_eq!(how, io::ErrorKind::ConnectionReset);
+        assert!((GIVEN_UP..GIVEN_UP + 2 * MINUTE + QUIET.0).contains(&after), "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_tor_is_asked_once_a_new_connection_hangs_and_not_before() {
+    // The first time the whole network is silent.
+    let mut acts = vec![Act::Accept(NOW), Act::Hang, Act::Accept(NOW)];
+    acts.extend(vec![Act::Hang; 5]);
+    let mut bench = bench(acts, Act::Fail(NOW, DialError::Gone));
+    let (mut first, _first) = bench.open().await;
+    assert_eq!(end(&mut first, 60 * MINUTE).await, None);
+    assert_eq!(bench.isolations().len(), 1);
+
+    let (mut second, _second) = bench.open().await;
+
+    assert_eq!(end(&mut first, 4 * MINUTE).await.map(|(_, how)| how), Some(io::ErrorKind::ConnectionReset));
+    assert_eq!(end(&mut second, MINUTE).await, None);
+    let asked = ["g", "g", "g~beside0", "g", "g", "g~beside1"];
+    assert_eq!(bench.isolations(), [&["g", "g", "g~1"], &asked[..]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_hangs_by_itself_ends_nothing() {
+    let acts = [Act::Accept(NOW), Act::Hang, Act::Accept(NOW)];
+    for answer in [Act::Accept(NOW), Act::Fail(NOW, DialError::Failed)] {
+        let mut bench = bench(acts.clone(), answer);
+        let (mut first, _first) = bench.open().await;
+
+        let (_second, _peer) = bench.open().await;
+
+        assert_eq!(end(&mut first, 20 * MINUTE).await, None);
+    }
+}
