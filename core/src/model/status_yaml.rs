@@ -57,6 +57,9 @@ pub fn to_yaml(status: &Status) -> String {
             let subject = problem.subject.as_ref().map(ToString::to_string).unwrap_or_default();
             out.line(1, &format!("- subject: {}", quoted(&subject)));
             out.line(1, &format!("  sentence: {}", quoted(&problem.message)));
+            if let Some(since) = problem.since {
+                out.line(1, &format!("  since: {}", quoted(&timestamp(since))));
+            }
             if !problem.hint.is_empty() {
                 out.line(1, &format!("  hint: {}", quoted(&problem.hint)));
             }

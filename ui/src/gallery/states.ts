@@ -184,6 +184,7 @@ const failing = (number: number): Problem[] =>
 const crowded = problemOf('full', 'port 22 for laptop is full: 512 of 512; 3 connections were turned away', 'close some, or allow more: ormesh config set agent.max-sessions NUMBER', {
   kind: 'refused',
   severity: 'warning',
+  since: NOW - 300,
   subject: { is: 'export', id: 22 },
 });
 const curious = problemOf('user-refused', "user 1001 was refused at 127.0.0.1:10022 (once): it is for this agent's user alone", 'to let everyone in, delete the import 127.0.0.1:10022 and add it without --only-me', {

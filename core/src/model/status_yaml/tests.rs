@@ -208,6 +208,7 @@ fn with_an_agent_states_and_problems_are_added() {
         Problem::new(Code::ConfigMistake, "config.toml, line 3, column 1: unknown field `prot`")
             .about(Subject::Configuration),
     ];
+    status.problems[0].since = Some(1_795_363_200);
     insta::assert_snapshot!(to_yaml(&status), @r#"
     agent:
       state: "connecting to Tor, 45 % (asking for relays)"
@@ -250,6 +251,7 @@ fn with_an_agent_states_and_problems_are_added() {
     problems:
       - subject: "import 127.0.0.1:80"
         sentence: "127.0.0.1:80 is in use by nginx (pid 12)"
+        since: "2026-11-22T16:00:00Z"
         hint: "stop nginx (pid 12), or choose another port"
       - subject: "config"
         sentence: "config.toml, line 3, column 1: unknown field `prot`"
