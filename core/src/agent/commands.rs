@@ -22,6 +22,7 @@ use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
+use crate::model::pauses::Pauses;
 use crate::model::problem::{Code, Problem, catalogue};
 use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
@@ -83,13 +84,13 @@ impl Commands {
             }
             Request::ClientToken { name, format } => {
                 let config = self.load().await?;
-                let client = edit::find(&config.clients, "client", &name)?;
+                let client = edit::find(&config.clients, &name)?;
                 self.invite(&config, &name, client, format, Vec::new()).await
             }
             Request::RotateClient { name, key } => self.rotate_client(name, key).await,
             Request::DeleteClient { name } => {
                 let config = self.load().await?;
-                let client = edit::find(&config.clients, "client", &name)?;
+                let client = edit::find(&config.clients, &name)?;
                 self.vault.begin(&ids_of(client)).await?;
                 self.take_out(client).await?;
                 done(self.settle().await)
@@ -100,7 +101,7 @@ impl Commands {
             }
             Request::ExportRemote { name } => {
                 let config = self.load().await?;
-                let remote = edit::find(&config.remotes, "remote", &name)?;
+                let remote = edit::find(&config.remotes, &name)?;
                 let key = self.client_key(&config, remote.key).await?;
                 let text = tor_format::write_auth_private(&remote.address, &key);
                 Ok(Response::Invite { text: Confidential::new(text), notes: Vec::new() })
@@ -163,22 +164,17 @@ impl Commands {
             }
             return self.invite(&config, &name, client, InviteFormat::Ormesh, Vec::new()).await;
         }
-        let service = self.world.random.service_key()?;
-        let own = if given.is_none() { Some(self.world.random.client_key()?) } else { None };
-        let key = given
-            .or(own.as_ref().map(ClientKey::public))
-            .unwrap_or_else(|| unreachable!("one of the two is there"));
-        let client = Client { address: service.address(), key, ports, expires, requested: given.is_some() };
+        let made = self.world.random.keys(given)?;
+        let client =
+            Client { address: made.address, key: made.public, ports, expires, requested: given.is_some() };
         let change = KeyChange::AddClient { name: name.clone(), client: client.clone() };
         key_change::apply(&config, &change)?;
 
-        let mut secrets = vec![(SecretId::Service(client.address), service.to_secret())];
-        secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let (new, mut notes) = self.write_keys(&changing, &config, secrets, Vec::new(), change).await?;
+        let (new, mut notes) = self.write_keys(&changing, &config, made.secrets, Vec::new(), change).await?;
         notes.extend(
             access::of_all(&new, &name).map(|said| format!("{said}; --port limits a client to some")),
         );
-        Ok(new_invite(&client, own, notes))
+        Ok(new_invite(&client, made.own, notes))
     }
 
     async fn rotate_client(
@@ -188,26 +184,21 @@ impl Commands {
     ) -> Result<Response, Problem> {
         let changing = self.vault.change().await?;
         let config = self.load().await?;
-        let old = edit::find(&config.clients, "client", &name)?.clone();
+        let old = edit::find(&config.clients, &name)?.clone();
         check_not_over(&name, &old, self.today())?;
-        let service = self.world.random.service_key()?;
-        let own = if given.is_none() { Some(self.world.random.client_key()?) } else { None };
-        let key = given.or(own.as_ref().map(ClientKey::public)).unwrap_or(old.key);
-        let requested = given.is_some();
-        let change =
-            KeyChange::RotateClient { name: name.clone(), address: service.address(), key, requested };
-        let mut secrets = vec![(SecretId::Service(service.address()), service.to_secret())];
-        secrets.extend(own.as_ref().map(|own| (SecretId::Client(key), own.to_secret())));
-        let old_ids = vec![SecretId::Service(old.address), SecretId::Client(old.key)];
-        let (config, notes) = self.write_keys(&changing, &config, secrets, old_ids, change).await?;
-        let client = edit::find(&config.clients, "client", &name)?;
-        Ok(new_invite(client, own, notes))
+        let made = self.world.random.keys(given)?;
+        let (address, key, requested) = (made.address, made.public, given.is_some());
+        let change = KeyChange::RotateClient { name: name.clone(), address, key, requested };
+        let (config, notes) =
+            self.write_keys(&changing, &config, made.secrets, ids_of(&old).into(), change).await?;
+        let client = edit::find(&config.clients, &name)?;
+        Ok(new_invite(client, made.own, notes))
     }
 
     /// The client of that name in the file: one that is not in force yet, say.
     pub(super) async fn listed_client(&self, name: &ClientName) -> Result<Client, Problem> {
         let config = self.load().await?;
-        edit::find(&config.clients, "client", name).cloned()
+        edit::find(&config.clients, name).cloned()
     }
 
     /// Takes a client out of the file, whatever it is called there, and notes that its keys are to be erased: needs no secret store. The
@@ -243,12 +234,12 @@ impl Commands {
     /// Never returns.
     pub(super) async fn keep_revoking(&self) {
         let mut in_force = self.store.in_force();
-        let mut pause = SETTLE_AGAIN.0;
+        let mut pauses = Pauses::new(SETTLE_AGAIN);
         // The sender is our store's.
         while in_force.wait_for(|in_force| !in_force.revoked.is_empty()).await.is_ok() {
             // The command that asked for it comes first. A change of the file is a reason to try again, and time is one.
             tokio::time::sleep(SETTLE_AGAIN.0).await;
-            let _ = tokio::time::timeout(pause, in_force.changed()).await;
+            let _ = tokio::time::timeout(pauses.after_failure(), in_force.changed()).await;
             let revoked = in_force.borrow_and_update().revoked.clone();
             for (_, client) in revoked.values() {
                 if let Err(problem) = self.take_out(client).await {
@@ -256,10 +247,9 @@ impl Commands {
                 }
             }
             self.store.apart(ConfigStore::keep_revoked).await;
-            pause = match self.store.in_force().borrow().revoked.is_empty() {
-                true => SETTLE_AGAIN.0,
-                false => (pause * 2).min(SETTLE_AGAIN.1),
-            };
+            if self.store.in_force().borrow().revoked.is_empty() {
+                pauses.reset();
+            }
             if !revoked.is_empty() {
                 self.settle().await;
             }
@@ -399,7 +389,7 @@ impl Commands {
                 (SecretId::Client(remote.key), KeyChange::DeleteRemote { name: name.clone() })
             }
             (None, None) => {
-                return edit::find(&config.remotes, "remote", name).map(|_| Notes::new());
+                return edit::find(&config.remotes, name).map(|_| Notes::new());
             }
         };
         self.vault.begin(&[id]).await?;
@@ -459,10 +449,9 @@ impl Commands {
     /// Never returns.
     pub(super) async fn keep_settling(&self) {
         loop {
-            let mut pause = SETTLE_AGAIN.0;
+            let mut pauses = Pauses::new(SETTLE_AGAIN);
             while !self.settle().await.is_empty() || self.is_failing().await {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(SETTLE_AGAIN.1);
+                tokio::time::sleep(pauses.after_failure()).await;
             }
             tokio::select! {
                 biased;

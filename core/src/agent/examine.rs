@@ -79,7 +79,7 @@ pub async fn doctor(paths: &Paths, examination: Examination) -> Result<Vec<Layer
 async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> Result<Findings, Problem> {
     let loaded = ConfigStore::new(paths).and_then(|store| store.load());
     if let (Ok(config), Some(name)) = (&loaded, &examination.remote) {
-        edit::find(&config.remotes, "remote", name)?;
+        edit::find(&config.remotes, name)?;
     }
     let obstacle = loaded.as_ref().err().cloned().or_else(|| unsafe_directory(paths));
     let problem = match obstacle {
@@ -141,7 +141,7 @@ impl Examiner<'_> {
     /// Errors: there is no such remote.
     pub(super) async fn examine(&self, remote: Option<&RemoteName>) -> Result<Option<Vec<Layer>>, Problem> {
         if let Some(name) = remote {
-            edit::find(&self.config.remotes, "remote", name)?;
+            edit::find(&self.config.remotes, name)?;
         }
         let (secrets_status, remotes) =
             tokio::join!(self.commands.secrets_status(), self.try_remotes(remote));

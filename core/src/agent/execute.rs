@@ -329,7 +329,7 @@ impl Executor {
             let known = self.vault.has_connected(address);
             let cap = config.agent.max_sessions.into();
             let (events, calendar) = (self.gate_events.clone(), self.calendar.clone());
-            ClientSessions::with_cap(*address, client.clone(), known, events, cap, calendar)
+            ClientSessions::new(*address, client.clone(), known, events, cap, calendar)
         });
         Arc::clone(sessions)
     }

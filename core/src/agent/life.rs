@@ -48,11 +48,9 @@ impl Life {
         world: World,
         store: ConfigStore,
         vault: Arc<Vault>,
-        commands: Commands,
         engine: Arc<dyn OnionEngine>,
     ) -> Self {
-        let (reconciler, server, first_streams) =
-            wire(paths, world, store, vault, commands, Arc::clone(&engine));
+        let (reconciler, server, first_streams) = wire(paths, world, store, vault, Arc::clone(&engine));
         engine.run(true).await;
         let server = Arc::new(server);
         let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
@@ -113,7 +111,6 @@ fn wire(
     world: World,
     store: ConfigStore,
     vault: Arc<Vault>,
-    commands: Commands,
     engine: Arc<dyn OnionEngine>,
 ) -> (Reconciler, Server, mpsc::UnboundedReceiver<OnionAddress>) {
     let (forgotten_tx, forgotten) = mpsc::unbounded_channel();
@@ -138,7 +135,7 @@ fn wire(
         fetched_tx,
     );
     let server = Server {
-        commands,
+        commands: Commands::new(store.clone(), Arc::clone(&vault), world.clone()),
         store,
         calendar: world.calendar.clone(),
         dialler: Arc::clone(&dialler),
@@ -221,9 +218,8 @@ mod tests {
         let (store, world) = (ConfigStore::new(&paths).unwrap(), World::real(&paths));
         store.start().unwrap();
         let vault = Arc::new(Vault::new(&paths, &world));
-        let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
         let engine = FakeNetwork::new().engine(&paths.run);
-        let life = Life::begin(&paths, world, store, vault, commands, Arc::clone(&engine) as _).await;
+        let life = Life::begin(&paths, world, store, vault, Arc::clone(&engine) as _).await;
         let server = &life.server;
         let state = engine.state();
         let is_on = || state.borrow().is_ready();

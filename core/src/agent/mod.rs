@@ -26,7 +26,7 @@ mod world;
 
 use crate::ipc::client::{Client, Greeted};
 use crate::ipc::{Request, Response};
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Problem, catalogue};
 use crate::model::status::Status;
 use crate::store::paths::Paths;
 
@@ -59,6 +59,6 @@ pub async fn ask(paths: &Paths, request: Request) -> Result<Response, Problem> {
 pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
     match commands::Commands::local(paths)?.carry_out(Request::Status).await? {
         Response::Status(status) => Ok(*status),
-        _ => Err(Problem::new(Code::UnexpectedAnswer, "the files gave no status")),
+        _ => Err(catalogue::unexpected_answer()),
     }
 }

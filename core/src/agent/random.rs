@@ -4,10 +4,24 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::model::keys::{ClientKey, ServiceKey};
+use crate::model::keys::{ClientKey, ClientPublicKey, Secret, ServiceKey};
+use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, catalogue};
+use crate::secrets::SecretId;
 
 type Fill = dyn Fn(&mut [u8; 32]) -> Result<(), Problem> + Send + Sync;
+
+/// The keys of a new client.
+pub(super) struct Made {
+    /// Of its service.
+    pub(super) address: OnionAddress,
+    /// The client's public key.
+    pub(super) public: ClientPublicKey,
+    /// The client's private key, if it was made here.
+    pub(super) own: Option<ClientKey>,
+    /// What goes to the secret store.
+    pub(super) secrets: Vec<(SecretId, Secret)>,
+}
 
 /// What keys are made of. Clones are the same.
 #[derive(Clone)]
@@ -31,8 +45,24 @@ impl Random {
     }
 
     /// A new service's key.
-    pub(super) fn service_key(&self) -> Result<ServiceKey, Problem> {
+    fn service_key(&self) -> Result<ServiceKey, Problem> {
         Ok(ServiceKey::from_seed(&self.bytes()?))
+    }
+
+    /// The keys of a new client; its own key is made only where its maker gave no public one.
+    pub(super) fn keys(&self, given: Option<ClientPublicKey>) -> Result<Made, Problem> {
+        let service = self.service_key()?;
+        let address = service.address();
+        let mut secrets = vec![(SecretId::Service(address), service.to_secret())];
+        let (public, own) = match given {
+            Some(key) => (key, None),
+            None => {
+                let own = self.client_key()?;
+                secrets.push((SecretId::Client(own.public()), own.to_secret()));
+                (own.public(), Some(own))
+            }
+        };
+        Ok(Made { address, public, own, secrets })
     }
 
     /// A new client's key.

@@ -59,8 +59,8 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     store.start()?;
     let world = World::real(&paths);
     let vault = Arc::new(Vault::new(&paths, &world));
-    let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
     if store.in_force().borrow().problem.is_none() {
+        let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
         environment::apply(&store, &commands).await?;
     }
     let config = Arc::clone(&store.in_force().borrow().config);
@@ -81,7 +81,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
         )
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the agent starts");
-    let mut life = Life::begin(&paths, world, store, vault, commands, engine).await;
+    let mut life = Life::begin(&paths, world, store, vault, engine).await;
     let server = Arc::clone(&life.server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
     let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.clone(), options));

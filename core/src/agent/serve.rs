@@ -255,7 +255,7 @@ impl Server {
 
     fn address(&self, remote: &RemoteName) -> Result<OnionAddress, Problem> {
         let in_force = self.in_force.borrow();
-        edit::find(&in_force.config.remotes, "remote", remote).map(|remote| remote.address)
+        edit::find(&in_force.config.remotes, remote).map(|remote| remote.address)
     }
 
     async fn connect(&self, mut asker: Asker, remote: &RemoteName, port: Port) -> std::io::Result<()> {

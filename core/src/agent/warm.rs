@@ -9,10 +9,10 @@ use tokio::task::AbortHandle;
 use crate::forward::dialler::Dialler;
 use crate::forward::warm::{Peer, warm};
 use crate::model::onion::OnionAddress;
+use crate::model::pauses::Pauses;
 
-/// After a failure, then doubled up to [`RETRY_MAX`]. An attempt itself goes on for up to a minute.
-const RETRY_MIN: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(300);
+/// The first and the longest pause after a failure. An attempt itself goes on for up to a minute.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 /// One task for each remote that tor has the key of. Dropping it ends them.
 #[derive(Default)]
@@ -31,12 +31,11 @@ impl Warmers {
         let task = tokio::spawn(async move {
             // Without an import there is no circuit to warm, but the remote's state is still worth knowing.
             let groups = if groups.is_empty() { vec!["state".to_owned()] } else { groups };
-            let mut retry = RETRY_MIN;
+            let mut pauses = Pauses::new(RETRY);
             for group in groups {
                 while let Err(error) = warm(&dialler, &remote, &group, peer).await {
                     tracing::debug!(%remote, %error, "not warm yet");
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_MAX);
+                    tokio::time::sleep(pauses.after_failure()).await;
                 }
             }
         });

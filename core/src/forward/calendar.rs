@@ -12,7 +12,7 @@ pub struct Calendar(Arc<dyn Fn() -> u64 + Send + Sync>);
 impl Calendar {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self::over(unix_now)
+        Self::over(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 
     /// A clock that tells seconds since 1970-01-01 UTC.
@@ -35,9 +35,4 @@ impl std::fmt::Debug for Calendar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Calendar")
     }
-}
-
-/// Seconds since 1970-01-01 UTC by the machine's clock.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

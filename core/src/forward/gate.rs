@@ -28,9 +28,6 @@ use crate::model::address::{Port, Target};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 
-/// Sessions that one client may have open at a time, over all its ports.
-pub const SESSION_CAP: u64 = 512;
-
 /// How long a backend that failed is told of, when nobody has tried it since.
 const ERROR_LIFE: Duration = Duration::from_secs(600);
 
@@ -118,18 +115,8 @@ pub struct SessionStats {
 }
 
 impl ClientSessions {
-    /// For a client that has connected before (`known`), or has not: then the first session is told.
+    /// For a client that has connected before (`known`), or has not: then the first session is told. It may have `cap` sessions at a time.
     pub fn new(
-        address: OnionAddress,
-        client: ClientName,
-        known: bool,
-        events: mpsc::UnboundedSender<GateEvent>,
-    ) -> Arc<Self> {
-        Self::with_cap(address, client, known, events, SESSION_CAP, Calendar::system())
-    }
-
-    /// With another number of sessions allowed at a time, and another clock.
-    pub fn with_cap(
         address: OnionAddress,
         client: ClientName,
         known: bool,

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::{debug, info};
 
-use super::calendar::unix_now;
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
@@ -49,8 +48,6 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes from applications to the remote.
     pub bytes_out: u64,
-    /// When a connection was last accepted, in seconds since 1970 UTC.
-    pub last_used: Option<u64>,
 }
 
 /// An open import. Dropping it closes it, without waiting for that.
@@ -208,25 +205,21 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     open: Arc<AtomicU64>,
-    last: AtomicU64,
     pub(super) traffic: Arc<Traffic>,
 }
 
 impl Usage {
     /// Counts a session until it is dropped.
     pub(super) fn begin(&self) -> OpenSession {
-        self.last.store(unix_now(), Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenSession(Arc::clone(&self.open))
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let last = self.last.load(Ordering::Relaxed);
         Stats {
             sessions_open: self.open.load(Ordering::Relaxed),
             bytes_in: self.traffic.down(),
             bytes_out: self.traffic.up(),
-            last_used: (last > 0).then_some(last),
         }
     }
 }

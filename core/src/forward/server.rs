@@ -17,6 +17,7 @@ use super::listen::{Bound, SocketPath};
 use super::shares::Full;
 use super::sockets::Abort;
 use crate::engine::stream::Stream;
+use crate::model::pauses::Pauses;
 
 /// The first and the longest pause after an accept that failed (out of descriptors, say).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -163,7 +164,7 @@ async fn accept_all<A, H, S>(
         Place(Place),
         StillFull,
     }
-    let mut pause = None;
+    let mut pauses = Pauses::new(BACKOFF);
     // A moment, not a time to wait: sessions that end meanwhile must not put it off.
     let mut after = Instant::now();
     // Accepted, and waiting for room.
@@ -183,7 +184,7 @@ async fn accept_all<A, H, S>(
             Tick::Refuse => return,
             Tick::Ended(ended) => note(ended),
             Tick::Accepted(Ok(stream)) => {
-                pause = None;
+                pauses.reset();
                 match (part.take(), at_bound) {
                     (Ok(place), _) => {
                         full = None;
@@ -204,10 +205,9 @@ async fn accept_all<A, H, S>(
                 }
             }
             Tick::Accepted(Err(error)) => {
-                let next = pause.map_or(BACKOFF.0, |last: Duration| (last * 2).min(BACKOFF.1));
-                debug!(%error, pause = ?next, "a connection could not be accepted");
-                pause = Some(next);
-                after = Instant::now() + next;
+                let pause = pauses.after_failure();
+                debug!(%error, ?pause, "a connection could not be accepted");
+                after = Instant::now() + pause;
             }
             Tick::StillFull => {
                 if let Some((stream, why)) = waiting.take() {

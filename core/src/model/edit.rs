@@ -10,10 +10,12 @@ use serde_json::json;
 use super::access;
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::{self, Bridge};
-use super::config::{Client, Config, Export, ExportError, HalfClose, Import, Users, parse_socks};
+use super::config::{
+    Client, Config, DEFAULT_MAX_SESSIONS, Export, ExportError, HalfClose, Import, Users, parse_socks,
+};
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
-use super::problem::{Code, Problem, catalogue};
+use super::problem::{Code, Problem, Subject, catalogue};
 
 /// One change, which touches no secret and needs no journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,13 +138,10 @@ impl Setting {
                 Err(bad("the path of a binary is absolute".into())
                     .hint("give it in full, as in /usr/bin/tor"))
             }
-            "agent.max-sessions" => {
-                match value.parse::<std::num::NonZeroU16>() {
-                    Ok(number) => Ok(Self::MaxSessions(number.get())),
-                    Err(_) => Err(bad("it is a number from 1 to 65535".into())
-                        .hint("as in 512, which it is by default")),
-                }
-            }
+            "agent.max-sessions" => match value.parse::<std::num::NonZeroU16>() {
+                Ok(number) => Ok(Self::MaxSessions(number.get())),
+                Err(_) => Err(bad("it is a number from 1 to 65535".into()).hint(sessions_hint())),
+            },
             // The whole text is long, and private.
             "agent.bridges" => bridge::parse_list(value).map(Self::Bridges).map_err(|why| {
                 Problem::new(Code::BadSetting, format!("agent.bridges can't be set: {why}"))
@@ -191,18 +190,19 @@ fn unknown_key(key: &str) -> Problem {
 }
 
 /// Looks a name up in one of the maps, or says that it is not there and what is.
-pub fn find<'a, K: Ord + ToString, V>(
+pub fn find<'a, K: Ord + ToString + Clone + Into<Subject>, V>(
     map: &'a BTreeMap<K, V>,
-    what: &str,
     name: &K,
 ) -> Result<&'a V, Problem> {
     map.get(name).ok_or_else(|| {
+        let subject = name.clone().into();
+        let what = subject.noun();
         let known: Vec<String> = map.keys().map(K::to_string).collect();
         let hint = match known.is_empty() {
             true => format!("there are no {what}s yet; `ormesh {what} add` makes one"),
             false => format!("known {what}s: {}", known.join(", ")),
         };
-        catalogue::not_there(what, &name.to_string()).hint(hint)
+        catalogue::not_there(subject).hint(hint)
     })
 }
 
@@ -260,15 +260,15 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             }
         }
         Edit::SetExport { port, clients } => {
-            find(&config.exports, "export", port)?;
+            find(&config.exports, port)?;
             offer(&mut new, *port, clients.as_ref())?;
         }
         Edit::DeleteExport { port } => {
-            find(&config.exports, "export", port)?;
+            find(&config.exports, port)?;
             new.exports.remove(port);
         }
         Edit::SetClient { name, ports, expires } => {
-            let mut client = find(&config.clients, "client", name)?.clone();
+            let mut client = find(&config.clients, name)?.clone();
             if let Some(ports) = ports {
                 // Those that it has stay its own, exported or not.
                 let anew = |port: &&Port| client.ports.as_ref().is_none_or(|had| !had.contains(port));
@@ -292,7 +292,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 )
                 .hint("leave --only-me out: a Unix socket has mode 0600"));
             }
-            let there = find(&config.remotes, "remote", remote)?.imports.get(listen);
+            let there = find(&config.remotes, remote)?.imports.get(listen);
             if there == Some(&import) {
                 return Ok(new);
             }
@@ -313,9 +313,9 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 } else {
                     format!("imports: {}", known.join(", "))
                 };
-                return Err(
-                    Problem::new(Code::NotThere, format!("there is no import{of} at {listen}")).hint(hint)
-                );
+                return Err(Problem::new(Code::NotThere, format!("there is no import{of} at {listen}"))
+                    .about(Subject::Import(listen.clone()))
+                    .hint(hint));
             };
             if let Some(remote) = new.remotes.get_mut(name) {
                 remote.imports.remove(listen);
@@ -335,8 +335,9 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             }
             Setting::TorPath(path) => new.agent.tor_path.clone_from(path),
             Setting::MaxSessions(0) => {
-                return Err(Problem::new(Code::NotAllowed, "there can't be 0 sessions at most")
-                    .hint("as in 512, which it is by default"));
+                return Err(
+                    Problem::new(Code::NotAllowed, "there can't be 0 sessions at most").hint(sessions_hint())
+                );
             }
             Setting::MaxSessions(number) => new.agent.max_sessions = *number,
             Setting::Bridges(bridges) => {
@@ -382,7 +383,7 @@ fn check_no_import(config: &Config, listen: &ListenAddr) -> Result<(), Problem> 
 /// Says for whom an export is. A client that has a list of its own ports gets or loses this one there, so that both say the same.
 fn offer(config: &mut Config, port: Port, clients: Option<&BTreeSet<ClientName>>) -> Result<(), Problem> {
     for name in clients.into_iter().flatten() {
-        find(&config.clients, "client", name)?;
+        find(&config.clients, name)?;
     }
     if let Some(clients) = clients {
         for (name, client) in &mut config.clients {
@@ -434,6 +435,11 @@ pub(super) fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Re
         Some(port) => Err(Problem::new(Code::NotExported, format!("port {port} is not exported"))
             .hint(format!("ormesh export add {port}"))),
     }
+}
+
+/// How a number of sessions is given.
+fn sessions_hint() -> String {
+    format!("as in {DEFAULT_MAX_SESSIONS}, which it is by default")
 }
 
 #[cfg(test)]

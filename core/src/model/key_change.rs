@@ -91,13 +91,13 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.clients.insert(name.clone(), client.clone());
         }
         KeyChange::RotateClient { name, address, key, requested } => {
-            let client = find(&config.clients, "client", name)?.clone();
+            let client = find(&config.clients, name)?.clone();
             let client = Client { address: *address, key: *key, requested: *requested, ..client };
             check_keys(config, name, &client)?;
             new.clients.insert(name.clone(), client);
         }
         KeyChange::DeleteClient { name } => {
-            find(&config.clients, "client", name)?;
+            find(&config.clients, name)?;
             new.clients.remove(name);
             new.exports.values_mut().for_each(|export| forget(export, name));
         }
@@ -118,7 +118,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
                         .hint(format!("--replace gives it the new invite and keeps its imports; ormesh remote delete {name} removes it")));
                 }
                 None if *replace => {
-                    find(&config.remotes, "remote", name)?;
+                    find(&config.remotes, name)?;
                 }
                 None => {}
             }
@@ -126,14 +126,14 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.remotes.insert(name.clone(), remote);
         }
         KeyChange::DeleteRemote { name } => {
-            find(&config.remotes, "remote", name)?;
+            find(&config.remotes, name)?;
             new.remotes.remove(name);
         }
         KeyChange::AddRequest { name, key } => {
             new.requests.insert(name.clone(), *key);
         }
         KeyChange::DeleteRequest { name } => {
-            find(&config.requests, "request", name)?;
+            find(&config.requests, name)?;
             new.requests.remove(name);
         }
         KeyChange::UseStore(kind) => new.agent.secrets = Some(*kind),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::pauses::pause_after;
 use crate::model::problem::{Problem, ProblemKind};
 
 /// Time since the agent started; only differences matter.
@@ -33,7 +34,7 @@ impl Backoff {
             ProblemKind::Secrets => (FIRST_OF_SECRETS, LONGEST_OF_SECRETS),
             _ => (FIRST, LONGEST),
         };
-        let wait = first.saturating_mul(2u32.saturating_pow(failures - 1)).min(longest);
+        let wait = pause_after(failures - 1, first, longest);
         Self { failures, retry_at: now + wait, problem }
     }
 }

@@ -265,7 +265,7 @@ impl Drop for Thread {
 }
 
 /// Carries out a call on a store, here and now.
-pub(super) fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
+pub(crate) fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
     match op {
         Op::Get(id) => store.get(&id).map(Some),
         Op::Set(id, secret) => store.set(&id, &secret).map(|()| None),

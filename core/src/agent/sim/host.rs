@@ -170,10 +170,9 @@ impl Host {
         let (world, store) = (self.world(), self.store());
         store.apart(ConfigStore::start).await?;
         let vault = Arc::new(Vault::new(&self.paths, &world));
-        let commands = Commands::new(store.clone(), Arc::clone(&vault), world.clone());
         let tor = Tor::new(&self.ground, engine);
         self.ground.say("the agent starts");
-        let life = Life::begin(&self.paths, world, store, vault, commands, Arc::clone(&tor) as _).await;
+        let life = Life::begin(&self.paths, world, store, vault, Arc::clone(&tor) as _).await;
         Ok(Started { life, tor, peers, visitor })
     }
 
@@ -188,7 +187,7 @@ impl Host {
         let ground = Arc::clone(&self.ground);
         let calendar = Calendar::over(move || ground.unix());
         let (events, us) = (mpsc::unbounded_channel().0, "us".parse().expect("a name"));
-        let sessions = ClientSessions::with_cap(key.address(), us, true, events, 100, calendar);
+        let sessions = ClientSessions::new(key.address(), us, true, events, 100, calendar);
         let prober = Arc::new(Prober::over(Arc::clone(&self.sockets) as Arc<dyn Ports>));
         let (_, grants) = watch::channel(Arc::new(grants));
         let responder =

@@ -12,7 +12,8 @@ use super::tor;
 use crate::model::problem::Problem;
 use crate::model::store_kind::StoreKind;
 use crate::secrets::memory::MemoryStore;
-use crate::secrets::{Answer, Front, Op, SecretId, SecretStore as _, Secrets, SecretsError, Stores};
+use crate::secrets::worker::perform;
+use crate::secrets::{Answer, Front, Op, SecretId, Secrets, SecretsError, Stores};
 
 /// See the file's sentence.
 pub(super) struct Keyrings {
@@ -58,14 +59,7 @@ struct Desk {
 
 impl Desk {
     fn perform(&self, op: Op) -> Answer {
-        let mut store = self.store.clone();
-        match op {
-            Op::Get(id) => store.get(&id).map(Some),
-            Op::Set(id, secret) => store.set(&id, &secret).map(|()| None),
-            Op::Delete(id) => store.delete(&id).map(|()| None),
-            Op::Reach => store.reach().map(|()| None),
-            Op::Probe => store.probe().map(|()| None),
-        }
+        perform(&mut self.store.clone(), op)
     }
 }
 

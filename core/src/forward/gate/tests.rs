@@ -12,6 +12,8 @@ use super::*;
 use crate::forward::testing::{onion, other_onion, port, read_all, soon, until};
 use crate::model::address::Host;
 
+const SESSION_CAP: u64 = 512;
+
 struct Bench {
     dir: TempDir,
     context: GateContext,
@@ -27,7 +29,7 @@ async fn bench(cap: u64) -> Bench {
     let addr = backend.local_addr().unwrap();
     let (sender, events) = mpsc::unbounded_channel();
     let sessions =
-        ClientSessions::with_cap(onion(), "laptop".parse().unwrap(), false, sender, cap, Calendar::system());
+        ClientSessions::new(onion(), "laptop".parse().unwrap(), false, sender, cap, Calendar::system());
     let target = Target::Tcp(Host::Ip(addr.ip()), port(addr.port()));
     Bench { context: GateContext::new(dir.path()), dir, backend, target, sessions, events }
 }
@@ -82,7 +84,14 @@ async fn the_first_stream_is_told_once_for_all_gates_and_never_for_a_known_clien
     assert!(bench.events.try_recv().is_err());
 
     let (sender, mut events) = mpsc::unbounded_channel();
-    let known = ClientSessions::new(other_onion(), "known".parse().unwrap(), true, sender);
+    let known = ClientSessions::new(
+        other_onion(),
+        "known".parse().unwrap(),
+        true,
+        sender,
+        SESSION_CAP,
+        Calendar::system(),
+    );
     let gate = Gate::open(&bench.context, port(22), bench.target.clone(), known).await.unwrap();
     let _tor = bench.dial(&gate).await;
     soon(bench.backend.accept()).await.unwrap();
@@ -93,7 +102,14 @@ async fn the_first_stream_is_told_once_for_all_gates_and_never_for_a_known_clien
 async fn sockets_are_private_and_one_for_each_client_and_port() {
     let bench = bench(SESSION_CAP).await;
     let (sender, _events) = mpsc::unbounded_channel();
-    let other = ClientSessions::new(other_onion(), "other".parse().unwrap(), false, sender);
+    let other = ClientSessions::new(
+        other_onion(),
+        "other".parse().unwrap(),
+        false,
+        sender,
+        SESSION_CAP,
+        Calendar::system(),
+    );
     let gates = [
         bench.gate(22).await,
         bench.gate(80).await,
@@ -199,7 +215,14 @@ async fn a_closed_backend_closes_the_session_at_once_and_is_remembered() {
 async fn of_a_port_it_counts_which_client_found_what_last() {
     let mut bench = bench(SESSION_CAP).await;
     let (sender, _events) = mpsc::unbounded_channel();
-    let other = ClientSessions::new(other_onion(), "desktop".parse().unwrap(), true, sender);
+    let other = ClientSessions::new(
+        other_onion(),
+        "desktop".parse().unwrap(),
+        true,
+        sender,
+        SESSION_CAP,
+        Calendar::system(),
+    );
     let other = Gate::open(&bench.context, port(22), bench.target.clone(), other).await.unwrap();
     bench.target = Target::Unix(bench.dir.path().join("nobody"));
     let gate = bench.gate(22).await;

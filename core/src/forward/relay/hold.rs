@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::forward::holds::Held;
+use crate::model::pauses::Pauses;
 
 /// The first and the longest time between two looks whether a held application is gone.
 pub(super) const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -28,14 +29,14 @@ pub(super) struct Hold {
     since: Instant,
     /// Until the next look; none before the first.
     timer: Option<Pin<Box<Sleep>>>,
-    pause: Duration,
+    looks: Pauses,
     place: Option<Held>,
 }
 
 impl Hold {
     /// With a place that another connection may need, if it has one.
     pub(super) fn new(place: Option<Held>) -> Self {
-        Self { since: Instant::now(), timer: None, pause: LOOK.0, place }
+        Self { since: Instant::now(), timer: None, looks: Pauses::new(LOOK), place }
     }
 
     /// Bytes have moved.
@@ -69,8 +70,7 @@ impl Hold {
             if now >= end {
                 return Poll::Ready(Over::Quiet);
             }
-            let next = end.min(now + self.pause);
-            self.pause = (self.pause * 2).min(LOOK.1);
+            let next = end.min(now + self.looks.after_failure());
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(next),
                 none => *none = Some(Box::pin(sleep_until(next))),

@@ -1,5 +1,6 @@
 //! Tests of `responder`: both ends, each with a hostile other.
 
+use crate::forward::calendar::Calendar;
 use std::net::Ipv4Addr;
 
 use proptest::collection::vec;
@@ -12,7 +13,8 @@ use crate::forward::testing::{onion, port, read_all, soon};
 use crate::model::address::Host;
 
 fn sessions() -> Arc<ClientSessions> {
-    ClientSessions::new(onion(), "laptop".parse().unwrap(), true, tokio::sync::mpsc::unbounded_channel().0)
+    let events = tokio::sync::mpsc::unbounded_channel().0;
+    ClientSessions::new(onion(), "laptop".parse().unwrap(), true, events, 512, Calendar::system())
 }
 
 async fn open_responder(

@@ -150,6 +150,9 @@ pub struct AgentSettings {
     pub bridges: Vec<Bridge>,
 }
 
+/// Connections that one client may have at a time, over all its ports.
+pub const DEFAULT_MAX_SESSIONS: u16 = 512;
+
 impl Default for AgentSettings {
     fn default() -> Self {
         Self {
@@ -157,7 +160,7 @@ impl Default for AgentSettings {
             tor_path: None,
             secrets: None,
             socks_users: Users::default(),
-            max_sessions: 512,
+            max_sessions: DEFAULT_MAX_SESSIONS,
             bridges: Vec::new(),
         }
     }

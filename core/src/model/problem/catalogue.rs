@@ -214,8 +214,8 @@ pub fn no_backend(port: Port, why: &dyn Display) -> Problem {
 }
 
 /// There is no thing of that name.
-pub fn not_there(what: &str, name: &dyn Display) -> Problem {
-    Problem::new(Code::NotThere, format!("there is no {what} {name}"))
+pub fn not_there(subject: Subject) -> Problem {
+    Problem::new(Code::NotThere, format!("there is no {subject}")).about(subject)
 }
 
 /// The system gives no random bytes.

@@ -41,22 +41,55 @@ pub enum Subject {
     Import(ListenAddr),
 }
 
+impl Subject {
+    /// What sort of thing it is, in a word or two.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::App => "app",
+            Self::Tor => "tor",
+            Self::Configuration => "config",
+            Self::Files => "files",
+            Self::History => "history",
+            Self::Store => "secrets",
+            Self::Socks => "the SOCKS server",
+            Self::Export(_) => "export",
+            Self::Client(_) => "client",
+            Self::Service(_) => "service",
+            Self::Remote(_) => "remote",
+            Self::Import(_) => "import",
+        }
+    }
+}
+
+impl From<ClientName> for Subject {
+    fn from(name: ClientName) -> Self {
+        Self::Client(name)
+    }
+}
+
+impl From<RemoteName> for Subject {
+    fn from(name: RemoteName) -> Self {
+        Self::Remote(name)
+    }
+}
+
+impl From<Port> for Subject {
+    fn from(port: Port) -> Self {
+        Self::Export(port)
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = self.noun();
         match self {
-            Self::Agent => f.write_str("agent"),
-            Self::App => f.write_str("app"),
-            Self::Tor => f.write_str("tor"),
-            Self::Configuration => f.write_str("config"),
-            Self::Files => f.write_str("files"),
-            Self::History => f.write_str("history"),
-            Self::Store => f.write_str("secrets"),
-            Self::Socks => f.write_str("the SOCKS server"),
-            Self::Export(port) => write!(f, "export {port}"),
-            Self::Client(name) => write!(f, "client {name}"),
-            Self::Service(address) => write!(f, "service {address}"),
-            Self::Remote(name) => write!(f, "remote {name}"),
-            Self::Import(listen) => write!(f, "import {listen}"),
+            Self::Export(port) => write!(f, "{noun} {port}"),
+            Self::Client(name) => write!(f, "{noun} {name}"),
+            Self::Service(address) => write!(f, "{noun} {address}"),
+            Self::Remote(name) => write!(f, "{noun} {name}"),
+            Self::Import(listen) => write!(f, "{noun} {listen}"),
+            _ => f.write_str(noun),
         }
     }
 }

@@ -224,7 +224,7 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
 
 fn show(status: &Status, name: &ClientName, json: bool) -> anyhow::Result<()> {
     let Some(client) = status.clients.iter().find(|client| client.name == *name) else {
-        return Err(catalogue::not_there("client", name).hint("ormesh client list shows them").into());
+        return Err(catalogue::not_there(name.clone().into()).hint("ormesh client list shows them").into());
     };
     if json {
         return output::json(client);

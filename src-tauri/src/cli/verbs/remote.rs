@@ -174,7 +174,7 @@ fn show(status: &Status, name: &RemoteName, json: bool) -> anyhow::Result<()> {
             .into());
     }
     let Some(remote) = status.remotes.iter().find(|remote| remote.name == *name) else {
-        return Err(catalogue::not_there("remote", name).hint("ormesh remote list shows them").into());
+        return Err(catalogue::not_there(name.clone().into()).hint("ormesh remote list shows them").into());
     };
     if json {
         return output::json(remote);

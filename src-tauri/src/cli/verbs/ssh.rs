@@ -49,7 +49,7 @@ impl Ssh {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         let config = host.config()?;
-        let address = find(&config.remotes, "remote", &self.destination.remote)?.address;
+        let address = find(&config.remotes, &self.destination.remote)?.address;
         // Without this, ssh would only report that its proxy ended.
         drop(host.agent().await?);
         let options = if self.args.iter().any(|arg| arg == "-q") { "-q " } else { "" };

@@ -41,7 +41,7 @@ impl SshConfig {
     pub(crate) async fn run(self, host: &Host) -> anyhow::Result<()> {
         let name = resolve(host, self.remote).await?;
         let config = host.config()?;
-        let address = find(&config.remotes, "remote", &name)?.address;
+        let address = find(&config.remotes, &name)?.address;
         let command = match (self.proxy, config.agent.socks_addr) {
             (Some(Proxy::Nc), None) => {
                 return Err(Problem::new(Code::SocksOff, "nc needs the agent's SOCKS address, which is off")

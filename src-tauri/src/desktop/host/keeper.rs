@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use ormesh_core::agent;
 use ormesh_core::ipc::client::Client;
+use ormesh_core::model::pauses::Pauses;
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::Status;
 use ormesh_core::store::paths::Paths;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::backoff::Backoff;
 use super::child::{self, AgentChild};
 use super::older;
 use super::view::{AgentPresence, View};
+
+/// The first and the longest pause before an agent that died is started again.
+const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// An agent that lived this long was well: what ended it is new.
+const WELL: Duration = Duration::from_secs(60);
 
 /// How often a starting agent is looked for.
 const STARTING: Duration = Duration::from_millis(50);
@@ -50,7 +55,7 @@ pub(super) struct Keeper {
     told: watch::Sender<View>,
     orders: mpsc::UnboundedReceiver<Order>,
     child: Option<AgentChild>,
-    backoff: Backoff,
+    pauses: Pauses,
     /// Whether a child is started when no agent runs.
     wanted: bool,
     /// How long to wait before that.
@@ -68,7 +73,7 @@ impl Keeper {
             told,
             orders,
             child: None,
-            backoff: Backoff::default(),
+            pauses: Pauses::new(RESTART),
             wanted: true,
             pause: Duration::ZERO,
         }
@@ -202,7 +207,7 @@ impl Keeper {
 
     /// A person wants the agent.
     fn start_now(&mut self) -> Result<(), Problem> {
-        self.backoff.reset();
+        self.pauses.reset();
         self.pause = Duration::ZERO;
         self.wanted = true;
         if self.child.is_none() {
@@ -219,14 +224,17 @@ impl Keeper {
             self.told.send_modify(|view| view.problem = None);
             return;
         }
-        self.pause = self.backoff.died_after(child.lived());
+        if child.lived() >= WELL {
+            self.pauses.reset();
+        }
+        self.pause = self.pauses.after_failure();
         let problem = child::why(&self.paths, status);
         tracing::warn!(%problem, pause = ?self.pause, "the agent died");
         self.told.send_modify(|view| view.problem = Some(problem));
     }
 
     fn failed(&mut self, problem: Problem) {
-        self.pause = self.backoff.died_after(Duration::ZERO);
+        self.pause = self.pauses.after_failure();
         tracing::warn!(%problem, "failed to start the agent");
         self.told.send_modify(|view| view.problem = Some(problem));
     }

@@ -2,7 +2,6 @@
 //!
 //! The app opens no keyring: what needs a secret is the agent's to do, and is refused while none runs.
 
-mod backoff;
 mod child;
 mod keeper;
 mod older;
