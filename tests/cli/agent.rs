@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Running, until};
+use support::{Ran, Running, finished, until};
 
 use crate::refused::{Host, ORMESH, assert_refused};
 
@@ -251,7 +251,7 @@ fn a_bad_edit_of_the_file_is_shown_and_stops_changes() {
 fn a_second_agent_names_the_first() {
     let host = Host::new();
     let agent = Agent::start(&host);
-    let ran = host.ormesh(&["agent", "run"]);
+    let ran: Ran = finished(host.command(ORMESH).args(["agent", "run"])).into();
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains(&agent.child.id().to_string()), "{}", ran.stderr);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ormesh_core::model::problem::Code;
 use serde_json::Value;
 
-use crate::support::{Host, ORMESH, Ran, hosts, until};
+use crate::support::{Host, ORMESH, Ran, finished, hosts, until};
 
 /// A host that never connects to any network.
 pub(crate) fn alone() -> Host {
@@ -53,11 +53,12 @@ pub(crate) fn tor(host: &Host) -> u32 {
     host.tor_pid()
 }
 
-/// Runs `ormesh agent run`, which must end by itself.
+/// Runs `ormesh agent run`, which must end by itself: one that runs fails the test.
+#[track_caller]
 pub(crate) fn run_agent(host: &Host, environment: &[(&str, &str)]) -> Ran {
     let mut command = host.command(ORMESH);
     command.args(["agent", "run"]).env("ORMESH_TOR_NETWORK", no_network(host));
-    command.envs(environment.iter().copied()).output().unwrap().into()
+    finished(command.envs(environment.iter().copied())).into()
 }
 
 /// A host with a remote, which nobody runs.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use ormesh_core::model::problem::Code;
 
 use crate::alone::{alone, refused, run_agent, secrets, start, wait_for_no_problem, wait_for_problem};
-use crate::support::{Host, ORMESH, Ran, until};
+use crate::support::{Host, ORMESH, Ran, finished, until};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -200,8 +200,9 @@ impl Home {
     }
 }
 
+#[track_caller]
 fn ran(mut command: Command) -> Ran {
-    command.output().unwrap().into()
+    finished(&mut command).into()
 }
 
 #[test]

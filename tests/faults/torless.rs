@@ -9,7 +9,7 @@ use std::process::Stdio;
 use ormesh_core::model::problem::Code;
 use serde_json::json;
 
-use crate::alone::{start_with, wait_for_no_problem, wait_for_words, with_remote};
+use crate::alone::{start_with, tor, wait_for_no_problem, wait_for_words, with_remote};
 use crate::lifecycle::Further;
 use crate::support::{Host, ORMESH, until};
 
@@ -84,6 +84,57 @@ fn another_tor_is_taken_as_soon_as_it_is_named() {
     wait_for_no_problem(&host, Code::TorMissing);
     until("tor runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
     assert_eq!(host.json_status()["agent"]["tor"]["path"], real.display().to_string());
+}
+
+#[test]
+fn a_tor_that_can_not_be_used_and_the_same_one_by_another_path_end_no_session() {
+    let mut host = with_remote();
+    let real = tornet::Tools::find().unwrap().tor.canonicalize().unwrap();
+    let (usual, again) = (host.home().join("empty/tor"), host.home().join("again"));
+    fs::create_dir(host.home().join("empty")).unwrap();
+    for link in [&usual, &again] {
+        std::os::unix::fs::symlink(&real, link).unwrap();
+    }
+    start_with_tor(&mut host, "");
+    let first = tor(&host);
+    let set = |path: &str| {
+        let ran = host.ormesh(&["config", "set", "agent.tor-path", path]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+        ran.stderr
+    };
+
+    for (path, why) in [("/nonexistent/tor", "could not be run"), ("/bin/ls", "is not tor")] {
+        let said = set(path);
+        assert!(said.contains(path) && said.contains(why), "{said}");
+        assert!(said.contains(&format!("at {} is used", usual.display())), "{said}");
+        assert!(!said.contains("ends open sessions"), "{said}");
+        let problem = wait_for_words(&host, path);
+        assert_eq!(problem["code"], Code::TorPassedOver.as_str(), "{problem}");
+        assert_eq!(host.tor_pid(), first, "{path}: tor was started anew");
+    }
+    assert_eq!(set(again.to_str().unwrap()), "");
+    wait_for_no_problem(&host, Code::TorPassedOver);
+    assert_eq!(host.json_status()["agent"]["tor"]["found"], "agent.tor-path");
+    assert_eq!(host.tor_pid(), first, "the same tor was started anew");
+
+    // It is told that sessions end where they do.
+    let other = fake(&host, "other", &format!("exec {} \"$@\"", real.display()));
+    let said = set(other.to_str().unwrap());
+    assert!(said.contains("tor is started anew for that, which ends open sessions"), "{said}");
+    until("the other one runs", || {
+        host.json_status()["agent"]["tor"]["path"] == other.display().to_string() && host.tor_pid() != first
+    });
+    until("it is started", || host.json_status()["agent"]["state"]["is"] == "connecting");
+    let second = tor(&host);
+    assert_ne!(second, first);
+
+    // One that is gone is missed when tor is started the next time, and no sooner.
+    fs::remove_file(&other).unwrap();
+    host.good(&["agent", "pause"]);
+    host.good(&["agent", "resume"]);
+    assert_ne!(tor(&host), second);
+    let problem = wait_for_words(&host, other.to_str().unwrap());
+    assert_eq!(problem["code"], Code::TorPassedOver.as_str(), "{problem}");
 }
 
 #[test]

@@ -146,6 +146,7 @@ fn wire(
         known: Known(asked_tx),
         paused: paused.clone(),
         stop: stop.clone(),
+        followed: watch::Sender::new(None),
     };
     let engine_events = engine.events().unwrap_or_else(|| mpsc::unbounded_channel().1);
     let inputs = Inputs {
@@ -205,14 +206,16 @@ async fn drained(reconciler: &Reconciler) {
 mod tests {
     use super::*;
     use crate::engine::EngineState;
-    use crate::engine::fake::FakeNetwork;
-    use crate::ipc::Request;
+    use crate::engine::fake::{FakeEngine, FakeNetwork};
+    use crate::ipc::{Request, Response};
+    use crate::model::address::Port;
+    use crate::model::edit::Edit;
+    use crate::model::problem::Code;
     use crate::store::private;
 
-    #[tokio::test]
-    async fn who_asks_something_has_a_tor_that_failed_tried_again_but_not_while_paused_or_at_the_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+    /// An agent at its beginning. Its loop does not run.
+    async fn begun(dir: &std::path::Path) -> (Life, Arc<FakeEngine>) {
+        let paths = Paths::new(dir.join("config.toml"), dir.join("state")).unwrap();
         private::ensure_dir(&paths.state).unwrap();
         private::ensure_dir(&paths.run).unwrap();
         let (store, world) = (ConfigStore::new(&paths).unwrap(), World::real(&paths));
@@ -220,6 +223,60 @@ mod tests {
         let vault = Arc::new(Vault::new(&paths, &world));
         let engine = FakeNetwork::new().engine(&paths.run);
         let life = Life::begin(&paths, world, store, vault, Arc::clone(&engine) as _).await;
+        (life, engine)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_to_be_done_before_the_loop_has_come_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("config.toml"),
+            "[[export]]\ntarget = \"127.0.0.1:22\"\n\n[client.laptop]\n\
+             address = \"2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion\"\n\
+             key = \"BEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQ\"\n",
+        )
+        .unwrap();
+        let (life, _engine) = begun(dir.path()).await;
+        let (server, port) = (&life.server, Port::new(22).unwrap());
+        let client = server.in_force.borrow().config.clients.values().next().unwrap().address;
+        let standing = Applied { paused: false, up: [client].into(), ..Applied::default() };
+        life.reconciler.outputs.applied.send_replace(standing.clone());
+        // Ten seconds each, else.
+        tokio::time::pause();
+
+        let add = Edit::AddExport {
+            target: "127.0.0.1:80".parse().unwrap(),
+            port: None,
+            allow_lan: false,
+            clients: None,
+        };
+        let Ok(Response::Done { notes }) = server.answer(Request::Edit(add)).await else {
+            panic!("not added")
+        };
+        assert!(notes.iter().any(|note| note.contains("has not come to this change yet")), "{notes:?}");
+        let narrow = Edit::SetExport { port, clients: Some(["laptop".parse().unwrap()].into()) };
+        for (request, code) in [
+            (Request::Edit(narrow), Code::AgentBehind),
+            (Request::Edit(Edit::DeleteExport { port }), Code::AgentBehind),
+            (Request::Pause, Code::AgentBehind),
+            (Request::DeleteClient { name: "laptop".parse().unwrap() }, Code::ServiceNotDown),
+        ] {
+            let answer = server.answer(request).await;
+            let Err(problem) = answer else { panic!("said to be done: {code}") };
+            assert_eq!(problem.code, code, "{problem}");
+            assert!(problem.message.contains("not") && problem.hint.len() > 10, "{problem:?}");
+        }
+        life.reconciler.outputs.applied.send_replace(Applied { paused: true, ..standing });
+        let Ok(Response::Done { notes }) = server.answer(Request::Resume).await else {
+            panic!("not resumed")
+        };
+        assert!(notes.iter().any(|note| note.contains("has not come")), "{notes:?}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_something_has_a_tor_that_failed_tried_again_but_not_while_paused_or_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (life, engine) = begun(dir.path()).await;
         let server = &life.server;
         let state = engine.state();
         let is_on = || state.borrow().is_ready();

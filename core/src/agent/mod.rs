@@ -6,6 +6,7 @@ mod crowds;
 mod environment;
 mod examine;
 mod execute;
+mod follow_tor;
 mod known;
 mod life;
 pub mod log;

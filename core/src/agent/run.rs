@@ -4,24 +4,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::commands::Commands;
 use super::environment;
+use super::follow_tor;
 use super::life::Life;
 use super::places::{finder, var};
 use super::serve::Server;
 use super::vault::Vault;
 use super::world::World;
+use crate::engine::OnionEngine;
 use crate::engine::ctor::{CTor, TorSettings};
-use crate::engine::{EngineState, OnionEngine};
 use crate::ipc::transport::Listener;
 use crate::model::config::Config;
 use crate::model::problem::{Code, Problem, catalogue};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
 use crate::store::watch::FileWatch;
-use crate::store::{ConfigStore, InForce, private};
+use crate::store::{ConfigStore, private};
 
 /// How often the lock of an agent is tried before another one is taken to run: commands hold it for a moment to see whether it is held.
 const LOOKS: usize = 3;
@@ -84,7 +85,13 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let mut life = Life::begin(&paths, world, store, vault, engine).await;
     let server = Arc::clone(&life.server);
     let serving = tokio::spawn(Arc::clone(&server).run(listener));
-    let choosing = tokio::spawn(follow_tor_settings(tor, server.in_force.clone(), options));
+    let choosing = tokio::spawn(follow_tor::follow(
+        tor,
+        server.in_force.clone(),
+        Arc::clone(&server.dialler),
+        server.followed.clone(),
+        options.allow_old_tor,
+    ));
     let mut stopped = server.stop.subscribe();
     let stop = server.stop.clone();
     // Apart from what waits for signals: a disk may keep it waiting.
@@ -190,28 +197,6 @@ fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
         network_lines: network_lines.transpose()?,
         disable_network: false,
     })
-}
-
-/// Starts tor anew when the configuration names another one, or other bridges: what it is told at its start is never changed afterwards.
-async fn follow_tor_settings(tor: Arc<CTor>, mut in_force: watch::Receiver<InForce>, options: RunOptions) {
-    let settings = |config: &Config| (config.agent.tor_path.clone(), config.agent.bridges.clone());
-    let mut before = settings(&in_force.borrow_and_update().config);
-    while in_force.changed().await.is_ok() {
-        let config = Arc::clone(&in_force.borrow_and_update().config);
-        let now = settings(&config);
-        if now == before {
-            continue;
-        }
-        before = now;
-        tracing::info!("another tor, or other bridges, were configured");
-        tor.set_finder(finder(&config, options.allow_old_tor));
-        tor.set_bridges(config.agent.bridges.clone());
-        let runs = *tor.state().borrow() != EngineState::Stopped;
-        if runs {
-            tor.run(false).await;
-            tor.run(true).await;
-        }
-    }
 }
 
 /// What a signal asks for.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::examine::Examiner;
+use super::follow_tor::{self, Followed};
 use super::known::Known;
 use super::reconcile::Applied;
 use crate::engine::EngineState;
@@ -26,7 +27,7 @@ use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
 use crate::model::address::Port;
 use crate::model::config::HalfClose;
-use crate::model::edit::{self, Edit};
+use crate::model::edit::{self, Edit, Setting};
 use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -60,6 +61,8 @@ pub(super) struct Server {
     pub(super) known: Known,
     pub(super) paused: watch::Sender<bool>,
     pub(super) stop: watch::Sender<bool>,
+    /// How far what follows tor's settings has come; none where nothing does.
+    pub(super) followed: watch::Sender<Option<Followed>>,
 }
 
 impl Server {
@@ -127,7 +130,7 @@ impl Server {
                 match self.until(|applied| applied.paused).await {
                     true => done(),
                     false => {
-                        Err(Problem::new(Code::Busy, "the agent is to pause, and has not come to it yet")
+                        Err(catalogue::agent_behind("the agent is to pause, and has not come to it yet")
                             .hint(
                                 "it goes on trying; ormesh status says paused when nobody gets in any more",
                             ))
@@ -136,20 +139,31 @@ impl Server {
             }
             Request::Resume => {
                 self.paused.send_replace(false);
-                self.until(|applied| !applied.paused).await;
-                done()
+                let has_come = self.until(|applied| !applied.paused).await;
+                Ok(with_notes(Response::Done { notes: Vec::new() }, (!has_come).then(behind)))
             }
             _ if *self.stop.borrow() => Err(ending()),
             Request::DeleteClient { name } => {
                 self.delete_client(&name).await.map(|notes| Response::Done { notes })
             }
             request => {
-                let subject = subject_of(&request);
+                let (subject, takes_away) = (subject_of(&request), takes_away(&request));
+                let of_tor =
+                    matches!(request, Request::Edit(Edit::Set(Setting::TorPath(_) | Setting::Bridges(_))));
                 let response = self.commands.carry_out(request).await?;
                 // What it changed was put in force as it was written.
                 let generation = self.in_force.borrow().generation;
-                self.until(|applied| applied.has(generation)).await;
-                Ok(self.with_failure(response, subject))
+                let has_come = self.until(|applied| applied.has(generation)).await;
+                if !has_come && takes_away {
+                    let message = "the change is in the configuration, and the agent has not come to it yet";
+                    return Err(catalogue::agent_behind(message));
+                }
+                let response = self.with_failure(response, subject);
+                let of_tor = match of_tor {
+                    true => follow_tor::notes(self.followed.subscribe(), generation, APPLY).await,
+                    false => Vec::new(),
+                };
+                Ok(with_notes(response, of_tor.into_iter().chain((!has_come).then(behind))))
             }
         }
     }
@@ -388,6 +402,38 @@ impl Server {
             Some(port) => Err(catalogue::no_backend_there(remote, port)),
             None => Ok(pong),
         }
+    }
+}
+
+/// Whether it may take something from somebody: such a change is not said to be done before it is.
+fn takes_away(request: &Request) -> bool {
+    match request {
+        Request::Edit(edit) => match edit {
+            Edit::AddExport { .. } | Edit::AddImport { .. } => false,
+            Edit::SetExport { .. } | Edit::DeleteExport { .. } | Edit::SetClient { .. } => true,
+            Edit::DeleteImport { .. } => true,
+            Edit::Set(setting) => matches!(setting, Setting::SocksAddr(_) | Setting::SocksUsers(_)),
+        },
+        Request::DeleteRemote { .. } | Request::AcceptConfig | Request::RestoreConfig => true,
+        _ => false,
+    }
+}
+
+fn behind() -> String {
+    "the agent is busy, and has not come to this change yet; ormesh status shows when it has".to_owned()
+}
+
+fn with_notes(response: Response, more: impl IntoIterator<Item = String>) -> Response {
+    match response {
+        Response::Done { mut notes } => {
+            notes.extend(more);
+            Response::Done { notes }
+        }
+        Response::Invite { text, mut notes } => {
+            notes.extend(more);
+            Response::Invite { text, notes }
+        }
+        response => response,
     }
 }
 

@@ -217,7 +217,7 @@ impl OnionEngine for FakeEngine {
 
     fn info(&self) -> Option<TorStatus> {
         let (version, found) = ("0.4.9.11".to_owned(), "a fake".to_owned());
-        Some(TorStatus { version, path: "/nonexistent/tor".into(), found })
+        Some(TorStatus { version, path: "/nonexistent/tor".into(), found, passed_over: None })
     }
 
     fn events(&self) -> Option<mpsc::UnboundedReceiver<EngineEvent>> {

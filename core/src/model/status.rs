@@ -105,6 +105,10 @@ pub struct TorStatus {
     pub path: PathBuf,
     /// Where it was found.
     pub found: String,
+    /// Why it is not the one that a person named, in `ORMESH_TOR` or `agent.tor-path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub passed_over: Option<String>,
 }
 
 /// One export.

@@ -119,6 +119,13 @@ pub fn problems(view: &View<'_>) -> Vec<Problem> {
     let health = view.health();
     let mut problems = view.configuration.clone();
     problems.extend(engine_problem(health.engine()).filter(|_| !view.is_paused));
+    let is_found = !matches!(health.engine(), EngineState::Failed { is_missing: true, .. });
+    problems.extend(
+        health
+            .tor()
+            .filter(|_| is_found)
+            .and_then(|tor| Some(catalogue::tor_passed_over(tor.passed_over.as_ref()?, tor))),
+    );
     let clock = health.clock().filter(|_| !view.is_paused);
     problems.extend(clock.map(catalogue::clock_wrong));
     problems.extend(health.store().cloned());

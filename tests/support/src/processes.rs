@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Seek as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
@@ -89,6 +90,27 @@ pub fn cpu_time(pid: u32) -> Duration {
     let ticks =
         |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+/// Runs a program that is to end by itself, and gives what it said. One that doesn't is killed.
+///
+/// # Panics
+///
+/// When it has not ended within [`crate::PATIENCE`].
+#[track_caller]
+pub fn finished(command: &mut Command) -> Output {
+    // Files, since a pipe that nobody reads would hold it up.
+    let (mut said, mut complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(complained.try_clone().unwrap());
+    let mut child = Running(command.spawn().unwrap());
+    let status = until(&format!("{command:?} ends"), || child.0.try_wait().unwrap());
+    let text = |file: &mut fs::File| {
+        let mut text = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut text).unwrap();
+        text
+    };
+    Output { status, stdout: text(&mut said), stderr: text(&mut complained) }
 }
 
 /// A child that is killed with this value.

@@ -23,6 +23,10 @@ const VERSION_DEADLINE: Duration = Duration::from_secs(10);
 /// More than any `tor --version` says.
 const VERSION_OUTPUT: u64 = 16 * 1024;
 
+/// The two places that a person names.
+const ENV: &str = "ORMESH_TOR";
+const SETTING: &str = "agent.tor-path";
+
 /// Where to look for tor, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finder {
@@ -58,7 +62,7 @@ pub struct NotFound {
 impl Finder {
     /// Takes the first place that holds a tor new enough. It is run, to tell its version, and not started.
     pub async fn find(&self) -> Result<TorStatus, NotFound> {
-        let mut problems = Vec::new();
+        let (mut problems, mut named) = (Vec::new(), Vec::new());
         let finder = self.clone();
         for (path, found) in apart(move || finder.candidates()).await {
             match self.try_one(&path).await {
@@ -70,9 +74,15 @@ impl Finder {
                         version: version.to_string(),
                         path,
                         found: why(found, &problems),
+                        passed_over: (!named.is_empty()).then(|| named.join("; ")),
                     });
                 }
-                Err(problem) => problems.push(format!("{problem} (from {found})")),
+                Err(problem) => {
+                    let problem = format!("{problem} (from {found})");
+                    // Whoever named one expects that one to run.
+                    named.extend([ENV, SETTING].contains(&found).then(|| problem.clone()));
+                    problems.push(problem);
+                }
             }
         }
         if problems.is_empty() {
@@ -95,8 +105,8 @@ impl Finder {
     /// Places that were named are candidates even when nothing is there, so that a person hears of a typing error.
     fn candidates(&self) -> Vec<(PathBuf, &'static str)> {
         let mut places = Vec::new();
-        places.extend(self.env.iter().map(|path| (path.clone(), "ORMESH_TOR")));
-        places.extend(self.config.iter().map(|path| (path.clone(), "agent.tor-path")));
+        places.extend(self.env.iter().map(|path| (path.clone(), ENV)));
+        places.extend(self.config.iter().map(|path| (path.clone(), SETTING)));
         let sidecar = format!("ormesh-tor{}", std::env::consts::EXE_SUFFIX);
         let sidecar = self.beside.iter().map(|dir| dir.join(&sidecar)).filter(|path| path.is_file());
         places.extend(sidecar.map(|path| (path, "beside ormesh")));
@@ -251,6 +261,9 @@ mod tests {
             let passed_over = "; passed over: ";
             assert!(found[0].found.contains(passed_over) && found[0].found.ends_with("(from ORMESH_TOR)"));
             assert!(!found[3].found.contains(passed_over));
+            // What was named, and is not run.
+            let named = |info: &TorStatus| info.passed_over.as_ref().map(|why| why.matches("(from ").count());
+            assert_eq!(found.iter().map(named).collect::<Vec<_>>(), [Some(1), Some(2), Some(2), None]);
         }
 
         #[tokio::test]

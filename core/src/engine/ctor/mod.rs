@@ -73,6 +73,16 @@ impl CTor {
         *lock(&self.shared.finder) = finder;
     }
 
+    /// Looks for tor as the next start would, and starts none.
+    pub async fn look(&self) -> Result<TorStatus, NotFound> {
+        self.shared.finder().find().await
+    }
+
+    /// Takes in what is known by now of the tor that runs.
+    pub fn know(&self, tor: TorStatus) {
+        self.shared.set_info(tor);
+    }
+
     /// Enters the network by these bridges, or by its public relays when there are none, from the next start on.
     pub fn set_bridges(&self, bridges: Vec<Bridge>) {
         *lock(&self.shared.bridges) = bridges;

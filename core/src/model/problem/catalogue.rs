@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Code, Problem, Subject};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::name::{ClientName, RemoteName};
+use crate::model::status::TorStatus;
 
 /// The configuration file makes no sense.
 pub fn config_mistake(path: &Path, error: &dyn Display) -> Problem {
@@ -82,6 +83,13 @@ pub fn agent_managed(command: impl Into<String>) -> Problem {
         .hint(command)
 }
 
+/// The agent was told to do something that takes away, and has not come to it.
+pub fn agent_behind(message: &str) -> Problem {
+    Problem::new(Code::AgentBehind, message)
+        .about(Subject::Agent)
+        .hint("it goes on by itself, and until then lets in whom it let in before; `ormesh agent stop` ends all at once")
+}
+
 /// An answer of another sort than the question has.
 pub fn unexpected_answer() -> Problem {
     Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
@@ -96,6 +104,14 @@ pub fn tor_failed(why: impl Into<String>, hint: impl Into<String>) -> Problem {
 /// There is no tor that could be run.
 pub fn tor_missing(why: impl Into<String>, hint: impl Into<String>) -> Problem {
     Problem::new(Code::TorMissing, why).about(Subject::Tor).hint(hint)
+}
+
+/// Another tor is used than the one that was named, for these reasons.
+pub fn tor_passed_over(why: &str, tor: &TorStatus) -> Problem {
+    let message = format!("{why}; tor {} at {} is used", tor.version, tor.path.display());
+    Problem::new(Code::TorPassedOver, message).about(Subject::Tor).hint(
+        "name another, or mend it and start tor anew: `ormesh agent pause`, then `ormesh agent resume`; `ormesh config set agent.tor-path ''` takes the one that is found",
+    )
 }
 
 /// tor does not get on with connecting.

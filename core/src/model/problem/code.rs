@@ -258,6 +258,9 @@ codes! {
     OtherVersion, "other-version", NotReady, Error,
         "The agent that runs is another version of ormesh.",
         "Restart the agent.";
+    AgentBehind, "agent-behind", Failed, Error,
+        "The agent was told, and has not come to it yet: it is busy.",
+        "It goes on by itself; `ormesh agent stop` ends all at once.";
     UnexpectedAnswer, "unexpected-answer", Failed, Error,
         "The agent gave an answer to another question.",
         "Please report it.";
@@ -320,6 +323,9 @@ codes! {
     TorMissing, "tor-missing", Tor, Error,
         "There is no tor that can be run: none was found, or it is too old.",
         "Install tor 0.4.9.11 or newer, or give its path: `ormesh config set agent.tor-path PATH`.";
+    TorPassedOver, "tor-passed-over", Tor, Warning,
+        "The tor that was named can't be used, and another one is.",
+        "Name one that can be used: `ormesh config set agent.tor-path PATH`, or `''` for the one that is found; mend `ORMESH_TOR`.";
     TorFailed, "tor-failed", Tor, Error,
         "tor can't be started (a program that its bridges need may be missing), or it ended.",
         "Do as the hint says; the agent starts it again by itself.";

@@ -69,6 +69,7 @@ fn agent(state: AgentState) -> AgentStatus {
             version: "0.4.9.11".into(),
             path: "/usr/bin/tor".into(),
             found: "PATH".into(),
+            passed_over: None,
         }),
         socks: Some(SocketAddr::from(([127, 0, 0, 1], 9250))),
         socks_users: Some(Users::Me),

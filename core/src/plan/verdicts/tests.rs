@@ -10,7 +10,12 @@ use crate::model::problem::{Code, Problem};
 const NOW: u64 = 1_795_554_000;
 
 fn info() -> TorStatus {
-    TorStatus { version: "0.4.9.11".into(), path: "/usr/bin/tor".into(), found: "PATH".into() }
+    TorStatus {
+        version: "0.4.9.11".into(),
+        path: "/usr/bin/tor".into(),
+        found: "PATH".into(),
+        passed_over: None,
+    }
 }
 
 fn port_number(number: u16) -> Port {

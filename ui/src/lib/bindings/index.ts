@@ -9,7 +9,7 @@ export type ClientName = string;
 export type RemoteName = string;
 export type ProblemKind = "failed" | "usage" | "not-ready" | "refused" | "secrets" | "tor";
 export type Severity = "error" | "warning" | "note";
-export type Code = "bad-argument" | "bad-setting" | "bad-environment" | "bad-invite" | "invite-expired" | "no-request" | "not-there" | "already-there" | "ambiguous" | "address-taken" | "not-exported" | "not-on-this-host" | "reserved-port" | "too-many" | "not-allowed" | "socks-off" | "no-page" | "state-not-kept" | "client-expired" | "client-cut-off" | "client-still-listed" | "invite-gone" | "key-elsewhere" | "service-not-down" | "config-mistake" | "config-unreadable" | "config-lost" | "config-cut" | "no-good-config" | "config-unwritable" | "config-busy" | "config-form" | "config-unwatched" | "unsafe-file" | "file-failed" | "no-home" | "busy" | "history-spoilt" | "no-agent" | "agent-unreachable" | "agent-starting" | "agent-ending" | "agent-ended" | "agent-silent" | "other-version" | "unexpected-answer" | "agent-runs" | "agent-managed" | "agent-not-ending" | "agent-failed" | "app-silent" | "command-missing" | "not-ready" | "store-locked" | "store-absent" | "store-silent" | "store-unsafe" | "store-failed" | "store-unchosen" | "store-full" | "key-missing" | "key-damaged" | "keys-in-doubt" | "keys-not-moved" | "tor-missing" | "tor-failed" | "tor-stuck" | "clock-wrong" | "service-failed" | "service-open" | "withdrawal-failed" | "remote-key-failed" | "remote-key-kept" | "address-in-use" | "cannot-listen" | "gate-failed" | "user-refused" | "full" | "full-there" | "no-backend" | "no-backend-there" | "cut-off" | "remote-unreachable" | "remote-key-refused" | "remote-key-missing" | "port-not-granted" | "tor-not-connected" | "dial-failed" | "plain-tor" | "system-failed" | "output-failed" | "other";
+export type Code = "bad-argument" | "bad-setting" | "bad-environment" | "bad-invite" | "invite-expired" | "no-request" | "not-there" | "already-there" | "ambiguous" | "address-taken" | "not-exported" | "not-on-this-host" | "reserved-port" | "too-many" | "not-allowed" | "socks-off" | "no-page" | "state-not-kept" | "client-expired" | "client-cut-off" | "client-still-listed" | "invite-gone" | "key-elsewhere" | "service-not-down" | "config-mistake" | "config-unreadable" | "config-lost" | "config-cut" | "no-good-config" | "config-unwritable" | "config-busy" | "config-form" | "config-unwatched" | "unsafe-file" | "file-failed" | "no-home" | "busy" | "history-spoilt" | "no-agent" | "agent-unreachable" | "agent-starting" | "agent-ending" | "agent-ended" | "agent-silent" | "other-version" | "agent-behind" | "unexpected-answer" | "agent-runs" | "agent-managed" | "agent-not-ending" | "agent-failed" | "app-silent" | "command-missing" | "not-ready" | "store-locked" | "store-absent" | "store-silent" | "store-unsafe" | "store-failed" | "store-unchosen" | "store-full" | "key-missing" | "key-damaged" | "keys-in-doubt" | "keys-not-moved" | "tor-missing" | "tor-passed-over" | "tor-failed" | "tor-stuck" | "clock-wrong" | "service-failed" | "service-open" | "withdrawal-failed" | "remote-key-failed" | "remote-key-kept" | "address-in-use" | "cannot-listen" | "gate-failed" | "user-refused" | "full" | "full-there" | "no-backend" | "no-backend-there" | "cut-off" | "remote-unreachable" | "remote-key-refused" | "remote-key-missing" | "port-not-granted" | "tor-not-connected" | "dial-failed" | "plain-tor" | "system-failed" | "output-failed" | "other";
 export type Subject = { "is": "agent" } | { "is": "app" } | { "is": "tor" } | { "is": "configuration" } | { "is": "files" } | { "is": "history" } | { "is": "store" } | { "is": "socks" } | { "is": "export", "id": Port } | { "is": "client", "id": ClientName } | { "is": "service", "id": OnionAddress } | { "is": "remote", "id": RemoteName } | { "is": "import", "id": ListenAddr };
 export type Problem = { 
 /**
@@ -163,7 +163,11 @@ path: string,
 /**
  * Where it was found.
  */
-found: string, };
+found: string, 
+/**
+ * Why it is not the one that a person named, in `ORMESH_TOR` or `agent.tor-path`.
+ */
+passed_over?: string, };
 export type ExportStatus = { 
 /**
  * Where connections go.
