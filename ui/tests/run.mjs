@@ -387,6 +387,33 @@ await test('a hundred clients are searched at once, by keyboard alone', () =>
     assert.ok(took < 1000, `a status of 100 clients and 200 imports took ${Math.round(took)} ms to show`);
   }));
 
+await test('an answer to a ping goes when the state of its remote changes after it', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    const card = page.locator('section[aria-label="Remote home-server"]');
+    const answer = card.getByText(/^Answered in/);
+    /** @param {object} state */
+    const become = (state) =>
+      page.evaluate(async (state) => {
+        /** @type {any} */
+        const view = structuredClone(await window.gallery.backend?.state());
+        const named = (/** @type {{ name: string }} */ one) => one.name === 'home-server';
+        view.status.remotes.find(named).state = state;
+        window.gallery.backend?.push(view);
+      }, state);
+    // The old state may be told for a moment after the answer.
+    await become({ is: 'unknown' });
+    await card.getByRole('button', { name: 'Ping home-server' }).click();
+    await answer.waitFor();
+    await become({ is: 'unknown' });
+    await become({ is: 'reachable', round_trip: 344 });
+    await card.getByText('344 ms round trip').waitFor();
+    assert.equal(await answer.count(), 1);
+    await become({ is: 'unreachable', why: 'it is gone' });
+    await card.getByText('It is gone').waitFor();
+    assert.equal(await answer.count(), 0);
+  }));
+
 await test('pages have their keys, and a dialog has none of them', () =>
   withPage({}, async (page) => {
     await show(page, 'mesh');

@@ -209,7 +209,7 @@ pub struct RemoteStatus {
 #[serde(rename_all = "kebab-case", tag = "is")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum RemoteState {
-    /// Not tried yet.
+    /// Nothing is known of it yet, or not any more: it was not tried since tor has connected.
     Unknown,
     /// The last attempt succeeded.
     Reachable {

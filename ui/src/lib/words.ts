@@ -95,7 +95,7 @@ export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not running', more: '' };
     case 'unknown':
-      return { tone: 'quiet', icon: 'ready', word: 'Not tried yet', more: '' };
+      return { tone: 'quiet', icon: 'ready', word: 'Not known yet', more: '' };
     case 'reachable':
       return { tone: 'good', icon: 'connected', word: 'Reachable', more: `${millis(remote.state.round_trip)} round trip` };
     case 'unreachable':

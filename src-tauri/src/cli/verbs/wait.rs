@@ -106,7 +106,7 @@ fn missing_import(status: &Status) -> Option<String> {
         import.or_else(|| match &remote.state {
             Some(RemoteState::Reachable { .. }) => None,
             Some(RemoteState::Unknown) | None => {
-                Some(format!("remote {} has not been tried yet", remote.name))
+                Some(format!("whether remote {} can be reached is not known yet", remote.name))
             }
             Some(state) => Some(format!("remote {} is {}", remote.name, remote_state(state))),
         })
@@ -201,7 +201,10 @@ mod tests {
                 |s| s.remotes[0].imports[0].state = Some(ImportState::Blocked { why: "in use".into() }),
                 "import 127.0.0.1:10022 is blocked (in use)",
             ),
-            (|s| s.remotes[0].state = Some(RemoteState::Unknown), "remote website has not been tried yet"),
+            (
+                |s| s.remotes[0].state = Some(RemoteState::Unknown),
+                "whether remote website can be reached is not known yet",
+            ),
         ];
         for (change, sentence) in cases {
             let mut status = online();
