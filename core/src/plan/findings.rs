@@ -1,5 +1,8 @@
 //! What an agent knows already of its host, as doctor judges it. What doctor tries besides, for that one time, comes with it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::derive::{self, View};

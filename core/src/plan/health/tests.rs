@@ -181,6 +181,51 @@ fn a_proof_that_comes_late_revives_nothing() {
 }
 
 #[test]
+fn of_two_proofs_the_one_that_was_made_later_wins_in_whatever_order_they_are_heard_of() {
+    let mut observed = online();
+    let clock = |words: &str| Report::Clock(Some(words.to_owned()));
+    assert!(observed.health.report(clock("behind"), seconds(7)));
+    assert!(!observed.health.report(clock("ahead"), seconds(6)), "it was learnt before");
+    assert!(!observed.health.report(Report::Clock(None), seconds(6)));
+    assert_eq!(observed.health.clock().map(String::as_str), Some("behind"));
+    // In the same moment the one that is heard of last is the later one.
+    assert!(observed.health.report(clock("ahead"), seconds(7)));
+    assert!(observed.health.report(Report::Clock(None), seconds(8)));
+    assert_eq!(observed.health.clock(), None);
+}
+
+#[test]
+fn with_tor_goes_what_it_knew_of_services_and_of_itself() {
+    let mut observed = online();
+    let survey = |relays| Report::Surveyed(Survey { relays: Some(relays), ..Survey::default() });
+    let relays = |observed: &Observed| observed.health.survey().and_then(|known| known.what.relays);
+    let give = |observed: &mut Observed| {
+        observed.done(&Step::Publish(address(1), key(1), [port(1), port(22)].into()), seconds(2));
+        observed.health.report(Report::Uploaded(address(1)), seconds(3));
+        observed.health.report(Report::StrangerRefused(address(1)), seconds(4));
+    };
+    give(&mut observed);
+    assert!(observed.health.report(survey(3), seconds(5)));
+    assert!(observed.health.is_uploaded(&address(1)));
+    assert_eq!(relays(&observed), Some(3));
+
+    assert!(observed.health.report(Report::Lost, seconds(10)));
+    assert_eq!((observed.health.service(&address(1)), relays(&observed)), (None, None));
+    assert!(!observed.health.report(survey(4), seconds(9)), "by the tor that was lost");
+    assert_eq!(relays(&observed), None);
+    assert!(observed.health.report(survey(5), seconds(10)));
+
+    // A tor that has lost its way to the network keeps its services; how it stood is not so any more.
+    let doing = "asking".to_owned();
+    let cut = EngineState::Bootstrapping { percent: 45, doing, trouble: None };
+    give(&mut observed);
+    observed.health.report(Report::Engine(cut), seconds(20));
+    assert_eq!((observed.health.is_uploaded(&address(1)), relays(&observed)), (true, None));
+    assert!(!observed.health.report(survey(6), seconds(19)));
+    assert!(!observed.health.report(Report::StrangerRefused(address(1)), seconds(19)));
+}
+
+#[test]
 fn a_service_is_reachable_once_a_directory_has_it_and_starts_anew_with_each_new_descriptor() {
     let mut observed = online();
     let ports: BTreeSet<Port> = [port(1), port(22)].into();
