@@ -2,10 +2,11 @@
 //!
 //! Every change of keys goes by one order, so that an interruption loses nothing: journal, write secrets, write the configuration, settle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use super::absent::{not_running, unreachable};
@@ -113,6 +114,7 @@ impl Commands {
                 let changing = self.vault.change().await?;
                 // A file that is lost can't say what is needed.
                 self.load().await?;
+                self.vault.rest_no_more();
                 self.vault.settle(&changing, &self.store).await?;
                 self.vault.check_settled().await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
@@ -462,6 +464,32 @@ impl Commands {
         }
     }
 
+    /// Erases the keys of what another hand takes out of the file, once that has stood for a while.
+    ///
+    /// Never returns.
+    pub(super) async fn keep_erasing(&self) {
+        let Some(mut by_hand) = self.store.by_hand() else { return };
+        let mut due: VecDeque<Instant> = VecDeque::new();
+        loop {
+            let next = due.front().copied();
+            tokio::select! {
+                biased;
+                edited = by_hand.recv() => {
+                    let Some(edited) = edited else { return };
+                    let (before, after) = (ids_in(&edited.old), ids_in(&edited.new));
+                    let gone: Vec<_> = before.difference(&after).copied().collect();
+                    if !gone.is_empty() {
+                        due.push_back(self.vault.rest(&gone).await);
+                    }
+                }
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    due.pop_front();
+                    self.settle_later();
+                }
+            }
+        }
+    }
+
     async fn is_failing(&self) -> bool {
         match self.load().await {
             Ok(config) => self.vault.is_failing(&config).await,
@@ -597,6 +625,13 @@ fn check_not_over(name: &ClientName, client: &Client, today: Day) -> Result<(), 
         )
         .hint(format!("ormesh client set {name} --expires WHEN gives it another last day, or never"))),
     }
+}
+
+/// The secrets that a configuration names, needed or not.
+fn ids_in(config: &Config) -> BTreeSet<SecretId> {
+    let clients = config.clients.values().flat_map(ids_of);
+    let keys = config.remotes.values().map(|remote| remote.key).chain(config.requests.values().copied());
+    clients.chain(keys.map(SecretId::Client)).collect()
 }
 
 /// The secrets of a client.

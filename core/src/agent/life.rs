@@ -62,7 +62,11 @@ impl Life {
             let server = Arc::clone(&server);
             async move { server.commands.keep_revoking().await }
         });
-        let chores = [erasing, settling, revoking].map(|chore| chore.abort_handle()).into();
+        let by_hand = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { server.commands.keep_erasing().await }
+        });
+        let chores = [erasing, settling, revoking, by_hand].map(|chore| chore.abort_handle()).into();
         Self { server, reconciler, chores }
     }
 

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch::{Receiver, Sender};
 use toml_edit::DocumentMut;
 
@@ -55,6 +56,9 @@ struct Inner {
     /// Held while the file is read or written and what came of it is put in force: the last one on disk is the last one in force.
     disk: Mutex<Remembered>,
     in_force: Sender<InForce>,
+    by_hand: UnboundedSender<Edited>,
+    /// Until the agent takes it.
+    hand: Mutex<Option<UnboundedReceiver<Edited>>>,
     /// Whether another program has the file open and is not done.
     is_being_written: AtomicBool,
 }
@@ -104,12 +108,15 @@ impl ConfigStore {
     /// The same over files that are worked on in another way; a configuration without an instance id gets this one.
     pub fn over(paths: &Paths, files: Files, fresh: InstanceId) -> Self {
         let in_force = Sender::new(InForce::none(Config::new(fresh.clone())));
+        let (by_hand, hand) = unbounded_channel();
         let inner = Inner {
             paths: paths.clone(),
             files,
             fresh,
             disk: Mutex::default(),
             in_force,
+            by_hand,
+            hand: Mutex::new(Some(hand)),
             is_being_written: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
@@ -129,6 +136,20 @@ impl ConfigStore {
     /// What is in force now, and each change of it.
     pub fn in_force(&self) -> Receiver<InForce> {
         self.inner.in_force.subscribe()
+    }
+
+    /// What another hand than a command's has changed, each time that an agent takes it in; none but the first time that this is asked.
+    pub fn by_hand(&self) -> Option<UnboundedReceiver<Edited>> {
+        self.inner.hand.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Tells what the file says now, and no command has written.
+    fn tell_by_hand(&self, disk: &Remembered, found: &Config) {
+        let good = disk.good.as_ref().filter(|good| disk.is_agents && good.config != *found);
+        if let Some(good) = good {
+            // Nobody takes it in tests of the store alone.
+            let _ = self.inner.by_hand.send(Edited { old: good.config.clone(), new: found.clone() });
+        }
     }
 
     /// Reads the configuration; an absent file is an empty one, unless something was there (see [`adopt`]).
@@ -162,7 +183,10 @@ impl ConfigStore {
         self.inner.in_force.send_modify(|in_force| in_force.keep_out(noted, good.as_ref()));
         disk.is_agents = true;
         match self.look(&mut disk) {
-            Ok((text, config)) => self.put_in_force(&mut disk, text, config),
+            Ok((text, config)) => {
+                self.tell_by_hand(&disk, &config);
+                self.put_in_force(&mut disk, text, config);
+            }
             Err(Obstacle::Bad(problem)) => return Err(problem),
             Err(obstacle @ Obstacle::Lost(_)) => {
                 if let Some(config) = good {
@@ -205,7 +229,10 @@ impl ConfigStore {
     pub fn reload(&self) -> u64 {
         let mut disk = self.disk();
         match self.look(&mut disk) {
-            Ok((text, config)) => self.put_in_force(&mut disk, text, config),
+            Ok((text, config)) => {
+                self.tell_by_hand(&disk, &config);
+                self.put_in_force(&mut disk, text, config);
+            }
             Err(obstacle) => self.refuse(self.problem(obstacle)),
         }
         self.inner.in_force.borrow().generation
@@ -228,6 +255,7 @@ impl ConfigStore {
             }
             obstacle => self.problem(obstacle),
         })?;
+        self.tell_by_hand(&disk, &old);
         let new = change(&old)?;
         if new == old && !before.is_empty() {
             self.put_in_force(&mut disk, before, old.clone());
@@ -263,6 +291,7 @@ impl ConfigStore {
         let mut disk = self.disk();
         let text = self.read()?.unwrap_or_default();
         let config = self.parse(&text)?;
+        self.tell_by_hand(&disk, &config);
         self.put_in_force(&mut disk, text, config);
         Ok(())
     }
