@@ -123,6 +123,7 @@ impl Executor {
         gate_events: mpsc::UnboundedSender<GateEvent>,
         fetched: mpsc::UnboundedSender<Fetched>,
     ) -> Self {
+        let sockets = Sockets::over(vault.files().clone());
         Self {
             engine,
             dialler,
@@ -135,7 +136,7 @@ impl Executor {
             sessions: BTreeMap::new(),
             grants: BTreeMap::new(),
             listeners: BTreeMap::new(),
-            sockets: Sockets::default(),
+            sockets,
             openings: Openings::default(),
             socks: None,
             remotes: watch::Sender::default(),

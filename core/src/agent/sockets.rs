@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::forward::listen::SocketPath;
 use crate::plan::Socket;
-use crate::store::apart::apart;
+use crate::store::files::Files;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -16,8 +16,8 @@ const LOOK: Duration = Duration::from_secs(5);
 type Made = BTreeMap<Socket, SocketPath>;
 
 /// The sockets in the file system that this agent listens on.
-#[derive(Default)]
 pub(super) struct Sockets {
+    files: Files,
     made: Made,
     next: Option<Instant>,
     /// A look under way. One alone: it may hang with the disk.
@@ -25,6 +25,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// None yet; they are looked at in this way.
+    pub(super) fn over(files: Files) -> Self {
+        Self { files, made: Made::new(), next: None, look: None }
+    }
+
     /// A socket was made, or made again.
     pub(super) fn made(&mut self, place: Socket, socket: Option<&SocketPath>) {
         match socket {
@@ -58,11 +63,12 @@ impl Sockets {
             }
             sleep_until(*self.next.get_or_insert_with(|| Instant::now() + LOOK)).await;
             self.next = None;
-            let mut made = self.made.clone();
-            self.look = Some(tokio::spawn(apart(move || {
+            let (files, mut made) = (self.files.clone(), self.made.clone());
+            let gone = move || {
                 made.retain(|_, socket| socket.is_gone());
                 made
-            })));
+            };
+            self.look = Some(tokio::spawn(async move { files.apart(gone).await }));
         }
     }
 }
