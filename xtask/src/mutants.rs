@@ -21,7 +21,7 @@ struct Mutation {
     to: &'static str,
 }
 
-const MUTATIONS: [Mutation; 16] = [
+const MUTATIONS: [Mutation; 18] = [
     Mutation {
         breaks: "keys of remotes are handed to tor",
         file: "core/src/plan/mod.rs",
@@ -105,6 +105,18 @@ const MUTATIONS: [Mutation; 16] = [
         file: "core/src/agent/commands.rs",
         from: "            while !self.settle().await.is_empty() || self.is_in_trouble().await {",
         to: "            while false {",
+    },
+    Mutation {
+        breaks: "keys of a client that is taken out by hand are erased",
+        file: "core/src/agent/commands.rs",
+        from: "                        due.push_back(self.vault.rest(&gone).await);",
+        to: "",
+    },
+    Mutation {
+        breaks: "what was cut by hand and is pasted again has lost nothing",
+        file: "core/src/agent/vault.rs",
+        from: "(is_needed || !lock_of(&resting).contains_key(id)).then_some(is_needed)",
+        to: "Some(is_needed)",
     },
     Mutation {
         breaks: "what fails is not tried again at once, and again",

@@ -5,11 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::say;
-use crate::test::{FEATURES, stream};
+use crate::test::{seeds, stream};
 use crate::workspace::Workspace;
-
-/// The test of core that plays what its environment says.
-const REPLAY: &str = "agent::sim::tests::replay";
 
 /// What is played.
 pub(crate) struct Played {
@@ -21,10 +18,7 @@ pub(crate) struct Played {
 
 /// Plays it.
 pub(crate) fn run(played: &Played) -> Result<ExitCode> {
-    let mut cargo = Workspace::find()?.cargo();
-    cargo.args(["test", "--quiet", "--workspace", "--lib"]).args(FEATURES);
-    cargo.args(["--", "--ignored", "--exact", "--nocapture", REPLAY]);
-    cargo.env("ORMESH_SIM_START", played.start.to_string()).env("ORMESH_SIM_SEEDS", played.many.to_string());
+    let mut cargo = seeds(&Workspace::find()?, played.start, played.many);
     if played.turns {
         cargo.env("ORMESH_SIM_TURNS", "1");
     }

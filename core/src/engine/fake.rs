@@ -64,6 +64,8 @@ pub struct Faults {
     pub hang: bool,
     /// Before a dial is answered.
     pub delay: Duration,
+    /// No dial is asked for a key.
+    pub asks_no_key: bool,
     /// Every command but dials and the run switch is answered like this, and does nothing.
     pub command: Option<EngineError>,
 }
@@ -345,9 +347,11 @@ impl FakeAttempt {
     fn find_gate(&self) -> Result<(PathBuf, GateAddr, watch::Receiver<()>), DialError> {
         let services = lock(&self.network.services);
         let service = services.get(&self.address).ok_or(DialError::NotPublished)?;
-        let key = self.key.ok_or(DialError::KeyMissing)?;
-        if key != service.spec.client {
-            return Err(DialError::KeyRefused);
+        if !self.faults.asks_no_key {
+            let key = self.key.ok_or(DialError::KeyMissing)?;
+            if key != service.spec.client {
+                return Err(DialError::KeyRefused);
+            }
         }
         let gate = service.spec.ports.get(&self.port).ok_or(DialError::PortNotExported(self.port))?;
         Ok((service.run_dir.clone(), gate.clone(), service.up.subscribe()))

@@ -32,6 +32,16 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// So many at least: the long tests wait for Tor and use no processor meanwhile.
 const MOST_WAIT: usize = 4;
 
+/// The test of core that plays the seeds that its environment says.
+const REPLAY: &str = "agent::sim::tests::replay";
+/// How the core is built for the simulation: that takes a minute more, and a seed a third of its time. What the core is made of is not built
+/// again.
+const FASTER: [&str; 2] = ["--config", "profile.dev.package.ormesh-core.opt-level=1"];
+/// Seeds that are played besides those of the unit tests.
+const SEEDS: u64 = 2000;
+/// The first of them: past those of the unit tests.
+const FIRST_SEED: u64 = 1000;
+
 /// Runs all stages; `filter` goes to the test binaries.
 pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     interrupt::listen()?;
@@ -66,6 +76,11 @@ pub(crate) fn run(tools: &Tools, filter: &[String]) -> Result<ExitCode> {
     if let Some(network) = network {
         network.end();
     }
+    if filter.is_empty() {
+        stages.tests("simulation", |count| {
+            stream(&mut seeds(&workspace, FIRST_SEED, SEEDS), |line| count.read(line))
+        });
+    }
     views(&mut stages, &workspace, &pictures);
 
     let mut docs = workspace.cargo();
@@ -98,6 +113,15 @@ pub(crate) fn run_desktop(tools: &Tools, filter: &[String]) -> Result<ExitCode> 
 
     pictures.tell();
     Ok(finish(&stages, start))
+}
+
+/// The command that plays so many seeds of the simulation.
+pub(crate) fn seeds(workspace: &Workspace, start: u64, many: u64) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.arg("test").args(FASTER).args(["--quiet", "--workspace", "--lib"]).args(FEATURES);
+    cargo.args(["--", "--ignored", "--exact", "--nocapture", REPLAY]);
+    cargo.env("ORMESH_SIM_START", start.to_string()).env("ORMESH_SIM_SEEDS", many.to_string());
+    cargo
 }
 
 fn clippy(workspace: &Workspace, packages: &[&str]) -> Command {

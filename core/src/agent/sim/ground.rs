@@ -76,6 +76,10 @@ struct Inner {
     /// What the calendar is ahead of the first day's noon and the time that has passed.
     ahead: i64,
     effects: u64,
+    /// How often a file was changed.
+    changes: u64,
+    /// How often the disk had no room for a change.
+    refusals: u64,
     crash_at: Option<u64>,
     is_crashed: bool,
     weather: Weather,
@@ -93,6 +97,8 @@ impl Ground {
             queue: BTreeMap::new(),
             ahead: 0,
             effects: 0,
+            changes: 0,
+            refusals: 0,
             crash_at: None,
             is_crashed: false,
             weather: Weather::FINE,
@@ -229,6 +235,21 @@ impl Ground {
         trace
     }
 
+    /// A number that is another one after each change of a file.
+    pub(super) fn changes(&self) -> u64 {
+        self.inner().changes
+    }
+
+    /// How often the disk had no room for a change.
+    pub(super) fn refusals(&self) -> u64 {
+        self.inner().refusals
+    }
+
+    /// A file was changed by something else than the program.
+    pub(super) fn touched(&self) {
+        self.inner().changes += 1;
+    }
+
     pub(super) fn effects(&self) -> u64 {
         self.inner().effects
     }
@@ -333,8 +354,10 @@ impl Ways for Ground {
         if !self.effect(&format!("file {name}")) {
             return Err(io::Error::other("the host has crashed"));
         }
+        self.touched();
         // A file without content takes no room.
         if self.weather().disk_full && change == Change::Write && !name.starts_with("revoked-") {
+            self.inner().refusals += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())

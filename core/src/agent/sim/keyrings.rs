@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,11 +21,13 @@ pub(super) struct Keyrings {
     ground: Arc<Ground>,
     keyring: MemoryStore,
     files: MemoryStore,
+    changes: Arc<AtomicU64>,
 }
 
 impl Keyrings {
     pub(super) fn new(ground: &Arc<Ground>) -> Arc<Self> {
-        Arc::new(Self { ground: Arc::clone(ground), keyring: MemoryStore::new(), files: MemoryStore::new() })
+        let (keyring, files) = (MemoryStore::new(), MemoryStore::new());
+        Arc::new(Self { ground: Arc::clone(ground), keyring, files, changes: Arc::default() })
     }
 
     fn of(&self, kind: StoreKind) -> &MemoryStore {
@@ -32,6 +35,11 @@ impl Keyrings {
             StoreKind::OsKeyring => &self.keyring,
             StoreKind::File => &self.files,
         }
+    }
+
+    /// A number that is another one after each change of a store.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// What a store has.
@@ -42,7 +50,8 @@ impl Keyrings {
 
 impl Stores for Keyrings {
     fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
-        let front = Desk { ground: Arc::clone(&self.ground), kind, store: self.of(kind).clone() };
+        let (ground, changes) = (Arc::clone(&self.ground), Arc::clone(&self.changes));
+        let front = Desk { ground, kind, store: self.of(kind).clone(), changes };
         Secrets::by(kind, Arc::new(front))
     }
 
@@ -55,10 +64,14 @@ struct Desk {
     ground: Arc<Ground>,
     kind: StoreKind,
     store: MemoryStore,
+    changes: Arc<AtomicU64>,
 }
 
 impl Desk {
     fn perform(&self, op: Op) -> Answer {
+        if matches!(op, Op::Set(..) | Op::Delete(_)) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         perform(&mut self.store.clone(), op)
     }
 }

@@ -8,6 +8,7 @@ mod paper;
 mod shells;
 mod sockets;
 mod story;
+mod stranger;
 mod tests;
 mod tor;
 mod truths;

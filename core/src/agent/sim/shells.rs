@@ -190,12 +190,19 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         _ => None,
     };
     let was_full = host.ground.weather().disk_full;
+    let prunes = matches!(request, Request::PruneSecrets | Request::MigrateSecrets { .. });
+    if prunes {
+        host.truths.pruned();
+    }
     host.ground.say(&format!("{shell}: {text} …"));
     if was_full && let Some(client) = &deleted {
         host.truths.excuse(ids_of(client));
     }
     let answer = desk.ask(request).await;
     host.ground.say(&format!("{shell}: {text}: {}", said(&answer)));
+    if prunes {
+        host.truths.pruned();
+    }
     if let Some(client) = deleted {
         // Another shell may have rotated it in between: then this one's promise is about the new keys.
         let is_out = !lists(&host.truths.paper(), &client);
@@ -245,11 +252,13 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
     if host.truths.is_spoilt() {
         return;
     }
+    let (refusals, prunes) = (host.ground.refusals(), host.truths.prunes());
     let before = host.truths.paper();
     let Ok(mut document) = text.parse::<toml_edit::DocumentMut>() else { return };
     // What could not be remembered (on a full disk) can't be known to be lost.
     let is_remembered = std::fs::read_to_string(host.paths.last_good()).is_ok_and(|good| good == text);
     let spoils = is_remembered && !before.clients.is_empty() && !before.exports.is_empty();
+    let (mut taken_out, mut cut) = (Vec::new(), None);
     match dice.below(10) {
         0..4 => {
             let names: Vec<String> = before.clients.keys().cloned().collect();
@@ -259,11 +268,11 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
             }
             let name = dice.pick(&names);
             host.ground.say(&format!("editor: takes {name} out"));
-            if let Some(clients) = document.get_mut("client").and_then(toml_edit::Item::as_table_like_mut) {
-                clients.remove(&name);
-            }
-            // No command was there to note its keys.
-            host.truths.excuse(before.clients.get(&name).map(ids_of).into_iter().flatten());
+            let entry = clients_of(&mut document).and_then(|clients| clients.remove(&name));
+            // No command was there to note its keys: that takes a moment.
+            taken_out = before.clients.get(&name).map(ids_of).into_iter().flatten().collect();
+            taken_out.retain(|id| host.truths.excuse_anew(*id));
+            cut = before.clients.get(&name).cloned().zip(entry).map(|(client, entry)| (name, client, entry));
             replace(host, &document.to_string());
         }
         4..7 => {
@@ -282,6 +291,7 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
                 Some(spoilt) => replace(host, &spoilt),
                 None => drop(std::fs::remove_file(config)),
             }
+            host.ground.touched();
             server.reload().await;
             host.ground.turn("editor", dice.millis(100, 60_000)).await;
             if dice.percent(50) && host.truths.is_spoilt() {
@@ -295,6 +305,29 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
     }
     host.ground.turn("editor", dice.millis(50, 2_000)).await;
     server.reload().await;
+    host.ground.turn("editor", Duration::from_secs(3)).await;
+    // A crash before this comes between the file and its note: then the keys stay. So they do for a while where the disk has no room.
+    if host.ground.refusals() == refusals {
+        host.truths.excuse_no_more(&taken_out);
+    }
+    let Some((name, client, entry)) = cut.filter(|_| dice.percent(40)) else { return };
+    // What was cut is pasted again within three minutes: nothing is lost.
+    host.ground.turn("editor", dice.millis(100, 100_000)).await;
+    let Ok(text) = std::fs::read_to_string(config) else { return };
+    let Ok(mut document) = text.parse::<toml_edit::DocumentMut>() else { return };
+    let is_lost = host.truths.is_gone(&client.address) || host.truths.prunes() != prunes;
+    let Some(clients) = clients_of(&mut document) else { return };
+    if is_lost || clients.contains_key(&name) || host.truths.is_spoilt() {
+        return;
+    }
+    host.ground.say(&format!("editor: puts {name} back"));
+    clients.insert(&name, entry);
+    replace(host, &document.to_string());
+    server.reload().await;
+}
+
+fn clients_of(document: &mut toml_edit::DocumentMut) -> Option<&mut dyn toml_edit::TableLike> {
+    document.get_mut("client").and_then(toml_edit::Item::as_table_like_mut)
 }
 
 fn replace(host: &Host, text: &str) {
@@ -302,6 +335,7 @@ fn replace(host: &Host, text: &str) {
     std::fs::write(&new, text)
         .and_then(|()| std::fs::rename(&new, &host.paths.config))
         .expect("a directory of ours");
+    host.ground.touched();
 }
 
 /// Somebody decides about a file that was spoilt.

@@ -69,7 +69,8 @@ pub(super) fn play(seed: u64) -> Told {
     Told { trace: host.ground.trace(), failure: host.ground.failure(), effects: host.ground.effects() }
 }
 
-fn runtime() -> Runtime {
+/// A runtime whose time passes only where everybody waits.
+pub(super) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use super::story::{PANIC, Told, play};
 
 /// Seeds that every run of the tests plays.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 60;
 /// Those of them that are played twice.
 const TWICE: u64 = 12;
 const THREADS: u64 = 2;

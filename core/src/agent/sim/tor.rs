@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::ground::{Ground, Mood};
-use crate::engine::fake::FakeEngine;
+use crate::engine::fake::{FakeEngine, Faults};
 use crate::engine::{Attempt, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec};
 use crate::model::address::Port;
 use crate::model::keys::{ClientKey, ServiceKey};
@@ -130,6 +130,12 @@ impl Tor {
                 tor.start();
             }
         });
+    }
+
+    /// It asks nobody for a key any more, or does again.
+    pub(super) fn let_strangers_in(&self, lets_in: bool) {
+        self.ground.say(&format!("tor lets strangers in: {lets_in}"));
+        self.inner.set_faults(Faults { asks_no_key: lets_in, ..Faults::default() });
     }
 
     /// It forgets its client keys, as after SETCONF; it does not say so.

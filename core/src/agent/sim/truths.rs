@@ -46,8 +46,16 @@ struct Model {
     paper: Paper,
     /// Whether a hand has spoilt the file, so that the last good one is in force.
     is_spoilt: bool,
-    /// When each port of each service was granted last.
-    granted: BTreeMap<(OnionAddress, u16), Duration>,
+    /// Which state of the files, and which hour, it is read from; what is said above and below stands until one of these changes.
+    read: Option<(u64, u64)>,
+    /// The ports of each service that are granted.
+    granted: BTreeSet<(OnionAddress, u16)>,
+    /// When each one that is not granted was granted last.
+    ended: BTreeMap<(OnionAddress, u16), Duration>,
+    /// When this was looked at last.
+    looked: Duration,
+    /// The state of files and stores in which the secrets were found to be right.
+    right: Option<(u64, u64)>,
     keys: BTreeMap<OnionAddress, BTreeSet<ClientPublicKey>>,
     ports: BTreeSet<u16>,
     /// The gates that these services and ports can have, by name.
@@ -62,6 +70,8 @@ struct Model {
     excused: BTreeSet<SecretId>,
     /// When tor was not ready last.
     unready: Duration,
+    /// How often somebody asked for all that is not needed to be erased at once, or to be moved.
+    prunes: u64,
 }
 
 /// See the file's sentence.
@@ -124,7 +134,9 @@ impl Truths {
     /// A hand spoils the file, or mends it.
     pub(super) fn spoil(&self, is_spoilt: bool) {
         self.read();
-        self.model().is_spoilt = is_spoilt;
+        let mut model = self.model();
+        (model.is_spoilt, model.read, model.right) = (is_spoilt, None, None);
+        drop(model);
         self.read();
     }
 
@@ -140,9 +152,35 @@ impl Truths {
         *old = (*old).min(at);
     }
 
+    /// Whether it was.
+    pub(super) fn is_gone(&self, address: &OnionAddress) -> bool {
+        self.model().gone.contains_key(address)
+    }
+
+    /// Somebody asks for what is not needed to be erased at once, or to be moved.
+    pub(super) fn pruned(&self) {
+        self.model().prunes += 1;
+    }
+
+    pub(super) fn prunes(&self) -> u64 {
+        self.model().prunes
+    }
+
     /// While the disk was full these could not be noted.
     pub(super) fn excuse(&self, ids: impl IntoIterator<Item = SecretId>) {
         self.model().excused.extend(ids);
+    }
+
+    /// One more, for a while; false where it can't be held against the program anyway.
+    pub(super) fn excuse_anew(&self, id: SecretId) -> bool {
+        self.model().excused.insert(id)
+    }
+
+    /// From now on the program has had the time to note these.
+    pub(super) fn excuse_no_more(&self, ids: &[SecretId]) {
+        let mut model = self.model();
+        model.excused.retain(|id| !ids.contains(id));
+        model.right = None;
     }
 
     pub(super) fn pause(&self, is_paused: bool) {
@@ -159,8 +197,15 @@ impl Truths {
 
     /// Takes in what the file says now.
     fn read(&self) {
-        let text = std::fs::read_to_string(self.config()).unwrap_or_default();
+        let (now, unix) = (self.ground.now(), self.ground.unix());
+        // Access ends with a day, so with an hour.
+        let state = (self.ground.changes(), unix / 3600);
         let mut model = self.model();
+        let last = std::mem::replace(&mut model.looked, now);
+        if model.read.replace(state) == Some(state) {
+            return;
+        }
+        let text = std::fs::read_to_string(self.config()).unwrap_or_default();
         if !model.is_spoilt && model.text.as_ref() != Some(&text) {
             if let Some(paper) = Paper::read(&text) {
                 model.paper = paper;
@@ -179,15 +224,16 @@ impl Truths {
                 gates.extend(all.map(|(address, port)| (gate_name(&address, port), (address, port))));
             }
         }
-        let (now, unix) = (self.ground.now(), self.ground.unix());
-        for (address, (_, ports)) in model.paper.services(unix) {
-            for port in ports {
-                model.granted.insert((address, port), now);
-            }
-        }
+        let services = model.paper.services(unix);
+        let granted =
+            services.iter().flat_map(|(address, (_, ports))| ports.iter().map(|port| (*address, *port)));
+        let before = std::mem::replace(&mut model.granted, granted.collect());
+        let Model { granted, ended, .. } = &mut *model;
+        ended.extend(before.difference(granted).map(|place| (*place, last)));
     }
 
-    fn published(&self) -> Vec<ServiceSpec> {
+    /// What tor has of this host.
+    pub(super) fn published(&self) -> Vec<ServiceSpec> {
         let scene = self.scene();
         let Some(scene) = &*scene else { return Vec::new() };
         let mut services = scene.network.services();
@@ -233,7 +279,11 @@ impl Truths {
             if model.gone.get(address).is_some_and(|gone| *gone <= now) {
                 return Err(format!("the gate {port} of {name} is open, and it was cut off"));
             }
-            let granted = model.granted.get(&(*address, *port)).copied().unwrap_or_default();
+            let place = (*address, *port);
+            if model.granted.contains(&place) {
+                continue;
+            }
+            let granted = model.ended.get(&place).copied().unwrap_or_default();
             if granted + grace < now {
                 let since = (now - granted).as_secs();
                 return Err(format!(
@@ -255,6 +305,10 @@ impl Truths {
     /// Configuration and secrets agree, or the journal says how they will.
     fn judge_secrets(&self) -> Result<(), String> {
         let mut model = self.model();
+        let state = (self.ground.changes(), self.keyrings.changes());
+        if model.right == Some(state) {
+            return Ok(());
+        }
         let journal = std::fs::read(self.paths.state.join("journal.json")).unwrap_or_default();
         if journal != model.journal.0 {
             let value: serde_json::Value = serde_json::from_slice(&journal).unwrap_or_default();
@@ -289,6 +343,7 @@ impl Truths {
                 return Err(format!("{left} is in {kind}, is not needed, and no journal says so"));
             }
         }
+        model.right = Some(state);
         Ok(())
     }
 
