@@ -36,9 +36,9 @@ const MUTATIONS: [Mutation; 18] = [
     },
     Mutation {
         breaks: "a backoff ends",
-        file: "core/src/plan/backoff.rs",
-        from: ".min(longest);",
-        to: ".max(longest);",
+        file: "core/src/model/pauses.rs",
+        from: ".min(longest)",
+        to: ".max(longest)",
     },
     Mutation {
         breaks: "a client is allowed another number of sessions at once",

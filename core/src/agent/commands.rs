@@ -167,8 +167,8 @@ impl Commands {
             return self.invite(&config, &name, client, InviteFormat::Ormesh, Vec::new()).await;
         }
         let made = self.world.random.keys(given)?;
-        let client =
-            Client { address: made.address, key: made.public, ports, expires, requested: given.is_some() };
+        let requested = given.is_some();
+        let client = Client { ports, expires, requested, ..Client::new(made.address, made.public) };
         let change = KeyChange::AddClient { name: name.clone(), client: client.clone() };
         key_change::apply(&config, &change)?;
 
@@ -214,8 +214,7 @@ impl Commands {
         }
         let address = client.address;
         let taken_out = move |config: &Config| {
-            let named = config.clients.iter().find(|(_, client)| client.address == address);
-            let Some((name, _)) = named else { return Ok(config.clone()) };
+            let Some((name, _)) = config.client_at(&address) else { return Ok(config.clone()) };
             key_change::apply(config, &KeyChange::DeleteClient { name: name.clone() })
         };
         self.edit(taken_out).await?;
@@ -280,8 +279,9 @@ impl Commands {
     /// A client has shown that it holds its key: from now on its private half is not kept here.
     pub(super) async fn first_seen(&self, config: &Config, address: &OnionAddress, now: u64) {
         self.vault.saw(*address, now).await;
-        let client = config.clients.values().find(|client| client.address == *address && !client.requested);
-        let Some(client) = client else { return };
+        let Some((_, client)) = config.client_at(address).filter(|(_, client)| !client.requested) else {
+            return;
+        };
         self.owe(&[SecretId::Client(client.key)]).await;
         self.settle().await;
     }

@@ -396,8 +396,7 @@ impl Executor {
     /// Forgets keys that nothing needs any more.
     pub(super) fn forget_keys(&mut self, config: &Config) {
         self.client_keys.retain(|key, _| config.remotes.values().any(|remote| remote.key == *key));
-        self.service_keys
-            .retain(|address, _| config.clients.values().any(|client| client.address == *address));
+        self.service_keys.retain(|address, _| config.client_at(address).is_some());
     }
 
     /// The isolation groups of the imports of a remote: their circuits are kept warm.
@@ -499,7 +498,7 @@ impl Executor {
 }
 
 fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
-    let Some((name, client)) = config.clients.iter().find(|(_, client)| client.address == *address) else {
+    let Some((name, client)) = config.client_at(address) else {
         return Grants::default();
     };
     let granted = config.granted_ports(name, client);

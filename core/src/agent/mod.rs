@@ -23,6 +23,7 @@ mod sockets;
 mod stranger;
 mod vault;
 mod warm;
+mod wires;
 mod world;
 
 use crate::ipc::client::{Client, Greeted};

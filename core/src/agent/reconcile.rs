@@ -4,28 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::crowds::Crowds;
 use super::execute::{Executor, Fetched, Outcome};
 use super::known::Question;
 use super::stranger::Checks;
-use super::vault::{Failure, Vault};
+use super::vault::Vault;
 use super::warm::Warmers;
+use super::wires::{About, Applied, Forgotten, Inputs, Outputs};
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
-use crate::forward::calendar::Calendar;
-use crate::forward::dialler::{Dialler, Rekey};
+use crate::forward::dialler::Dialler;
 use crate::forward::gate::GateEvent;
-use crate::forward::reports::Reported;
 use crate::forward::warm::Peer;
 use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::derive::{self, Process, View};
+use crate::plan::derive::{self, View};
 use crate::plan::health::Report;
 use crate::plan::standing;
 use crate::plan::{Desired, Moment, Observed, Socket, Step, Subject, plan};
@@ -35,76 +33,6 @@ use crate::store::InForce;
 const TICK: Duration = Duration::from_secs(1);
 /// With days that matter the date is looked at this often: the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
-
-/// How far the loop has come: what waits for an edit to have taken effect waits for this.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Applied {
-    /// The generation that was planned and executed.
-    pub(super) generation: u64,
-    /// Whether that was while paused.
-    pub(super) paused: bool,
-    /// The services of which tor or a gate still holds something.
-    pub(super) up: BTreeSet<OnionAddress>,
-    /// What failed, by subject.
-    pub(super) failures: BTreeMap<Subject, Problem>,
-    /// The generations that wait for a socket still.
-    pub(super) opening: BTreeSet<u64>,
-}
-
-impl Applied {
-    /// Whether all is done that the configuration of this generation asks for, as far as it is done at once.
-    pub(super) fn has(&self, generation: u64) -> bool {
-        self.generation >= generation && self.opening.range(generation..).next().is_none()
-    }
-}
-
-/// A demand of tor's key for a remote: it has forgotten it.
-pub(super) struct Forgotten {
-    address: OnionAddress,
-    done: oneshot::Sender<bool>,
-}
-
-/// Asks the loop for it. See [`Rekey`].
-pub(super) struct AskAgain(pub(super) mpsc::UnboundedSender<Forgotten>);
-
-#[async_trait]
-impl Rekey for AskAgain {
-    async fn rekey(&self, address: &OnionAddress) -> bool {
-        let (done, told) = oneshot::channel();
-        self.0.send(Forgotten { address: *address, done }).is_ok() && told.await.unwrap_or(false)
-    }
-}
-
-/// What the loop is told by.
-pub(super) struct Inputs {
-    pub(super) config: watch::Receiver<InForce>,
-    pub(super) paused: watch::Receiver<bool>,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) engine_state: watch::Receiver<EngineState>,
-    pub(super) clock_warning: watch::Receiver<Option<String>>,
-    pub(super) engine_events: mpsc::UnboundedReceiver<EngineEvent>,
-    pub(super) gate_events: mpsc::UnboundedReceiver<GateEvent>,
-    pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
-    pub(super) forgotten: mpsc::UnboundedReceiver<Forgotten>,
-    pub(super) store_answers: watch::Receiver<Option<Failure>>,
-    pub(super) reported: Reported,
-    pub(super) questions: mpsc::UnboundedReceiver<Question>,
-}
-
-/// What the loop tells.
-pub(super) struct Outputs {
-    pub(super) status: watch::Sender<Arc<Status>>,
-    pub(super) applied: watch::Sender<Applied>,
-    /// A client has connected for the first time: its private key is to be erased.
-    pub(super) first_stream: mpsc::UnboundedSender<OnionAddress>,
-}
-
-/// What never changes while the agent runs.
-pub(super) struct About {
-    pub(super) started: Instant,
-    pub(super) calendar: Calendar,
-    pub(super) process: Process,
-}
 
 /// What came first.
 enum Wake {
@@ -367,7 +295,7 @@ impl Reconciler {
     }
 
     fn warm(&mut self, config: &Config, address: OnionAddress) {
-        let plain = config.remotes.values().any(|remote| remote.address == address && remote.plain_tor);
+        let plain = config.remote_at(&address).is_some_and(|(_, remote)| remote.plain_tor);
         let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
         self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
     }
@@ -375,7 +303,7 @@ impl Reconciler {
     /// Its agent knows whether there was no room; another program than ormesh is not asked.
     fn ask_silent(&mut self, address: OnionAddress) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
-        if config.remotes.values().any(|remote| remote.address == address && !remote.plain_tor) {
+        if config.remote_at(&address).is_some_and(|(_, remote)| !remote.plain_tor) {
             self.crowds.ask(&self.dialler, address);
         }
     }
@@ -509,20 +437,18 @@ impl Reconciler {
 
     fn remote(&self, address: &OnionAddress) -> problem::Subject {
         let config = &self.inputs.config.borrow().config;
-        let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
-        remote.map_or(problem::Subject::Service(*address), |(name, _)| problem::Subject::Remote(name.clone()))
+        config
+            .remote_at(address)
+            .map_or(problem::Subject::Service(*address), |(name, _)| problem::Subject::Remote(name.clone()))
     }
 
     pub(super) fn client(&self, address: &OnionAddress) -> problem::Subject {
-        let config = &self.inputs.config.borrow().config;
-        let client = config.clients.iter().find(|(_, client)| client.address == *address);
-        client.map_or(problem::Subject::Service(*address), |(name, _)| problem::Subject::Client(name.clone()))
+        self.inputs.config.borrow().config.subject_at(address)
     }
 
     pub(super) fn client_name(&self, address: &OnionAddress) -> String {
         let config = &self.inputs.config.borrow().config;
-        let client = config.clients.iter().find(|(_, client)| client.address == *address);
-        client.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
+        config.client_at(address).map_or_else(|| address.to_string(), |(name, _)| name.to_string())
     }
 
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {

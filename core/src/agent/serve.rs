@@ -13,7 +13,7 @@ use super::commands::Commands;
 use super::examine::Examiner;
 use super::follow_tor::{self, Followed};
 use super::known::Known;
-use super::reconcile::Applied;
+use super::wires::Applied;
 use crate::engine::EngineState;
 use crate::forward::calendar::Calendar;
 use crate::forward::capacity::Crowded;

@@ -1,31 +1,25 @@
-//! Tor's own texts for client authorisation, both ways: for Tor Browser, Orbot, onionpipe and plain tor.
+//! Tor's own text for client authorisation, both ways: for Tor Browser, Orbot, onionpipe and plain tor.
 //!
-//! The formats are those of tor(1), CLIENT AUTHORIZATION, and rend-spec-v3, appendix G: keys are base32 without padding. (The control
+//! The format is that of tor(1), CLIENT AUTHORIZATION, and rend-spec-v3, appendix G: the key is base32 without padding. (The control
 //! port takes base64 instead: [`ClientKey::to_base64`].) No error holds any of the text.
 
 use zeroize::Zeroizing;
 
-use super::keys::{ClientKey, ClientPublicKey, KeyError};
+use super::keys::{ClientKey, KeyError};
 use super::onion::{OnionAddress, OnionError};
 
 /// The auth type and key type, as both sorts of line name them.
 const DESCRIPTOR: &str = "descriptor:x25519:";
 
-/// Why a text is no line of an `.auth` or `.auth_private` file.
+/// Why a text is no line of an `.auth_private` file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TorFormatError {
     /// Not `<56 characters>:descriptor:x25519:<52 characters>`.
     #[error("this is no line of an .auth_private file (ADDRESS:descriptor:x25519:KEY)")]
     NotPrivate,
-    /// Not `descriptor:x25519:<52 characters>`.
-    #[error("this is no line of an .auth file (descriptor:x25519:KEY)")]
-    NotPublic,
     /// A line of the service's side where the client's is expected.
     #[error("this is a line of the service's .auth file; a client needs the .auth_private line")]
     IsPublic,
-    /// A line of the client's side where the service's is expected.
-    #[error("this is a line of the client's .auth_private file; a service needs the .auth line")]
-    IsPrivate,
     /// Its onion address is none.
     #[error(transparent)]
     Address(OnionError),
@@ -60,22 +54,6 @@ pub fn parse_auth_private(text: &str) -> Result<(OnionAddress, ClientKey), TorFo
     };
     let key = ClientKey::from_base32(key).map_err(TorFormatError::Key)?;
     Ok((address, key))
-}
-
-/// Writes the line of an `.auth` file, without line end.
-pub fn write_auth(key: &ClientPublicKey) -> String {
-    format!("{DESCRIPTOR}{key}")
-}
-
-/// Reads a line of an `.auth` file, or the base32 key alone.
-pub fn parse_auth(text: &str) -> Result<ClientPublicKey, TorFormatError> {
-    let text = text.trim();
-    match split(text) {
-        Some(("", key)) => key.parse().map_err(TorFormatError::Key),
-        Some(_) => Err(TorFormatError::IsPrivate),
-        None if text.contains(':') => Err(TorFormatError::NotPublic),
-        None => text.parse().map_err(TorFormatError::Key),
-    }
 }
 
 /// The one line of tor's in what a person pasted: what is written together around the type words.
@@ -144,32 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn an_auth_line_or_its_key_alone_round_trips() {
-        let public = key().public();
-        let line = write_auth(&public);
-        assert_eq!(parse_auth(&line), Ok(public));
-        assert_eq!(parse_auth(&format!("{line}\n")), Ok(public));
-        assert_eq!(parse_auth(&public.to_string()), Ok(public));
-        assert_eq!(parse_auth(&public.to_string().to_lowercase()), Ok(public));
-    }
-
-    #[test]
     fn the_wrong_side_is_told_and_damage_refused() {
         let private = write_auth_private(&address(), &key());
-        let public = write_auth(&key().public());
+        let public = format!("{DESCRIPTOR}{}", key().public());
         assert_eq!(private_error(&public), TorFormatError::IsPublic);
-        assert_eq!(parse_auth(&private), Err(TorFormatError::IsPrivate));
         assert_eq!(private_error("ormesh1qqqq"), TorFormatError::NotPrivate);
         assert_eq!(private_error(&format!("x{public}")), TorFormatError::NotPrivate);
-        assert_eq!(parse_auth("descriptor:ed25519:AAAA"), Err(TorFormatError::NotPublic));
         assert_eq!(private_error(&private[..private.len() - 1]), TorFormatError::Key(KeyError::Encoding));
         assert_eq!(private_error(&private[1..]), TorFormatError::Address(OnionError::Length(55)));
         let zero = format!("{}:{DESCRIPTOR}{}", address().service_id(), "A".repeat(52));
         assert_eq!(private_error(&zero), TorFormatError::Key(KeyError::Weak));
-        assert_eq!(
-            parse_auth(&format!("{DESCRIPTOR}{}", "A".repeat(52))),
-            Err(TorFormatError::Key(KeyError::Weak))
-        );
     }
 
     proptest! {
@@ -177,7 +139,6 @@ mod tests {
         fn any_text_is_read_or_refused(text in "\\PC{0,80}", tail in "\\PC{0,80}") {
             for text in [text.clone(), format!("{text}:descriptor:x25519:{tail}")] {
                 let _ = parse_auth_private(&text);
-                let _ = parse_auth(&text);
             }
         }
     }

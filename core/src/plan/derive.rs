@@ -12,7 +12,7 @@ use crate::model::config::{Client, Config, Export};
 use crate::model::day::Day;
 use crate::model::exposure;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{self, Problem, catalogue};
+use crate::model::problem::{Problem, catalogue};
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
     RemoteStatus, Status, VERSION,
@@ -151,10 +151,10 @@ fn engine_problem(engine: &EngineState) -> Option<Problem> {
 }
 
 fn open_problem(config: &Config, address: &OnionAddress) -> Problem {
-    let client = config.clients.iter().find(|(_, client)| client.address == *address);
-    match client {
-        Some((name, _)) => catalogue::service_open(problem::Subject::Client(name.clone()), name),
-        None => catalogue::service_open(problem::Subject::Service(*address), address),
+    let subject = config.subject_at(address);
+    match config.client_at(address) {
+        Some((name, _)) => catalogue::service_open(subject, name),
+        None => catalogue::service_open(subject, address),
     }
 }
 

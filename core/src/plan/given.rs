@@ -28,9 +28,7 @@ pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
         remotes: each(&given.remotes, &before.remotes, &own.remotes, remote),
         requests: each(&given.requests, &before.requests, &own.requests, |a, b, c| newer(a, b, c).copied()),
     };
-    let lists = |config: &Config, client: &Client| {
-        config.clients.values().any(|other| other.address == client.address)
-    };
+    let lists = |config: &Config, client: &Client| config.client_at(&client.address).is_some();
     // By its service: it may be given under another name by now, and its keys are erased all the same.
     config.clients.retain(|_, client| !lists(before, client) || lists(own, client));
     give_way(&mut config, given);

@@ -34,8 +34,7 @@ fn config(clients: impl IntoIterator<Item = u8>) -> Config {
         config.exports.insert(port(number), Export { target, allow_lan: false, clients: None });
     }
     for seed in clients {
-        let client =
-            Client { address: address(seed), key: key(seed), ports: None, expires: None, requested: false };
+        let client = Client::new(address(seed), key(seed));
         config.clients.insert(format!("c{seed}").parse().unwrap(), client);
     }
     config
@@ -423,7 +422,7 @@ proptest! {
                 }
                 Change::ToggleClient(seed) => {
                     if config.clients.remove(&client_of(seed)).is_none() {
-                        let client = Client { address: address(seed), key: key(seed), ports: None, expires: None, requested: false };
+                        let client = Client::new(address(seed), key(seed));
                         config.clients.insert(client_of(seed), client);
                     }
                 }

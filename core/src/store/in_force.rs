@@ -60,8 +60,8 @@ impl InForce {
     pub(super) fn adopt(&mut self, mut config: Config, is_said: bool) -> bool {
         let known: Vec<_> = self.revoked.keys().copied().collect();
         self.find(config.clients.iter());
-        let lists = |address: &OnionAddress| config.clients.values().any(|client| client.address == *address);
-        let unlisted: Vec<_> = self.revoked.keys().copied().filter(|address| !lists(address)).collect();
+        let unlisted: Vec<_> =
+            self.revoked.keys().copied().filter(|address| config.client_at(address).is_none()).collect();
         for address in unlisted {
             self.revoked.remove(&address);
             if !is_said {
@@ -119,7 +119,7 @@ mod tests {
 
     fn client(number: u8) -> Client {
         let key = ClientKey::from_bytes(&[number + 1; 32]).unwrap().public();
-        Client { address: address(number), key, ports: None, expires: None, requested: false }
+        Client::new(address(number), key)
     }
 
     fn config(clients: &[bool]) -> Config {

@@ -354,8 +354,7 @@ impl ConfigStore {
 
     /// Forgets the notes of those who were taken out of the file by this edit, with no agent to do so.
     fn forget_revoked(&self, old: &Config, new: &Config) {
-        let is_listed = |address| new.clients.values().any(|client| client.address == address);
-        for client in old.clients.values().filter(|client| !is_listed(client.address)) {
+        for client in old.clients.values().filter(|client| new.client_at(&client.address).is_none()) {
             if let Err(error) = revoked::forget(&self.inner.files, &self.paths().state, &client.address) {
                 tracing::warn!(%error, "failed to forget who was revoked");
             }

@@ -48,13 +48,9 @@ fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> BTreeSet<ClientName> {
 }
 
 fn client(seed: u8, ports: Option<BTreeSet<Port>>) -> Client {
-    Client {
-        address: ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address(),
-        key: ClientKey::from_bytes(&[seed; 32]).unwrap().public(),
-        ports,
-        expires: None,
-        requested: false,
-    }
+    let address = ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address();
+    let key = ClientKey::from_bytes(&[seed; 32]).unwrap().public();
+    Client { ports, ..Client::new(address, key) }
 }
 
 fn add(number: u16, clients: Option<BTreeSet<ClientName>>) -> Edit {

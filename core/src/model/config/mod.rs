@@ -19,6 +19,7 @@ use super::day::Day;
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
+use super::problem::Subject;
 use super::store_kind::StoreKind;
 
 pub use read::{TextError, parse};
@@ -80,6 +81,13 @@ pub struct Config {
     pub requests: BTreeMap<RemoteName, ClientPublicKey>,
 }
 
+impl Client {
+    /// One that reaches every port that is exported to all, for ever, by a key that was made for it.
+    pub fn new(address: OnionAddress, key: ClientPublicKey) -> Self {
+        Self { address, key, ports: None, expires: None, requested: false }
+    }
+}
+
 impl Config {
     /// An empty configuration.
     pub fn new(instance: InstanceId) -> Self {
@@ -91,6 +99,21 @@ impl Config {
             remotes: BTreeMap::new(),
             requests: BTreeMap::new(),
         }
+    }
+
+    /// The client whose service has an address, and what it is called.
+    pub fn client_at(&self, address: &OnionAddress) -> Option<(&ClientName, &Client)> {
+        self.clients.iter().find(|(_, client)| client.address == *address)
+    }
+
+    /// The remote that has an address, and what it is called.
+    pub fn remote_at(&self, address: &OnionAddress) -> Option<(&RemoteName, &Remote)> {
+        self.remotes.iter().find(|(_, remote)| remote.address == *address)
+    }
+
+    /// What a problem of a service is about: its client, if it is one's.
+    pub fn subject_at(&self, address: &OnionAddress) -> Subject {
+        self.client_at(address).map_or(Subject::Service(*address), |(name, _)| Subject::Client(name.clone()))
     }
 
     /// The virtual ports that a client may reach: what is exported, to all or to it by name, less what it was not granted.

@@ -54,8 +54,7 @@ fn config() -> Config {
         .exports
         .insert(port(22), Export { target: "22".parse().unwrap(), allow_lan: false, clients: None });
     for seed in CLIENTS {
-        let client =
-            Client { address: address(seed), key: key(seed), ports: None, expires: None, requested: false };
+        let client = Client::new(address(seed), key(seed));
         config.clients.insert(format!("c{seed}").parse().unwrap(), client);
     }
     for seed in REMOTES {
