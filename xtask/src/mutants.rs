@@ -103,7 +103,7 @@ const MUTATIONS: [Mutation; 18] = [
     Mutation {
         breaks: "what could not be erased is erased later",
         file: "core/src/agent/commands.rs",
-        from: "            while !self.settle().await.is_empty() || self.is_in_trouble().await {",
+        from: "            while !self.settle().await.is_empty() || self.is_failing().await {",
         to: "            while false {",
     },
     Mutation {
@@ -127,8 +127,8 @@ const MUTATIONS: [Mutation; 18] = [
     Mutation {
         breaks: "a client is said to be reachable only when a directory has its descriptor",
         file: "core/src/plan/derive.rs",
-        from: "    let is_there = view.health().is_uploaded(&client.address)\n        && is_up(",
-        to: "    let is_there = view.health().is_uploaded(&client.address)\n        || is_up(",
+        from: "    let is_there = view.health().is_uploaded(&client.address)\n        && view.health()",
+        to: "    let is_there = view.health().is_uploaded(&client.address)\n        || view.health()",
     },
 ];
 
