@@ -98,13 +98,14 @@ impl Kept {
     fn whole(&self, what: TextKind, start: usize, data: usize) -> Option<usize> {
         let mut engine = Engine::<Bech32m>::new();
         engine.input_hrp(human_part(what));
-        // One case throughout (BIP 173).
+        // One case throughout (BIP 173), but for a first letter that a program made a capital, as at the start of a sentence.
+        let start = start + 1;
         let is_upper = self.chars.get(start)?.is_ascii_uppercase();
         let other_case = |c: &char| c.is_ascii_alphabetic() && c.is_ascii_uppercase() != is_upper;
         if self.chars.get(start..data)?.iter().any(other_case) {
             return None;
         }
-        for (at, c) in self.chars.iter().enumerate().take(start + MAX_CHARS).skip(data) {
+        for (at, c) in self.chars.iter().enumerate().take(start - 1 + MAX_CHARS).skip(data) {
             let value = Fe32::from_char(*c).ok().filter(|_| !other_case(c))?;
             engine.input_fe(value);
             if *engine.residue() == Bech32m::TARGET_RESIDUE && self.is_edge(at + 1) {

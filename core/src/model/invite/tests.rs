@@ -96,6 +96,7 @@ fn it_is_found_in_what_people_paste() {
     let request = JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public() }.to_text();
     for pasted in [
         format!("Here is your invite: {}", *invite),
+        format!("O{}", &invite[1..]),
         format!("ormesh remote add website {}\n", *invite),
         format!("$ ormesh remote add NAME \\\n    {}", *invite),
         format!("<{}>", *invite),
