@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use std::io::{Read as _, Write as _};
 
-use ormesh_core::model::status::{AgentState, ClientState, RemoteState, Status};
+use ormesh_core::model::status::{AgentState, AgentStatus, ClientState, RemoteState, Status};
 
 use tornet::Network;
 
@@ -88,17 +88,20 @@ fn watch(host: &Host, says: fn(&Status) -> bool, begun: Instant, done: &AtomicBo
 fn says_exporter(status: &Status) -> bool {
     let well =
         |state: &Option<ClientState>| matches!(state, Some(ClientState::Reachable | ClientState::Connected));
-    !is_online(status) || !status.clients.iter().all(|client| well(&client.state))
+    !is_certain(status) || !status.clients.iter().all(|client| well(&client.state))
 }
 
 /// Whether an importer's status says that something is not well.
 fn says_importer(status: &Status) -> bool {
     let well = |state: &Option<RemoteState>| matches!(state, Some(RemoteState::Reachable { .. }));
-    !is_online(status) || !status.remotes.iter().all(|remote| well(&remote.state))
+    !is_certain(status)
+        || !status.remotes.iter().all(|remote| well(&remote.state) && remote.unconfirmed.is_none())
 }
 
-fn is_online(status: &Status) -> bool {
-    status.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Online)
+/// Whether it is online, and that was confirmed of late.
+fn is_certain(status: &Status) -> bool {
+    let is_certain = |agent: &AgentStatus| agent.state == AgentState::Online && agent.unconfirmed.is_none();
+    status.agent.as_ref().is_some_and(is_certain)
 }
 
 /// Whether a new connection says back what it hears.

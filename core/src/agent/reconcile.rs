@@ -22,7 +22,9 @@ use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
+use crate::model::status_yaml;
 use crate::plan::backoff::Backoff;
+use crate::plan::chronicle::{Chronicle, Line};
 use crate::plan::derive::{self, View};
 use crate::plan::health::Report;
 use crate::plan::standing;
@@ -31,6 +33,8 @@ use crate::store::InForce;
 
 /// Status goes to those who watch at most this often, since traffic changes it all the time.
 const TICK: Duration = Duration::from_secs(1);
+/// For how long a question of a shell counts as somebody's look.
+const LOOK: Duration = Duration::from_secs(12);
 /// With days that matter the date is looked at this often: the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
 
@@ -66,6 +70,11 @@ pub(super) struct Reconciler {
     pub(super) outputs: Outputs,
     pub(super) about: About,
     pub(super) observed: Observed,
+    /// When a shell asked last.
+    pub(super) looked: Option<Moment>,
+    /// When what is shown was last had confirmed.
+    pub(super) confirmed: Option<Moment>,
+    pub(super) chronicle: Chronicle,
     /// What stands, as it was found last.
     pub(super) standing: Vec<Problem>,
     /// Subjects whose Step waits for a key.
@@ -112,7 +121,10 @@ impl Reconciler {
                     self.rekeys.entry(address).or_default().push(done);
                 }
                 Wake::Reported(at, report) => self.take_report(report, at - self.about.started),
-                Wake::Asked(question) => self.answer(question),
+                Wake::Asked(question) => {
+                    self.looked = Some(self.now());
+                    self.answer(question);
+                }
                 Wake::Opened(socket) => {
                     // Its Step is due, whenever the next try was to be.
                     let now = self.now();
@@ -178,6 +190,10 @@ impl Reconciler {
             changed
         });
         self.take_stock();
+        self.tell_chronicle();
+        if self.is_watched() && !paused {
+            self.confirm(&in_force.config);
+        }
         if self.outputs.status.receiver_count() > 0 {
             let status = Arc::new(self.status());
             self.outputs.status.send_if_modified(|old| {
@@ -197,7 +213,7 @@ impl Reconciler {
             let at = Instant::now() + duration;
             until = Some(until.map_or(at, |until| until.min(at)));
         };
-        if self.outputs.status.receiver_count() > 0 {
+        if self.is_watched() {
             at_most(TICK);
         }
         if self.inputs.config.borrow().config.clients.values().any(|client| client.expires.is_some()) {
@@ -316,6 +332,68 @@ impl Reconciler {
                 self.warm(&config, address);
             }
         }
+    }
+
+    /// Whether somebody looks at the status.
+    fn is_watched(&self) -> bool {
+        self.outputs.status.receiver_count() > 0
+            || self.looked.is_some_and(|looked| self.now() < looked + LOOK)
+    }
+
+    /// Has that proven again which somebody looks at: that the network is there, and the remotes. One that runs no ormesh is sent nothing.
+    fn confirm(&mut self, config: &Config) {
+        let now = self.now();
+        // What it makes the engine tell comes back here.
+        if self.confirmed.is_some_and(|confirmed| now < confirmed + TICK) {
+            return;
+        }
+        self.confirmed = Some(now);
+        self.engine.watched();
+        for remote in config.remotes.values() {
+            let address = remote.address;
+            if !self.observed.keys.contains_key(&address)
+                || !self.observed.health.is_to_be_tried(&address, now)
+            {
+                continue;
+            }
+            if self.warmers.is_busy(&address) {
+                self.warmers.hurry(&address);
+            } else if !remote.plain_tor {
+                let group = self.executor.groups(&address).into_iter().take(1).collect();
+                self.warmers.start(&self.dialler, address, group, Peer::Ormesh);
+            }
+        }
+    }
+
+    /// One line for each change that explains a night: online and offline, remotes lost and found.
+    fn tell_chronicle(&mut self) {
+        let (wanted, now) = (self.observed.keys.keys().copied().collect(), self.now());
+        let time = |time: Duration| match time.as_secs() {
+            0 => format!("{} ms", time.as_millis()),
+            seconds => status_yaml::uptime(seconds),
+        };
+        for line in self.chronicle.look(&self.observed.health, &wanted, now) {
+            match line {
+                Line::Online { again: false, after } => tracing::info!(after = %time(after), "online"),
+                Line::Online { again: true, after } => tracing::info!(after = %time(after), "online again"),
+                Line::Offline { why, after } => tracing::info!(after = %time(after), why, "offline"),
+                Line::Found { remote, after: None } => {
+                    tracing::info!(remote = %self.remote_name(&remote), "remote reached");
+                }
+                Line::Found { remote, after: Some(after) } => {
+                    tracing::info!(remote = %self.remote_name(&remote), after = %time(after), "remote found again");
+                }
+                Line::Lost { remote, why } => {
+                    tracing::info!(remote = %self.remote_name(&remote), why, "remote lost");
+                }
+            }
+        }
+    }
+
+    fn remote_name(&self, address: &OnionAddress) -> String {
+        let config = &self.inputs.config.borrow().config;
+        let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
+        remote.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
     }
 
     /// Takes in what was learnt, and does what follows from it.

@@ -39,6 +39,8 @@ use crate::plan::health::Report;
 use crate::plan::waiting;
 use crate::store::{ConfigStore, InForce};
 
+/// What was not confirmed of late is waited for so long: a round trip over circuits that are there.
+const CONFIRM: Duration = Duration::from_secs(1);
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection under way is slow, and whoever waits for it is told.
@@ -168,9 +170,18 @@ impl Server {
         }
     }
 
-    /// The whole state, as the loop sees it now.
+    /// The whole state, as the loop sees it now. What was not confirmed of late is given a moment to be: to ask is to look.
     pub(super) async fn current_status(&self) -> Result<Status, Problem> {
-        self.known.ask(derive::status).await.ok_or_else(ending)
+        let until = Instant::now() + CONFIRM;
+        loop {
+            let status = self.known.ask(derive::status).await.ok_or_else(ending)?;
+            let is_old = status.agent.as_ref().is_some_and(|agent| agent.unconfirmed.is_some())
+                || status.remotes.iter().any(|remote| remote.unconfirmed.is_some());
+            if !is_old || Instant::now() >= until {
+                return Ok(status);
+            }
+            tokio::time::sleep(CONFIRM / 20).await;
+        }
     }
 
     /// Examines this host: its agent, its tor, its services, and the remotes, or the one that is named.

@@ -226,6 +226,12 @@ impl OnionEngine for FakeEngine {
         lock(&self.receiver).take()
     }
 
+    fn watched(&self) {
+        if self.state.borrow().is_ready() {
+            self.tell(EngineEvent::NetworkProven);
+        }
+    }
+
     async fn run(&self, on: bool) {
         match (on, self.is_up()) {
             (true, false) => self.recover(),

@@ -48,6 +48,10 @@ pub struct AgentStatus {
     pub uptime: u64,
     /// What it is doing.
     pub state: AgentState,
+    /// For how many seconds nothing has come from the network, where that is too long for the state to be certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub unconfirmed: Option<u64>,
     /// The tor that it runs.
     pub tor: Option<TorStatus>,
     /// Where its SOCKS server listens; none when it is off or blocked.
@@ -200,6 +204,10 @@ pub struct RemoteStatus {
     pub expires: Option<Day>,
     /// None without an agent.
     pub state: Option<RemoteState>,
+    /// For how many seconds it was not heard of, where that is too long for the state to be certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub unconfirmed: Option<u64>,
     /// Its imports, by listening address.
     pub imports: Vec<ImportStatus>,
 }

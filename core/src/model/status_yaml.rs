@@ -70,7 +70,7 @@ pub fn to_yaml(status: &Status) -> String {
 
 fn write_agent(out: &mut Lines, agent: &AgentStatus) {
     out.line(0, "agent:");
-    out.pair(1, "state", &agent_state(&agent.state));
+    out.pair(1, "state", &with_age(agent_state(&agent.state), agent.unconfirmed));
     if let AgentState::Connecting { percent, .. } = &agent.state {
         out.line(1, &format!("bootstrap: {percent}"));
     }
@@ -115,7 +115,8 @@ fn write_client(out: &mut Lines, status: &Status, client: &ClientStatus) {
         out.line(2, &format!("  expires: {}", quoted(&day.to_string())));
     }
     if let Some(state) = &client.state {
-        out.pair(3, "state", &client_state(state));
+        let agent = status.agent.as_ref().filter(|_| *state == ClientState::Reachable);
+        out.pair(3, "state", &with_age(client_state(state), agent.and_then(|agent| agent.unconfirmed)));
         if client.sessions > 0 {
             out.line(3, &format!("sessions: {}", client.sessions));
         }
@@ -132,7 +133,7 @@ fn write_remote(out: &mut Lines, remote: &RemoteStatus) {
         out.line(1, &format!("  expires: {}", quoted(&day.to_string())));
     }
     if let Some(state) = &remote.state {
-        out.pair(2, "state", &remote_state(state));
+        out.pair(2, "state", &with_age(remote_state(state), remote.unconfirmed));
     }
     if remote.imports.is_empty() {
         return;
@@ -167,6 +168,14 @@ pub fn agent_state(state: &AgentState) -> String {
         AgentState::Online => "online".into(),
         AgentState::Offline { why } => format!("offline ({why})"),
         AgentState::Paused => "paused".into(),
+    }
+}
+
+/// A state in words, and for how long nothing has shown that it is so still, where that is too long.
+pub fn with_age(state: String, unconfirmed: Option<u64>) -> String {
+    match unconfirmed {
+        Some(seconds) => format!("{state}, not confirmed for {}", uptime(seconds)),
+        None => state,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Derives what people see from what is wanted and what is: every state and every problem of `status` is decided in this file.
 //!
-//! Invariant: nothing is said to be up without a proof in [`super::health`], while the agent is paused, or while tor is not connected.
+//! Invariant: nothing is said to be up without a proof in [`super::health`], while the agent is paused, or while tor is not connected; and
+//! where the proof is too old, its age is said.
 
 use std::collections::BTreeMap;
 
@@ -91,7 +92,10 @@ pub fn at_rest(config: &Config) -> Status {
 /// The status of a host whose agent runs, and in which these problems stand: [`problems`], through [`super::standing`].
 pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
     let mut status = at_rest(view.config);
-    let agent = agent_status(view);
+    let mut agent = agent_status(view);
+    if agent.state == AgentState::Online {
+        agent.unconfirmed = view.health().network_unconfirmed(view.now).map(|age| age.as_secs());
+    }
     for client in &mut status.clients {
         let traffic = view.clients.get(&client.address).copied().unwrap_or_default();
         client.state = Some(client_state(view, &agent.state, client, traffic));
@@ -106,6 +110,10 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
             import.sessions = traffic.sessions;
             import.bytes = traffic.bytes;
             import.state = Some(import_state(view, &import.listen, &state));
+        }
+        if matches!(state, RemoteState::Reachable { .. }) {
+            remote.unconfirmed =
+                view.health().remote_unconfirmed(&remote.address, view.now).map(|age| age.as_secs());
         }
         remote.state = Some(state);
     }
@@ -165,6 +173,7 @@ fn agent_status(view: &View<'_>) -> AgentStatus {
         pid: view.process.pid,
         uptime: view.now.as_secs(),
         state: agent_state(view.health().engine(), view.is_paused),
+        unconfirmed: None,
         tor: view.health().tor().cloned(),
         socks: socks.map(|socks| socks.addr),
         socks_users: socks.map(|socks| socks.users),
@@ -285,6 +294,7 @@ fn remote_status(config: &Config, name: &crate::model::name::RemoteName) -> Remo
         address: remote.address,
         expires: remote.expires,
         state: None,
+        unconfirmed: None,
         imports: imports.collect(),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod backoff;
+pub mod chronicle;
 pub mod derive;
 mod desired;
 pub mod findings;

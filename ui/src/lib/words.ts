@@ -45,7 +45,7 @@ export function headline(view: AgentView): Headline {
         case 'connecting':
           return say('busy', 'busy', 'Connecting', sentence(state.doing), state.percent);
         case 'online':
-          return say('good', 'connected', 'Online', 'Connected through Tor');
+          return age(say('good', 'connected', 'Online', 'Connected through Tor'), view.status?.agent?.unconfirmed);
         case 'offline': {
           // Where a problem says the cause, with what to do, this says what follows from it.
           const told = view.status?.problems.some((problem) => problem.subject?.is === 'tor');
@@ -56,6 +56,12 @@ export function headline(view: AgentView): Headline {
       }
     }
   }
+}
+
+/** A state that was proven too long ago to be certain. */
+function age<S extends Said>(said: S, unconfirmed: number | undefined): S {
+  if (unconfirmed === undefined) return said;
+  return { ...said, tone: 'busy', icon: 'waiting', more: `not confirmed for ${span(unconfirmed)}` };
 }
 
 /** What the agent is doing, which says how a thing of its is meant: what is paused is not wrong, what listens without Tor leads nowhere. */
@@ -97,7 +103,7 @@ export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
     case 'unknown':
       return { tone: 'quiet', icon: 'ready', word: 'Not known yet', more: '' };
     case 'reachable':
-      return { tone: 'good', icon: 'connected', word: 'Reachable', more: `${millis(remote.state.round_trip)} round trip` };
+      return age({ tone: 'good', icon: 'connected', word: 'Reachable', more: `${millis(remote.state.round_trip)} round trip` }, remote.unconfirmed);
     case 'unreachable':
       return { tone: 'bad', icon: 'bad', word: 'Unreachable', more: sentence(remote.state.why) };
   }
@@ -197,6 +203,13 @@ export const isFor = (one: ExportStatus, client: ClientStatus) =>
 
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** `40 s`, `5 min`, `3 h`, `2 days`. */
+function span(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : count(Math.floor(seconds / 86_400), 'day');
 }
 
 /** `just now`, `5 min ago`, `3 h ago`, `2 days ago`, then the date. */

@@ -188,6 +188,10 @@ impl OnionEngine for Tor {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    fn watched(&self) {
+        self.inner.watched();
+    }
+
     async fn run(&self, on: bool) {
         self.ground.tally(if on { "tor on" } else { "tor off" });
         self.ground.alive(if on { "tor on" } else { "tor off" }, Duration::ZERO).await;

@@ -56,11 +56,12 @@ fn import(listen: &str, remote_port: i64, state: Option<ImportState>) -> ImportS
 
 fn remote(name: &str, state: Option<RemoteState>, imports: Vec<ImportStatus>) -> RemoteStatus {
     let (name, address) = (name.parse().unwrap(), ADDRESS.parse().unwrap());
-    RemoteStatus { name, address, expires: None, state, imports }
+    RemoteStatus { name, address, expires: None, state, unconfirmed: None, imports }
 }
 
 fn agent(state: AgentState) -> AgentStatus {
     AgentStatus {
+        unconfirmed: None,
         version: "0.1.0".into(),
         pid: 4711,
         uptime: 7_500,

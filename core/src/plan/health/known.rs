@@ -1,9 +1,17 @@
 //! Something that is known: since when it is so, when that was last proven, and by what.
 
+use std::time::Duration;
+
 use crate::plan::backoff::Moment;
 
-/// What something is known by. How old each may be before it proves nothing belongs here, in one table; until there is one, a proof holds
-/// until another one comes.
+/// How old the last proof of the network may be while somebody looks. It is proven every two seconds then.
+pub const NETWORK_LIFE: Duration = Duration::from_secs(8);
+/// How old the last proof of a remote may be while somebody looks.
+pub const REMOTE_LIFE: Duration = Duration::from_secs(12);
+/// A proof of a remote that is older is looked for anew, while somebody looks.
+pub const REMOTE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What something is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// tor's own word, said unasked: a state, an event, a warning.

@@ -31,7 +31,7 @@ use crate::model::problem::Problem;
 use crate::model::status::TorStatus;
 use crate::model::tor::{DialError, EngineState, Survey};
 
-pub use known::{Known, Proof};
+pub use known::{Known, NETWORK_LIFE, Proof, REMOTE_AGAIN, REMOTE_LIFE};
 use renewals::{MENDED_BY_TOR, Renewals, jitter};
 pub use report::{Full, Report};
 
@@ -245,6 +245,31 @@ impl Health {
     /// That the network is there, as it was shown last.
     pub fn network(&self) -> Option<&Known<()>> {
         self.network.as_ref()
+    }
+
+    /// For how long nothing has come from the network although tor is connected, where that is too long.
+    pub fn network_unconfirmed(&self, now: Moment) -> Option<Duration> {
+        let engine = self.engine.as_ref().filter(|known| known.what.is_ready())?;
+        let network = self.network.as_ref().map(|known| known.proven);
+        let met = |remote: &RemoteHealth| {
+            remote.reach.as_ref().filter(|reach| reach.what.is_ok()).map(|reach| reach.proven)
+        };
+        let uploaded = |service: &ServiceHealth| service.uploaded.as_ref().map(|known| known.proven);
+        let proofs = self.remotes.values().filter_map(met).chain(self.services.values().filter_map(uploaded));
+        let last = proofs.chain(network).fold(engine.since, Moment::max);
+        Some(now.saturating_sub(last)).filter(|age| *age > NETWORK_LIFE)
+    }
+
+    /// For how long a remote that was reached was not heard of, where that is too long.
+    pub fn remote_unconfirmed(&self, address: &OnionAddress, now: Moment) -> Option<Duration> {
+        let reach = self.remote(address)?.reach.as_ref().filter(|reach| reach.what.is_ok())?;
+        Some(now.saturating_sub(reach.proven)).filter(|age| *age > REMOTE_LIFE)
+    }
+
+    /// Whether a remote was tried, and that is so long ago that who looks should have it tried again.
+    pub fn is_to_be_tried(&self, address: &OnionAddress, now: Moment) -> bool {
+        let reach = self.remote(address).and_then(|remote| remote.reach.as_ref());
+        reach.is_some_and(|reach| now >= reach.proven + REMOTE_AGAIN)
     }
 
     /// Whether an introduction point of a service stands; none where nobody knows.

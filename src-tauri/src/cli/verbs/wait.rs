@@ -125,6 +125,7 @@ mod tests {
     fn online() -> Status {
         let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap();
         let agent = AgentStatus {
+            unconfirmed: None,
             version: String::new(),
             pid: 1,
             uptime: 0,
@@ -158,6 +159,7 @@ mod tests {
             bytes: (0, 0),
         };
         let remote = RemoteStatus {
+            unconfirmed: None,
             name: "website".parse().unwrap(),
             address,
             expires: None,

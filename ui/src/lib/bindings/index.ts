@@ -111,6 +111,10 @@ uptime: number,
  */
 state: AgentState, 
 /**
+ * For how many seconds nothing has come from the network, where that is too long for the state to be certain.
+ */
+unconfirmed?: number, 
+/**
  * The tor that it runs.
  */
 tor: TorStatus | null, 
@@ -240,6 +244,10 @@ expires: Day | null,
  * None without an agent.
  */
 state: RemoteState | null, 
+/**
+ * For how many seconds it was not heard of, where that is too long for the state to be certain.
+ */
+unconfirmed?: number, 
 /**
  * Its imports, by listening address.
  */

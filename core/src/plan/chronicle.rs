@@ -1,0 +1,161 @@
+//! The chronicle: when this host was online and offline, and which remotes it has lost and found, one line for each. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::backoff::Moment;
+use super::health::Health;
+use crate::model::onion::OnionAddress;
+use crate::model::tor::EngineState;
+
+/// What is so from now on, and for how long the other was so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// tor is connected. None where it is for the first time; then since the agent's start.
+    Online {
+        /// Whether it was before.
+        again: bool,
+        /// For how long it was not.
+        after: Duration,
+    },
+    /// tor is not connected any more.
+    Offline {
+        /// Why, in a sentence.
+        why: String,
+        /// For how long it was.
+        after: Duration,
+    },
+    /// A remote was reached for the first time, or again.
+    Found {
+        /// Whose.
+        remote: OnionAddress,
+        /// For how long it was lost; none where it was not known to be.
+        after: Option<Duration>,
+    },
+    /// A remote that was reached is reached no more.
+    Lost {
+        /// Whose.
+        remote: OnionAddress,
+        /// Why, in a sentence.
+        why: String,
+    },
+}
+
+/// What was told last.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle {
+    online: Option<(bool, Moment)>,
+    remotes: BTreeMap<OnionAddress, (bool, Moment)>,
+}
+
+impl Chronicle {
+    /// Looks at what is, and gives what is new of it. `remotes` are those that are wanted; a pause is not told.
+    pub fn look(&mut self, health: &Health, remotes: &BTreeSet<OnionAddress>, now: Moment) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let is_online = health.is_ready();
+        let why = match health.engine() {
+            EngineState::Offline { why } | EngineState::Failed { why, .. } => Some(why.clone()),
+            EngineState::Bootstrapping { trouble: Some(why), .. } => Some(why.clone()),
+            EngineState::Bootstrapping { doing, .. } => Some(format!("tor is not connected: {doing}")),
+            EngineState::Ready | EngineState::Starting | EngineState::Stopped => None,
+        };
+        match (self.online, is_online, why) {
+            (Some((true, since)), false, why) => {
+                // A pause, or the end.
+                if let Some(why) = why {
+                    lines.push(Line::Offline { why, after: now.saturating_sub(since) });
+                }
+                self.online = Some((false, now));
+            }
+            (Some((false, since)), true, _) => {
+                lines.push(Line::Online { again: true, after: now.saturating_sub(since) });
+                self.online = Some((true, now));
+            }
+            (None, true, _) => {
+                lines.push(Line::Online { again: false, after: now });
+                self.online = Some((true, now));
+            }
+            _ => {}
+        }
+        self.remotes.retain(|address, _| remotes.contains(address));
+        for address in remotes {
+            // What was known of it is forgotten with every outage, and says nothing of the remote.
+            let Some(reach) = health.remote(address).and_then(|remote| remote.reach.as_ref()) else {
+                continue;
+            };
+            let is_reached = reach.what.is_ok();
+            let before = self.remotes.get(address).copied();
+            if before.is_some_and(|(was_reached, _)| was_reached == is_reached) {
+                continue;
+            }
+            match (&reach.what, before) {
+                (Ok(()), before) => {
+                    let after = before.map(|(_, since)| reach.since.saturating_sub(since));
+                    lines.push(Line::Found { remote: *address, after });
+                }
+                (Err(why), Some(_)) => lines.push(Line::Lost { remote: *address, why: why.to_string() }),
+                // It was never there, as far as is known.
+                (Err(_), None) => continue,
+            }
+            self.remotes.insert(*address, (is_reached, reach.since));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::keys::ServiceKey;
+    use crate::model::tor::DialError;
+    use crate::plan::health::Report;
+
+    fn seconds(seconds: u64) -> Moment {
+        Duration::from_secs(seconds)
+    }
+
+    fn remote() -> OnionAddress {
+        ServiceKey::from_seed(&zeroize::Zeroizing::new([1; 32])).address()
+    }
+
+    fn dialled(outcome: Result<(), DialError>) -> Report {
+        Report::Dialled { remote: remote(), outcome, took: seconds(1), warm: true }
+    }
+
+    #[test]
+    fn a_night_is_told_in_one_line_for_each_change() {
+        let (mut health, mut chronicle) = (Health::default(), Chronicle::default());
+        let mut told = Vec::new();
+        let why = "relays refuse".to_owned();
+        for (second, report) in [
+            (0, Report::Engine(EngineState::Starting)),
+            (3, Report::Engine(EngineState::Ready)),
+            (4, dialled(Err(DialError::NotPublished))),
+            (5, dialled(Ok(()))),
+            (9, dialled(Ok(()))),
+            (20, dialled(Err(DialError::TimedOut))),
+            (25, dialled(Err(DialError::Gone))),
+            (50, dialled(Ok(()))),
+            (60, Report::Engine(EngineState::Offline { why: why.clone() })),
+            (61, Report::Engine(EngineState::Offline { why: why.clone() })),
+            (101, Report::Engine(EngineState::Ready)),
+            (103, dialled(Ok(()))),
+        ] {
+            health.report(report, seconds(second));
+            let lines = chronicle.look(&health, &[remote()].into(), seconds(second));
+            told.extend(lines.into_iter().map(|line| (second, line)));
+        }
+        let lost = DialError::TimedOut.to_string();
+        assert_eq!(
+            told,
+            [
+                (3, Line::Online { again: false, after: seconds(3) }),
+                (5, Line::Found { remote: remote(), after: None }),
+                (20, Line::Lost { remote: remote(), why: lost }),
+                (50, Line::Found { remote: remote(), after: Some(seconds(30)) }),
+                (60, Line::Offline { why, after: seconds(57) }),
+                (101, Line::Online { again: true, after: seconds(41) }),
+            ]
+        );
+    }
+}
