@@ -1,4 +1,4 @@
-//! The long form: plays rows again and again, and tells each time what came of it.
+//! The long form: plays rows again and again, and tells each time what came of it. `cargo xtask soak` makes the table out of that.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(130);
 
 /// Plays what the environment says: `ORMESH_SOAK_ROW` (all without it) for `ORMESH_SOAK_MINUTES`, or `ORMESH_SOAK_TIMES` times each.
 #[test]
-#[ignore = "takes minutes to hours; it is run by hand"]
+#[ignore = "takes minutes to hours; cargo xtask soak runs it"]
 fn rows() {
     let asked = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let number = |name: &str| asked(name).map(|value| value.parse::<u64>().unwrap());

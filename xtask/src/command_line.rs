@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, bench, cross, demo, desktop, dist, mutants, say, sim, test};
+use crate::{audit, bench, cross, demo, desktop, dist, mutants, say, sim, soak, test};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Test(TestArgs),
     /// Plays seeds of the simulation: the whole agent over a world of chance, its time, its faults and its crashes
     Sim(SimArgs),
+    /// Plays bad days of the network and of tor, for minutes or hours: how soon each is said, and mended
+    Soak(SoakArgs),
     /// Breaks the core on purpose, one thing after the other, and sees that its tests or the simulation notice. Takes an hour
     Mutants(MutantsArgs),
     /// Shows what the desktop app costs: memory, time to a painted window, idle processor time
@@ -115,6 +117,18 @@ struct SimArgs {
 }
 
 #[derive(Args)]
+struct SoakArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Begin no further fault after this time
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    minutes: u64,
+    /// Play only rows with these words in their name
+    #[arg(long, value_name = "R")]
+    row: Option<String>,
+}
+
+#[derive(Args)]
 struct MutantsArgs {
     /// Only what has these words in it
     filter: Option<String>,
@@ -188,6 +202,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Sim(SimArgs { seed, seeds, start, turns }) => {
             let (start, many) = seed.map_or((start, seeds), |seed| (seed, 1));
             sim::run(&sim::Played { start, many, turns })
+        }
+        Command::Soak(SoakArgs { install, minutes, row }) => {
+            let Prepared::Ready(tools) = Tools::prepare(install.install())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            soak::run(&tools, &soak::Played { minutes, row })
         }
         Command::Mutants(args) => mutants::run(args.filter.as_deref()),
         Command::Bench(args) => {

@@ -27,6 +27,8 @@ mod setup;
 #[cfg(unix)]
 mod sim;
 #[cfg(unix)]
+mod soak;
+#[cfg(unix)]
 mod test;
 #[cfg(unix)]
 mod tornet;
