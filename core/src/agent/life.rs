@@ -235,6 +235,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pause_ends_though_the_configuration_changes_at_the_same_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut life, engine) = begun(dir.path()).await;
+        let server = Arc::clone(&life.server);
+        let mut state = engine.state();
+        let told = async {
+            server.answer(Request::Pause).await.unwrap();
+            assert_eq!(*state.borrow(), EngineState::Stopped);
+            // The loop finds both when it is its turn.
+            let change = |config: &crate::model::config::Config| {
+                let mut config = config.clone();
+                config.agent.max_sessions += 1;
+                Ok(config)
+            };
+            server.store.edit(change).unwrap();
+            server.paused.send_replace(false);
+            let ready = state.wait_for(EngineState::is_ready);
+            tokio::time::timeout(Duration::from_secs(30), ready).await.is_ok()
+        };
+        tokio::select! {
+            biased;
+            () = life.run() => panic!("nobody has stopped it"),
+            is_on = told => assert!(is_on, "tor was not started again"),
+        }
+    }
+
+    #[tokio::test]
     async fn nothing_is_said_to_be_done_before_the_loop_has_come_to_it() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(

@@ -141,8 +141,9 @@ impl Reconciler {
 
     /// Plans and executes until nothing is left that could be done now; gives the moment to wake at.
     async fn reconcile(&mut self) -> Option<Moment> {
-        let in_force = self.inputs.config.borrow_and_update().clone();
-        let paused = *self.inputs.paused.borrow_and_update();
+        // Not marked as seen: what follows from a change is done where `wait` tells of it.
+        let in_force = self.inputs.config.borrow().clone();
+        let paused = *self.inputs.paused.borrow();
         self.executor.configure(&in_force.config);
         if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
             self.close_all().await;
