@@ -44,6 +44,11 @@ impl Nc {
             Ok(()) => DONE,
             Err(Broken::Connection) => Err(connection.failure().await.into()),
             Err(Broken::Output(error)) => Err(error.into()),
+            Err(Broken::Input(error)) => {
+                let message = format!("failed to read standard input: {error}");
+                let hint = "what was sent may be a part of it, so the connection was ended";
+                Err(Problem::new(Code::SystemFailed, message).hint(hint).into())
+            }
         }
     }
 }
@@ -69,6 +74,8 @@ enum Broken {
     Connection,
     /// Standard output takes no more.
     Output(io::Error),
+    /// Standard input can't be read to its end: to pass on what has come as if it were all would be a lie.
+    Input(io::Error),
 }
 
 /// Carries bytes until the remote has said all. The end of the input is passed on and does not end the connection.
@@ -81,15 +88,18 @@ async fn relay(
     let send = async {
         let mut buffer = vec![0; BUFFER];
         loop {
-            let count = input.read(&mut buffer).await?;
+            let count = input.read(&mut buffer).await.map_err(Broken::Input)?;
             if count == 0 {
                 break;
             }
-            to_remote.write_all(&buffer[..count]).await?;
+            // A remote that no longer listens may have said something before, which is still to be passed on.
+            if to_remote.write_all(&buffer[..count]).await.is_err() {
+                return Ok(());
+            }
         }
-        to_remote.shutdown().await?;
         // The remote may still have much to say.
-        std::future::pending::<io::Result<()>>().await
+        let _ = to_remote.shutdown().await;
+        Ok(())
     };
     let receive = async {
         let mut buffer = vec![0; BUFFER];
@@ -104,14 +114,30 @@ async fn relay(
     tokio::pin!(send, receive);
     tokio::select! {
         ended = &mut receive => ended,
-        // The remote no longer listens; what it said before is still to be passed on.
-        _ = &mut send => receive.await,
+        sent = &mut send => {
+            sent?;
+            receive.await
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
     use super::*;
+
+    /// What a disk that fails gives, or a directory.
+    struct Unreadable;
+
+    impl AsyncRead for Unreadable {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::IsADirectory.into()))
+        }
+    }
 
     #[tokio::test]
     async fn the_end_of_the_input_waits_for_the_reply() {
@@ -125,6 +151,20 @@ mod tests {
         relay(&mut near, &b"are you there"[..], &mut said).await.unwrap();
         remote.await.unwrap();
         assert_eq!(said, b"are you there? yes");
+    }
+
+    #[tokio::test]
+    async fn an_input_that_can_not_be_read_to_its_end_is_no_end() {
+        let (mut near, mut far) = tokio::io::duplex(1000);
+        let mut said = Vec::new();
+
+        let outcome = relay(&mut near, b"half a requ".chain(Unreadable), &mut said).await;
+
+        assert!(matches!(outcome, Err(Broken::Input(_))), "{outcome:?}");
+        drop(near);
+        let mut question = String::new();
+        far.read_to_string(&mut question).await.unwrap();
+        assert_eq!(question, "half a requ");
     }
 
     #[tokio::test]
