@@ -221,6 +221,35 @@ fn a_directory_that_is_replaced_is_followed_for_ever() {
     }
 }
 
+#[test]
+fn a_directory_far_up_is_followed_though_other_files_beside_the_old_one_change_all_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, old) = (dir.path().join("here"), dir.path().join("old"));
+    std::fs::create_dir(&here).unwrap();
+    let (store, _watch) = followed(&here);
+    let state = store.paths().state.clone();
+    let conf = store.paths().config.parent().unwrap().to_owned();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let other = old.join("config/other");
+    std::fs::rename(&here, &old).unwrap();
+    let busy = std::thread::spawn(move || {
+        while stopped
+            .recv_timeout(std::time::Duration::from_millis(200))
+            .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            std::fs::write(&other, "busy").unwrap();
+        }
+    });
+    private::ensure_dir(&state).unwrap();
+    private::ensure_dir(&conf).unwrap();
+    std::fs::write(&store.paths().config, export(23)).unwrap();
+
+    until(&store, "the new one", |in_force| ports(&in_force.config) == [23].into());
+
+    drop(stop);
+    busy.join().unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_that_leads_nowhere_stays_a_link_and_its_target_is_made() {

@@ -42,6 +42,7 @@ impl FileWatch {
             places: Places::default(),
             watcher: None,
             last: None,
+            looked: Instant::now(),
             moment: Moment::default(),
         };
         follower.watch_again();
@@ -80,6 +81,8 @@ struct Follower {
     watcher: Option<RecommendedWatcher>,
     /// The file as it was when it was looked at last.
     last: Option<Stamp>,
+    /// When that was.
+    looked: Instant,
     moment: Moment,
 }
 
@@ -88,11 +91,16 @@ impl Follower {
         loop {
             let now = Instant::now();
             let look = if self.watcher.is_some() { LOOK } else { LOOK_UNWATCHED };
+            let look = (self.looked + look).saturating_duration_since(now);
             match self.events.recv_timeout(self.moment.wait(now).map_or(look, |wait| wait.min(look))) {
                 Ok(Told::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Told::Event(event)) => {
                     if let Some(seen) = self.seen(event) {
                         self.take(seen);
+                    }
+                    // Other files of these directories may change all the time.
+                    if look.is_zero() {
+                        self.look();
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -120,6 +128,7 @@ impl Follower {
 
     /// Looks whether the way to the file, or the file, is another one than it was.
     fn look(&mut self) {
+        self.looked = Instant::now();
         self.watch_again();
         let stamp = self.stamp();
         if stamp == self.last {
