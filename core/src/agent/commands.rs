@@ -277,13 +277,20 @@ impl Commands {
     }
 
     /// A client has shown that it holds its key: from now on its private half is not kept here.
+    ///
+    /// The key is noted before the history says that it is not needed, so that it is erased though the agent ends in between; and again
+    /// after that, since whoever settles meanwhile still finds it needed and lets go of it.
     pub(super) async fn first_seen(&self, config: &Config, address: &OnionAddress, now: u64) {
+        let client = config.client_at(address).filter(|(_, client)| !client.requested);
+        let key = client.map(|(_, client)| SecretId::Client(client.key));
+        if let Some(key) = key {
+            self.owe(&[key]).await;
+        }
         self.vault.saw(*address, now).await;
-        let Some((_, client)) = config.client_at(address).filter(|(_, client)| !client.requested) else {
-            return;
-        };
-        self.owe(&[SecretId::Client(client.key)]).await;
-        self.settle().await;
+        if let Some(key) = key {
+            self.owe(&[key]).await;
+            self.settle().await;
+        }
     }
 
     async fn request_remote(&self, name: RemoteName) -> Result<Response, Problem> {
@@ -660,4 +667,66 @@ fn taken(name: &ClientName, how: &str) -> Problem {
 
 fn bad_invite(message: String, hint: &str) -> Problem {
     Problem::new(Code::BadInvite, message).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::files::{Change, Files, Ways};
+    use crate::store::private;
+
+    /// Files that take so many changes, and then none any more: the host has crashed.
+    #[derive(Debug)]
+    struct Crash {
+        left: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Ways for Crash {
+        async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+            work();
+        }
+
+        fn before(&self, _path: &Path, _change: Change) -> io::Result<()> {
+            let took = |left: usize| left.checked_sub(1);
+            let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took);
+            taken.map(drop).map_err(|_| io::ErrorKind::Other.into())
+        }
+    }
+
+    fn commands(paths: &Paths, files: Files) -> Commands {
+        let (store, world) = (ConfigStore::new(paths).unwrap(), World { files, ..World::real(paths) });
+        store.start().unwrap();
+        Commands::new(store, Arc::new(Vault::new(paths, &world)), world)
+    }
+
+    #[tokio::test]
+    async fn a_used_key_is_erased_wherever_the_agent_crashes() {
+        for left in 0..10 {
+            let dir = tempfile::tempdir().unwrap();
+            let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+            private::ensure_dir(&paths.state).unwrap();
+            std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+            let name: ClientName = "laptop".parse().unwrap();
+            let add = Request::AddClient { name: name.clone(), ports: None, expires: None, key: None };
+            commands(&paths, Files::default()).carry_out(add).await.unwrap();
+            let config = crate::store::load(&paths).unwrap();
+            let Client { address, key, .. } = config.clients[&name];
+
+            let crash = Files::over(Arc::new(Crash { left: left.into() }));
+            commands(&paths, crash).first_seen(&config, &address, 1).await;
+
+            let next = commands(&paths, Files::default());
+            assert_eq!(next.settle().await, Notes::new(), "after {left} changes");
+            let is_there = paths.secrets().join(SecretId::Client(key).to_string()).exists();
+            assert_ne!(next.vault.has_connected(&address), is_there, "after {left} changes");
+            assert!(paths.secrets().join(SecretId::Service(address).to_string()).exists());
+        }
+    }
 }
