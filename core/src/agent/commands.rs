@@ -271,7 +271,7 @@ impl Commands {
 
     async fn edit(
         &self,
-        change: impl FnOnce(&Config) -> Result<Config, Problem> + Send + 'static,
+        change: impl Fn(&Config) -> Result<Config, Problem> + Send + 'static,
     ) -> Result<Edited, Problem> {
         self.store.apart(move |store| store.edit(change)).await
     }

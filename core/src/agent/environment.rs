@@ -110,7 +110,7 @@ fn take_in(given: &Paths, own: &Paths, is_there: bool) -> Result<(), Problem> {
         return own_store.edit(|own| Ok(own.clone())).map(drop);
     };
     let before = before.map_or_else(|| base.clone(), |(_, before)| before);
-    own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base }))?;
+    own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base.clone() }))?;
     // The very text that was merged: what has changed since is merged at the next start.
     atomic::replace(&copy.config, text.as_bytes()).map_err(|error| {
         Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))

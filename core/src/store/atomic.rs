@@ -24,6 +24,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// The same if the file holds what is expected, or is missing where that is nothing; else false, and what another program has put there
+/// in the meantime is as it was.
+///
+/// On Linux and macOS the two files change places at once, and what was there is looked at then, so nothing is lost between a look and the
+/// renaming. Where the file system can't do that, or the system, the look is the last thing before it.
+pub fn replace_if(path: &Path, expected: Option<&[u8]>, bytes: &[u8]) -> io::Result<bool> {
+    let place = target(path)?;
+    let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = Dir::open(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    // A link that leads elsewhere by now is another's change, too.
+    let is_here = || target(path).is_ok_and(|now| now == place);
+    let is_replaced = dir.replace_if(name.as_ref(), expected, bytes, &is_here)?;
+    if let Err(error) = dir.sync() {
+        tracing::warn!(file = %place.display(), %error, "failed to sync the directory of a file");
+    }
+    Ok(is_replaced)
+}
+
 /// Where the links lead that begin at a path; nothing need be there.
 fn target(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();

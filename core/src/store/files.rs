@@ -89,6 +89,12 @@ impl Files {
         atomic::replace(path, bytes)
     }
 
+    /// [`atomic::replace_if`].
+    pub fn replace_if(&self, path: &Path, expected: Option<&[u8]>, bytes: &[u8]) -> io::Result<bool> {
+        self.before(path, Change::Write)?;
+        atomic::replace_if(path, expected, bytes)
+    }
+
     /// Removes a file.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         self.before(path, Change::Remove)?;

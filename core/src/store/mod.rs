@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +39,9 @@ use paths::Paths;
 
 pub use dir_error::DirError;
 pub use in_force::InForce;
+
+/// How often an edit is made anew because another program changes the file at the same moment.
+const TRIES: usize = 10;
 
 /// The configuration file of one host, and what of it is in force. Clones share both. Whatever touches a file may wait for a disk, or for
 /// another process: in the agent such calls are made [`apart`] from its one thread.
@@ -241,15 +244,30 @@ impl ConfigStore {
     /// Changes the configuration under the lock: reads it, lets `change` make a new one, writes it durably and puts it in force.
     ///
     /// When `change` refuses, or anything fails, the file is as it was. Comments and order are kept.
-    pub fn edit(&self, change: impl FnOnce(&Config) -> Result<Config, Problem>) -> Result<Edited, Problem> {
+    ///
+    /// `change` is asked again when another program has changed the file meanwhile.
+    pub fn edit(&self, change: impl Fn(&Config) -> Result<Config, Problem>) -> Result<Edited, Problem> {
         private::ensure_dir(&self.paths().state)?;
         let _lock = lock::wait(&self.paths().config_lock())?;
         let mut disk = self.disk();
-        if self.inner.is_being_written.load(Ordering::SeqCst) {
-            let message = format!("{} is being written by another program", self.shown());
-            return Err(of_config(Code::ConfigBusy, message).hint("try again when it has finished"));
+        for _ in 0..TRIES {
+            if let Some(edited) = self.try_edit(&mut disk, &change)? {
+                return Ok(edited);
+            }
         }
-        let (before, old) = self.look(&mut disk).map_err(|obstacle| match obstacle {
+        Err(self.is_busy())
+    }
+
+    /// None when another program has changed the file meanwhile.
+    fn try_edit(
+        &self,
+        disk: &mut Remembered,
+        change: impl Fn(&Config) -> Result<Config, Problem>,
+    ) -> Result<Option<Edited>, Problem> {
+        if self.inner.is_being_written.load(Ordering::SeqCst) {
+            return Err(self.is_busy());
+        }
+        let (before, old) = self.look(disk).map_err(|obstacle| match obstacle {
             Obstacle::Bad(problem) if problem.kind == ProblemKind::Usage => {
                 problem.hint(format!("mend the file first ({}), then try again", self.shown()))
             }
@@ -258,8 +276,8 @@ impl ConfigStore {
         self.tell_by_hand(&disk, &old);
         let new = change(&old)?;
         if new == old && !before.is_empty() {
-            self.put_in_force(&mut disk, before, old.clone());
-            return Ok(Edited { new, old });
+            self.put_in_force(disk, before, old.clone());
+            return Ok(Some(Edited { new, old }));
         }
         let mut document: DocumentMut = before.parse().map_err(|error| {
             of_config(Code::ConfigForm, format!("failed to edit the configuration: {error}"))
@@ -274,12 +292,22 @@ impl ConfigStore {
             )
             .hint(format!("make the change by hand in {}", self.shown())));
         }
-        self.write(&after)?;
-        self.put_in_force(&mut disk, after, new.clone());
+        // Where a link leads counts, not that it is there.
+        let is_there = !before.is_empty() || std::fs::metadata(&self.paths().config).is_ok();
+        let expected = Some(before.as_bytes()).filter(|_| is_there);
+        if !self.write(expected, &after)? {
+            return Ok(None);
+        }
+        self.put_in_force(disk, after, new.clone());
         if !disk.is_agents {
             self.forget_revoked(&old, &new);
         }
-        Ok(Edited { old, new })
+        Ok(Some(Edited { old, new }))
+    }
+
+    fn is_busy(&self) -> Problem {
+        let message = format!("{} is being written by another program", self.shown());
+        of_config(Code::ConfigBusy, message).hint("try again when it has finished")
     }
 
     /// Puts the file in force as it is, whatever is missing in it: a person wants that.
@@ -311,17 +339,44 @@ impl ConfigStore {
             .hint(format!("write {} anew, or take a copy of your own", self.shown())));
         };
         let (text, config) = (text.clone(), config.clone());
-        let mut kept = None;
-        let found = self.bytes()?.unwrap_or_default();
-        if !found.trim_ascii().is_empty() && found != text.as_bytes() {
+        for _ in 0..TRIES {
+            let found = self.bytes()?;
+            let is_of_use = |found: &&Vec<u8>| !found.trim_ascii().is_empty() && *found != text.as_bytes();
+            let kept = found.as_ref().filter(is_of_use).map(|found| self.put_aside(found)).transpose()?;
+            if self.write(found.as_deref(), &text)? {
+                self.put_in_force(&mut disk, text, config);
+                return Ok(kept);
+            }
+        }
+        Err(self.is_busy())
+    }
+
+    /// Keeps what the file held in a new file beside it, and gives its name; one that holds the same already will do.
+    fn put_aside(&self, found: &[u8]) -> Result<String, Problem> {
+        for number in 1u32.. {
             let mut aside = self.paths().config.clone().into_os_string();
             aside.push(".rejected");
-            self.inner.files.replace(aside.as_ref(), &found).map_err(|error| self.cannot_write(&error))?;
-            kept = Some(aside.display().to_string());
+            if number > 1 {
+                aside.push(format!("-{number}"));
+            }
+            let path = Path::new(&aside);
+            let is_new =
+                std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            let is_kept = match is_new {
+                true => self
+                    .inner
+                    .files
+                    .replace_if(path, None, found)
+                    .map_err(|error| self.cannot_write(&error))?,
+                false => {
+                    private::check_config(path).is_ok() && std::fs::read(path).is_ok_and(|kept| kept == found)
+                }
+            };
+            if is_kept {
+                return Ok(aside.display().to_string());
+            }
         }
-        self.write(&text)?;
-        self.put_in_force(&mut disk, text, config);
-        Ok(kept)
+        Err(self.is_busy())
     }
 
     /// Takes a client out of what is in force, whatever the file says, until the file agrees. Waits for nothing.
@@ -470,12 +525,12 @@ impl ConfigStore {
             .map_err(|error| ConfigError { path: self.paths().config.clone(), error })
     }
 
-    fn write(&self, text: &str) -> Result<(), Problem> {
+    /// Writes the file if it holds what is expected still; false where another program was there first.
+    fn write(&self, expected: Option<&[u8]>, text: &str) -> Result<bool, Problem> {
         private::ensure_parent(&self.paths().config)?;
-        self.inner
-            .files
-            .replace(&self.paths().config, text.as_bytes())
-            .map_err(|error| self.cannot_write(&error))
+        let (files, path) = (&self.inner.files, &self.paths().config);
+        let written = files.replace_if(path, expected, text.as_bytes());
+        written.map_err(|error| self.cannot_write(&error))
     }
 
     fn problem(&self, obstacle: Obstacle) -> Problem {

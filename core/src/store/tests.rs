@@ -312,3 +312,112 @@ fn what_a_command_deletes_is_gone_the_last_thing_too() {
     store(dir.path()).edit(|config| apply(config, &delete)).unwrap();
     assert!(store(dir.path()).load().unwrap().exports.is_empty());
 }
+
+/// A hand edit that another program renames into place just when a command writes.
+fn replace_by_hand(path: &std::path::Path, text: &str) {
+    let new = path.with_extension("by-hand");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
+#[test]
+fn a_hand_edit_at_the_same_moment_is_kept_and_the_command_comes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let path = store.paths().config.clone();
+    let asked = std::cell::Cell::new(0);
+    let (first, by_hand) = (add_export(22), "# mine\n[[export]]\ntarget = \"9000\"\n");
+    for was_there in [false, true] {
+        asked.set(0);
+        let edit = if was_there { add_export(80) } else { first.clone() };
+        let edited = store.edit(|config| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 {
+                replace_by_hand(&path, by_hand);
+            }
+            apply(config, &edit)
+        });
+
+        assert_eq!(asked.get(), 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# mine\n"), "{text}");
+        let expected = if was_there { [80, 9000] } else { [22, 9000] };
+        assert_eq!(ports(&edited.unwrap().new), expected.into());
+        assert_eq!(ports(&store.load().unwrap()), expected.into());
+    }
+}
+
+#[test]
+fn a_file_that_another_program_changes_each_time_is_busy_and_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let path = store.paths().config.clone();
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let turn = std::cell::Cell::new(9000);
+
+    let refused = store.edit(|config| {
+        turn.set(turn.get() + 1);
+        replace_by_hand(&path, &format!("[[export]]\ntarget = \"{}\"\n", turn.get()));
+        apply(config, &add_export(80))
+    });
+
+    assert_eq!(refused.unwrap_err().code, Code::ConfigBusy);
+    assert_eq!(ports(&store.load().unwrap()), [turn.get()].into());
+}
+
+#[test]
+fn hand_edits_and_commands_at_once_lose_neither() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let path = store.paths().config.clone();
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let (editing, done) = (store.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let is_done = std::sync::Arc::clone(&done);
+    let commands = std::thread::spawn(move || {
+        for port in (1000u16..1300).cycle() {
+            if is_done.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+            // Busy where the hand is quicker each time.
+            let _ = editing.edit(|config| match config.exports.contains_key(&port.try_into().unwrap()) {
+                true => apply(config, &Edit::DeleteExport { port: port.try_into().unwrap() }),
+                false => apply(config, &add_export(port)),
+            });
+        }
+    });
+    for number in 0..400 {
+        let mark = format!("# hand {number}\n");
+        replace_by_hand(&path, &format!("{mark}[[export]]\ntarget = \"22\"\n"));
+        for _ in 0..20 {
+            let text = std::fs::read_to_string(&path).unwrap();
+            // A command's text for a moment, before it is taken back.
+            if !text.starts_with(&mark) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(text.starts_with(&mark), "lost {mark}: {text}");
+            }
+        }
+    }
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    commands.join().unwrap();
+}
+
+#[test]
+fn each_rejected_file_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let path = store.paths().config.clone();
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let mut kept = Vec::new();
+    for text in ["mine", "[agent]\n", "mine", "[agent]\n\n"] {
+        std::fs::write(&path, text).unwrap();
+        kept.push((text, store.restore().unwrap().unwrap()));
+    }
+    for (text, aside) in &kept {
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), *text, "{kept:?}");
+    }
+    let name = path.display();
+    let names: Vec<_> = kept.iter().map(|(_, aside)| aside.clone()).collect();
+    let first = format!("{name}.rejected");
+    assert_eq!(names, [first.clone(), format!("{name}.rejected-2"), first, format!("{name}.rejected-3")]);
+}

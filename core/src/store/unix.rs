@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
@@ -70,9 +71,110 @@ impl Dir {
 
     /// The same as it is until the directory is synced. The mode of an old file is kept, less others' right to write; a new one is 0600.
     pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, self.mode(name))
+    }
+
+    /// The same if the file holds what is expected, and is still the one that is meant: it is looked at when it has been taken away, and put
+    /// back if it is another one.
+    pub(super) fn replace_if(
+        &self,
+        name: &Path,
+        expected: Option<&[u8]>,
+        bytes: &[u8],
+        is_meant: &dyn Fn() -> bool,
+    ) -> io::Result<bool> {
+        let temporary = temporary(name);
+        self.unlink(&temporary)?;
+        let replaced = self.write_new(&temporary, bytes, self.mode(name)).and_then(|()| match expected {
+            _ if self.content(name)?.as_deref() != expected => Ok(false),
+            None => self.take_place(&temporary, name, is_meant),
+            Some(expected) => self.change_places(&temporary, name, expected, is_meant),
+        });
+        // Ours, or what it replaces.
+        let removed = self.unlink(&temporary);
+        replaced.and_then(|replaced| removed.map(|()| replaced))
+    }
+
+    /// Gives a file a name that nothing has; false where something has it by now.
+    fn take_place(&self, temporary: &Path, name: &Path, is_meant: &dyn Fn() -> bool) -> io::Result<bool> {
+        if !is_meant() {
+            return Ok(false);
+        }
+        match renameat_with(&self.dir, temporary, &self.dir, name, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) if is_unsupported(error) => {
+                rustix::fs::renameat(&self.dir, temporary, &self.dir, name)?;
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Exchanges two files; false, and what is newest has the name, where that was another one than is expected.
+    fn change_places(
+        &self,
+        temporary: &Path,
+        name: &Path,
+        expected: &[u8],
+        is_meant: &dyn Fn() -> bool,
+    ) -> io::Result<bool> {
+        let exchange = || renameat_with(&self.dir, temporary, &self.dir, name, RenameFlags::EXCHANGE);
+        let mut put = self.number(temporary)?;
+        match exchange() {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) if is_unsupported(error) => {
+                let is_replaced = is_meant();
+                if is_replaced {
+                    rustix::fs::renameat(&self.dir, temporary, &self.dir, name)?;
+                }
+                return Ok(is_replaced);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if self.content(temporary)?.as_deref() == Some(expected) && is_meant() {
+            return Ok(true);
+        }
+        loop {
+            let back = self.number(temporary)?;
+            match exchange() {
+                Ok(()) => {}
+                // Removed by now. What was there is kept all the same.
+                Err(Errno::NOENT) => {
+                    rustix::fs::renameat(&self.dir, temporary, &self.dir, name)?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // What comes out is what was put there, unless there is something still newer.
+            if self.number(temporary)? == put {
+                return Ok(false);
+            }
+            put = back;
+        }
+    }
+
+    fn content(&self, name: &Path) -> io::Result<Option<Vec<u8>>> {
+        let mut file = match open_at(&self.dir, name, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn number(&self, name: &Path) -> io::Result<(u64, u64)> {
+        let meta = open_at(&self.dir, name, OFlags::NOFOLLOW | OFlags::NONBLOCK)?.metadata()?;
+        Ok((meta.dev(), meta.ino()))
+    }
+
+    /// The mode of an old file, less others' right to write; that of a new one is 0600.
+    fn mode(&self, name: &Path) -> Mode {
         let old = rustix::fs::statat(&self.dir, name, AtFlags::empty());
-        let mode = old.map_or(Mode::RUSR | Mode::WUSR, |old| Mode::from_raw_mode(old.st_mode & 0o755));
-        self.put(name, bytes, mode)
+        old.map_or(Mode::RUSR | Mode::WUSR, |old| Mode::from_raw_mode(old.st_mode & 0o755))
     }
 
     /// Renames a file durably.
@@ -123,6 +225,11 @@ impl Dir {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a file system, or a kernel, can't do what a flag of a renaming asks for (renameat2(2)).
+fn is_unsupported(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
 }
 
 /// Opens a file relative to a directory; a new one is 0600.

@@ -54,6 +54,25 @@ impl Dir {
             })
     }
 
+    /// The same if the file holds what is expected, and is still the one that is meant.
+    pub(super) fn replace_if(
+        &self,
+        name: &Path,
+        expected: Option<&[u8]>,
+        bytes: &[u8],
+        is_meant: &dyn Fn() -> bool,
+    ) -> io::Result<bool> {
+        let found = match fs::read(self.path.join(name)) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if found.as_deref() != expected || !is_meant() {
+            return Ok(false);
+        }
+        self.replace(name, bytes).map(|()| true)
+    }
+
     /// Renames a file.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), DirError> {
         let path = self.path.join(from);
