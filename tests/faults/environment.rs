@@ -3,9 +3,12 @@
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
 
-use ormesh_core::model::problem::Subject;
+use ormesh_core::model::problem::{Code, Subject};
 
-use crate::alone::{alone, invite_of_nobody, refused, run_agent, start_with, with_remote};
+use crate::alone::{
+    alone, invite_of_nobody, refused, run_agent, start_with, wait_for_no_problem, wait_for_problem,
+    with_remote,
+};
 use crate::support::{Host, ORMESH, Ran};
 
 const EXPORTS: &str = "22; 8080 80 ;";
@@ -179,4 +182,47 @@ fn what_commands_change_outlasts_restarts_beside_a_configuration_that_can_not_be
     start_with(&mut host, &told);
     assert_eq!((ports(&host), names(&host)), (vec![80, 443, 8080], vec!["phone".into(), "tablet".into()]));
     assert_eq!(host.status().remotes.len(), 2);
+}
+
+#[test]
+fn what_is_lost_in_a_container_is_said_and_takes_nothing_away() {
+    let mut host = alone();
+    host.good(&["export", "add", "22"]);
+    let real = host.home().join("given.toml");
+    fs::rename(host.config(), &real).unwrap();
+    let whole = fs::read_to_string(&real).unwrap();
+    let file = File::open(&real).unwrap();
+    // Nobody makes a file there, root neither.
+    let given = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let told = [("ORMESH_CONFIG", given.as_str()), ("ORMESH_EXPORTS", "443")];
+    let ports =
+        |host: &Host| host.status().exports.iter().map(|export| export.port.get()).collect::<Vec<_>>();
+    start_with(&mut host, &told);
+    host.stop();
+
+    // The given one is emptied.
+    fs::write(&real, "").unwrap();
+    start_with(&mut host, &told);
+    assert_eq!(ports(&host), [22, 443]);
+    let lost = wait_for_problem(&host, Code::GivenLost);
+    assert!(lost["message"].as_str().unwrap().contains(&given), "{lost}");
+    host.good(&["export", "add", "80"]);
+    wait_for_problem(&host, Code::GivenLost);
+    host.stop();
+
+    // So is the one beside it, while the given one is back.
+    fs::write(&real, whole).unwrap();
+    let own = host.state().join("config.toml");
+    fs::remove_file(&own).unwrap();
+    start_with(&mut host, &told);
+    assert_eq!(ports(&host), [22, 80, 443]);
+    wait_for_no_problem(&host, Code::GivenLost);
+    let lost = wait_for_problem(&host, Code::ConfigLost);
+    assert!(lost["message"].as_str().unwrap().contains(&own.display().to_string()), "{lost}");
+    host.stop();
+    let mut restore = host.command(ORMESH);
+    assert!(restore.args(["config", "restore"]).env("ORMESH_CONFIG", &given).status().unwrap().success());
+    start_with(&mut host, &told);
+    assert_eq!(ports(&host), [22, 80, 443]);
+    wait_for_no_problem(&host, Code::ConfigLost);
 }

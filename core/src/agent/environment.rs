@@ -5,7 +5,7 @@ use crate::ipc::Request;
 use crate::model::address::{Port, Target};
 use crate::model::edit::Edit;
 use crate::model::name::ClientName;
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::{Code, Problem, catalogue};
 use crate::plan::adopt::{self, Found};
 use crate::plan::given;
 use crate::store::paths::Paths;
@@ -61,58 +61,68 @@ fn beside(given: &Paths) -> Paths {
 /// Where what is in force is kept: the given configuration, or the one that an agent keeps beside it (see `writable`).
 pub fn in_use(given: Paths) -> Paths {
     let own = beside(&given);
-    let is_beside = own != given && own.config.exists() && !private::can_create_in(given.config.parent());
+    let is_beside = own != given && is_kept(&own) && !private::can_create_in(given.config.parent());
     if is_beside { own } else { given }
 }
 
+/// Whether something is kept there. A file that was lost was there, as its last good copy tells.
+fn is_kept(own: &Paths) -> bool {
+    own.config.exists() || own.last_good().exists()
+}
+
 /// Where an agent keeps its configuration when the environment adds to one that it can't write, as containers mount it: in the state
-/// directory, merged at each start with what is given by then. Once it is there, it stays in use.
-pub(super) fn writable(given: &Paths) -> Result<Paths, Problem> {
+/// directory, merged at each start with what is given by then. Once it is there, it stays in use. What is wrong with what is given comes
+/// with it: what was given before is in force then.
+pub(super) fn writable(given: &Paths) -> Result<(Paths, Option<Problem>), Problem> {
     let asked = ["ORMESH_EXPORTS", "ORMESH_CLIENTS"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     let own = beside(given);
-    let is_there = own.config.exists();
+    let is_there = is_kept(&own);
     if own == *given || !asked && !is_there || private::can_create_in(given.config.parent()) {
-        return Ok(given.clone());
+        return Ok((given.clone(), None));
     }
     tracing::info!(config = %own.config.display(), "the configuration is read-only; what is changed here is kept beside the state");
-    take_in(given, &own, is_there)?;
-    Ok(own)
+    let lost = take_in(given, &own, is_there)?;
+    Ok((own, lost))
 }
 
-/// Merges what is given now with what was given before and what is kept beside it, and remembers what was given.
-fn take_in(given: &Paths, own: &Paths, is_there: bool) -> Result<(), Problem> {
+/// Merges what is given now with what was given before and what is kept beside it, and remembers what was given. Gives what is wrong with
+/// what is given, if that was put aside.
+fn take_in(given: &Paths, own: &Paths, is_there: bool) -> Result<Option<Problem>, Problem> {
     let copy = Paths { config: given.state.join("given.toml"), ..given.clone() };
     let before = ConfigStore::new(&copy)?.load_given().ok().flatten();
     let now = ConfigStore::new(given)?.load_given()?;
     let own_store = ConfigStore::new(own)?;
+    // Its last good copy is in force, as status says, until a person has decided; it is merged at the start after that.
+    let is_lost = |problem: &Problem| matches!(problem.code, Code::ConfigLost | Code::ConfigCut);
+    if own_store.load().as_ref().is_err_and(is_lost) {
+        return Ok(None);
+    }
     let lost = match (&now, &before) {
-        // Not there, which is no wish to take anything out.
-        (None, _) => true,
+        // Not there, which is no wish to take anything out; and nothing is lost where nothing ever was.
+        (None, None) => return own_store.edit(|own| Ok(own.clone())).map(|_| None),
+        (None, Some((_, good))) => adopt::judge(good, Found::Absent).err(),
         (Some((text, config)), Some((old, good))) => {
             let found = match text.trim().is_empty() {
                 true => Found::Empty,
                 false => Found::Config { config, is_cut: !text.ends_with('\n') && old.ends_with('\n') },
             };
-            let judged = adopt::judge(good, found);
-            if let Err(loss) = &judged {
-                let given = given.config.display();
-                tracing::warn!(
-                    "{given} {loss}; what was given before stays in force, and commands take out what is to go"
-                );
-            }
-            judged.is_err()
+            adopt::judge(good, found).err()
         }
-        (Some(_), None) => false,
+        (Some(_), None) => None,
     };
-    let Some((text, base)) = now.filter(|_| !lost) else {
-        return own_store.edit(|own| Ok(own.clone())).map(drop);
+    let lost = lost.map(|loss| catalogue::given_lost(&given.config, &loss));
+    if let Some(problem) = &lost {
+        tracing::warn!("{problem}");
+    }
+    let Some((text, base)) = now.filter(|_| lost.is_none()) else {
+        return own_store.edit(|own| Ok(own.clone())).map(|_| lost);
     };
     let before = before.map_or_else(|| base.clone(), |(_, before)| before);
     own_store.edit(|own| Ok(if is_there { given::merge(&base, &before, own) } else { base.clone() }))?;
     // The very text that was merged: what has changed since is merged at the next start.
-    atomic::replace(&copy.config, text.as_bytes()).map_err(|error| {
+    atomic::replace(&copy.config, text.as_bytes()).map(|()| None).map_err(|error| {
         Problem::new(Code::FileFailed, format!("failed to write {}: {error}", copy.config.display()))
     })
 }
@@ -186,7 +196,9 @@ mod tests {
                 Some(text) => std::fs::write(&given.config, text).unwrap(),
                 None => std::fs::remove_file(&given.config).unwrap(),
             }
-            take_in(&given, &own, own.config.exists()).unwrap();
+            let lost = take_in(&given, &own, is_kept(&own)).unwrap();
+            let is_whole = |text: &str| text == WHOLE || text.ends_with("\"22\"\n");
+            assert_eq!(lost.is_some(), !start.is_some_and(is_whole));
             let store = ConfigStore::new(&own).unwrap();
             if seen.is_empty() {
                 let limited = |config: &crate::model::config::Config| {

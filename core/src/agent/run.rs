@@ -52,8 +52,9 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
     let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
 
-    let paths = environment::writable(&paths)?;
+    let (paths, lost) = environment::writable(&paths)?;
     let store = ConfigStore::new(&paths)?;
+    store.set_given(lost);
     private::ensure_parent(&paths.config)?;
     // Watched before it is read, so that no change falls in between.
     let watch = FileWatch::start(store.clone())?;

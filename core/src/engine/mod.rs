@@ -113,6 +113,9 @@ pub enum EngineError {
     /// tor did not answer in time.
     #[error("tor did not answer within {0:?} when asked to {1}")]
     TimedOut(Duration, &'static str),
+    /// The service is down, but circuits of it may be open, since tor did not tell of them. Another try closes them.
+    #[error("the service was taken down, but tor does not tell which of its circuits are open")]
+    CircuitsUnknown,
     /// The key handed over is not that of the address. A bug or a damaged store; nothing was sent.
     #[error("the key in the secret store is not that of {0}")]
     WrongKey(OnionAddress),

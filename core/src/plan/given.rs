@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::address::ListenAddr;
 use crate::model::config::{AgentSettings, Client, Config, Remote};
+use crate::model::onion::OnionAddress;
 
 /// What is to be in force: `given` now, `before` at the last start, and `own`, as commands left it since.
 pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
+    let (before, own) = (&under_new_names(before, before, given), &under_new_names(own, before, given));
     let (now, then, ours) = (&given.agent, &before.agent, &own.agent);
     let agent = AgentSettings {
         socks_addr: newer(now.socks_addr, then.socks_addr, ours.socks_addr),
@@ -33,6 +35,48 @@ pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
     config.clients.retain(|_, client| !lists(before, client) || lists(own, client));
     give_way(&mut config, given);
     config
+}
+
+/// A configuration in which the clients and remotes that were given before under another name have the one that they are given now: what
+/// commands changed of them goes with them. Whoever had the new name here, by a command, gives way.
+fn under_new_names(config: &Config, before: &Config, given: &Config) -> Config {
+    let mut renamed = config.clone();
+    let clients = new_names(&before.clients, &given.clients, |client| client.address);
+    for (old, new) in &clients {
+        for list in renamed.exports.values_mut().filter_map(|export| export.clients.as_mut()) {
+            // An entry of the new name was for another one.
+            match list.remove(old) {
+                true => list.insert(new.clone()),
+                false => list.remove(new),
+            };
+        }
+    }
+    rename(&mut renamed.clients, &clients);
+    rename(&mut renamed.remotes, &new_names(&before.remotes, &given.remotes, |remote| remote.address));
+    renamed
+}
+
+/// The old and the new names of those that are given under another one, each found by its address.
+fn new_names<K: Ord + Clone, V>(
+    before: &BTreeMap<K, V>,
+    given: &BTreeMap<K, V>,
+    address: impl Fn(&V) -> OnionAddress,
+) -> Vec<(K, K)> {
+    let is_new = |(name, _): &(&K, &V)| !before.contains_key(*name);
+    let old_name = |now: &V| {
+        before.iter().find(|(old, then)| address(then) == address(now) && !given.contains_key(*old))
+    };
+    let pair = |(new, now): (&K, &V)| Some((old_name(now)?.0.clone(), new.clone()));
+    given.iter().filter(is_new).filter_map(pair).collect()
+}
+
+fn rename<K: Ord + Clone, V>(all: &mut BTreeMap<K, V>, names: &[(K, K)]) {
+    for (old, new) in names {
+        all.remove(new);
+        if let Some(value) = all.remove(old) {
+            all.insert(new.clone(), value);
+        }
+    }
 }
 
 /// Takes out what is ours alone and can't be beside something that is given.
@@ -115,6 +159,8 @@ mod tests {
 
     use super::*;
     use crate::model::config::{InstanceId, parse, write};
+    use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
+    use crate::model::name::ClientName;
 
     fn instance(number: u8) -> InstanceId {
         InstanceId::from_random([number; 10])
@@ -132,10 +178,15 @@ mod tests {
         )
     }
 
+    fn address(number: u8) -> OnionAddress {
+        ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address()
+    }
+
+    fn key(number: u8) -> ClientPublicKey {
+        ClientKey::from_bytes(&[number; 32]).unwrap().public()
+    }
+
     fn config((clients, exports, remotes): &Parts, number: u8) -> Config {
-        use crate::model::keys::{ClientKey, ServiceKey};
-        let address = |n| ServiceKey::from_seed(&zeroize::Zeroizing::new([n; 32])).address();
-        let key = |n| ClientKey::from_bytes(&[n; 32]).unwrap().public();
         let mut text = String::new();
         for (port, _) in (1000u16..).zip(exports).filter(|(_, is_there)| **is_there) {
             text += &format!("[[export]]\ntarget = \"127.0.0.1:{port}\"\n");
@@ -165,6 +216,40 @@ mod tests {
             }
         }
         parse(&text, &instance(number)).unwrap()
+    }
+
+    #[test]
+    fn what_commands_changed_goes_with_another_name() {
+        let parts = |clients, remotes| (clients, [true; 3], remotes);
+        let before = config(&parts([Some((0, false)), None, None], [Some([true, false]), None]), 1);
+        let mut own =
+            config(&parts([Some((0, true)), None, Some((0, false))], [Some([true, true]), None]), 2);
+        let names = ["c0", "tablet", "c2"].map(|name| name.parse::<ClientName>().unwrap());
+        let [old, new, other] = &names;
+        let only = |names: &[&ClientName]| Some(names.iter().map(|name| (*name).clone()).collect());
+        let lists = [only(&[old]), only(&[new]), only(&[other, old])];
+        for (export, list) in own.exports.values_mut().zip(lists) {
+            export.clients = list;
+        }
+        // A command had given the new name to somebody else.
+        let squatter = own.clients[other].clone();
+        own.clients.insert(new.clone(), Client { address: address(90), key: key(90), ..squatter });
+        let mut given = before.clone();
+        let client = given.clients.remove(old).unwrap();
+        given.clients.insert(new.clone(), client);
+        let remote = given.remotes.remove(&"r0".parse().unwrap()).unwrap();
+        given.remotes.insert("site".parse().unwrap(), remote);
+
+        let merged = merge(&given, &before, &own);
+
+        assert_eq!(merged.clients.keys().collect::<Vec<_>>(), [other, new]);
+        assert_eq!(merged.clients[new], own.clients[old], "it is not limited any more");
+        let lists: Vec<_> = merged.exports.values().map(|export| export.clients.clone()).collect();
+        assert_eq!(lists, [only(&[new]), only(&[]), only(&[other, new])]);
+        assert_eq!(merged.remotes[&"site".parse().unwrap()].imports.len(), 2);
+        // One that was deleted stays deleted.
+        own.clients.remove(old);
+        assert_eq!(merge(&given, &before, &own).clients.keys().collect::<Vec<_>>(), [other]);
     }
 
     proptest! {

@@ -19,6 +19,8 @@ pub struct InForce {
     pub problem: Option<Problem>,
     /// Why changes of the file by another hand are seen late, when they are.
     pub unwatched: Option<Problem>,
+    /// What is wrong with what is given besides, when what was given before is in force.
+    pub given: Option<Problem>,
     /// Clients that were revoked here, by the service that they had: kept out whatever the file says, until it lists them no more.
     pub revoked: BTreeMap<OnionAddress, (ClientName, Client)>,
     /// Services of clients that were revoked here and that are not listed now, while no file was there to say that they are gone: kept out
@@ -36,6 +38,7 @@ impl InForce {
             config: Arc::new(empty),
             problem: None,
             unwatched: None,
+            given: None,
             revoked: BTreeMap::new(),
             absent: BTreeSet::new(),
             are_noted: true,
@@ -99,7 +102,7 @@ impl InForce {
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         let revoked =
             self.revoked.values().map(|(name, _)| catalogue::client_still_listed(name, self.are_noted));
-        self.problem.iter().chain(&self.unwatched).cloned().chain(revoked)
+        self.problem.iter().chain(&self.unwatched).chain(&self.given).cloned().chain(revoked)
     }
 }
 

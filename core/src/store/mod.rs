@@ -421,6 +421,11 @@ impl ConfigStore {
         self.inner.is_being_written.store(is_being_written, Ordering::SeqCst);
     }
 
+    /// Tells what is wrong with a configuration that is given besides, and merged into this one at an agent's start.
+    pub fn set_given(&self, problem: Option<Problem>) {
+        self.inner.in_force.send_modify(|in_force| in_force.given = problem);
+    }
+
     /// Tells why changes by another hand are seen late, or that they are seen at once.
     fn set_unwatched(&self, problem: Option<Problem>) {
         self.inner.in_force.send_if_modified(|in_force| {

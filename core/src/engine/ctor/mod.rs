@@ -111,13 +111,20 @@ impl CTor {
         replies.iter().find(|reply| !reply.is_ok()).map_or(Ok(()), |reply| Err(reply.refused(action)))
     }
 
-    /// What closes a service's circuits and takes it down; the circuits only if tor tells of them.
+    /// What closes a service's circuits and takes it down.
+    ///
+    /// Errors: tor does not tell of the circuits. The service is taken down then, and its circuits are closed before it is published again.
     async fn taking_down(&self, address: &OnionAddress) -> Result<Batch, EngineError> {
         let link = self.shared.link().ok_or(EngineError::NotRunning)?;
-        let status = link.control.get_info("circuit-status").await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the circuits of a service are not known; it is taken down without closing them");
-            String::new()
-        });
+        let status = match link.control.get_info("circuit-status").await {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::warn!(%error, "the circuits of a service are not known; it is taken down without closing them");
+                lock(&self.shared.unclosed).insert(*address);
+                self.ask(Batch::one(&commands::del_onion(address)), "take the service down").await?;
+                return Err(EngineError::CircuitsUnknown);
+            }
+        };
         // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
         // circuit is made in between.
         let mut batch = Batch::default();
@@ -136,10 +143,14 @@ impl CTor {
         key: &ServiceKey,
         action: &'static str,
     ) -> Result<(), EngineError> {
+        if lock(&self.shared.unclosed).contains(&service.address) {
+            batch = self.taking_down(&service.address).await?;
+        }
         batch.push(&commands::add_onion(service, key, &self.shared.settings.run_dir)?);
         // Before the answer: the first upload may be told right after it.
         lock(&self.shared.uploads).add(service.address);
         let replies = self.ask(batch, action).await?;
+        lock(&self.shared.unclosed).remove(&service.address);
         self.shared.forget_introductions(&service.address);
         self.shared.stir(|vigil, now| vigil.services(true, now));
         let reply = replies.last().ok_or(EngineError::NotRunning)?;
@@ -225,6 +236,7 @@ impl OnionEngine for CTor {
         const ACTION: &str = "take the service down";
         let batch = self.taking_down(address).await?;
         let replies = self.ask(batch, ACTION).await?;
+        lock(&self.shared.unclosed).remove(address);
         let any = {
             let mut uploads = lock(&self.shared.uploads);
             uploads.remove(address);

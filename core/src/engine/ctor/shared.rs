@@ -1,6 +1,6 @@
 //! What the engine's commands and its supervisor share: how tor is to be started, the tor that runs, and how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) info: Mutex<Option<TorStatus>>,
     pub(super) link: Mutex<Option<Link>>,
     pub(super) uploads: Mutex<Uploads>,
+    /// Services that were taken down while tor did not tell of their circuits, which may be open still.
+    pub(super) unclosed: Mutex<BTreeSet<OnionAddress>>,
     pub(super) ends: Ends,
     /// Why there is no network, in a sentence; none while there is one.
     pub(super) offline: watch::Sender<Option<String>>,
@@ -73,6 +75,7 @@ impl Shared {
             info: Mutex::default(),
             link: Mutex::default(),
             uploads: Mutex::default(),
+            unclosed: Mutex::default(),
             ends: Ends::default(),
             offline: watch::Sender::new(None),
             vigil: Mutex::default(),
@@ -98,6 +101,7 @@ impl Shared {
     pub(super) fn set_link(&self, link: Option<Link>) {
         *lock(&self.link) = link;
         *lock(&self.uploads) = Uploads::default();
+        lock(&self.unclosed).clear();
         *self.vigil() = Vigil::default();
         lock(&self.introductions).clear();
         self.set_offline(None);

@@ -22,6 +22,13 @@ pub fn config_lost(path: &Path, loss: &dyn Display) -> Problem {
     )
 }
 
+/// What a container is given takes away what it should not without being asked; `loss` as above.
+pub fn given_lost(path: &Path, loss: &dyn Display) -> Problem {
+    of_config(Code::GivenLost, format!("{} {loss}; what was given before stays in force", path.display())).hint(
+        "put it back and start the agent anew; if all this is to go, take it out by commands, such as `ormesh export delete`",
+    )
+}
+
 /// The configuration file seems to be cut off; `loss` as above.
 pub fn config_cut(path: &Path, loss: &dyn Display) -> Problem {
     of_config(Code::ConfigCut, format!("{} {loss}", path.display())).hint(

@@ -205,6 +205,9 @@ codes! {
     ConfigCut, "config-cut", Refused, Error,
         "The configuration file ends in the middle of a line and something is missing; the last good one stays in force.",
         "End its last line, or `ormesh config restore` or `accept`.";
+    GivenLost, "given-lost", Refused, Error,
+        "The configuration that a container is given is gone, empty or cut off, or names nothing of what was there; what it was given before stays in force.",
+        "Give it again and start the agent anew; commands take out what is to go.";
     NoGoodConfig, "no-good-config", Refused, Error,
         "There is no earlier configuration that could be written back.",
         "Write the file anew, or take a copy of your own.";
