@@ -90,9 +90,9 @@ impl Dir {
             None => self.take_place(&temporary, name, is_meant),
             Some(expected) => self.change_places(&temporary, name, expected, is_meant),
         });
-        // Ours, or what it replaces.
-        let removed = self.unlink(&temporary);
-        replaced.and_then(|replaced| removed.map(|()| replaced))
+        // Ours, or what it replaces. What stays behind is replaced by the next write.
+        let _ = self.unlink(&temporary);
+        replaced
     }
 
     /// Gives a file a name that nothing has; false where something has it by now.
@@ -133,9 +133,11 @@ impl Dir {
             }
             Err(error) => return Err(error.into()),
         }
-        if self.content(temporary)?.as_deref() == Some(expected) && is_meant() {
-            return Ok(true);
-        }
+        let failed = match self.content(temporary) {
+            Ok(content) if content.as_deref() == Some(expected) && is_meant() => return Ok(true),
+            content => content.err(),
+        };
+        let refused = || failed.map_or(Ok(false), Err);
         loop {
             let back = self.number(temporary)?;
             match exchange() {
@@ -143,13 +145,13 @@ impl Dir {
                 // Removed by now. What was there is kept all the same.
                 Err(Errno::NOENT) => {
                     rustix::fs::renameat(&self.dir, temporary, &self.dir, name)?;
-                    return Ok(false);
+                    return refused();
                 }
                 Err(error) => return Err(error.into()),
             }
             // What comes out is what was put there, unless there is something still newer.
             if self.number(temporary)? == put {
-                return Ok(false);
+                return refused();
             }
             put = back;
         }
@@ -166,9 +168,9 @@ impl Dir {
         Ok(Some(bytes))
     }
 
-    fn number(&self, name: &Path) -> io::Result<(u64, u64)> {
-        let meta = open_at(&self.dir, name, OFlags::NOFOLLOW | OFlags::NONBLOCK)?.metadata()?;
-        Ok((meta.dev(), meta.ino()))
+    /// The number of a file of this directory. Not by opening it, which may fail.
+    fn number(&self, name: &Path) -> io::Result<u64> {
+        Ok(rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
     }
 
     /// The mode of an old file, less others' right to write; that of a new one is 0600.

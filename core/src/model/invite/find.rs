@@ -5,7 +5,7 @@ use bech32::{Bech32m, Fe32};
 use zeroize::Zeroizing;
 
 use super::kind::{MAX_CHARS, TextKind, human_part};
-use super::pasted::{is_invisible, is_quote};
+use super::pasted::{is_invisible, is_quote, terminal_code};
 
 /// Characters of a word that may be the next line of a damaged text, rather than prose.
 const LINE: usize = 8;
@@ -54,6 +54,18 @@ pub(super) fn find(what: TextKind, pasted: &str) -> Found {
     found
 }
 
+/// A line without what mail programs put before quoted ones, and without the colours of that.
+fn unquoted(mut line: &str) -> &str {
+    let is_before = |c: char| c.is_whitespace() || is_invisible(c) || c == '>' || c == '|';
+    loop {
+        line = line.trim_start_matches(is_before);
+        match terminal_code(line) {
+            Some(length) => line = line.get(length..).unwrap_or_default(),
+            None => return line,
+        }
+    }
+}
+
 impl Kept {
     fn of(pasted: &str) -> Self {
         // Never grown, so that no copy is left behind.
@@ -61,12 +73,18 @@ impl Kept {
         let mut begins = Vec::with_capacity(pasted.len());
         for line in pasted.lines() {
             // What mail programs put before quoted lines, and at the end of broken ones (RFC 2045's `=`).
-            let line = line
-                .trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c) || c == '>' || c == '|');
-            let line = line.trim_end();
+            let line = unquoted(line).trim_end();
             let line = line.strip_suffix(['=', '\\']).unwrap_or(line);
             let mut begin = true;
-            for c in line.chars() {
+            let mut rest = line.chars();
+            while let Some(c) = {
+                // They are between characters, and so may a text begin there.
+                while let Some(length) = terminal_code(rest.as_str()) {
+                    rest = rest.as_str().get(length..).unwrap_or_default().chars();
+                    begin = true;
+                }
+                rest.next()
+            } {
                 if c.is_whitespace() || is_quote(c) {
                     begin = true;
                 } else if !is_invisible(c) {

@@ -114,6 +114,13 @@ fn it_is_found_in_what_people_paste() {
         format!("You asked:\n> {request}\nand I answer:\n{}\n", *invite),
         format!("as in `ormesh remote add NAME ormesh1…`:\n{}", *invite),
         format!("one that was cut: {head}… and the whole: {}", *invite),
+        format!("\u{1b}[1;32m{}\u{1b}[0m\n", *invite),
+        format!("Here it is:\u{1b}[38;2;1;2;3m{}\u{1b}[m, see you", *invite),
+        format!("\u{1b}[33m> \u{1b}[0m{head}\u{1b}[K\n\u{1b}[33m> {rest}\u{1b}(B\u{1b}[m"),
+        format!("\u{1b}]8;;ormesh:x\u{7}{}\u{1b}]8;;\u{1b}\\", *invite),
+        format!("^[[32m{head}^[[0m^[[32m{rest}^[[0m"),
+        format!("[32m{}[0m", *invite),
+        format!("\u{9b}32m{}\u{9b}0m", *invite),
     ] {
         let read = parse(&pasted).unwrap_or_else(|error| panic!("{error}: {pasted}"));
         assert_eq!(said(&read), said(&full()), "{pasted}");
