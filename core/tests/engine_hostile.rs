@@ -122,6 +122,7 @@ fn answer(script: &str, line: &str, cookie: &[u8], writer: &mut UnixStream) -> V
         ("stranger", "AUTHCHALLENGE") => challenge(b"another cookie", rest),
         (_, "AUTHCHALLENGE") => challenge(cookie, rest),
         ("busy", "GETINFO") if rest == "circuit-status" => circuits(10_000),
+        ("collides", "GETINFO") if rest == "circuit-status" => circuits(1),
         ("endless circuits", "GETINFO") if rest == "circuit-status" => {
             let _ = writer.write_all(b"250+circuit-status=\r\n");
             while writer.write_all(&CIRCUIT.repeat(100)).is_ok() {}
