@@ -273,7 +273,7 @@ impl ConfigStore {
             }
             obstacle => self.problem(obstacle),
         })?;
-        self.tell_by_hand(&disk, &old);
+        self.tell_by_hand(disk, &old);
         let new = change(&old)?;
         if new == old && !before.is_empty() {
             self.put_in_force(disk, before, old.clone());

@@ -77,14 +77,14 @@ impl Kept {
             let line = line.strip_suffix(['=', '\\']).unwrap_or(line);
             let mut begin = true;
             let mut rest = line.chars();
-            while let Some(c) = {
-                // They are between characters, and so may a text begin there.
-                while let Some(length) = terminal_code(rest.as_str()) {
+            loop {
+                // Between two characters, and so may a text begin there.
+                if let Some(length) = terminal_code(rest.as_str()) {
                     rest = rest.as_str().get(length..).unwrap_or_default().chars();
                     begin = true;
+                    continue;
                 }
-                rest.next()
-            } {
+                let Some(c) = rest.next() else { break };
                 if c.is_whitespace() || is_quote(c) {
                     begin = true;
                 } else if !is_invisible(c) {
