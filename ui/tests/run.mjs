@@ -168,6 +168,14 @@ await test('more contrast and forced colours keep every button told apart', () =
     assert.ok(borders.every((width) => parseFloat(width) >= 1));
   }));
 
+await test('a client that is turned away is said to be, and never folded away', () =>
+  withPage({}, async (page) => {
+    await show(page, 'client-full');
+    await page.getByText('port 80 has no room for more connections').waitFor();
+    await show(page, 'many');
+    await page.getByText('ports 22, 443 have no room for more connections').waitFor();
+  }));
+
 await test('motion stops where it is not wanted', () =>
   withPage({ reducedMotion: 'reduce' }, async (page) => {
     await show(page, 'connecting');

@@ -471,6 +471,13 @@ impl Executor {
             .collect()
     }
 
+    /// For each client, the ports that turn it away.
+    pub(super) fn full_for(&self) -> BTreeMap<OnionAddress, Vec<Port>> {
+        let ports =
+            |sessions: &ClientSessions| sessions.crowded().into_iter().map(|(port, _)| port).collect();
+        self.sessions.iter().map(|(address, sessions)| (*address, ports(sessions))).collect()
+    }
+
     /// The exported ports that turn clients away, and whom.
     fn full_ports(&self, config: &Config) -> BTreeMap<Port, Vec<(ClientName, Crowded)>> {
         let mut full: BTreeMap<Port, Vec<(ClientName, Crowded)>> = BTreeMap::new();

@@ -569,6 +569,7 @@ impl Reconciler {
             now: self.about.started.elapsed(),
             unix: self.about.calendar.now(),
             clients: self.executor.client_traffic(),
+            full: self.executor.full_for(),
             imports: self.executor.import_traffic(),
             configuration: in_force.problems().collect(),
             here: here.collect(),

@@ -166,6 +166,10 @@ pub struct ClientStatus {
     pub sessions: u32,
     /// Bytes from the client and to it, since the agent started.
     pub bytes: (u64, u64),
+    /// The ports that turn it away, for want of room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(as = "Option<Vec<Port>>", optional))]
+    pub full: Vec<Port>,
     /// When it last opened or held a session, in seconds since 1970-01-01 UTC.
     pub last_seen: Option<u64>,
 }

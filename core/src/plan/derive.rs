@@ -57,6 +57,8 @@ pub struct View<'a> {
     pub unix: u64,
     /// Traffic of each client, by its service.
     pub clients: BTreeMap<OnionAddress, Traffic>,
+    /// The ports that turn each client away, for want of room.
+    pub full: BTreeMap<OnionAddress, Vec<Port>>,
     /// Traffic of each import.
     pub imports: BTreeMap<ListenAddr, Traffic>,
     /// Why the configuration on disk is not in force, or may not be seen.
@@ -101,6 +103,7 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
         client.state = Some(client_state(view, &agent.state, client, traffic));
         client.sessions = traffic.sessions;
         client.bytes = traffic.bytes;
+        client.full = view.full.get(&client.address).cloned().unwrap_or_default();
         client.last_seen = view.observed.last_seen.get(&client.address).copied();
     }
     for remote in &mut status.remotes {
@@ -274,6 +277,7 @@ fn client_status(config: &Config, name: &crate::model::name::ClientName, client:
         state: None,
         sessions: 0,
         bytes: (0, 0),
+        full: Vec::new(),
         last_seen: None,
     }
 }

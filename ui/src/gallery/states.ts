@@ -123,6 +123,8 @@ function many(): Status {
         expires: state.is === 'expired' ? '2026-11-01' : at % 7 === 0 ? '2027-06-30' : null,
         state,
         sessions: state.is === 'connected' ? (at % 4) + 1 : 0,
+        // Beyond the first of the list: it is shown all the same.
+        ...(at === 82 ? { full: [22, 443] } : {}),
         bytes: seen ? [at * 31_337, at * 271_828] : [0, 0],
         last_seen: seen ? NOW - at * 977 : null,
       };
@@ -288,6 +290,7 @@ export const states: Shown[] = [
   { name: 'paused', given: { view: unconnected({ is: 'paused' }) } },
   { name: 'locked', given: { view: running({ ...full, problems: [locked] }) } },
   { name: 'severities', given: { view: running({ ...full, problems: [locked, crowded, curious] }) } },
+  { name: 'client-full', given: { view: running({ ...full, clients: full.clients.map((one) => (one.name === 'anna-laptop' ? { ...one, full: [80] } : one)), problems: [crowded] }) } },
   { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },
   { name: 'config-lost-accept', given: { view: running({ ...full, problems: [lost] }) }, press: ['Accept the loss'] },
   {

@@ -72,10 +72,18 @@ export function doing(status: Status | null): Doing {
   return is === undefined ? 'none' : is === 'paused' || is === 'online' ? is : 'connecting';
 }
 
+/** Whether connections of it are turned away, for want of room. */
+export const isFull = (client: ClientStatus) => (client.full?.length ?? 0) > 0 && client.state?.is !== 'failing' && client.state?.is !== 'expired';
+
 export function clientSaid(client: ClientStatus, now: number, agent: Doing): Said {
   const seen = client.last_seen === null ? '' : `last seen ${ago(client.last_seen, now)}`;
   // Whoever was here once is invited no more, whatever keeps its service from the network.
   if (agent === 'paused' && client.state?.is !== 'expired') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: seen };
+  if (isFull(client)) {
+    const ports = client.full ?? [];
+    const which = ports.length === 1 ? `port ${ports[0]} has` : `ports ${ports.join(', ')} have`;
+    return { tone: 'bad', icon: 'bad', word: 'Full', more: `${which} no room for more connections` };
+  }
   switch (client.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };

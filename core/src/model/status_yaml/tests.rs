@@ -37,6 +37,7 @@ fn client(name: &str, state: Option<ClientState>) -> ClientStatus {
         state,
         sessions: 0,
         bytes: (0, 0),
+        full: Vec::new(),
         last_seen: None,
     }
 }

@@ -64,6 +64,7 @@ fn told(config: &Config, observed: &Observed, standing: &[Problem], tries: Tries
         now: NOW,
         unix: UNIX,
         clients: BTreeMap::new(),
+        full: BTreeMap::new(),
         imports: BTreeMap::new(),
         configuration: vec![
             problem(Code::ConfigMistake, "a mistake"),

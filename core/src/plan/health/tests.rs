@@ -12,7 +12,7 @@ use crate::model::address::{ListenAddr, Port};
 use crate::model::config::{Client, Config, Export, Import, InstanceId, Remote, Users};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::problem::{Code, Subject};
-use crate::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
+use crate::model::status::{AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status};
 use crate::plan::derive::{self, Process, Traffic, View};
 use crate::plan::{Desired, Observed, Step};
 
@@ -78,6 +78,17 @@ fn config() -> Config {
 
 /// What people are shown.
 fn shown(observed: &Observed, is_paused: bool, sessions: u32, now: Moment) -> Status {
+    shown_with(observed, is_paused, sessions, now, [])
+}
+
+/// The same where clients are turned away at these ports.
+fn shown_with<const N: usize>(
+    observed: &Observed,
+    is_paused: bool,
+    sessions: u32,
+    now: Moment,
+    full: [(OnionAddress, Vec<Port>); N],
+) -> Status {
     let config = config();
     let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), is_paused);
     let traffic = Traffic { sessions, bytes: (0, 0) };
@@ -90,11 +101,24 @@ fn shown(observed: &Observed, is_paused: bool, sessions: u32, now: Moment) -> St
         now,
         unix: 0,
         clients: [(address(CLIENTS[0]), traffic)].into(),
+        full: full.into(),
         imports: BTreeMap::new(),
         configuration: Vec::new(),
         here: Vec::new(),
     };
     derive::status(&view, &derive::problems(&view))
+}
+
+#[test]
+fn a_port_that_is_full_is_said_beside_its_client() {
+    let ssh = Port::new(22).unwrap();
+
+    let status = shown_with(&online(), false, 3, seconds(2), [(address(CLIENTS[0]), vec![ssh])]);
+
+    let full = |client: &ClientStatus| (client.address == address(CLIENTS[0]), client.full.clone());
+    let seen: Vec<_> = status.clients.iter().map(full).collect();
+    assert!(seen.len() > 1, "there is nobody else");
+    assert!(seen.iter().all(|(is_it, ports)| *ports == if *is_it { vec![ssh] } else { vec![] }), "{seen:?}");
 }
 
 fn seconds(seconds: u64) -> Moment {

@@ -147,6 +147,7 @@ mod tests {
             state: Some(ClientState::Reachable),
             sessions: 0,
             bytes: (0, 0),
+            full: Vec::new(),
             last_seen: None,
         };
         let import = ImportStatus {

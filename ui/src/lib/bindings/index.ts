@@ -219,6 +219,10 @@ sessions: number,
  */
 bytes: [number, number], 
 /**
+ * The ports that turn it away, for want of room.
+ */
+full?: Array<Port>, 
+/**
  * When it last opened or held a session, in seconds since 1970-01-01 UTC.
  */
 last_seen: number | null, };
