@@ -483,8 +483,7 @@ impl Commands {
                 biased;
                 edited = by_hand.recv() => {
                     let Some(edited) = edited else { return };
-                    let (before, after) = (ids_in(&edited.old), ids_in(&edited.new));
-                    let gone: Vec<_> = before.difference(&after).copied().collect();
+                    let gone = ids_gone(&edited);
                     if !gone.is_empty() {
                         due.push_back(self.vault.rest(&gone).await);
                     }
@@ -586,6 +585,13 @@ impl Commands {
 
     async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {
         let changing = self.vault.change().await?;
+        // What was taken out by hand and not seen yet would stay in the old store, where nobody looks for it any more.
+        if let Some(edited) = self.store.apart(ConfigStore::edited_by_hand).await? {
+            let gone = ids_gone(&edited);
+            if !gone.is_empty() {
+                self.vault.begin(&gone).await?;
+            }
+        }
         let config = self.load().await?;
         let flip = async || {
             self.edit(move |config| key_change::apply(config, &KeyChange::UseStore(to))).await.map(drop)
@@ -639,6 +645,11 @@ fn ids_in(config: &Config) -> BTreeSet<SecretId> {
     let clients = config.clients.values().flat_map(ids_of);
     let keys = config.remotes.values().map(|remote| remote.key).chain(config.requests.values().copied());
     clients.chain(keys.map(SecretId::Client)).collect()
+}
+
+/// The secrets that a change of the file has left without a name.
+fn ids_gone(edited: &Edited) -> Vec<SecretId> {
+    ids_in(&edited.old).difference(&ids_in(&edited.new)).copied().collect()
 }
 
 /// The secrets of a client.

@@ -146,6 +146,14 @@ impl ConfigStore {
         self.inner.hand.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What another hand has changed since the file was last put in force; none where nothing is.
+    pub fn edited_by_hand(&self) -> Result<Option<Edited>, Problem> {
+        let mut disk = self.disk();
+        let (_, new) = self.look(&mut disk).map_err(|obstacle| self.problem(obstacle))?;
+        let good = self.good(&mut disk).filter(|good| good.config != new);
+        Ok(good.map(|good| Edited { old: good.config.clone(), new }))
+    }
+
     /// Tells what the file says now, and no command has written.
     fn tell_by_hand(&self, disk: &Remembered, found: &Config) {
         let good = disk.good.as_ref().filter(|good| disk.is_agents && good.config != *found);

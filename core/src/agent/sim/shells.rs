@@ -306,8 +306,9 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
     host.ground.turn("editor", dice.millis(50, 2_000)).await;
     server.reload().await;
     host.ground.turn("editor", Duration::from_secs(3)).await;
-    // A crash before this comes between the file and its note: then the keys stay. So they do for a while where the disk has no room.
-    if host.ground.refusals() == refusals {
+    // A crash before this comes between the file and its note: then the keys stay. So they do for a while where the disk has no room, and
+    // in the old store where they were moved in that very moment.
+    if host.ground.refusals() == refusals && host.truths.prunes() == prunes {
         host.truths.excuse_no_more(&taken_out);
     }
     let Some((name, client, entry)) = cut.filter(|_| dice.percent(40)) else { return };

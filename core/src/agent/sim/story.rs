@@ -50,7 +50,12 @@ pub(super) fn play(seed: u64) -> Told {
         let runtime = runtime();
         runtime.block_on(async {
             host.ground.begin(crash);
-            live(&host, number, is_last, &mut dice).await;
+            tokio::select! {
+                biased;
+                // While it starts, too.
+                () = host.ground.crash() => {}
+                () = live(&host, number, is_last, &mut dice) => {}
+            }
             host.ground.end();
         });
         // Whatever it was doing is no more: this is the crash.
