@@ -717,18 +717,41 @@ mod tests {
         Commands::new(store, Arc::new(Vault::new(paths, &world)), world)
     }
 
+    /// A host that has invited one client.
+    async fn inviting(dir: &Path) -> (Paths, Config, Client) {
+        let paths = Paths::new(dir.join("config.toml"), dir.join("state")).unwrap();
+        private::ensure_dir(&paths.state).unwrap();
+        std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+        let name: ClientName = "laptop".parse().unwrap();
+        let add = Request::AddClient { name: name.clone(), ports: None, expires: None, key: None };
+        commands(&paths, Files::default()).carry_out(add).await.unwrap();
+        let config = crate::store::load(&paths).unwrap();
+        let client = config.clients[&name].clone();
+        (paths, config, client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_first_comes_while_the_agent_ends_is_new_to_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
+        // Its session is open, and nobody was told of it any more.
+        commands(&paths, Files::default()).vault.save_history([(address, 1)].into_iter()).await;
+
+        let next = commands(&paths, Files::default());
+        assert!(!next.vault.has_connected(&address), "its key stays for ever");
+        next.first_seen(&config, &address, 2).await;
+        next.vault.save_history([(address, 3)].into_iter()).await;
+
+        let last = commands(&paths, Files::default());
+        assert_eq!(last.vault.last_seen(&address), Some(3));
+        assert!(!paths.secrets().join(SecretId::Client(key).to_string()).exists());
+    }
+
     #[tokio::test]
     async fn a_used_key_is_erased_wherever_the_agent_crashes() {
         for left in 0..10 {
             let dir = tempfile::tempdir().unwrap();
-            let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
-            private::ensure_dir(&paths.state).unwrap();
-            std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
-            let name: ClientName = "laptop".parse().unwrap();
-            let add = Request::AddClient { name: name.clone(), ports: None, expires: None, key: None };
-            commands(&paths, Files::default()).carry_out(add).await.unwrap();
-            let config = crate::store::load(&paths).unwrap();
-            let Client { address, key, .. } = config.clients[&name];
+            let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
 
             let crash = Files::over(Arc::new(Crash { left: left.into() }));
             commands(&paths, crash).first_seen(&config, &address, 1).await;

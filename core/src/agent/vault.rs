@@ -512,10 +512,11 @@ impl Vault {
         lock_of(&self.history).saw(address, seen);
     }
 
-    /// Writes down when everyone was last seen.
+    /// Writes down when everyone was last seen that is known to have connected. Who first came at the very end is taken for new by the next
+    /// agent, which then erases its key: nobody has noted that yet.
     pub(super) async fn save_history(&self, seen: impl Iterator<Item = (OnionAddress, u64)>) {
-        for (address, seen) in seen {
-            lock_of(&self.history).saw(address, seen);
+        for (address, seen) in seen.filter(|(address, _)| self.has_connected(address)) {
+            self.saw_again(address, seen);
         }
         if !lock_of(&self.history).is_empty() {
             self.write_history().await;
