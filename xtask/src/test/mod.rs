@@ -38,7 +38,7 @@ const REPLAY: &str = "agent::sim::tests::replay";
 /// again.
 const FASTER: [&str; 2] = ["--config", "profile.dev.package.ormesh-core.opt-level=1"];
 /// Seeds that are played besides those of the unit tests.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 140;
 /// The first of them: past those of the unit tests.
 const FIRST_SEED: u64 = 1000;
 
