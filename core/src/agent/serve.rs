@@ -40,7 +40,7 @@ use crate::plan::waiting;
 use crate::store::{ConfigStore, InForce};
 
 /// What was not confirmed of late is waited for so long: a round trip over circuits that are there.
-const CONFIRM: Duration = Duration::from_secs(1);
+const CONFIRM: Duration = Duration::from_secs(2);
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection under way is slow, and whoever waits for it is told.
@@ -180,7 +180,7 @@ impl Server {
             if !is_old || Instant::now() >= until {
                 return Ok(status);
             }
-            tokio::time::sleep(CONFIRM / 20).await;
+            tokio::time::sleep(CONFIRM / 40).await;
         }
     }
 
