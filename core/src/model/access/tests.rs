@@ -7,7 +7,7 @@ use crate::model::config::{self, Client, InstanceId};
 use crate::model::edit::{self, Edit};
 use crate::model::key_change::{self, KeyChange};
 use crate::model::keys::{ClientKey, ServiceKey};
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, Subject};
 
 /// Any change of the configuration, whoever may make it.
 #[derive(Debug, Clone)]
@@ -114,7 +114,11 @@ fn an_export_for_some_is_for_these_only() {
 #[test]
 fn nobody_is_let_in_by_a_name_that_is_mistyped_or_left_over() {
     let config = config();
-    assert_eq!(apply(&config, add(80, Some(names(["sme"])))).unwrap_err().message, "there is no client sme");
+    let refused = apply(&config, add(80, Some(names(["sme"])))).unwrap_err();
+    assert_eq!(
+        (&*refused.message, refused.subject),
+        ("there is no client sme", Some(Subject::Client(name("sme"))))
+    );
     let new = apply(&config, add(80, Some(names(["some"])))).unwrap();
     let gone = apply(&new, KeyChange::DeleteClient { name: name("some") }).unwrap();
     assert_eq!(gone.exports[&port(80)].clients, Some(BTreeSet::new()), "it is for nobody, and not for all");
