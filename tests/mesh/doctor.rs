@@ -60,7 +60,16 @@ fn all_is_well_then_a_backend_is_closed_then_the_exporter_is_offline() {
     println!("{}", text.stdout);
     assert_eq!((text.code, text.stdout.lines().count()), (0, 12), "{text:?}");
 
-    server.export(free_address(), 81);
+    // Its own host needs no client to try the port first.
+    let nowhere = free_address();
+    server.export(nowhere, 81);
+    let (layers, code) = doctor(&server, &[]);
+    assert_eq!((code, verdict(&layers, "listeners")), (1, Some(false)), "{layers:#?}");
+    let said = format!("nothing accepts connections at {nowhere}, to which port 81 leads");
+    assert_eq!(sentence(&layers, "listeners"), said);
+    let there = std::net::TcpListener::bind(nowhere).unwrap();
+    until("its server is there", || verdict(&doctor(&server, &[]).0, "listeners") == Some(true));
+    drop(there);
     let (layers, code) = until_failed(&laptop, "port");
     assert_eq!(code, 4, "{layers:#?}");
     assert_eq!(sentence(&layers, "port"), "nothing accepts connections behind port 81 of remote");

@@ -20,9 +20,9 @@ use crate::engine::DialError;
 use crate::engine::ctor::check_transports;
 use crate::forward::calendar::Calendar;
 use crate::forward::dialler::{Connected, Dialler, Early};
-use crate::forward::responder;
+use crate::forward::responder::{self, Prober};
 use crate::ipc::{Request, Response, SecretsStatus};
-use crate::model::address::Port;
+use crate::model::address::{Port, Target};
 use crate::model::config::Config;
 use crate::model::day::Day;
 use crate::model::edit;
@@ -133,6 +133,7 @@ pub(super) struct Examiner<'a> {
     pub(super) calendar: &'a Calendar,
     pub(super) dialler: &'a Arc<Dialler>,
     pub(super) known: &'a Known,
+    pub(super) prober: &'a Prober,
 }
 
 impl Examiner<'_> {
@@ -143,14 +144,23 @@ impl Examiner<'_> {
         if let Some(name) = remote {
             edit::find(&self.config.remotes, name)?;
         }
-        let (secrets_status, remotes) =
-            tokio::join!(self.commands.secrets_status(), self.try_remotes(remote));
+        let (secrets_status, remotes, exports) =
+            tokio::join!(self.commands.secrets_status(), self.try_remotes(remote), self.try_exports());
         // After the remotes, so that what was reached by them shows. It is taken in before what is asked next.
         let survey = self.dialler.engine().survey().await;
         self.dialler.reports().tell(Report::Surveyed(survey));
-        let tries = Tries { secrets: secrets(secrets_status), remotes };
+        let tries = Tries { secrets: secrets(secrets_status), remotes, exports };
         let findings = self.known.ask(move |view, standing| findings(view, standing, tries)).await;
         Ok(findings.map(|findings| judge::layers(&findings)))
+    }
+
+    /// The exports behind which nothing accepts connections now, and where each leads.
+    async fn try_exports(&self) -> Vec<(Port, Target)> {
+        let targets = self.config.exports.values().map(|export| export.target.clone()).collect();
+        let accept = self.prober.accept(targets).await;
+        let exports = self.config.exports.iter();
+        let closed = exports.filter(|(_, export)| accept.get(&export.target) != Some(&true));
+        closed.map(|(port, export)| (*port, export.target.clone())).collect()
     }
 
     /// Tries remotes, several at a time; in the order of their names.

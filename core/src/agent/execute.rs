@@ -103,7 +103,8 @@ pub(super) struct Executor {
     listeners: BTreeMap<ListenAddr, ImportListener>,
     pub(super) sockets: Sockets,
     pub(super) openings: Openings,
-    prober: Arc<Prober>,
+    /// Asks what is behind exports.
+    pub(super) prober: Arc<Prober>,
     socks: Option<SocksFront>,
     remotes: watch::Sender<Arc<RemoteTable>>,
     /// Keys in use, so that neither a restart of tor nor a changed port list needs the secret store.

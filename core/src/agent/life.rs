@@ -145,6 +145,7 @@ fn wire(
         calendar: world.calendar.clone(),
         dialler: Arc::clone(&dialler),
         guests: Arc::clone(&executor.guests),
+        prober: Arc::clone(&executor.prober),
         in_force: in_force.clone(),
         applied: applied.subscribe(),
         status: status.clone(),

@@ -21,7 +21,7 @@ use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::guests::Guests;
 use crate::forward::heard::{Heard, Unended};
 use crate::forward::relay::{self, OnNearEnd};
-use crate::forward::responder;
+use crate::forward::responder::{self, Prober};
 use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
@@ -57,6 +57,7 @@ pub(super) struct Server {
     pub(super) calendar: Calendar,
     pub(super) dialler: Arc<Dialler>,
     pub(super) guests: Arc<Guests>,
+    pub(super) prober: Arc<Prober>,
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) applied: watch::Receiver<Applied>,
     pub(super) status: watch::Sender<Arc<Status>>,
@@ -187,8 +188,8 @@ impl Server {
     /// Examines this host: its agent, its tor, its services, and the remotes, or the one that is named.
     pub(super) async fn doctor(&self, remote: Option<&RemoteName>) -> Result<Vec<Layer>, Problem> {
         let in_force = self.in_force.borrow().clone();
-        let Self { commands, calendar, dialler, known, .. } = self;
-        let examiner = Examiner { config: &in_force.config, commands, calendar, dialler, known };
+        let Self { commands, calendar, dialler, known, prober, .. } = self;
+        let examiner = Examiner { config: &in_force.config, commands, calendar, dialler, known, prober };
         examiner.examine(remote).await?.ok_or_else(ending)
     }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::derive::{self, View};
 use super::verdicts::{Agent, Client, Findings, Link, Remote, Secrets, Service, Tor};
 use super::{Desired, Subject};
+use crate::model::address::{Port, Target};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{self, Problem};
+use crate::model::problem::{self, Code, Problem, catalogue};
 use crate::model::status::{ClientState, ClientStatus};
 use crate::model::tor::{EngineState, ServiceSurvey};
 
@@ -20,6 +21,8 @@ pub struct Tries {
     pub secrets: Secrets,
     /// The remotes, each with its service.
     pub remotes: Vec<(OnionAddress, Remote)>,
+    /// The exports behind which nothing accepts connections, each with where it leads.
+    pub exports: Vec<(Port, Target)>,
 }
 
 /// Everything that is to be judged.
@@ -42,9 +45,17 @@ pub fn findings(view: &View<'_>, standing: &[Problem], tries: Tries) -> Findings
         tor: tor(view),
         link: link(view),
         clients: status.clients.iter().map(|client| of_client(view, standing, client)).collect(),
-        listeners: standing.iter().filter(|problem| is_of_a_listener(problem)).cloned().collect(),
+        listeners: listeners(standing, &tries.exports),
         remotes: remotes.collect(),
     }
+}
+
+/// What the last connection found behind an export is older than what doctor has found.
+fn listeners(standing: &[Problem], closed: &[(Port, Target)]) -> Vec<Problem> {
+    let known =
+        standing.iter().filter(|problem| is_of_a_listener(problem) && problem.code != Code::NoBackend);
+    let found = closed.iter().map(|(port, target)| catalogue::no_backend_now(*port, target));
+    known.cloned().chain(found).collect()
 }
 
 fn is_of_a_listener(problem: &Problem) -> bool {

@@ -54,7 +54,7 @@ impl Prober {
     }
 
     /// Which of these accept connections now, or did within the last few seconds.
-    pub(super) async fn accept(&self, targets: BTreeSet<Target>) -> HashMap<Target, bool> {
+    pub async fn accept(&self, targets: BTreeSet<Target>) -> HashMap<Target, bool> {
         let asked: Vec<_> = targets.into_iter().map(|target| (self.ask(&target), target)).collect();
         let mut found = HashMap::new();
         for (mut answer, target) in asked {

@@ -5,9 +5,11 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::{Code, Problem, Subject};
-use crate::model::address::{ListenAddr, Port};
+use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::status::TorStatus;
+
+const START_BACKEND: &str = "start the program that is exported there";
 
 /// The configuration file makes no sense.
 pub fn config_mistake(path: &Path, error: &dyn Display) -> Problem {
@@ -233,7 +235,13 @@ pub fn no_backend_there(remote: &RemoteName, port: Port) -> Problem {
 pub fn no_backend(port: Port, why: &dyn Display) -> Problem {
     Problem::new(Code::NoBackend, format!("the last connection to port {port} found no server: {why}"))
         .about(Subject::Export(port))
-        .hint("start the program that is exported there")
+        .hint(START_BACKEND)
+}
+
+/// Nothing accepts connections behind an exported port now.
+pub fn no_backend_now(port: Port, target: &Target) -> Problem {
+    let message = format!("nothing accepts connections at {target}, to which port {port} leads");
+    Problem::new(Code::NoBackend, message).about(Subject::Export(port)).hint(START_BACKEND)
 }
 
 /// There is no thing of that name.

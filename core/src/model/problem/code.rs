@@ -373,7 +373,7 @@ codes! {
         "A remote has so many connections that it turns more away.",
         "Close some, or ask its owner to allow more.";
     NoBackend, "no-backend", Failed, Warning,
-        "A client connected to an exported port, and no server was there.",
+        "Nothing accepts connections behind an exported port, as a client or doctor found.",
         "Start the program that is exported there.";
     NoBackendThere, "no-backend-there", Refused, Error,
         "The remote is there, but nothing accepts connections behind its port.",

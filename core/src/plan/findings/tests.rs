@@ -49,7 +49,7 @@ fn config(clients: &[u8]) -> Config {
 }
 
 fn no_tries() -> Tries {
-    Tries { secrets: Secrets::Unchosen, remotes: Vec::new() }
+    Tries { secrets: Secrets::Unchosen, remotes: Vec::new(), exports: Vec::new() }
 }
 
 /// What doctor is told of a host.
@@ -255,11 +255,24 @@ fn a_remote_whose_key_could_not_be_given_to_tor_says_so_beside_what_was_tried() 
     let mut observed = with_engine(EngineState::Ready);
     let locked = problem(Code::StoreLocked, "locked");
     observed.failures.insert(Subject::Key(address(11)), Backoff::after(None, locked.clone(), NOW));
-    let tries = Tries { secrets: Secrets::Untried("no"), remotes: vec![remote("r1", 11), remote("r2", 12)] };
+    let remotes = vec![remote("r1", 11), remote("r2", 12)];
+    let tries = Tries { secrets: Secrets::Untried("no"), remotes, exports: Vec::new() };
 
     let found = told(&config(&[]), &observed, &[], tries);
 
     assert_eq!(found.secrets, Secrets::Untried("no"));
     let one = Remote { key: Some(locked), ..remote("r1", 11).1 };
     assert_eq!(found.remotes, [one, remote("r2", 12).1]);
+}
+
+#[test]
+fn what_was_found_behind_an_export_now_counts_and_not_what_the_last_connection_found() {
+    let [web, ssh] = [80, 22].map(|port| Port::new(port).unwrap());
+    let last = catalogue::no_backend(web, &"connection refused");
+    let target: Target = "127.0.0.1:22".parse().unwrap();
+
+    assert_eq!(listeners(std::slice::from_ref(&last), &[]), []);
+    let found = listeners(&[last], &[(ssh, target.clone())]);
+    assert_eq!(found, [catalogue::no_backend_now(ssh, &target)]);
+    assert!(found[0].message.contains("127.0.0.1:22, to which port 22 leads"), "{}", found[0]);
 }
