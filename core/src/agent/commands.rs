@@ -2,11 +2,10 @@
 //!
 //! Every change of keys goes by one order, so that an interruption loses nothing: journal, write secrets, write the configuration, settle.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use super::absent::{not_running, unreachable};
@@ -114,7 +113,7 @@ impl Commands {
                 let changing = self.vault.change().await?;
                 // A file that is lost can't say what is needed.
                 self.load().await?;
-                self.vault.rest_no_more();
+                self.vault.give_up_what_is_aside().await?;
                 self.vault.settle(&changing, &self.store).await?;
                 self.vault.check_settled().await?;
                 done(vec!["nothing superfluous is left in the secret store".into()])
@@ -459,7 +458,13 @@ impl Commands {
     pub(super) async fn keep_settling(&self) {
         loop {
             let mut pauses = Pauses::new(SETTLE_AGAIN);
-            while !self.settle().await.is_empty() || self.is_failing().await {
+            loop {
+                let is_settled = self.settle().await.is_empty();
+                // Even where it can't be settled: no store has to do with a configuration that is gone.
+                let is_failing = self.is_failing().await;
+                if is_settled && !is_failing {
+                    break;
+                }
                 tokio::time::sleep(pauses.after_failure()).await;
             }
             tokio::select! {
@@ -471,27 +476,18 @@ impl Commands {
         }
     }
 
-    /// Erases the keys of what another hand takes out of the file, once that has stood for a while.
+    /// Notes the keys of what another hand takes out of the file.
     ///
-    /// Never returns.
-    pub(super) async fn keep_erasing(&self) {
+    /// Never returns, unless it is called again.
+    pub(super) async fn keep_setting_aside(&self) {
         let Some(mut by_hand) = self.store.by_hand() else { return };
-        let mut due: VecDeque<Instant> = VecDeque::new();
-        loop {
-            let next = due.front().copied();
-            tokio::select! {
-                biased;
-                edited = by_hand.recv() => {
-                    let Some(edited) = edited else { return };
-                    let gone = ids_gone(&edited);
-                    if !gone.is_empty() {
-                        due.push_back(self.vault.rest(&gone).await);
-                    }
-                }
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                    due.pop_front();
-                    self.settle_later();
-                }
+        while let Some(edited) = by_hand.recv().await {
+            let gone = ids_gone(&edited);
+            if gone.is_empty() {
+                continue;
+            }
+            if let Err(problem) = self.vault.set_aside(gone).await {
+                tracing::warn!(%problem, "failed to note keys that the configuration names no more");
             }
         }
     }
@@ -585,11 +581,11 @@ impl Commands {
 
     async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {
         let changing = self.vault.change().await?;
-        // What was taken out by hand and not seen yet would stay in the old store, where nobody looks for it any more.
+        // What was taken out by hand and not seen yet goes along, too.
         if let Some(edited) = self.store.apart(ConfigStore::edited_by_hand).await? {
             let gone = ids_gone(&edited);
             if !gone.is_empty() {
-                self.vault.begin(&gone).await?;
+                self.vault.set_aside(gone).await?;
             }
         }
         let config = self.load().await?;
@@ -728,6 +724,27 @@ mod tests {
         let config = crate::store::load(&paths).unwrap();
         let client = config.clients[&name].clone();
         (paths, config, client)
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_out_by_hand_keeps_its_keys_until_they_are_pruned() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, _, Client { address, .. }) = inviting(dir.path()).await;
+        let whole = std::fs::read_to_string(&paths.config).unwrap();
+        let before = whole.split("[client.laptop]").next().unwrap();
+        std::fs::write(&paths.config, format!("{before}[[export]]\ntarget = \"22\"\n")).unwrap();
+        let key = paths.secrets().join(SecretId::Service(address).to_string());
+        let agent = commands(&paths, Files::default());
+        agent.vault.set_aside(vec![SecretId::Service(address)]).await.unwrap();
+
+        // Neither this agent erases it, nor the next one.
+        assert!(agent.settle().await.is_empty());
+        let next = commands(&paths, Files::default());
+        assert!(next.settle().await.is_empty());
+        assert!(key.exists());
+
+        next.carry_out(Request::PruneSecrets).await.unwrap();
+        assert!(!key.exists());
     }
 
     #[tokio::test]

@@ -65,7 +65,7 @@ impl Life {
         });
         let by_hand = tokio::spawn({
             let server = Arc::clone(&server);
-            async move { server.commands.keep_erasing().await }
+            async move { server.commands.keep_setting_aside().await }
         });
         let chores = [erasing, settling, revoking, by_hand].map(|chore| chore.abort_handle()).into();
         Self { server, reconciler, chores }

@@ -1,6 +1,6 @@
 //! The agent's way to secrets: the store that the configuration names, the journal of what is in doubt, and who has connected yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,6 @@ const QUIET: Duration = Duration::from_secs(3);
 /// How long one change of keys waits for another one, which may be waiting for a person.
 const CHANGE: Duration = Duration::from_secs(65);
 const CHANGE_LOOK: Duration = Duration::from_millis(5);
-/// How long the keys of what another hand took out of the file are kept: a cut that is pasted elsewhere, or undone, loses nothing.
-const RETHINK: Duration = Duration::from_secs(180);
 
 /// Held while keys are being changed: nobody else settles the journal meanwhile.
 pub(super) struct Changing {
@@ -50,8 +48,6 @@ pub(super) struct Vault {
     /// Secrets to be erased that the journal could not be told of yet.
     owed: Mutex<BTreeSet<SecretId>>,
     owing: Notify,
-    /// Secrets that are noted in the journal and are not erased before this moment.
-    resting: Arc<Mutex<BTreeMap<SecretId, Instant>>>,
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
     /// What the store answered last, when that was a failure, and when.
     failure: watch::Sender<Option<Failure>>,
@@ -81,7 +77,6 @@ impl Vault {
             writing: Default::default(),
             owed: Mutex::default(),
             owing: Notify::new(),
-            resting: Arc::default(),
             open: Mutex::default(),
             failure: watch::Sender::new(None),
             changing: Default::default(),
@@ -159,11 +154,6 @@ impl Vault {
 
     /// Notes secrets in the journal before they are written or erased.
     pub(super) async fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
-        lock_of(&self.resting).retain(|id, _| !ids.contains(id));
-        self.note(ids).await
-    }
-
-    async fn note(&self, ids: &[SecretId]) -> Result<(), Problem> {
         let (files, state, ids) = (self.files.clone(), self.paths.state.clone(), ids.to_vec());
         let begin = move || {
             private::ensure_dir(&state)?;
@@ -186,21 +176,16 @@ impl Vault {
         noted
     }
 
-    /// Notes secrets of what another hand has taken out of the file; they are erased once that has stood for a while. Gives when that is.
-    pub(super) async fn rest(&self, ids: &[SecretId]) -> Instant {
-        let until = Instant::now() + RETHINK;
-        lock_of(&self.resting).extend(ids.iter().map(|id| (*id, until)));
-        if let Err(problem) = self.note(ids).await {
-            tracing::warn!(%problem, "failed to note keys to be erased");
-            lock_of(&self.owed).extend(ids);
-            self.owing.notify_one();
-        }
-        until
+    /// Notes secrets of what another hand has taken out of the file. They stay in the store until somebody has them erased.
+    pub(super) async fn set_aside(&self, ids: Vec<SecretId>) -> Result<(), Problem> {
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
+        self.files.apart(move || Ok(journal(&files, &state)?.set_aside(ids)?)).await
     }
 
-    /// A person asks for what is not needed to be erased now.
-    pub(super) fn rest_no_more(&self) {
-        lock_of(&self.resting).clear();
+    /// A person has what was set aside erased.
+    pub(super) async fn give_up_what_is_aside(&self) -> Result<(), Problem> {
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
+        self.files.apart(move || Ok(journal(&files, &state)?.give_up()?)).await
     }
 
     /// Something could not be settled yet: what keeps settling is to try again.
@@ -322,8 +307,7 @@ impl Vault {
     pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
         let owed: Vec<_> = lock_of(&self.owed).iter().copied().collect();
         if !owed.is_empty() {
-            self.note(&owed).await?;
-            lock_of(&self.owed).retain(|id| !owed.contains(id));
+            self.owe(&owed).await?;
         }
         let reading = store.clone();
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
@@ -347,13 +331,9 @@ impl Vault {
         };
         // Nor does one that went, or was spoilt, meanwhile.
         let (reading, history) = (store.clone(), Arc::clone(&self.history));
-        let now = Instant::now();
-        lock_of(&self.resting).retain(|_, until| *until > now);
-        let resting = Arc::clone(&self.resting);
         let is_needed = move |id: &SecretId| {
             let config = reading.load().ok().filter(|_| reading.exists())?;
-            let is_needed = needed(&config, &lock_of(&history)).contains(id);
-            (is_needed || !lock_of(&resting).contains_key(id)).then_some(is_needed)
+            Some(needed(&config, &lock_of(&history)).contains(id))
         };
         let settled = journal.settle(is_needed, &self.secrets(config, kind)).await?;
         self.forget(&settled.erased).await;

@@ -5,7 +5,8 @@
 //! - delete, rotate, first use: [`Journal::begin`], write the configuration without it, [`Journal::settle`].
 //!
 //! Whatever was interrupted is settled at the next start: what the configuration references is kept, the rest erased. Nothing is ever
-//! erased for being in the store: only for being in the journal. Calls touch a small file and sync it, so they take a disk's time:
+//! erased for being in the store: only for being in the journal. What another hand takes out of the configuration is noted beside that
+//! ([`Journal::set_aside`]), and is in doubt only when somebody asks for it ([`Journal::give_up`]). Calls touch a small file and sync it, so they take a disk's time:
 //! those that are not async want to be made apart.
 //! Each change of the file is made under a lock of its own, held for that long only: a revocation never waits for a keyring that another
 //! command waits for.
@@ -51,13 +52,16 @@ struct Content {
     version: u32,
     /// Secrets that are about to be written, or erased.
     in_doubt: BTreeSet<SecretId>,
+    /// Secrets of what another hand has taken out of the configuration.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    set_aside: BTreeSet<SecretId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     moving: Option<Move>,
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Self { version: VERSION, in_doubt: BTreeSet::new(), moving: None }
+        Self { version: VERSION, in_doubt: BTreeSet::new(), set_aside: BTreeSet::new(), moving: None }
     }
 }
 
@@ -88,6 +92,31 @@ impl Journal {
             content.in_doubt.extend(ids);
             content.in_doubt.len() != before
         })
+    }
+
+    /// Notes secrets that the configuration names no more, and that are kept all the same.
+    pub fn set_aside(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
+        self.change(|content| {
+            let before = content.set_aside.len();
+            content.set_aside.extend(ids);
+            content.set_aside.len() != before
+        })
+    }
+
+    /// What was set aside is in doubt from now on.
+    pub fn give_up(&self) -> Result<(), SecretsError> {
+        self.change(|content| {
+            let ids = std::mem::take(&mut content.set_aside);
+            let are_some = !ids.is_empty();
+            content.in_doubt.extend(ids);
+            are_some
+        })
+    }
+
+    /// The secrets that are set aside; some may be named again meanwhile.
+    pub(super) async fn aside(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
+        let journal = self.clone();
+        self.files.apart(move || Ok(journal.load()?.0.set_aside)).await
     }
 
     /// The secrets in doubt.

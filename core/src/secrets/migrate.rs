@@ -52,7 +52,15 @@ pub async fn migrate<E: fmt::Debug + fmt::Display>(
     if from.kind() == to.kind() {
         return Err(MigrateError::SameStore);
     }
-    let ids: BTreeSet<SecretId> = ids.into_iter().collect();
+    let mut ids: BTreeSet<SecretId> = ids.into_iter().collect();
+    // What a hand took out goes along, as far as it is there: it may be put back.
+    for id in journal.aside().await.map_err(MigrateError::Journal)? {
+        match from.get(id).await {
+            Ok(_) => drop(ids.insert(id)),
+            Err(SecretsError::NoEntry(_)) => {}
+            Err(error) => return Err(MigrateError::Read(error)),
+        }
+    }
     let referenced = |id: &SecretId| ids.contains(id);
     // An earlier move may have left copies in either store: its note must not be overwritten before they are gone.
     match clean_up(referenced, from, to, journal).await {

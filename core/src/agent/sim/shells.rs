@@ -190,7 +190,10 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         _ => None,
     };
     let was_full = host.ground.weather().disk_full;
-    let prunes = matches!(request, Request::PruneSecrets | Request::MigrateSecrets { .. });
+    let prunes = matches!(
+        request,
+        Request::PruneSecrets | Request::MigrateSecrets { .. } | Request::DeleteClient { .. }
+    );
     if prunes {
         host.truths.pruned();
     }
@@ -273,6 +276,8 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
             taken_out = before.clients.get(&name).map(ids_of).into_iter().flatten().collect();
             taken_out.retain(|id| host.truths.excuse_anew(*id));
             cut = before.clients.get(&name).cloned().zip(entry).map(|(client, entry)| (name, client, entry));
+            // What an interrupted change left in doubt is erased all the same.
+            cut = cut.filter(|(_, client, _)| !host.truths.is_in_doubt(&ids_of(client)));
             replace(host, &document.to_string());
         }
         4..7 => {
@@ -306,13 +311,13 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
     host.ground.turn("editor", dice.millis(50, 2_000)).await;
     server.reload().await;
     host.ground.turn("editor", Duration::from_secs(3)).await;
-    // A crash before this comes between the file and its note: then the keys stay. So they do for a while where the disk has no room, and
-    // in the old store where they were moved in that very moment.
+    // A crash before this comes between the file and its note: then nothing says that the keys are there. Nor does it where the disk had no
+    // room, or where they were moved in that very moment.
     if host.ground.refusals() == refusals && host.truths.prunes() == prunes {
         host.truths.excuse_no_more(&taken_out);
     }
     let Some((name, client, entry)) = cut.filter(|_| dice.percent(40)) else { return };
-    // What was cut is pasted again within three minutes: nothing is lost.
+    // What was cut is pasted again: nothing is lost.
     host.ground.turn("editor", dice.millis(100, 100_000)).await;
     let Ok(text) = std::fs::read_to_string(config) else { return };
     let Ok(mut document) = text.parse::<toml_edit::DocumentMut>() else { return };
@@ -358,6 +363,10 @@ pub(super) async fn mend(host: &Host, desk: &Desk, dice: &mut Dice) {
                 before.remotes.values().map(|remote| remote.key).chain(before.requests.values().copied());
             host.truths.excuse(remotes.map(SecretId::Client));
             host.truths.excuse(before.clients.values().flat_map(ids_of));
+            // Nothing says any more in which store the rest was.
+            for kind in [StoreKind::File, StoreKind::OsKeyring] {
+                host.truths.excuse(host.keyrings.ids(kind));
+            }
         }
         host.truths.spoil(false);
     }

@@ -23,6 +23,9 @@ use crate::secrets::SecretId;
 /// How long all is well before it must be as it is wanted: longer than the longest pause of anything that tries again, and once more.
 const CALM: Duration = Duration::from_secs(260);
 
+/// Longer than what a look finds takes to be mended and tried again.
+const LOOK: Duration = Duration::from_secs(11);
+
 /// What became of a seed.
 pub(super) struct Told {
     pub(super) trace: Vec<String>,
@@ -317,6 +320,9 @@ async fn calm(host: &Host, server: &Arc<super::super::serve::Server>, peers: &[P
         host.ground.fail(&format!("it can't be resumed: {}", problem.message));
     }
     sleep(CALM).await;
+    // Nobody has looked for long: what a look finds (keys that tor forgot) is mended after it.
+    let _ = desk.ask(Request::Status).await;
+    sleep(LOOK).await;
     match desk.ask(Request::Status).await {
         Ok(Response::Status(status)) => {
             if let Err(why) = host.truths.judge_calm(&status) {

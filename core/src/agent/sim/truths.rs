@@ -70,7 +70,7 @@ struct Model {
     excused: BTreeSet<SecretId>,
     /// When tor was not ready last.
     unready: Duration,
-    /// How often somebody asked for all that is not needed to be erased at once, or to be moved.
+    /// How often somebody asked for a client's keys, or all that are not needed, to be erased, or for all to be moved.
     prunes: u64,
 }
 
@@ -157,7 +157,20 @@ impl Truths {
         self.model().gone.contains_key(address)
     }
 
-    /// Somebody asks for what is not needed to be erased at once, or to be moved.
+    /// Whether the journal says of one of these that it is in doubt.
+    pub(super) fn is_in_doubt(&self, ids: &[SecretId]) -> bool {
+        let doubtful = self.journal("in_doubt");
+        ids.iter().any(|id| doubtful.contains(id))
+    }
+
+    /// A part of what the journal says.
+    fn journal(&self, part: &str) -> BTreeSet<SecretId> {
+        let journal = std::fs::read(self.paths.state.join("journal.json")).unwrap_or_default();
+        let journal: serde_json::Value = serde_json::from_slice(&journal).unwrap_or_default();
+        serde_json::from_value(journal[part].clone()).unwrap_or_default()
+    }
+
+    /// Somebody asks for keys to be erased, or to be moved.
     pub(super) fn pruned(&self) {
         self.model().prunes += 1;
     }
@@ -315,7 +328,8 @@ impl Truths {
             let ids = |value: &serde_json::Value| -> BTreeSet<SecretId> {
                 serde_json::from_value(value.clone()).unwrap_or_default()
             };
-            let noted = ids(&value["in_doubt"]).into_iter().chain(ids(&value["moving"]["ids"])).collect();
+            let all = [&value["in_doubt"], &value["moving"]["ids"], &value["set_aside"]];
+            let noted = all.into_iter().flat_map(ids).collect();
             model.journal = (journal, noted);
         }
         let noted = &model.journal.1;
@@ -452,7 +466,7 @@ impl Truths {
         self.judge_store(&paper)
     }
 
-    /// The store has what is needed, and nothing else.
+    /// The store has what is needed, and nothing else but what another hand took out of the file.
     fn judge_store(&self, paper: &Paper) -> Result<(), String> {
         let seen = std::fs::read(self.paths.state.join(history::FILE)).unwrap_or_default();
         let seen: BTreeMap<OnionAddress, serde_json::Value> =
@@ -472,7 +486,8 @@ impl Truths {
             .union(&self.keyrings.ids(StoreKind::File))
             .copied()
             .collect();
-        has.retain(|id| should.contains(id) || !self.model().excused.contains(id));
+        let aside = self.journal("set_aside");
+        has.retain(|id| should.contains(id) || !(self.model().excused.contains(id) || aside.contains(id)));
         differ("the secrets", &has, &should)
     }
 
