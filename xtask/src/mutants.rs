@@ -103,20 +103,20 @@ const MUTATIONS: [Mutation; 18] = [
     Mutation {
         breaks: "what could not be erased is erased later",
         file: "core/src/agent/commands.rs",
-        from: "            while !self.settle().await.is_empty() || self.is_failing().await {",
-        to: "            while false {",
+        from: "                if is_settled && !is_failing {",
+        to: "                if is_settled || !is_settled {",
     },
     Mutation {
-        breaks: "keys of a client that is taken out by hand are erased",
+        breaks: "keys of what is taken out by hand are noted, for somebody to prune",
         file: "core/src/agent/commands.rs",
-        from: "                        due.push_back(self.vault.rest(&gone).await);",
-        to: "",
+        from: "            if let Err(problem) = self.vault.set_aside(gone).await {",
+        to: "            if let Err(problem) = self.vault.set_aside(Vec::new()).await {",
     },
     Mutation {
         breaks: "what was cut by hand and is pasted again has lost nothing",
-        file: "core/src/agent/vault.rs",
-        from: "(is_needed || !lock_of(&resting).contains_key(id)).then_some(is_needed)",
-        to: "Some(is_needed)",
+        file: "core/src/secrets/journal.rs",
+        from: "            content.set_aside.extend(ids);",
+        to: "            content.in_doubt.extend(ids);",
     },
     Mutation {
         breaks: "what fails is not tried again at once, and again",
