@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::control::presentable;
 use super::ends::{self, End};
+use super::reply::presentable;
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
 use crate::plan::vigil::Link;

@@ -6,6 +6,7 @@
 
 mod auth;
 mod backoff;
+mod batch;
 mod commands;
 mod control;
 mod ends;
@@ -14,6 +15,7 @@ mod find;
 mod long_reply;
 mod process;
 mod pulse;
+mod reply;
 mod shared;
 mod socks;
 mod supervisor;
@@ -41,7 +43,8 @@ pub use system::become_tor;
 pub use torrc::{MAX_RUN_DIR, TorSettings};
 pub use transports::check as check_transports;
 
-use self::control::Batch;
+use self::batch::Batch;
+use self::reply::Reply;
 use self::shared::{Shared, lock};
 use self::supervisor::Want;
 use super::{Attempt, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec, Survey};
@@ -95,7 +98,7 @@ impl CTor {
     }
 
     /// Sends a command to the tor that runs and gives what became of it while that same tor ran.
-    async fn ask(&self, batch: Batch, action: &'static str) -> Result<Vec<control::Reply>, EngineError> {
+    async fn ask(&self, batch: Batch, action: &'static str) -> Result<Vec<Reply>, EngineError> {
         let link = self.shared.link().ok_or(EngineError::NotRunning)?;
         let replies = link.control.ask(batch, action).await?;
         // Lost was told meanwhile: then nothing is up, whatever tor has answered.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::control::{Batch, Control, Reply};
+use super::batch::Batch;
+use super::control::Control;
+use super::reply::Reply;
 use super::shared::{Shared, lock};
 use super::{commands, events, survey};
 use crate::engine::EngineError;

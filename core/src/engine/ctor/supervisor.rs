@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::batch::Batch;
 use super::control::{self, Control, ControlError, Events};
 use super::events::{self, Progress, TorEvent};
 use super::process::{self, Process};
@@ -358,7 +359,7 @@ async fn watch_over(
     match end {
         Tick::Unwanted => {
             // It answers, or it does not and is killed.
-            let asked = control.ask(control::Batch::one(commands::HALT), "end");
+            let asked = control.ask(Batch::one(commands::HALT), "end");
             let _ = tokio::time::timeout(Duration::from_millis(500), asked).await;
             drop(events);
             process.stop(true).await;
