@@ -43,20 +43,7 @@ impl Mesh {
 
     /// How long it takes from now until a new connection works, and no longer than this.
     pub(crate) fn works_after(&self, at_most: Duration) -> Option<Duration> {
-        let begun = Instant::now();
-        let (sender, worked) = mpsc::channel();
-        while begun.elapsed() < at_most {
-            let (import, sender) = (self.import, sender.clone());
-            thread::spawn(move || {
-                if echoes(import) {
-                    let _ = sender.send(());
-                }
-            });
-            if worked.recv_timeout(TRY_AGAIN).is_ok() {
-                return Some(begun.elapsed());
-            }
-        }
-        None
+        works_after(self.import, at_most)
     }
 
     /// Looks at both ends while something is done: when each first said that all is not well.
@@ -72,6 +59,24 @@ impl Mesh {
             watching.map(|watching| watching.join().unwrap())
         })
     }
+}
+
+/// How long it takes from now until a new connection through an import works, and no longer than this.
+pub(crate) fn works_after(import: SocketAddr, at_most: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    let (sender, worked) = mpsc::channel();
+    while begun.elapsed() < at_most {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            if echoes(import) {
+                let _ = sender.send(());
+            }
+        });
+        if worked.recv_timeout(TRY_AGAIN).is_ok() {
+            return Some(begun.elapsed());
+        }
+    }
+    None
 }
 
 fn watch(host: &Host, says: fn(&Status) -> bool, begun: Instant, done: &AtomicBool) -> Option<Duration> {
@@ -105,7 +110,7 @@ fn is_certain(status: &Status) -> bool {
 }
 
 /// Whether a new connection says back what it hears.
-fn echoes(import: SocketAddr) -> bool {
+pub(crate) fn echoes(import: SocketAddr) -> bool {
     let tried = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(import)?;
         stream.set_read_timeout(Some(TRY))?;

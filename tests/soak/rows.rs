@@ -19,8 +19,10 @@ pub(crate) struct Row {
     pub(crate) fault: Fault,
     /// Until the end whose fault it is must say so, in seconds.
     pub(crate) said: Option<u64>,
-    /// Until a new connection must work, in seconds.
+    /// Until a new connection must work in 95 of 100 cases, in seconds.
     pub(crate) healed: u64,
+    /// Until it must in each.
+    pub(crate) healed_most: u64,
 }
 
 /// What is done to a mesh.
@@ -43,17 +45,65 @@ const IMPORTER: usize = 1;
 
 /// All that there are.
 pub(crate) const ROWS: &[Row] = &[
-    Row { name: "cut-exporter", fault: Fault::Cut(&[EXPORTER]), said: Some(5), healed: 30 },
-    Row { name: "cut-both", fault: Fault::Cut(&[EXPORTER, IMPORTER]), said: Some(5), healed: 30 },
-    Row { name: "cut-importer", fault: Fault::Cut(&[IMPORTER]), said: Some(5), healed: 30 },
-    Row { name: "silent-exporter", fault: Fault::Silent(&[EXPORTER]), said: Some(15), healed: 30 },
-    Row { name: "silent-importer", fault: Fault::Silent(&[IMPORTER]), said: Some(15), healed: 30 },
-    Row { name: "silent-both", fault: Fault::Silent(&[EXPORTER, IMPORTER]), said: Some(15), healed: 30 },
-    Row { name: "relays-gone", fault: Fault::Relays, said: Some(5), healed: 30 },
-    Row { name: "tor-killed-exporter", fault: Fault::Killed(EXPORTER), said: None, healed: 15 },
-    Row { name: "tor-killed-importer", fault: Fault::Killed(IMPORTER), said: None, healed: 5 },
-    Row { name: "tor-wedged-exporter", fault: Fault::Wedged(EXPORTER), said: Some(15), healed: 45 },
-    Row { name: "tor-wedged-importer", fault: Fault::Wedged(IMPORTER), said: None, healed: 15 },
+    Row { name: "cut-exporter", fault: Fault::Cut(&[EXPORTER]), said: Some(5), healed: 30, healed_most: 30 },
+    Row {
+        name: "cut-both",
+        fault: Fault::Cut(&[EXPORTER, IMPORTER]),
+        said: Some(5),
+        healed: 30,
+        healed_most: 30,
+    },
+    Row { name: "cut-importer", fault: Fault::Cut(&[IMPORTER]), said: Some(5), healed: 30, healed_most: 30 },
+    Row {
+        name: "silent-exporter",
+        fault: Fault::Silent(&[EXPORTER]),
+        said: Some(15),
+        healed: 30,
+        healed_most: 30,
+    },
+    Row {
+        name: "silent-importer",
+        fault: Fault::Silent(&[IMPORTER]),
+        said: Some(15),
+        healed: 30,
+        healed_most: 30,
+    },
+    Row {
+        name: "silent-both",
+        fault: Fault::Silent(&[EXPORTER, IMPORTER]),
+        said: Some(15),
+        healed: 30,
+        healed_most: 30,
+    },
+    Row { name: "relays-gone", fault: Fault::Relays, said: Some(5), healed: 30, healed_most: 30 },
+    Row {
+        name: "tor-killed-exporter",
+        fault: Fault::Killed(EXPORTER),
+        said: None,
+        healed: 15,
+        healed_most: 30,
+    },
+    Row {
+        name: "tor-killed-importer",
+        fault: Fault::Killed(IMPORTER),
+        said: None,
+        healed: 5,
+        healed_most: 30,
+    },
+    Row {
+        name: "tor-wedged-exporter",
+        fault: Fault::Wedged(EXPORTER),
+        said: Some(15),
+        healed: 45,
+        healed_most: 45,
+    },
+    Row {
+        name: "tor-wedged-importer",
+        fault: Fault::Wedged(IMPORTER),
+        said: None,
+        healed: 15,
+        healed_most: 15,
+    },
 ];
 
 /// What came of a row, once.

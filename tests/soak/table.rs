@@ -6,32 +6,39 @@ use serde_json::json;
 use tornet::{Tools, Tornet};
 
 use crate::mesh::Mesh;
-use crate::rows::{ROWS, calm};
+use crate::rows::{ROWS, Row, calm};
 
 /// How long one is waited for that does not heal.
 const PATIENCE: Duration = Duration::from_secs(130);
 
-/// Plays what the environment says: `ORMESH_SOAK_ROW` (all without it) for `ORMESH_SOAK_MINUTES`, or `ORMESH_SOAK_TIMES` times each.
+/// What the environment says, if it says anything.
+pub(crate) fn asked(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// For how long faults are played: `ORMESH_SOAK_SECONDS`.
+pub(crate) fn seconds() -> Duration {
+    Duration::from_secs(asked("ORMESH_SOAK_SECONDS").map_or(0, |seconds| seconds.parse().unwrap()))
+}
+
+/// Plays the rows that `ORMESH_SOAK_ROWS` names (all without it), each once, and again until the time is over.
 #[test]
 #[ignore = "takes minutes to hours; cargo xtask soak runs it"]
 fn rows() {
-    let asked = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let number = |name: &str| asked(name).map(|value| value.parse::<u64>().unwrap());
-    let only = asked("ORMESH_SOAK_ROW");
-    let until =
-        number("ORMESH_SOAK_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-    let times = number("ORMESH_SOAK_TIMES").unwrap_or(if until.is_some() { u64::MAX } else { 1 });
-    let rows: Vec<_> =
-        ROWS.iter().filter(|row| only.as_deref().is_none_or(|only| row.name.contains(only))).collect();
+    let only = asked("ORMESH_SOAK_ROWS");
+    let is_asked = |row: &&Row| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == row.name));
+    let rows: Vec<_> = ROWS.iter().filter(is_asked).collect();
     assert!(!rows.is_empty(), "no row is called {only:?}");
     let tools = Tools::find().unwrap();
     let dir = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
     // Its own, since its relays are killed.
     let mut network = Tornet::up(dir.path(), &tools).unwrap();
     let mut mesh = Mesh::up(network.network());
-    for _ in 0..times {
+    let until = Instant::now() + seconds();
+    for round in 0.. {
         for row in &rows {
-            if until.is_some_and(|until| Instant::now() > until) {
+            let begun = Instant::now();
+            if round > 0 && begun > until {
                 return;
             }
             let mut relays = |run: bool| match run {
@@ -39,16 +46,16 @@ fn rows() {
                 false => network.stop_nodes(),
             };
             let figures = row.play(&mesh, &mut relays, PATIENCE);
-            let seconds =
-                |time: Option<Duration>| time.map(|time| (time.as_secs_f64() * 10.0).round() / 10.0);
             let told = json!({
                 "row": row.name,
-                "said": seconds(row.said(&figures)),
+                "said": tenths(row.said(&figures)),
                 "said-bar": row.said,
-                "said-exporter": seconds(figures.said[0]),
-                "said-importer": seconds(figures.said[1]),
-                "healed": seconds(figures.healed),
+                "said-exporter": tenths(figures.said[0]),
+                "said-importer": tenths(figures.said[1]),
+                "healed": tenths(figures.healed),
                 "healed-bar": row.healed,
+                "healed-most": row.healed_most,
+                "took": tenths(Some(begun.elapsed())),
             });
             println!("row: {told}");
             match figures.healed {
@@ -60,4 +67,9 @@ fn rows() {
             }
         }
     }
+}
+
+/// In seconds.
+fn tenths(time: Option<Duration>) -> Option<f64> {
+    time.map(|time| (time.as_secs_f64() * 10.0).round() / 10.0)
 }

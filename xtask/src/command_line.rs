@@ -2,6 +2,7 @@
 //!
 //! Leaves everything a command does to that command's module.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -28,7 +29,7 @@ enum Command {
     Test(TestArgs),
     /// Plays seeds of the simulation: the whole agent over a world of chance, its time, its faults and its crashes
     Sim(SimArgs),
-    /// Plays bad days of the network and of tor, for minutes or hours: how soon each is said, and mended
+    /// Tries what must hold on bad days, row by row, and plays faults for minutes or hours: how soon each is said, and mended
     Soak(SoakArgs),
     /// Breaks the core on purpose, one thing after the other, and sees that its tests or the simulation notice. Takes an hour
     Mutants(MutantsArgs),
@@ -120,12 +121,18 @@ struct SimArgs {
 struct SoakArgs {
     #[command(flatten)]
     install: InstallArgs,
-    /// Begin no further fault after this time
+    /// Play faults for so long; each that comes in turn at least once. The other rows come before, and take as long as they take
     #[arg(long, value_name = "N", default_value_t = 60)]
     minutes: u64,
-    /// Play only rows with these words in their name
+    /// Only rows with this in their name; can be given again
     #[arg(long, value_name = "R")]
-    row: Option<String>,
+    row: Vec<String>,
+    /// What chance goes by: the same faults come again with the same number
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Write the table to this file, as docs/reliability.md is
+    #[arg(long, value_name = "FILE", conflicts_with = "row")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -203,11 +210,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let (start, many) = seed.map_or((start, seeds), |seed| (seed, 1));
             sim::run(&sim::Played { start, many, turns })
         }
-        Command::Soak(SoakArgs { install, minutes, row }) => {
+        Command::Soak(SoakArgs { install, minutes, row, seed, write }) => {
             let Prepared::Ready(tools) = Tools::prepare(install.install())? else {
                 return Ok(ExitCode::SUCCESS);
             };
-            soak::run(&tools, &soak::Played { minutes, row })
+            soak::run(&tools, &soak::Asked { minutes, rows: row, seed, write })
         }
         Command::Mutants(args) => mutants::run(args.filter.as_deref()),
         Command::Bench(args) => {

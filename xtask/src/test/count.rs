@@ -2,16 +2,16 @@
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
+pub(crate) struct Count {
     /// Tests that passed.
-    pub(super) passed: u64,
+    pub(crate) passed: u64,
     /// Tests that failed, and stages that failed without naming a test.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Count {
     /// Adds a binary's summary, `test result: ok. 3 passed; 0 failed; …`; any other line is none.
-    pub(super) fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         let Some(rest) = line.trim().strip_prefix("test result: ") else { return };
         let before = |word: &str| -> Option<u64> {
             let (head, _) = rest.split_once(word)?;
@@ -24,7 +24,7 @@ impl Count {
     }
 
     /// Adds the total of a run that ends as ours does, `3 passed, 0 failed`; any other line is none.
-    pub(super) fn read_total(&mut self, line: &str) {
+    pub(crate) fn read_total(&mut self, line: &str) {
         let Some((passed, rest)) = line.trim().split_once(" passed, ") else { return };
         let failed = rest.strip_suffix(" failed").and_then(|failed| failed.parse::<u64>().ok());
         if let (Ok(passed), Some(failed)) = (passed.parse::<u64>(), failed) {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use self::count::Count;
+pub(crate) use self::count::Count;
 pub(crate) use self::packages::run as run_packages;
 use self::pictures::Pictures;
 use self::stage::Stages;
