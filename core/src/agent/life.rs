@@ -12,11 +12,11 @@ use super::commands::Commands;
 use super::execute::Executor;
 use super::known::Known;
 use super::reconcile::Reconciler;
+use super::remotes::Remotes;
 use super::serve::Server;
 use super::vault::Vault;
 use super::wires::{About, Applied, AskAgain, Inputs, Outputs};
 use super::world::World;
-use super::{crowds, warm};
 use crate::engine::OnionEngine;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::GateContext;
@@ -169,6 +169,7 @@ fn wire(
         reported,
         questions,
     };
+    let remotes = Remotes::new(Arc::clone(&dialler));
     let reconciler = Reconciler {
         engine,
         dialler,
@@ -189,8 +190,7 @@ fn wire(
         waiting: Default::default(),
         rekeys: Default::default(),
         checks: Default::default(),
-        warmers: warm::Warmers::default(),
-        crowds: crowds::Crowds::default(),
+        remotes,
     };
     (reconciler, server, first_streams)
 }

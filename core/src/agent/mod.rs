@@ -1,6 +1,7 @@
 //! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
 
 mod absent;
+mod chronicle_log;
 mod commands;
 mod crowds;
 mod environment;
@@ -15,6 +16,7 @@ pub mod own_day;
 mod places;
 mod random;
 mod reconcile;
+mod remotes;
 mod run;
 mod serve;
 #[cfg(all(test, unix))]
@@ -22,6 +24,7 @@ mod sim;
 mod sockets;
 mod stranger;
 mod vault;
+mod wake;
 mod warm;
 mod wires;
 mod world;

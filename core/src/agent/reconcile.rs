@@ -7,24 +7,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::crowds::Crowds;
+use super::chronicle_log;
 use super::execute::{Executor, Fetched, Outcome};
 use super::known::Question;
+use super::remotes::Remotes;
 use super::stranger::Checks;
 use super::vault::Vault;
-use super::warm::Warmers;
+use super::wake::{self, Wake};
 use super::wires::{About, Applied, Forgotten, Inputs, Outputs};
 use crate::engine::{EngineEvent, EngineState, OnionEngine};
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::GateEvent;
-use crate::forward::warm::Peer;
 use crate::model::config::Config;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
-use crate::model::status_yaml;
 use crate::plan::backoff::Backoff;
-use crate::plan::chronicle::{Chronicle, Line};
+use crate::plan::chronicle::Chronicle;
 use crate::plan::derive::{self, View};
 use crate::plan::health::Report;
 use crate::plan::standing;
@@ -37,28 +36,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(12);
 /// With days that matter the date is looked at this often: the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
-
-/// What came first.
-enum Wake {
-    Config,
-    Paused,
-    Stop,
-    EngineState,
-    Engine(EngineEvent),
-    Gate(GateEvent),
-    Fetched(Fetched),
-    Forgotten(Forgotten),
-    /// Somebody has learnt something.
-    Reported(Instant, Report),
-    /// Something came of a socket that is being made.
-    Opened(Socket),
-    /// Sockets that were made are not where they were made.
-    Gone(BTreeSet<Socket>),
-    /// A remote ended a connection without a word.
-    Silent(OnionAddress),
-    Asked(Question),
-    Timer,
-}
 
 /// The loop's own state.
 pub(super) struct Reconciler {
@@ -82,8 +59,7 @@ pub(super) struct Reconciler {
     /// Who wants to know when tor has a key again.
     pub(super) rekeys: BTreeMap<OnionAddress, Vec<oneshot::Sender<bool>>>,
     pub(super) checks: Checks,
-    pub(super) warmers: Warmers,
-    pub(super) crowds: Crowds,
+    pub(super) remotes: Remotes,
 }
 
 impl Reconciler {
@@ -133,7 +109,9 @@ impl Reconciler {
                     }
                 }
                 Wake::Gone(sockets) => self.take_gone(sockets),
-                Wake::Silent(address) => self.ask_silent(address),
+                Wake::Silent(address) => {
+                    self.remotes.ask_silent(&self.inputs.config.borrow().config, address)
+                }
                 Wake::Timer => {}
             }
         }
@@ -191,7 +169,10 @@ impl Reconciler {
             changed
         });
         self.take_stock();
-        self.tell_chronicle();
+        let wanted = self.observed.keys.keys().copied().collect();
+        for line in self.chronicle.look(&self.observed.health, &wanted, now) {
+            chronicle_log::write(&in_force.config, line);
+        }
         if self.is_watched() && !paused {
             self.confirm(&in_force.config);
         }
@@ -207,7 +188,7 @@ impl Reconciler {
         if again { Some(now) } else { plan.wake }
     }
 
-    /// One select that yields what came first.
+    /// Waits for what comes first, at most until the moment at which the loop has something to do by itself.
     async fn wait(&mut self, wake: Option<Moment>) -> Wake {
         let mut until = wake.map(|wake| self.about.started + wake);
         let mut at_most = |duration: Duration| {
@@ -220,38 +201,7 @@ impl Reconciler {
         if self.inputs.config.borrow().config.clients.values().any(|client| client.expires.is_some()) {
             at_most(DATE_CHECK);
         }
-        let timer = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        let inputs = &mut self.inputs;
-        let (dialler, vault) = (&self.dialler, &self.vault);
-        let Executor { sockets, openings, .. } = &mut self.executor;
-        tokio::select! {
-            biased;
-            Ok(()) = inputs.stop.changed() => Wake::Stop,
-            Ok(()) = inputs.config.changed() => Wake::Config,
-            Ok(()) = inputs.paused.changed() => Wake::Paused,
-            Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
-            Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
-            Ok(()) = inputs.clock_warning.changed() => {
-                Wake::Reported(Instant::now(), Report::Clock(inputs.clock_warning.borrow().clone()))
-            }
-            Ok(()) = inputs.store_answers.changed() => {
-                Wake::Reported(Instant::now(), Report::Store(vault.problem()))
-            }
-            Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
-            Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
-            Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
-            Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
-            Some(question) = inputs.questions.recv() => Wake::Asked(question),
-            socket = openings.news() => Wake::Opened(socket),
-            gone = sockets.gone() => Wake::Gone(gone),
-            address = dialler.next_silent() => Wake::Silent(address),
-            () = timer => Wake::Timer,
-        }
+        wake::next(&mut self.inputs, &mut self.executor, &self.dialler, &self.vault, until).await
     }
 
     fn take_outcome(&mut self, config: &Config, step: &Step, outcome: Outcome) {
@@ -294,45 +244,25 @@ impl Reconciler {
         match step {
             Step::Withdraw(address) => self.checks.forget(address),
             Step::RemoveKey(address) => {
-                self.warmers.stop(address);
-                self.crowds.forget(address);
-                self.dialler.forget(address);
+                self.remotes.forget(address);
             }
             Step::OpenListener(_, listener) if self.observed.keys.contains_key(&listener.address) => {
-                self.warm(config, listener.address);
+                self.remotes.warm(config, &self.executor, listener.address);
             }
             Step::AddKey(address, _) => {
                 for waiting in self.rekeys.remove(address).unwrap_or_default() {
                     let _ = waiting.send(true);
                 }
-                self.warm(config, *address);
+                self.remotes.warm(config, &self.executor, *address);
             }
             _ => {}
-        }
-    }
-
-    fn warm(&mut self, config: &Config, address: OnionAddress) {
-        let plain = config.remote_at(&address).is_some_and(|(_, remote)| remote.plain_tor);
-        let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
-        self.warmers.start(&self.dialler, address, self.executor.groups(&address), peer);
-    }
-
-    /// Its agent knows whether there was no room; another program than ormesh is not asked.
-    fn ask_silent(&mut self, address: OnionAddress) {
-        let config = Arc::clone(&self.inputs.config.borrow().config);
-        if config.remote_at(&address).is_some_and(|(_, remote)| !remote.plain_tor) {
-            self.crowds.ask(&self.dialler, address);
         }
     }
 
     /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
     fn try_again(&mut self, which: impl Fn(Option<bool>) -> bool) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
-        for address in self.observed.keys.keys().copied().collect::<Vec<_>>() {
-            if which(self.observed.health.is_reached(&address)) && !self.warmers.is_busy(&address) {
-                self.warm(&config, address);
-            }
-        }
+        self.remotes.try_again(&config, &self.observed, &self.executor, which);
     }
 
     /// Whether somebody looks at the status.
@@ -350,51 +280,7 @@ impl Reconciler {
         }
         self.confirmed = Some(now);
         self.engine.watched();
-        for remote in config.remotes.values() {
-            let address = remote.address;
-            if !self.observed.keys.contains_key(&address)
-                || !self.observed.health.is_to_be_tried(&address, now)
-            {
-                continue;
-            }
-            if self.warmers.is_busy(&address) {
-                self.warmers.hurry(&address);
-            } else if !remote.plain_tor {
-                let group = self.executor.groups(&address).into_iter().take(1).collect();
-                self.warmers.start(&self.dialler, address, group, Peer::Ormesh);
-            }
-        }
-    }
-
-    /// One line for each change that explains a night: online and offline, remotes lost and found.
-    fn tell_chronicle(&mut self) {
-        let (wanted, now) = (self.observed.keys.keys().copied().collect(), self.now());
-        let time = |time: Duration| match time.as_secs() {
-            0 => format!("{} ms", time.as_millis()),
-            seconds => status_yaml::uptime(seconds),
-        };
-        for line in self.chronicle.look(&self.observed.health, &wanted, now) {
-            match line {
-                Line::Online { again: false, after } => tracing::info!(after = %time(after), "online"),
-                Line::Online { again: true, after } => tracing::info!(after = %time(after), "online again"),
-                Line::Offline { why, after } => tracing::info!(after = %time(after), why, "offline"),
-                Line::Found { remote, after: None } => {
-                    tracing::info!(remote = %self.remote_name(&remote), "remote reached");
-                }
-                Line::Found { remote, after: Some(after) } => {
-                    tracing::info!(remote = %self.remote_name(&remote), after = %time(after), "remote found again");
-                }
-                Line::Lost { remote, why } => {
-                    tracing::info!(remote = %self.remote_name(&remote), why, "remote lost");
-                }
-            }
-        }
-    }
-
-    fn remote_name(&self, address: &OnionAddress) -> String {
-        let config = &self.inputs.config.borrow().config;
-        let remote = config.remotes.iter().find(|(_, remote)| remote.address == *address);
-        remote.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
+        self.remotes.confirm(config, &self.observed, &self.executor, now);
     }
 
     /// Takes in what was learnt, and does what follows from it.
@@ -436,7 +322,7 @@ impl Reconciler {
                 self.observed.lost(self.now());
                 self.checks.forget_all();
                 self.take_engine_state();
-                self.warmers.stop_all();
+                self.remotes.stop();
                 self.dialler.engine_lost();
             }
             EngineEvent::Uploaded(address) => {
@@ -582,7 +468,7 @@ impl Reconciler {
     /// tor ends before the gates are closed: what is still open there breaks with its circuit, which the other end sees as a failure. It
     /// can't tell a gate that is closed from an answer that is over.
     pub(super) async fn close_all(&mut self) {
-        self.warmers.stop_all();
+        self.remotes.stop();
         self.executor.openings.give_up().await;
         self.close_what(|step| matches!(step, Step::CloseListener(_) | Step::CloseSocks)).await;
         self.engine.run(false).await;

@@ -1,0 +1,78 @@
+//! What wakes the loop: one select over all that it waits for.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+
+use super::execute::{Executor, Fetched};
+use super::known::Question;
+use super::vault::Vault;
+use super::wires::{Forgotten, Inputs};
+use crate::engine::EngineEvent;
+use crate::forward::dialler::Dialler;
+use crate::forward::gate::GateEvent;
+use crate::model::onion::OnionAddress;
+use crate::plan::Socket;
+use crate::plan::health::Report;
+
+/// What the loop was woken by.
+pub(super) enum Wake {
+    Config,
+    Paused,
+    Stop,
+    EngineState,
+    Engine(EngineEvent),
+    Gate(GateEvent),
+    Fetched(Fetched),
+    Forgotten(Forgotten),
+    /// Somebody has learnt something.
+    Reported(Instant, Report),
+    /// Something came of a socket that is being made.
+    Opened(Socket),
+    /// Sockets that were made are not where they were made.
+    Gone(BTreeSet<Socket>),
+    /// A remote ended a connection without a word.
+    Silent(OnionAddress),
+    Asked(Question),
+    Timer,
+}
+
+/// Waits for what comes first, at most until this moment. Cancel-safe.
+pub(super) async fn next(
+    inputs: &mut Inputs,
+    executor: &mut Executor,
+    dialler: &Dialler,
+    vault: &Vault,
+    until: Option<Instant>,
+) -> Wake {
+    let timer = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    let Executor { sockets, openings, .. } = executor;
+    tokio::select! {
+        biased;
+        Ok(()) = inputs.stop.changed() => Wake::Stop,
+        Ok(()) = inputs.config.changed() => Wake::Config,
+        Ok(()) = inputs.paused.changed() => Wake::Paused,
+        Some(event) = inputs.engine_events.recv() => Wake::Engine(event),
+        Ok(()) = inputs.engine_state.changed() => Wake::EngineState,
+        Ok(()) = inputs.clock_warning.changed() => {
+            Wake::Reported(Instant::now(), Report::Clock(inputs.clock_warning.borrow().clone()))
+        }
+        Ok(()) = inputs.store_answers.changed() => {
+            Wake::Reported(Instant::now(), Report::Store(vault.problem()))
+        }
+        Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
+        Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
+        Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),
+        Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
+        Some(question) = inputs.questions.recv() => Wake::Asked(question),
+        socket = openings.news() => Wake::Opened(socket),
+        gone = sockets.gone() => Wake::Gone(gone),
+        address = dialler.next_silent() => Wake::Silent(address),
+        () = timer => Wake::Timer,
+    }
+}
