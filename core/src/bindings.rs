@@ -16,8 +16,8 @@ use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, ProblemKind, Severity, Subject};
 use crate::model::status::{
-    AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
-    RemoteStatus, Status, TorStatus,
+    AgentState, AgentStatus, ClientState, ClientStatus, Event, ExportStatus, Happening, ImportState,
+    ImportStatus, RemoteState, RemoteStatus, Status, TorStatus,
 };
 use crate::model::store_kind::StoreKind;
 
@@ -54,6 +54,8 @@ fn the_windows_types_are_those_of_the_core() {
         Status,
         AgentStatus,
         AgentState,
+        Event,
+        Happening,
         TorStatus,
         ExportStatus,
         ClientStatus,

@@ -176,6 +176,30 @@ await test('a client that is turned away is said to be, and never folded away', 
     await page.getByText('ports 22, 443 have no room for more connections').waitFor();
   }));
 
+await test('what was not confirmed for long is said to be so, beside no answer from before', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh-open');
+    await page.getByText('Answered in').waitFor();
+    await page.evaluate(async () => {
+      const view = /** @type {any} */ (await window.gallery.backend?.state());
+      const remotes = view.status.remotes.map((/** @type {object} */ one) => ({ ...one, unconfirmed: 40 }));
+      window.gallery.backend?.push({ ...view, status: { ...view.status, remotes } });
+    });
+    await page.getByText('not confirmed for 40 s').first().waitFor();
+    await page.getByText('Answered in').waitFor({ state: 'detached' });
+  }));
+
+await test('the last events are told newest first, all of them when they are asked for', () =>
+  withPage({}, async (page) => {
+    await show(page, 'events');
+    const lines = page.locator('section[aria-labelledby=events] li');
+    assert.equal(await lines.count(), 8);
+    assert.match(await lines.first().innerText(), /office reached again/);
+    await page.getByRole('button', { name: 'Show all 11 events' }).click();
+    assert.equal(await lines.count(), 11);
+    assert.match(await lines.last().innerText(), /Online/);
+  }));
+
 await test('motion stops where it is not wanted', () =>
   withPage({ reducedMotion: 'reduce' }, async (page) => {
     await show(page, 'connecting');

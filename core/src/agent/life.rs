@@ -185,7 +185,6 @@ fn wire(
         standing: Vec::new(),
         looked: None,
         confirmed: None,
-        chronicle: Default::default(),
         observed: Observed::default(),
         waiting: Default::default(),
         rekeys: Default::default(),

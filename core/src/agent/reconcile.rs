@@ -23,7 +23,6 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{self, Problem};
 use crate::model::status::Status;
 use crate::plan::backoff::Backoff;
-use crate::plan::chronicle::Chronicle;
 use crate::plan::derive::{self, View};
 use crate::plan::health::Report;
 use crate::plan::standing;
@@ -51,7 +50,6 @@ pub(super) struct Reconciler {
     pub(super) looked: Option<Moment>,
     /// When what is shown was last had confirmed.
     pub(super) confirmed: Option<Moment>,
-    pub(super) chronicle: Chronicle,
     /// What stands, as it was found last.
     pub(super) standing: Vec<Problem>,
     /// Subjects whose Step waits for a key.
@@ -170,7 +168,7 @@ impl Reconciler {
         });
         self.take_stock();
         let wanted = self.observed.keys.keys().copied().collect();
-        for line in self.chronicle.look(&self.observed.health, &wanted, now) {
+        for line in self.observed.chronicle.look(&self.observed.health, &wanted, now) {
             chronicle_log::write(&in_force.config, line);
         }
         if self.is_watched() && !paused {

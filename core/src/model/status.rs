@@ -34,6 +34,53 @@ pub struct Status {
     pub requests: Vec<RemoteName>,
     /// What needs a person, worst first.
     pub problems: Vec<Problem>,
+    /// The last events since the agent started, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(as = "Option<Vec<Event>>", optional))]
+    pub events: Vec<Event>,
+}
+
+/// An event: this host went online or offline, or a remote was lost or found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Event {
+    /// When, in seconds since 1970-01-01 UTC by this host's clock.
+    pub at: u64,
+    /// What.
+    pub what: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Happening {
+    /// tor connected to the network.
+    Online {
+        /// For how many seconds it was not connected; since the agent's start, where it was not connected before.
+        after: u64,
+        /// Whether it was connected before.
+        again: bool,
+    },
+    /// tor lost its connection to the network.
+    Offline {
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// A remote was reached.
+    Found {
+        /// Which.
+        remote: RemoteName,
+        /// For how many seconds it could not be reached; none where it was not known to be lost.
+        after: Option<u64>,
+    },
+    /// A remote that was reached could not be reached any more.
+    Lost {
+        /// Which.
+        remote: RemoteName,
+        /// Why, in a sentence.
+        why: String,
+    },
 }
 
 /// The running agent.

@@ -62,7 +62,7 @@ pub enum DialError {
     #[error("its service is not published: the host is offline, or it has ended your access")]
     NotPublished,
     /// F2, F3: the descriptor is there, the service is not.
-    #[error("its service is gone: the host went offline a short while ago")]
+    #[error("its service is gone: the host went offline a short while ago, or it has just ended your access")]
     Gone,
     /// F4: tor holds no client key for it.
     #[error("the key for it is missing in tor")]

@@ -1,6 +1,7 @@
-//! The chronicle: when this host was online and offline, and which remotes it has lost and found, one line for each. Pure.
+//! The chronicle: when this host was online and offline, and which remotes it has lost and found, one line for each; the last ones are kept.
+//! Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::backoff::Moment;
@@ -41,11 +42,15 @@ pub enum Line {
     },
 }
 
+/// How many lines are kept, for people to look at.
+const KEPT: usize = 50;
+
 /// What was told last.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     online: Option<(bool, Moment)>,
     remotes: BTreeMap<OnionAddress, (bool, Moment)>,
+    kept: VecDeque<(Moment, Line)>,
 }
 
 impl Chronicle {
@@ -99,7 +104,14 @@ impl Chronicle {
             }
             self.remotes.insert(*address, (is_reached, reach.since));
         }
+        self.kept.extend(lines.iter().map(|line| (now, line.clone())));
+        self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         lines
+    }
+
+    /// The last lines, oldest first, each with when it was told.
+    pub fn kept(&self) -> impl Iterator<Item = &(Moment, Line)> {
+        self.kept.iter()
     }
 }
 
@@ -146,6 +158,11 @@ mod tests {
             told.extend(lines.into_iter().map(|line| (second, line)));
         }
         let lost = DialError::TimedOut.to_string();
+        let kept: Vec<_> = chronicle.kept().cloned().collect();
+        assert_eq!(
+            kept,
+            told.iter().map(|(second, line)| (seconds(*second), line.clone())).collect::<Vec<_>>()
+        );
         assert_eq!(
             told,
             [
@@ -157,5 +174,20 @@ mod tests {
                 (101, Line::Online { again: true, after: seconds(41) }),
             ]
         );
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let (mut health, mut chronicle) = (Health::default(), Chronicle::default());
+        for second in 0..1000 {
+            let state = match second % 2 {
+                0 => EngineState::Ready,
+                _ => EngineState::Offline { why: "relays refuse".to_owned() },
+            };
+            health.report(Report::Engine(state), seconds(second));
+            assert_eq!(chronicle.look(&health, &BTreeSet::new(), seconds(second)).len(), 1);
+        }
+        let kept: Vec<_> = chronicle.kept().map(|(at, _)| at.as_secs()).collect();
+        assert_eq!(kept, Vec::from_iter(950..1000));
     }
 }

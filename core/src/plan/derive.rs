@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::backoff::Moment;
+use super::chronicle::Line;
 use super::health::Health;
 use super::{Desired, Observed, Subject, is_up};
 use crate::model::address::{ListenAddr, Port};
@@ -15,8 +16,8 @@ use crate::model::exposure;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, catalogue};
 use crate::model::status::{
-    AgentState, AgentStatus, ClientState, ClientStatus, ExportStatus, ImportState, ImportStatus, RemoteState,
-    RemoteStatus, Status, VERSION,
+    AgentState, AgentStatus, ClientState, ClientStatus, Event, ExportStatus, Happening, ImportState,
+    ImportStatus, RemoteState, RemoteStatus, Status, VERSION,
 };
 use crate::model::tor::EngineState;
 
@@ -88,6 +89,7 @@ pub fn at_rest(config: &Config) -> Status {
         remotes: config.remotes.keys().map(|name| remote_status(config, name)).collect(),
         requests: config.requests.keys().cloned().collect(),
         problems: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -121,8 +123,35 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
         remote.state = Some(state);
     }
     status.problems = standing.to_vec();
+    status.events = events(view);
     status.agent = Some(agent);
     status
+}
+
+/// What the chronicle keeps, but for what is about remotes that are no more.
+fn events(view: &View<'_>) -> Vec<Event> {
+    let name = |address: &OnionAddress| {
+        view.config
+            .remotes
+            .iter()
+            .find(|(_, remote)| remote.address == *address)
+            .map(|(name, _)| name.clone())
+    };
+    let happening = |line: &Line| {
+        Some(match line {
+            Line::Online { again, after } => Happening::Online { after: after.as_secs(), again: *again },
+            Line::Offline { why, .. } => Happening::Offline { why: why.clone() },
+            Line::Found { remote, after } => {
+                Happening::Found { remote: name(remote)?, after: after.map(|after| after.as_secs()) }
+            }
+            Line::Lost { remote, why } => Happening::Lost { remote: name(remote)?, why: why.clone() },
+        })
+    };
+    let event = |(at, line): &(Moment, Line)| {
+        let ago = view.now.saturating_sub(*at).as_secs();
+        Some(Event { at: view.unix.saturating_sub(ago), what: happening(line)? })
+    };
+    view.observed.chronicle.kept().filter_map(event).collect()
 }
 
 /// What is wrong, causes first. What keeps many Steps from being done (a locked store) may be in it many times.

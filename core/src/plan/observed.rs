@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::backoff::{Backoff, Moment};
+use super::chronicle::Chronicle;
 use super::desired::{Desired, Door, Listener, Socks};
 use super::health::{Health, Report};
 use super::step::{Step, Subject};
@@ -35,6 +36,8 @@ pub struct Observed {
     pub last_seen: BTreeMap<OnionAddress, u64>,
     /// When the last service was handed to tor.
     pub last_publish: Option<Moment>,
+    /// When this host was online and offline, and which remotes it has lost and found.
+    pub chronicle: Chronicle,
 }
 
 /// A service that tor was given.

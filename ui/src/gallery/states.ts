@@ -1,7 +1,7 @@
 // Every state of the window, with what the shell would have said.
 
 import type { Ask } from '../lib/asks';
-import type { AgentState, Layer, LayerName, Problem, Status } from '../lib/bindings';
+import type { AgentState, Event, Layer, LayerName, Problem, Status } from '../lib/bindings';
 import type { AgentView } from '../lib/bindings/shell';
 import * as asking from '../lib/confirmations';
 import { problemOf } from '../lib/problems';
@@ -235,6 +235,26 @@ const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null =
   });
 };
 
+/** What may have happened in a night. */
+function night(): Event[] {
+  const why = 'no relay of the Tor network answers';
+  const lost = 'its service is not published: the host is offline, or it has ended your access';
+  const at = (before: number, what: Event['what']): Event => ({ at: NOW - before, what });
+  return [
+    at(40_000, { is: 'online', again: false, after: 4 }),
+    at(39_990, { is: 'found', remote: 'home-server', after: null }),
+    at(39_980, { is: 'found', remote: 'office', after: null }),
+    at(30_000, { is: 'lost', remote: 'office', why: lost }),
+    at(29_100, { is: 'found', remote: 'office', after: 900 }),
+    at(12_000, { is: 'offline', why }),
+    at(11_959, { is: 'online', again: true, after: 41 }),
+    at(11_957, { is: 'found', remote: 'home-server', after: 43 }),
+    at(11_955, { is: 'found', remote: 'office', after: 45 }),
+    at(3_600, { is: 'lost', remote: 'office', why: lost }),
+    at(50, { is: 'found', remote: 'office', after: 3_550 }),
+  ];
+}
+
 export interface Shown {
   name: string;
   given: Given;
@@ -285,6 +305,16 @@ export const states: Shown[] = [
       view: unconnected({ is: 'offline', why: 'tor cannot reach the network' }, [
         problemOf('tor-stuck', 'no relay can be reached', 'check that this computer is online; where Tor is blocked, it needs a bridge', { kind: 'tor', subject: { is: 'tor' } }),
       ]),
+    },
+  },
+  {
+    name: 'unconfirmed',
+    given: {
+      view: running({
+        ...full,
+        agent: full.agent && { ...full.agent, unconfirmed: 40 },
+        remotes: full.remotes.map((one) => (one.state?.is === 'reachable' ? { ...one, unconfirmed: 95 } : one)),
+      }),
     },
   },
   { name: 'paused', given: { view: unconnected({ is: 'paused' }) } },
@@ -367,6 +397,8 @@ export const states: Shown[] = [
   },
   { name: 'settings-none', given: { view: running(empty), settings: { socks_addr: 'off', secrets: null, start_at_login: false }, secrets: { store: null, needed: 0, found: 0 } }, page: 'settings' },
   { name: 'doctor-before', given: { view: running(full), layers: layers() }, page: 'diagnostics' },
+  { name: 'events', given: { view: running({ ...full, events: night() }) }, page: 'diagnostics' },
+  { name: 'events-all', given: { view: running({ ...full, events: night() }) }, page: 'diagnostics', press: ['Show all 11 events'] },
   { name: 'doctor-running', given: { view: running(full), hang: ['diagnose'] }, page: 'diagnostics', press: ['Run'] },
   { name: 'doctor-good', given: { view: running(full), layers: layers() }, page: 'diagnostics', press: ['Run'] },
   {

@@ -12,14 +12,16 @@ export interface Pinged {
 }
 
 /**
- * The pings that may stay beside a new status. One whose remote has changed its state since goes: it would say the opposite. The state that
+ * The pings that may stay beside a new status. One whose remote has changed its state since goes: it would say the opposite. An answer goes,
+ * too, once the remote was not heard of for long. The state that
  * was shown before the ping may stand for a moment after it, and is no change.
  */
 export function staying(pings: Readonly<Record<string, Pinged>>, remotes: readonly RemoteStatus[]): Record<string, Pinged> {
   const stay: Record<string, Pinged> = {};
   for (const [name, ping] of Object.entries(pings)) {
     const remote = remotes.find((one) => one.name === name);
-    const agrees = (remote?.state?.is === 'reachable') === (ping.pong !== null);
+    const reached = remote?.state?.is === 'reachable' && remote.unconfirmed === undefined;
+    const agrees = reached === (ping.pong !== null);
     if (remote && (ping.busy || agrees || !ping.agreed)) stay[name] = { ...ping, agreed: !ping.busy && (ping.agreed || agrees) };
   }
   return stay;

@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
 import type { AgentView } from './bindings/shell';
-import type { ClientStatus, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Status } from './bindings';
+import type { ClientStatus, Event, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -134,6 +134,25 @@ export function importSaid(of: ImportStatus, agent: Doing): Said {
       return { tone: 'bad', icon: 'bad', word: 'Blocked', more: sentence(of.state.why) };
     case 'degraded':
       return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for its remote, which cannot be reached' };
+  }
+}
+
+/** What happened, as a line of the history. */
+export function eventSaid({ what }: Event): Said {
+  switch (what.is) {
+    case 'online':
+      return { tone: 'good', icon: 'connected', word: what.again ? 'Online again' : 'Online', more: `after ${span(what.after)}` };
+    case 'offline':
+      return { tone: 'bad', icon: 'off', word: 'Offline', more: sentence(what.why) };
+    case 'found':
+      return {
+        tone: 'good',
+        icon: 'ready',
+        word: what.after === null ? `${what.remote} reached` : `${what.remote} reached again`,
+        more: what.after === null ? '' : `after ${span(what.after)}`,
+      };
+    case 'lost':
+      return { tone: 'bad', icon: 'bad', word: `${what.remote} lost`, more: sentence(what.why) };
   }
 }
 

@@ -20,6 +20,7 @@ fn empty() -> Status {
         remotes: Vec::new(),
         requests: Vec::new(),
         problems: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -12,7 +12,9 @@ use crate::model::address::{ListenAddr, Port};
 use crate::model::config::{Client, Config, Export, Import, InstanceId, Remote, Users};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::problem::{Code, Subject};
-use crate::model::status::{AgentState, ClientState, ClientStatus, ImportState, RemoteState, Status};
+use crate::model::status::{
+    AgentState, ClientState, ClientStatus, Event, Happening, ImportState, RemoteState, Status,
+};
 use crate::plan::derive::{self, Process, Traffic, View};
 use crate::plan::{Desired, Observed, Step};
 
@@ -93,20 +95,37 @@ fn shown_with<const N: usize>(
     let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), is_paused);
     let traffic = Traffic { sessions, bytes: (0, 0) };
     let view = View {
-        config: &config,
         is_paused,
-        desired: &desired,
-        observed,
-        process: &Process { pid: 1, network: None },
-        now,
-        unix: 0,
         clients: [(address(CLIENTS[0]), traffic)].into(),
         full: full.into(),
+        ..view(&config, &desired, observed, now, 0)
+    };
+    derive::status(&view, &derive::problems(&view))
+}
+
+/// A host without traffic.
+fn view<'a>(
+    config: &'a Config,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    now: Moment,
+    unix: u64,
+) -> View<'a> {
+    static PROCESS: Process = Process { pid: 1, network: None };
+    View {
+        config,
+        is_paused: false,
+        desired,
+        observed,
+        process: &PROCESS,
+        now,
+        unix,
+        clients: BTreeMap::new(),
+        full: BTreeMap::new(),
         imports: BTreeMap::new(),
         configuration: Vec::new(),
         here: Vec::new(),
-    };
-    derive::status(&view, &derive::problems(&view))
+    }
 }
 
 #[test]
@@ -119,6 +138,25 @@ fn a_port_that_is_full_is_said_beside_its_client() {
     let seen: Vec<_> = status.clients.iter().map(full).collect();
     assert!(seen.len() > 1, "there is nobody else");
     assert!(seen.iter().all(|(is_it, ports)| *ports == if *is_it { vec![ssh] } else { vec![] }), "{seen:?}");
+}
+
+#[test]
+fn events_are_told_by_this_hosts_clock_and_of_remotes_that_are_there() {
+    let mut observed = online();
+    let wanted = [address(REMOTES[0]), address(REMOTES[1]), address(CLIENTS[0])].into();
+    for seed in [REMOTES[0], CLIENTS[0]] {
+        observed.health.report(dialled(seed, Ok(()), 10, true), seconds(2));
+    }
+    observed.chronicle.look(&observed.health, &wanted, seconds(2));
+    let config = config();
+    let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), false);
+
+    let status = derive::status(&view(&config, &desired, &observed, seconds(12), 1_000_012), &[]);
+
+    let name = "r11".parse().unwrap();
+    let events =
+        [Happening::Online { after: 2, again: false }, Happening::Found { remote: name, after: None }];
+    assert_eq!(status.events, events.map(|what| Event { at: 1_000_002, what }));
 }
 
 fn seconds(seconds: u64) -> Moment {

@@ -179,6 +179,7 @@ mod tests {
             remotes: vec![remote],
             requests: vec![],
             problems: vec![],
+            events: Vec::new(),
         }
     }
 

@@ -92,7 +92,11 @@ requests: Array<RemoteName>,
 /**
  * What needs a person, worst first.
  */
-problems: Array<Problem>, };
+problems: Array<Problem>, 
+/**
+ * The last events since the agent started, oldest first.
+ */
+events?: Array<Event>, };
 export type AgentStatus = { 
 /**
  * Of ormesh.
@@ -155,6 +159,44 @@ doing: string, } | { "is": "online" } | { "is": "offline",
  * Why, in a sentence.
  */
 why: string, } | { "is": "paused" };
+export type Event = { 
+/**
+ * When, in seconds since 1970-01-01 UTC by this host's clock.
+ */
+at: number, 
+/**
+ * What.
+ */
+what: Happening, };
+export type Happening = { "is": "online", 
+/**
+ * For how many seconds it was not connected; since the agent's start, where it was not connected before.
+ */
+after: number, 
+/**
+ * Whether it was connected before.
+ */
+again: boolean, } | { "is": "offline", 
+/**
+ * Why, in a sentence.
+ */
+why: string, } | { "is": "found", 
+/**
+ * Which.
+ */
+remote: RemoteName, 
+/**
+ * For how many seconds it could not be reached; none where it was not known to be lost.
+ */
+after: number | null, } | { "is": "lost", 
+/**
+ * Which.
+ */
+remote: RemoteName, 
+/**
+ * Why, in a sentence.
+ */
+why: string, };
 export type TorStatus = { 
 /**
  * As tor says it.
