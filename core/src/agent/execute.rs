@@ -6,30 +6,27 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::endpoints::{Door, Endpoints};
+use super::keys_in_use::{Fetched, KeysInUse};
 use super::openings::{Made, Opened, Openings};
 use super::sockets::Sockets;
 use super::vault::Vault;
 use crate::engine::{EngineError, GateAddr, OnionEngine, ServiceSpec};
 use crate::forward::calendar::Calendar;
-use crate::forward::capacity::Crowded;
 use crate::forward::dialler::Dialler;
 use crate::forward::gate::{self, ClientSessions, Gate, GateContext, GateEvent};
-use crate::forward::guests::Guests;
 use crate::forward::import::{ImportListener, ImportSpec};
-use crate::forward::listen::{self, Bound, ListenError, SocketPath};
-use crate::forward::owner::TurnedAway;
+use crate::forward::listen::{self, Bound, ListenError};
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
 use crate::model::address::{ListenAddr, Port};
 use crate::model::config::Config;
-use crate::model::keys::{ClientKey, ClientPublicKey, Secret, ServiceKey};
+use crate::model::keys::ClientPublicKey;
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
-use crate::model::problem::catalogue::{self, Crowd};
 use crate::model::problem::{self, Code, Problem};
-use crate::plan::derive::Traffic;
 use crate::plan::{Behind, Socket, Socks, Step, Subject};
-use crate::secrets::{SecretId, SecretsError};
+use crate::secrets::SecretId;
 
 /// What became of a Step.
 pub(super) enum Outcome {
@@ -43,73 +40,21 @@ pub(super) enum Outcome {
     Failed(Problem),
 }
 
-/// A key arrived from the secret store, or did not.
-pub(super) struct Fetched {
-    /// Whose Step waited for it.
-    pub(super) subject: Subject,
-    id: SecretId,
-    /// The key.
-    result: Result<Secret, SecretsError>,
-}
-
-/// Either thing that can be behind a gate.
-enum Door {
-    Gate(Gate),
-    Responder(Responder),
-}
-
-impl Door {
-    fn addr(&self) -> &GateAddr {
-        match self {
-            Self::Gate(gate) => gate.addr(),
-            Self::Responder(responder) => responder.addr(),
-        }
-    }
-
-    fn socket(&self) -> Option<&SocketPath> {
-        match self {
-            Self::Gate(gate) => gate.socket(),
-            Self::Responder(responder) => responder.socket(),
-        }
-    }
-
-    fn renew(&mut self, bound: Bound, addr: GateAddr) {
-        match self {
-            Self::Gate(gate) => gate.renew(bound, addr),
-            Self::Responder(responder) => responder.renew(bound, addr),
-        }
-    }
-
-    async fn close(&self) {
-        match self {
-            Self::Gate(gate) => gate.close_all().await,
-            Self::Responder(responder) => responder.close_all().await,
-        }
-    }
-}
-
 /// The real things of one agent.
 pub(super) struct Executor {
     engine: Arc<dyn OnionEngine>,
     dialler: Arc<Dialler>,
     vault: Arc<Vault>,
     context: GateContext,
-    /// Shared with whoever answers `ormesh nc`.
-    pub(super) guests: Arc<Guests>,
     calendar: Calendar,
-    doors: BTreeMap<(OnionAddress, Port), Door>,
-    sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
+    pub(super) endpoints: Endpoints,
     grants: BTreeMap<OnionAddress, watch::Sender<Arc<Grants>>>,
-    listeners: BTreeMap<ListenAddr, ImportListener>,
     pub(super) sockets: Sockets,
     pub(super) openings: Openings,
     /// Asks what is behind exports.
     pub(super) prober: Arc<Prober>,
-    socks: Option<SocksFront>,
     remotes: watch::Sender<Arc<RemoteTable>>,
-    /// Keys in use, so that neither a restart of tor nor a changed port list needs the secret store.
-    service_keys: BTreeMap<OnionAddress, ServiceKey>,
-    client_keys: BTreeMap<ClientPublicKey, ClientKey>,
+    pub(super) keys: KeysInUse,
     gate_events: mpsc::UnboundedSender<GateEvent>,
     fetched: mpsc::UnboundedSender<Fetched>,
 }
@@ -131,18 +76,13 @@ impl Executor {
             vault,
             prober: Arc::new(Prober::over(Arc::clone(&context.ports))),
             context,
-            guests: Arc::default(),
             calendar,
-            doors: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            endpoints: Endpoints::default(),
             grants: BTreeMap::new(),
-            listeners: BTreeMap::new(),
             sockets,
             openings: Openings::default(),
-            socks: None,
             remotes: watch::Sender::default(),
-            service_keys: BTreeMap::new(),
-            client_keys: BTreeMap::new(),
+            keys: KeysInUse::default(),
             gate_events,
             fetched,
         }
@@ -155,7 +95,7 @@ impl Executor {
         // Where gates are loopback ports, they let in nobody but this process.
         self.context.tor.set(self.engine.process());
         for (name, client) in &config.clients {
-            if let Some(sessions) = self.sessions.get(&client.address) {
+            if let Some(sessions) = self.endpoints.sessions.get(&client.address) {
                 sessions.rename(name);
                 sessions.set_cap(config.agent.max_sessions.into());
             }
@@ -170,29 +110,29 @@ impl Executor {
         match step {
             Step::CloseListener(listen) => {
                 self.sockets.left(&Socket::Listener(listen.clone()));
-                if let Some(listener) = self.listeners.remove(listen) {
+                if let Some(listener) = self.endpoints.listeners.remove(listen) {
                     listener.close().await;
                 }
                 Outcome::Done
             }
             Step::CloseSocks => {
-                if let Some(socks) = self.socks.take() {
+                if let Some(socks) = self.endpoints.socks.take() {
                     socks.close().await;
                 }
                 Outcome::Done
             }
             Step::CloseGate(address, port) => {
                 self.sockets.left(&Socket::Gate(*address, *port));
-                if let Some(door) = self.doors.remove(&(*address, *port)) {
+                if let Some(door) = self.endpoints.doors.remove(&(*address, *port)) {
                     door.close().await;
                 }
-                if !self.doors.keys().any(|(of, _)| of == address) {
+                if !self.endpoints.doors.keys().any(|(of, _)| of == address) {
                     self.forget_sessions(address);
                 }
                 Outcome::Done
             }
             Step::Withdraw(address) => {
-                self.service_keys.remove(address);
+                self.keys.services.remove(address);
                 let withdrawn = self.engine.withdraw(address).await;
                 ended(withdrawn, Code::WithdrawalFailed)
             }
@@ -231,7 +171,7 @@ impl Executor {
                 match self.openings.open(&Socket::Listener(listen.clone()), generation, || make) {
                     Opened::Made(Made { bound, .. }) => {
                         let dialler = &self.dialler;
-                        let listener = match self.listeners.entry(listen.clone()) {
+                        let listener = match self.endpoints.listeners.entry(listen.clone()) {
                             Entry::Occupied(mut open) => {
                                 open.get_mut().renew(bound);
                                 open.into_mut()
@@ -252,7 +192,7 @@ impl Executor {
                     Ok(bound) => {
                         let (remotes, dialler) = (self.remotes.subscribe(), Arc::clone(&self.dialler));
                         let socks = SocksFront::on(bound, *addr, *users, remotes, dialler);
-                        self.socks = Some(socks);
+                        self.endpoints.socks = Some(socks);
                         Outcome::Done
                     }
                     Err(error) => {
@@ -269,7 +209,7 @@ impl Executor {
                 }
             }
             Step::AddKey(address, public) => {
-                let Some(key) = self.client_keys.get(public) else {
+                let Some(key) = self.keys.clients.get(public) else {
                     return self.fetch(config, step.subject(), SecretId::Client(*public));
                 };
                 ended(self.engine.add_client_key(address, key).await, Code::RemoteKeyFailed)
@@ -280,7 +220,7 @@ impl Executor {
     /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.
     fn forget_sessions(&mut self, address: &OnionAddress) {
         self.grants.remove(address);
-        let seen = self.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
+        let seen = self.endpoints.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
         // One that is not known yet is written down by whoever was told of its first session.
         if let Some(seen) = seen.filter(|_| self.vault.has_connected(address)) {
             self.vault.saw_again(*address, seen);
@@ -299,7 +239,7 @@ impl Executor {
         gate: GateAddr,
     ) {
         let socket = Socket::Gate(*address, port);
-        if let Some(door) = self.doors.get_mut(&(*address, port)) {
+        if let Some(door) = self.endpoints.doors.get_mut(&(*address, port)) {
             door.renew(bound, gate);
             self.sockets.made(socket, door.socket());
             return;
@@ -318,7 +258,7 @@ impl Executor {
             }
         };
         self.sockets.made(socket, door.socket());
-        self.doors.insert((*address, port), door);
+        self.endpoints.doors.insert((*address, port), door);
     }
 
     fn sessions_of(
@@ -327,7 +267,7 @@ impl Executor {
         address: &OnionAddress,
         client: &ClientName,
     ) -> Arc<ClientSessions> {
-        let sessions = self.sessions.entry(*address).or_insert_with(|| {
+        let sessions = self.endpoints.sessions.entry(*address).or_insert_with(|| {
             let known = self.vault.has_connected(address);
             let cap = config.agent.max_sessions.into();
             let (events, calendar) = (self.gate_events.clone(), self.calendar.clone());
@@ -344,10 +284,10 @@ impl Executor {
         ports: &BTreeSet<Port>,
         replace: bool,
     ) -> Outcome {
-        let Some(key) = self.service_keys.get(address) else {
+        let Some(key) = self.keys.services.get(address) else {
             return self.fetch(config, Subject::Service(*address), SecretId::Service(*address));
         };
-        let gate = |port: &Port| Some((*port, self.doors.get(&(*address, *port))?.addr().clone()));
+        let gate = |port: &Port| Some((*port, self.endpoints.doors.get(&(*address, *port))?.addr().clone()));
         let spec = ServiceSpec { address: *address, client, ports: ports.iter().filter_map(gate).collect() };
         if ports.iter().any(|port| self.openings.is_under_way(&Socket::Gate(*address, *port))) {
             return Outcome::UnderWay;
@@ -373,136 +313,6 @@ impl Executor {
         });
         Outcome::Waiting
     }
-
-    /// Takes a key that was fetched; the problem when there is none.
-    pub(super) fn take(&mut self, fetched: Fetched) -> Result<(), Problem> {
-        let secret = fetched.result.map_err(Problem::from)?;
-        let damaged = || {
-            Problem::new(Code::KeyDamaged, format!("the secret store's entry {} is damaged", fetched.id))
-                .hint("rotate the client, or replace the remote by a new invite")
-        };
-        match fetched.id {
-            SecretId::Service(address) => {
-                let key = ServiceKey::from_secret(&secret).ok().filter(|key| key.address() == address);
-                self.service_keys.insert(address, key.ok_or_else(damaged)?);
-            }
-            SecretId::Client(public) => {
-                let key = ClientKey::from_secret(&secret).ok().filter(|key| key.public() == public);
-                self.client_keys.insert(public, key.ok_or_else(damaged)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets keys that nothing needs any more.
-    pub(super) fn forget_keys(&mut self, config: &Config) {
-        self.client_keys.retain(|key, _| config.remotes.values().any(|remote| remote.key == *key));
-        self.service_keys.retain(|address, _| config.client_at(address).is_some());
-    }
-
-    /// The isolation groups of the imports of a remote: their circuits are kept warm.
-    pub(super) fn groups(&self, remote: &OnionAddress) -> Vec<String> {
-        let listeners = self.listeners.values().filter(|listener| listener.spec().address == *remote);
-        listeners.flat_map(ImportListener::groups).collect()
-    }
-
-    /// What the clients' sessions count.
-    pub(super) fn client_traffic(&self) -> BTreeMap<OnionAddress, Traffic> {
-        let traffic = |(address, sessions): (&OnionAddress, &Arc<ClientSessions>)| {
-            let stats = sessions.stats();
-            let open = u32::try_from(stats.open).unwrap_or(u32::MAX);
-            (*address, Traffic { sessions: open, bytes: (stats.bytes_in, stats.bytes_out) })
-        };
-        self.sessions.iter().map(traffic).collect()
-    }
-
-    /// When the clients were last seen.
-    pub(super) fn last_seen(&self) -> impl Iterator<Item = (OnionAddress, u64)> {
-        self.sessions.iter().filter_map(|(address, sessions)| Some((*address, sessions.stats().last_seen?)))
-    }
-
-    /// What the imports count.
-    pub(super) fn import_traffic(&self) -> BTreeMap<ListenAddr, Traffic> {
-        let traffic = |(listen, listener): (&ListenAddr, &ImportListener)| {
-            let stats = listener.stats();
-            let open = u32::try_from(stats.sessions_open).unwrap_or(u32::MAX);
-            (listen.clone(), Traffic { sessions: open, bytes: (stats.bytes_out, stats.bytes_in) })
-        };
-        self.listeners.iter().map(traffic).collect()
-    }
-
-    /// What keeps connections out that a person may want in.
-    pub(super) fn problems(&self, config: &Config) -> Vec<Problem> {
-        let socks = self.socks.iter().filter_map(|socks| {
-            let TurnedAway { who, times } = socks.turned_away()?;
-            Some(catalogue::refused_at_socks(&socks.addr(), &who, times))
-        });
-        let imports = self.listeners.iter().filter_map(|(listen, import)| {
-            let TurnedAway { who, times } = import.turned_away()?;
-            Some(catalogue::refused_at_import(listen, &who, times))
-        });
-        let full_socks = self
-            .socks
-            .iter()
-            .filter_map(|socks| Some(catalogue::socks_full(&socks.addr(), &crowd(socks.crowded()?))));
-        let full_guests = self.guests.crowded().into_iter().map(|full| catalogue::guests_full(&crowd(full)));
-        let full_imports = self
-            .listeners
-            .iter()
-            .filter_map(|(listen, import)| Some(catalogue::import_full(listen, &crowd(import.crowded()?))));
-        let full_ports = self.full_ports(config).into_iter().filter_map(|(port, clients)| {
-            let ((client, full), others) = clients.split_first()?;
-            Some(catalogue::port_full(port, client, others.len(), &crowd(*full)))
-        });
-        // The same backend serves all clients of a port.
-        let gates = self.doors.values().filter_map(|door| match door {
-            Door::Gate(gate) => Some(gate),
-            Door::Responder(_) => None,
-        });
-        let backends = Gate::last_used(gates)
-            .into_iter()
-            .filter_map(|(port, gate)| Some(catalogue::no_backend(port, &gate.backend_error()?)));
-        socks
-            .chain(imports)
-            .chain(full_socks)
-            .chain(full_guests)
-            .chain(full_imports)
-            .chain(full_ports)
-            .chain(backends)
-            .collect()
-    }
-
-    /// For each client, the ports that turn it away.
-    pub(super) fn full_for(&self) -> BTreeMap<OnionAddress, Vec<Port>> {
-        let ports =
-            |sessions: &ClientSessions| sessions.crowded().into_iter().map(|(port, _)| port).collect();
-        self.sessions.iter().map(|(address, sessions)| (*address, ports(sessions))).collect()
-    }
-
-    /// The exported ports that turn clients away, and whom.
-    fn full_ports(&self, config: &Config) -> BTreeMap<Port, Vec<(ClientName, Crowded)>> {
-        let mut full: BTreeMap<Port, Vec<(ClientName, Crowded)>> = BTreeMap::new();
-        for (name, client) in &config.clients {
-            let Some(sessions) = self.sessions.get(&client.address) else { continue };
-            for (port, crowded) in sessions.crowded() {
-                full.entry(port).or_default().push((name.clone(), crowded));
-            }
-        }
-        full
-    }
-
-    /// Takes no more connections from applications; what is open goes on.
-    pub(super) fn refuse(&self) {
-        self.listeners.values().for_each(ImportListener::refuse);
-        self.socks.iter().for_each(SocksFront::refuse);
-    }
-
-    /// Sessions that are open, of both kinds.
-    pub(super) fn open_sessions(&self) -> u64 {
-        let imports: u64 = self.listeners.values().map(|listener| listener.stats().sessions_open).sum();
-        let clients: u64 = self.sessions.values().map(|sessions| sessions.stats().open).sum();
-        imports + clients + self.socks.as_ref().map_or(0, |socks| socks.stats().sessions_open)
-    }
 }
 
 fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
@@ -522,10 +332,6 @@ fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(Problem::new(code, error.to_string())),
     }
-}
-
-fn crowd(crowded: Crowded) -> Crowd {
-    Crowd { said: crowded.sentence(), by_agent: crowded.by_agent, refused: crowded.refused }
 }
 
 /// What a socket's not being there yet, or not at all, is to the Step that wants it.

@@ -79,7 +79,7 @@ impl Life {
     /// Takes no more connections. The chores end, too.
     pub(super) fn refuse(&self) {
         self.chores.iter().for_each(AbortHandle::abort);
-        self.reconciler.executor.refuse();
+        self.reconciler.executor.endpoints.refuse();
     }
 
     /// Waits a little for open sessions, or until `at_once`, and closes everything: nothing is accepted, then nothing is open, then nothing
@@ -90,7 +90,7 @@ impl Life {
             () = drained(&self.reconciler) => {}
             () = at_once => tracing::info!("asked to end at once: open sessions are cut off"),
         }
-        let seen: Vec<_> = self.reconciler.executor.last_seen().collect();
+        let seen: Vec<_> = self.reconciler.executor.endpoints.last_seen().collect();
         self.reconciler.close_all().await;
         let saved = tokio::time::timeout(SAVE, self.reconciler.vault.save_history(seen.into_iter())).await;
         if saved.is_err() {
@@ -144,7 +144,7 @@ fn wire(
         store,
         calendar: world.calendar.clone(),
         dialler: Arc::clone(&dialler),
-        guests: Arc::clone(&executor.guests),
+        guests: Arc::clone(&executor.endpoints.guests),
         prober: Arc::clone(&executor.prober),
         in_force: in_force.clone(),
         applied: applied.subscribe(),
@@ -205,7 +205,7 @@ async fn erase_used_keys(mut first_streams: mpsc::UnboundedReceiver<OnionAddress
 /// Waits until no session is open, or as long as they may take.
 async fn drained(reconciler: &Reconciler) {
     let deadline = Instant::now() + DRAIN;
-    while reconciler.executor.open_sessions() > 0 && Instant::now() < deadline {
+    while reconciler.executor.endpoints.open_sessions() > 0 && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::chronicle_log;
-use super::execute::{Executor, Fetched, Outcome};
+use super::execute::{Executor, Outcome};
+use super::keys_in_use::Fetched;
 use super::known::Question;
 use super::remotes::Remotes;
 use super::stranger::Checks;
@@ -71,7 +72,7 @@ impl Reconciler {
                 Wake::Stop => return,
                 Wake::Config => {
                     let config = Arc::clone(&self.inputs.config.borrow().config);
-                    self.executor.forget_keys(&config);
+                    self.executor.keys.forget_unneeded(&config);
                     self.executor.configure(&config);
                     // What a person just changed is tried at once.
                     self.observed.failures.clear();
@@ -245,13 +246,13 @@ impl Reconciler {
                 self.remotes.forget(address);
             }
             Step::OpenListener(_, listener) if self.observed.keys.contains_key(&listener.address) => {
-                self.remotes.warm(config, &self.executor, listener.address);
+                self.remotes.warm(config, &self.executor.endpoints, listener.address);
             }
             Step::AddKey(address, _) => {
                 for waiting in self.rekeys.remove(address).unwrap_or_default() {
                     let _ = waiting.send(true);
                 }
-                self.remotes.warm(config, &self.executor, *address);
+                self.remotes.warm(config, &self.executor.endpoints, *address);
             }
             _ => {}
         }
@@ -260,7 +261,7 @@ impl Reconciler {
     /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
     fn try_again(&mut self, which: impl Fn(Option<bool>) -> bool) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
-        self.remotes.try_again(&config, &self.observed, &self.executor, which);
+        self.remotes.try_again(&config, &self.observed, &self.executor.endpoints, which);
     }
 
     /// Whether somebody looks at the status.
@@ -278,7 +279,7 @@ impl Reconciler {
         }
         self.confirmed = Some(now);
         self.engine.watched();
-        self.remotes.confirm(config, &self.observed, &self.executor, now);
+        self.remotes.confirm(config, &self.observed, &self.executor.endpoints, now);
     }
 
     /// Takes in what was learnt, and does what follows from it.
@@ -355,7 +356,7 @@ impl Reconciler {
     fn take_key(&mut self, fetched: Fetched) {
         let subject = fetched.subject.clone();
         self.waiting.remove(&subject);
-        match self.executor.take(fetched) {
+        match self.executor.keys.take(fetched) {
             Ok(()) => {
                 self.observed.failures.remove(&subject);
             }
@@ -415,7 +416,7 @@ impl Reconciler {
     }
 
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
-        let live = self.executor.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
+        let live = self.executor.endpoints.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
         live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
     }
 
@@ -443,7 +444,11 @@ impl Reconciler {
         let is_paused = *self.inputs.paused.borrow();
         let today = self.about.calendar.today();
         let desired = Desired::from_config(&in_force.config, today, is_paused);
-        let here = self.vault.history_problem().into_iter().chain(self.executor.problems(&in_force.config));
+        let here = self
+            .vault
+            .history_problem()
+            .into_iter()
+            .chain(self.executor.endpoints.problems(&in_force.config));
         let view = View {
             config: &in_force.config,
             is_paused,
@@ -452,9 +457,9 @@ impl Reconciler {
             process: &self.about.process,
             now: self.about.started.elapsed(),
             unix: self.about.calendar.now(),
-            clients: self.executor.client_traffic(),
-            full: self.executor.full_for(),
-            imports: self.executor.import_traffic(),
+            clients: self.executor.endpoints.client_traffic(),
+            full: self.executor.endpoints.full_for(),
+            imports: self.executor.endpoints.import_traffic(),
             configuration: in_force.problems().collect(),
             here: here.collect(),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::crowds::Crowds;
-use super::execute::Executor;
+use super::endpoints::Endpoints;
 use super::warm::Warmers;
 use crate::forward::dialler::Dialler;
 use crate::forward::warm::Peer;
@@ -25,10 +25,10 @@ impl Remotes {
     }
 
     /// Warms a remote until it was reached once.
-    pub(super) fn warm(&mut self, config: &Config, executor: &Executor, address: OnionAddress) {
+    pub(super) fn warm(&mut self, config: &Config, endpoints: &Endpoints, address: OnionAddress) {
         let plain = config.remote_at(&address).is_some_and(|(_, remote)| remote.plain_tor);
         let peer = if plain { Peer::PlainTor } else { Peer::Ormesh };
-        self.warmers.start(&self.dialler, address, executor.groups(&address), peer);
+        self.warmers.start(&self.dialler, address, endpoints.groups(&address), peer);
     }
 
     /// Asks a remote that ended a connection without a word: its agent knows whether there was no room. Another program than ormesh is not
@@ -44,18 +44,24 @@ impl Remotes {
         &mut self,
         config: &Config,
         observed: &Observed,
-        executor: &Executor,
+        endpoints: &Endpoints,
         which: impl Fn(Option<bool>) -> bool,
     ) {
         for address in observed.keys.keys() {
             if which(observed.health.is_reached(address)) && !self.warmers.is_busy(address) {
-                self.warm(config, executor, *address);
+                self.warm(config, endpoints, *address);
             }
         }
     }
 
     /// Has the state of each remote proven again that is due for it, since somebody looks. One that runs no ormesh is sent nothing.
-    pub(super) fn confirm(&mut self, config: &Config, observed: &Observed, executor: &Executor, now: Moment) {
+    pub(super) fn confirm(
+        &mut self,
+        config: &Config,
+        observed: &Observed,
+        endpoints: &Endpoints,
+        now: Moment,
+    ) {
         for remote in config.remotes.values() {
             let address = remote.address;
             if !observed.keys.contains_key(&address) || !observed.health.is_to_be_tried(&address, now) {
@@ -64,7 +70,7 @@ impl Remotes {
             if self.warmers.is_busy(&address) {
                 self.warmers.hurry(&address);
             } else if !remote.plain_tor {
-                let group = executor.groups(&address).into_iter().take(1).collect();
+                let group = endpoints.groups(&address).into_iter().take(1).collect();
                 self.warmers.start(&self.dialler, address, group, Peer::Ormesh);
             }
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::execute::{Executor, Fetched};
+use super::execute::Executor;
+use super::keys_in_use::Fetched;
 use super::known::Question;
 use super::vault::Vault;
 use super::wires::{Forgotten, Inputs};

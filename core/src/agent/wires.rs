@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::execute::Fetched;
+use super::keys_in_use::Fetched;
 use super::known::Question;
 use super::vault::Failure;
 use crate::engine::{EngineEvent, EngineState};

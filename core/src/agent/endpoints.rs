@@ -1,0 +1,179 @@
+//! The endpoints that are open (gates, responders, imports, the SOCKS server): what they count, and whom they turn away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::GateAddr;
+use crate::forward::capacity::Crowded;
+use crate::forward::gate::{ClientSessions, Gate};
+use crate::forward::guests::Guests;
+use crate::forward::import::ImportListener;
+use crate::forward::listen::{Bound, SocketPath};
+use crate::forward::owner::TurnedAway;
+use crate::forward::responder::Responder;
+use crate::forward::socks_front::SocksFront;
+use crate::model::address::{ListenAddr, Port};
+use crate::model::config::Config;
+use crate::model::name::ClientName;
+use crate::model::onion::OnionAddress;
+use crate::model::problem::Problem;
+use crate::model::problem::catalogue::{self, Crowd};
+use crate::plan::derive::Traffic;
+
+/// Either thing that can be behind a gate.
+pub(super) enum Door {
+    Gate(Gate),
+    Responder(Responder),
+}
+
+impl Door {
+    pub(super) fn addr(&self) -> &GateAddr {
+        match self {
+            Self::Gate(gate) => gate.addr(),
+            Self::Responder(responder) => responder.addr(),
+        }
+    }
+
+    pub(super) fn socket(&self) -> Option<&SocketPath> {
+        match self {
+            Self::Gate(gate) => gate.socket(),
+            Self::Responder(responder) => responder.socket(),
+        }
+    }
+
+    pub(super) fn renew(&mut self, bound: Bound, addr: GateAddr) {
+        match self {
+            Self::Gate(gate) => gate.renew(bound, addr),
+            Self::Responder(responder) => responder.renew(bound, addr),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Gate(gate) => gate.close_all().await,
+            Self::Responder(responder) => responder.close_all().await,
+        }
+    }
+}
+
+/// What is open of one agent.
+#[derive(Default)]
+pub(super) struct Endpoints {
+    pub(super) doors: BTreeMap<(OnionAddress, Port), Door>,
+    /// The sessions of each client over all its doors.
+    pub(super) sessions: BTreeMap<OnionAddress, Arc<ClientSessions>>,
+    pub(super) listeners: BTreeMap<ListenAddr, ImportListener>,
+    pub(super) socks: Option<SocksFront>,
+    /// Shared with whoever answers `ormesh nc`.
+    pub(super) guests: Arc<Guests>,
+}
+
+impl Endpoints {
+    /// The isolation groups of the imports of a remote: their circuits are kept warm.
+    pub(super) fn groups(&self, remote: &OnionAddress) -> Vec<String> {
+        let listeners = self.listeners.values().filter(|listener| listener.spec().address == *remote);
+        listeners.flat_map(ImportListener::groups).collect()
+    }
+
+    /// What the clients' sessions count.
+    pub(super) fn client_traffic(&self) -> BTreeMap<OnionAddress, Traffic> {
+        let traffic = |(address, sessions): (&OnionAddress, &Arc<ClientSessions>)| {
+            let stats = sessions.stats();
+            let open = u32::try_from(stats.open).unwrap_or(u32::MAX);
+            (*address, Traffic { sessions: open, bytes: (stats.bytes_in, stats.bytes_out) })
+        };
+        self.sessions.iter().map(traffic).collect()
+    }
+
+    /// When the clients were last seen.
+    pub(super) fn last_seen(&self) -> impl Iterator<Item = (OnionAddress, u64)> {
+        self.sessions.iter().filter_map(|(address, sessions)| Some((*address, sessions.stats().last_seen?)))
+    }
+
+    /// What the imports count.
+    pub(super) fn import_traffic(&self) -> BTreeMap<ListenAddr, Traffic> {
+        let traffic = |(listen, listener): (&ListenAddr, &ImportListener)| {
+            let stats = listener.stats();
+            let open = u32::try_from(stats.sessions_open).unwrap_or(u32::MAX);
+            (listen.clone(), Traffic { sessions: open, bytes: (stats.bytes_out, stats.bytes_in) })
+        };
+        self.listeners.iter().map(traffic).collect()
+    }
+
+    /// What keeps connections out that a person may want in.
+    pub(super) fn problems(&self, config: &Config) -> Vec<Problem> {
+        let socks = self.socks.iter().filter_map(|socks| {
+            let TurnedAway { who, times } = socks.turned_away()?;
+            Some(catalogue::refused_at_socks(&socks.addr(), &who, times))
+        });
+        let imports = self.listeners.iter().filter_map(|(listen, import)| {
+            let TurnedAway { who, times } = import.turned_away()?;
+            Some(catalogue::refused_at_import(listen, &who, times))
+        });
+        let full_socks = self
+            .socks
+            .iter()
+            .filter_map(|socks| Some(catalogue::socks_full(&socks.addr(), &crowd(socks.crowded()?))));
+        let full_guests = self.guests.crowded().into_iter().map(|full| catalogue::guests_full(&crowd(full)));
+        let full_imports = self
+            .listeners
+            .iter()
+            .filter_map(|(listen, import)| Some(catalogue::import_full(listen, &crowd(import.crowded()?))));
+        let full_ports = self.full_ports(config).into_iter().filter_map(|(port, clients)| {
+            let ((client, full), others) = clients.split_first()?;
+            Some(catalogue::port_full(port, client, others.len(), &crowd(*full)))
+        });
+        // The same backend serves all clients of a port.
+        let gates = self.doors.values().filter_map(|door| match door {
+            Door::Gate(gate) => Some(gate),
+            Door::Responder(_) => None,
+        });
+        let backends = Gate::last_used(gates)
+            .into_iter()
+            .filter_map(|(port, gate)| Some(catalogue::no_backend(port, &gate.backend_error()?)));
+        socks
+            .chain(imports)
+            .chain(full_socks)
+            .chain(full_guests)
+            .chain(full_imports)
+            .chain(full_ports)
+            .chain(backends)
+            .collect()
+    }
+
+    /// For each client, the ports that turn it away.
+    pub(super) fn full_for(&self) -> BTreeMap<OnionAddress, Vec<Port>> {
+        let ports =
+            |sessions: &ClientSessions| sessions.crowded().into_iter().map(|(port, _)| port).collect();
+        self.sessions.iter().map(|(address, sessions)| (*address, ports(sessions))).collect()
+    }
+
+    /// The exported ports that turn clients away, and whom.
+    fn full_ports(&self, config: &Config) -> BTreeMap<Port, Vec<(ClientName, Crowded)>> {
+        let mut full: BTreeMap<Port, Vec<(ClientName, Crowded)>> = BTreeMap::new();
+        for (name, client) in &config.clients {
+            let Some(sessions) = self.sessions.get(&client.address) else { continue };
+            for (port, crowded) in sessions.crowded() {
+                full.entry(port).or_default().push((name.clone(), crowded));
+            }
+        }
+        full
+    }
+
+    /// Takes no more connections from applications; what is open goes on.
+    pub(super) fn refuse(&self) {
+        self.listeners.values().for_each(ImportListener::refuse);
+        self.socks.iter().for_each(SocksFront::refuse);
+    }
+
+    /// Sessions that are open, of both kinds.
+    pub(super) fn open_sessions(&self) -> u64 {
+        let imports: u64 = self.listeners.values().map(|listener| listener.stats().sessions_open).sum();
+        let clients: u64 = self.sessions.values().map(|sessions| sessions.stats().open).sum();
+        imports + clients + self.socks.as_ref().map_or(0, |socks| socks.stats().sessions_open)
+    }
+}
+
+fn crowd(crowded: Crowded) -> Crowd {
+    Crowd { said: crowded.sentence(), by_agent: crowded.by_agent, refused: crowded.refused }
+}
