@@ -1,6 +1,8 @@
 //! The planner as a pure function: what it wants done, in which order, and what it never publishes.
 
-use proptest::prelude::*;
+mod any_order;
+mod failures;
+mod outages;
 
 use super::health::Report;
 use super::*;
@@ -195,82 +197,12 @@ fn many_services_are_paced_and_the_last_seen_come_first() {
 }
 
 #[test]
-fn what_failed_waits_and_nothing_else_does() {
-    let desired = Desired::from_config(&config([1, 2]), today(), false);
-    let mut observed = Observed { socks: desired.socks, ..ready() };
-    let problem = Problem::new(Code::TorFailed, "no");
-    let backoff = Backoff::after(None, problem.clone(), NOW);
-    assert!(Backoff::after(Some(&backoff), problem, NOW).retry_at > backoff.retry_at);
-    observed.failures.insert(Subject::Service(address(1)), backoff.clone());
-    let plan = plan(&desired, &observed, NOW);
-    assert!(plan.steps.iter().all(|step| step.subject() == Subject::Service(address(2))), "{plan:?}");
-    assert_eq!(plan.wake, Some(backoff.retry_at));
-}
-
-#[test]
 fn paused_is_nothing_and_expired_is_down() {
     let mut config = config([1]);
     assert_eq!(Desired::from_config(&config, today(), true), Desired::default());
     config.clients.values_mut().for_each(|client| client.expires = Some(today()));
     assert_eq!(Desired::from_config(&config, today(), false).services.len(), 1);
     assert!(Desired::from_config(&config, Day::from_epoch_days(1001), false).services.is_empty());
-}
-
-#[test]
-fn a_service_that_could_not_be_withdrawn_is_withdrawn_again_after_a_while() {
-    let mut now = NOW;
-    let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = ready();
-    settle(&desired, &mut observed, &mut now);
-    let gone = Desired { socks: desired.socks, ..Desired::default() };
-
-    let first = plan(&gone, &observed, now);
-    execute_in_vain(&mut observed, &first.steps, now);
-
-    assert!(observed.gates.is_empty(), "nobody comes in meanwhile");
-    let second = plan(&gone, &observed, now);
-    assert_eq!(second.steps, [], "it is not tried at once");
-    let later = plan(&gone, &observed, second.wake.unwrap());
-    assert_eq!(later.steps, [Step::Withdraw(address(1))]);
-    execute(&mut observed, &later.steps, second.wake.unwrap());
-    assert!(observed.published.is_empty() && observed.failures.is_empty());
-}
-
-#[test]
-fn a_key_that_tor_does_not_forget_is_removed_again_unless_tor_ends() {
-    let mut observed = ready();
-    observed.keys.insert(address(1), key(1));
-    let first = plan(&Desired::default(), &observed, NOW);
-    assert_eq!(first.steps, [Step::RemoveKey(address(1))]);
-
-    execute_in_vain(&mut observed, &first.steps, NOW);
-
-    let second = plan(&Desired::default(), &observed, NOW);
-    assert_eq!(second.steps, []);
-    assert_eq!(plan(&Desired::default(), &observed, second.wake.unwrap()).steps, first.steps);
-    observed.lost(NOW);
-    observed.health.report(Report::Engine(EngineState::Ready), NOW);
-    assert_eq!(plan(&Desired::default(), &observed, NOW), Plan::default());
-    assert!(observed.failures.is_empty());
-}
-
-#[test]
-fn what_tor_may_have_is_replaced_or_withdrawn_and_never_taken_for_absent() {
-    let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = Observed { socks: desired.socks, ..ready() };
-    let first = plan(&desired, &observed, NOW);
-    execute_in_vain(&mut observed, &first.steps, NOW);
-    assert!(!is_up(&desired, &observed, &address(1)));
-
-    let mut now = NOW;
-    let mut again = plan(&desired, &observed, now);
-    while again.steps.is_empty() {
-        now = again.wake.unwrap();
-        again = plan(&desired, &observed, now);
-    }
-    assert!(matches!(again.steps.as_slice(), [Step::Replace(..)]), "{again:?}");
-    let gone = Desired { socks: desired.socks, ..Desired::default() };
-    assert_eq!(plan(&gone, &observed, now).steps.last(), Some(&Step::Withdraw(address(1))));
 }
 
 #[test]
@@ -361,153 +293,6 @@ fn a_remotes_other_key_or_address_ends_what_its_imports_carry() {
     }
 }
 
-/// What a random hand does to a configuration between two plans.
-#[derive(Debug, Clone)]
-enum Change {
-    ToggleExport(u16),
-    ToggleClient(u8),
-    Limit(u8, Option<u16>),
-    Offer(u16, Option<u8>),
-    Expire(u8, Option<u16>),
-    Rekey(u8, u8),
-    LoseTor,
-    /// The sockets of every so many gates are removed.
-    Clean(usize),
-    TorRefuses,
-    Upload,
-    /// So many introduction points of each service stand.
-    Introductions(u32),
-    /// The network is gone for a while.
-    Outage(u64),
-    Wait(u64),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    prop_oneof![
-        (20u16..26).prop_map(Change::ToggleExport),
-        (1u8..6).prop_map(Change::ToggleClient),
-        (1u8..6, proptest::option::of(20u16..26)).prop_map(|(c, p)| Change::Limit(c, p)),
-        (20u16..26, proptest::option::of(1u8..6)).prop_map(|(p, c)| Change::Offer(p, c)),
-        (1u8..6, proptest::option::of(998u16..1003)).prop_map(|(c, d)| Change::Expire(c, d)),
-        (1u8..6, 1u8..9).prop_map(|(c, k)| Change::Rekey(c, k)),
-        Just(Change::LoseTor),
-        (1usize..4).prop_map(Change::Clean),
-        Just(Change::TorRefuses),
-        Just(Change::Upload),
-        (0u32..2).prop_map(Change::Introductions),
-        (0u64..60_000).prop_map(Change::Outage),
-        (0u64..2000).prop_map(Change::Wait),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever happens in whatever order: nothing is reachable that the configuration does not grant, as soon as a plan was carried
-    /// out; and once changes cease, everything granted is up.
-    #[test]
-    fn never_open_to_others_and_always_settling(changes in proptest::collection::vec(change(), 1..40)) {
-        let mut now = NOW;
-        let mut config = config([]);
-        let mut observed = ready();
-        for change in changes {
-            let mut refuses = false;
-            let client_of = |seed: u8| format!("c{seed}").parse::<ClientName>().unwrap();
-            match change {
-                Change::ToggleExport(number) => {
-                    if config.exports.remove(&port(number)).is_none() {
-                        let target = number.to_string().parse().unwrap();
-                        config.exports.insert(port(number), Export { target, allow_lan: false, clients: None });
-                    }
-                }
-                Change::ToggleClient(seed) => {
-                    if config.clients.remove(&client_of(seed)).is_none() {
-                        let client = Client::new(address(seed), key(seed));
-                        config.clients.insert(client_of(seed), client);
-                    }
-                }
-                Change::Limit(seed, number) => {
-                    if let Some(client) = config.clients.get_mut(&client_of(seed)) {
-                        client.ports = number.map(|number| [port(number)].into());
-                    }
-                }
-                Change::Offer(number, seed) => {
-                    if let Some(export) = config.exports.get_mut(&port(number)) {
-                        export.clients = seed.map(|seed| [client_of(seed)].into());
-                    }
-                }
-                Change::Expire(seed, day) => {
-                    if let Some(client) = config.clients.get_mut(&client_of(seed)) {
-                        client.expires = day.map(Day::from_epoch_days);
-                    }
-                }
-                Change::Rekey(seed, other) => {
-                    if let Some(client) = config.clients.get_mut(&client_of(seed)) {
-                        client.key = key(other);
-                    }
-                }
-                Change::LoseTor => observed.lost(now),
-                Change::Clean(every) => {
-                    let open = observed.gates.keys().step_by(every);
-                    let gone = open.map(|(address, port)| Socket::Gate(*address, *port)).collect();
-                    observed.gone = gone;
-                }
-                Change::TorRefuses => refuses = true,
-                Change::Upload => {
-                    for address in observed.published.keys() {
-                        observed.health.report(Report::Uploaded(*address), now);
-                    }
-                }
-                Change::Introductions(number) => introduced(&mut observed, number, now),
-                Change::Outage(ms) => {
-                    offline(&mut observed, now);
-                    let unready = plan(&Desired::from_config(&config, today(), false), &observed, now);
-                    let gives = |step: &Step| matches!(step, Step::Publish(..) | Step::Replace(..));
-                    prop_assert!(!unready.steps.iter().any(gives), "{:?}", unready.steps);
-                    now += Duration::from_millis(ms);
-                    observed.health.report(Report::Engine(EngineState::Ready), now);
-                }
-                Change::Wait(ms) => now += Duration::from_millis(ms),
-            }
-            let desired = Desired::from_config(&config, today(), false);
-            let plan = plan(&desired, &observed, now);
-            match refuses {
-                true => execute_in_vain(&mut observed, &plan.steps, now),
-                false => execute(&mut observed, &plan.steps, now),
-            }
-
-            for (address, published) in &observed.published {
-                if observed.failures.contains_key(&Subject::Withdrawal(*address)) {
-                    continue;
-                }
-                let client = config.clients.values().find(|client| client.address == *address).expect("a client");
-                prop_assert_eq!(published.key, client.key, "restricted to that client's key");
-                prop_assert!(client.expires.is_none_or(|day| !day.is_over(today())));
-            }
-            for ((address, number), door) in &observed.gates {
-                let (name, client) =
-                    config.clients.iter().find(|(_, client)| client.address == *address).expect("a client");
-                prop_assert_eq!(door.key, client.key, "opened for that client's key");
-                let with_tor = observed.published.get(address).map(|published| published.key);
-                prop_assert!(with_tor.is_none_or(|key| key == door.key), "tor lets another key in there");
-                prop_assert!(*number == Port::RESPONDER || config.granted_ports(name, client).contains(number));
-                let only = config.exports.get(number).and_then(|export| export.clients.as_ref());
-                prop_assert!(only.is_none_or(|only| only.contains(name)));
-            }
-        }
-        let desired = Desired::from_config(&config, today(), false);
-        settle(&desired, &mut observed, &mut now);
-        for (address, service) in &desired.services {
-            prop_assert!(is_up(&desired, &observed, address));
-            for (number, behind) in &service.ports {
-                prop_assert_eq!(observed.gates.get(&(*address, *number)).map(|door| &door.behind), Some(behind));
-            }
-        }
-        prop_assert_eq!(observed.published.len(), desired.services.len());
-        prop_assert_eq!(observed.gone, BTreeSet::new(), "each socket that was removed is made again, or its gate closed");
-    }
-}
-
 /// Says how many introduction points stand, of each service that tor has.
 fn introduced(observed: &mut Observed, number: u32, now: Moment) {
     let standing = observed.published.keys().map(|address| (*address, number)).collect();
@@ -517,63 +302,6 @@ fn introduced(observed: &mut Observed, number: u32, now: Moment) {
 fn offline(observed: &mut Observed, now: Moment) {
     let why = "relays refuse".to_owned();
     observed.health.report(Report::Engine(EngineState::Offline { why }), now);
-}
-
-/// A host with one client, whose service stands.
-fn standing() -> (Desired, Observed, Moment) {
-    let desired = Desired::from_config(&config([1]), today(), false);
-    let (mut observed, mut now) = (ready(), NOW);
-    settle(&desired, &mut observed, &mut now);
-    introduced(&mut observed, 3, now);
-    observed.health.report(Report::Uploaded(address(1)), now);
-    (desired, observed, now)
-}
-
-#[test]
-fn after_an_outage_a_service_without_an_introduction_point_is_given_to_tor_anew_within_a_second_or_two() {
-    let (desired, mut observed, now) = standing();
-    offline(&mut observed, now + seconds(100));
-    introduced(&mut observed, 0, now + seconds(101));
-    assert_eq!(plan(&desired, &observed, now + seconds(140)), Plan::default(), "nothing is burnt meanwhile");
-
-    let back = now + seconds(141);
-    observed.health.report(Report::Engine(EngineState::Ready), back);
-
-    let due = plan(&desired, &observed, back).wake.expect("it is due by itself");
-    assert!(due <= back + seconds(1), "{due:?}");
-    let steps = plan(&desired, &observed, due).steps;
-    assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "its sessions go on: {steps:?}");
-    execute(&mut observed, &steps, due);
-    introduced(&mut observed, 0, due + seconds(1));
-    assert_eq!(plan(&desired, &observed, due + seconds(2)).steps, [], "it is on its way");
-    introduced(&mut observed, 2, due + seconds(3));
-    assert_eq!(plan(&desired, &observed, due + seconds(100)), Plan::default());
-}
-
-#[test]
-fn a_service_that_an_outage_has_not_harmed_is_left_alone() {
-    let (desired, mut observed, now) = standing();
-    offline(&mut observed, now + seconds(100));
-    observed.health.report(Report::Engine(EngineState::Ready), now + seconds(140));
-    assert_eq!(plan(&desired, &observed, now + seconds(200)), Plan::default());
-}
-
-#[test]
-fn a_service_that_never_stands_is_given_to_tor_ever_more_seldom() {
-    let (desired, mut observed, now) = standing();
-    let mut given = Vec::new();
-    for second in 0..3600 {
-        let now = now + seconds(second);
-        introduced(&mut observed, 0, now);
-        let steps = plan(&desired, &observed, now).steps;
-        if !steps.is_empty() {
-            assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "{steps:?}");
-            execute(&mut observed, &steps, now);
-            given.push(second);
-        }
-    }
-    assert!((12..18).contains(&given.len()), "{given:?}");
-    assert!((15..18).contains(&given[0]), "tor is given time to mend it: {given:?}");
 }
 
 #[test]
@@ -602,58 +330,4 @@ fn keys_of_remotes_are_handed_over_once_tor_takes_them() {
     assert_eq!(steps, [Step::RemoveKey(address(7)), Step::AddKey(address(7), key(7))]);
     observed.keys.insert(address(7), key(7));
     assert_eq!(plan(&desired, &observed, NOW).steps, []);
-}
-
-#[test]
-fn what_failed_is_tried_again_within_its_longest_pause_however_often_it_failed() {
-    let again = |code| {
-        let mut backoff: Option<Backoff> = None;
-        let pauses = (1..=40).map(|_| {
-            let next = Backoff::after(backoff.as_ref(), Problem::new(code, "no"), NOW);
-            let pause = next.retry_at - NOW;
-            backoff = Some(next);
-            pause
-        });
-        pauses.collect::<Vec<_>>()
-    };
-    for (code, first, longest) in [(Code::TorFailed, 500, 4_000), (Code::StoreLocked, 4_000, 60_000)] {
-        let pauses = again(code);
-        assert!(pauses.is_sorted());
-        assert_eq!(pauses[0], Duration::from_millis(first));
-        assert_eq!(pauses[1], Duration::from_millis(2 * first));
-        assert_eq!(pauses[39], Duration::from_millis(longest));
-    }
-}
-
-#[test]
-fn what_is_in_backoff_waits_to_its_end_and_no_longer() {
-    let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
-    let mut observed = ready();
-    let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
-    let end = backoff.retry_at;
-    observed.failures.insert(Subject::Key(address(7)), backoff);
-    let waits = plan(&desired, &observed, end - Duration::from_millis(1));
-    assert_eq!(waits, Plan { steps: vec![], wake: Some(end) });
-    assert_eq!(plan(&desired, &observed, end).steps.len(), 1);
-}
-
-#[test]
-fn what_nobody_wants_any_more_has_no_failure_to_tell_of() {
-    let desired = Desired::from_config(&config([1]), today(), false);
-    let mut observed = ready();
-    observed.published.insert(address(3), Published { key: key(3), ports: BTreeSet::new(), at: NOW });
-    let backoff = Backoff::after(None, Problem::new(Code::TorFailed, "no"), NOW);
-    let wanted = [Subject::Service(address(1)), Subject::Withdrawal(address(3)), Subject::Socks];
-    let unwanted = [
-        Subject::Service(address(2)),
-        Subject::Withdrawal(address(1)),
-        Subject::Key(address(1)),
-        Subject::KeyRemoval(address(1)),
-        Subject::Listener("127.0.0.1:5000".parse().unwrap()),
-    ];
-    for subject in wanted.iter().chain(&unwanted) {
-        observed.failures.insert(subject.clone(), backoff.clone());
-    }
-    observed.forget_unwanted(&desired);
-    assert_eq!(observed.failures.keys().cloned().collect::<BTreeSet<_>>(), wanted.into());
 }
