@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod atomic;
+mod config_file;
 mod dir_error;
 pub mod files;
 pub mod history;
@@ -19,8 +20,6 @@ mod tests;
 pub mod watch;
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,12 +27,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch::{Receiver, Sender};
 use toml_edit::DocumentMut;
 
-use crate::model::config::{self, Client, Config, InstanceId, TextError};
+use crate::model::config::{self, Client, Config, InstanceId};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::catalogue::{self, of_config};
-use crate::model::problem::{Code, Problem, ProblemKind, Subject};
+use crate::model::problem::{Code, Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
+use config_file::ConfigFile;
 use files::Files;
 use paths::Paths;
 
@@ -53,9 +53,7 @@ pub struct ConfigStore {
 #[derive(Debug)]
 struct Inner {
     paths: Paths,
-    files: Files,
-    /// The instance id that a configuration without one gets, the same for the life of this value.
-    fresh: InstanceId,
+    file: ConfigFile,
     /// Held while the file is read or written and what came of it is put in force: the last one on disk is the last one in force.
     disk: Mutex<Remembered>,
     in_force: Sender<InForce>,
@@ -114,8 +112,7 @@ impl ConfigStore {
         let (by_hand, hand) = unbounded_channel();
         let inner = Inner {
             paths: paths.clone(),
-            files,
-            fresh,
+            file: ConfigFile { path: paths.config.clone(), files, fresh },
             disk: Mutex::default(),
             in_force,
             by_hand,
@@ -133,7 +130,7 @@ impl ConfigStore {
     /// Does some work on the files apart from the caller's thread (see [`Files::apart`]).
     pub async fn apart<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
         let store = self.clone();
-        self.inner.files.apart(move || work(&store)).await
+        self.inner.file.files.apart(move || work(&store)).await
     }
 
     /// What is in force now, and each change of it.
@@ -171,8 +168,8 @@ impl ConfigStore {
     /// Reads the configuration as it is, whatever an earlier one had, and its text; none where there is no file. For one that is another
     /// program's to write.
     pub fn load_given(&self) -> Result<Option<(String, Config)>, Problem> {
-        let Some(text) = self.read()? else { return Ok(None) };
-        let config = self.parse(&text)?;
+        let Some(text) = self.inner.file.read()? else { return Ok(None) };
+        let config = self.inner.file.parse(&text)?;
         Ok(Some((text, config)))
     }
 
@@ -212,7 +209,7 @@ impl ConfigStore {
     /// What an agent would put in force that started now: what the file says, less the clients that an earlier one has revoked.
     pub fn at_rest(&self) -> Result<InForce, Problem> {
         let config = self.load()?;
-        let mut in_force = InForce::none(Config::new(self.inner.fresh.clone()));
+        let mut in_force = InForce::none(Config::new(self.inner.file.fresh.clone()));
         in_force.keep_out(self.noted()?, None);
         in_force.adopt(config, true);
         Ok(in_force)
@@ -263,7 +260,7 @@ impl ConfigStore {
                 return Ok(edited);
             }
         }
-        Err(self.is_busy())
+        Err(self.inner.file.is_busy())
     }
 
     /// None when another program has changed the file meanwhile.
@@ -273,11 +270,11 @@ impl ConfigStore {
         change: impl Fn(&Config) -> Result<Config, Problem>,
     ) -> Result<Option<Edited>, Problem> {
         if self.inner.is_being_written.load(Ordering::SeqCst) {
-            return Err(self.is_busy());
+            return Err(self.inner.file.is_busy());
         }
         let (before, old) = self.look(disk).map_err(|obstacle| match obstacle {
             Obstacle::Bad(problem) if problem.kind == ProblemKind::Usage => {
-                problem.hint(format!("mend the file first ({}), then try again", self.shown()))
+                problem.hint(format!("mend the file first ({}), then try again", self.inner.file.shown()))
             }
             obstacle => self.problem(obstacle),
         })?;
@@ -291,19 +288,19 @@ impl ConfigStore {
             of_config(Code::ConfigForm, format!("failed to edit the configuration: {error}"))
         })?;
         config::write(&mut document, &new);
-        let after = with_line_ends_of(&before, document.to_string());
+        let after = config_file::with_line_ends_of(&before, document.to_string());
         // What is written must read as what was meant, whatever form the user gave the file.
-        if self.parse(&after).ok().as_ref() != Some(&new) {
+        if self.inner.file.parse(&after).ok().as_ref() != Some(&new) {
             return Err(of_config(
                 Code::ConfigForm,
                 "failed to edit the configuration: its form is too unusual to be changed by a command",
             )
-            .hint(format!("make the change by hand in {}", self.shown())));
+            .hint(format!("make the change by hand in {}", self.inner.file.shown())));
         }
         // Where a link leads counts, not that it is there.
         let is_there = !before.is_empty() || std::fs::metadata(&self.paths().config).is_ok();
         let expected = Some(before.as_bytes()).filter(|_| is_there);
-        if !self.write(expected, &after)? {
+        if !self.inner.file.write(expected, &after)? {
             return Ok(None);
         }
         self.put_in_force(disk, after, new.clone());
@@ -313,11 +310,6 @@ impl ConfigStore {
         Ok(Some(Edited { old, new }))
     }
 
-    fn is_busy(&self) -> Problem {
-        let message = format!("{} is being written by another program", self.shown());
-        of_config(Code::ConfigBusy, message).hint("try again when it has finished")
-    }
-
     /// Puts the file in force as it is, whatever is missing in it: a person wants that.
     ///
     /// Errors: a file that can't be read, or makes no sense.
@@ -325,8 +317,8 @@ impl ConfigStore {
         private::ensure_dir(&self.paths().state)?;
         let _lock = lock::wait(&self.paths().config_lock())?;
         let mut disk = self.disk();
-        let text = self.read()?.unwrap_or_default();
-        let config = self.parse(&text)?;
+        let text = self.inner.file.read()?.unwrap_or_default();
+        let config = self.inner.file.parse(&text)?;
         self.tell_by_hand(&disk, &config);
         self.put_in_force(&mut disk, text, config);
         Ok(())
@@ -344,47 +336,20 @@ impl ConfigStore {
                 Code::NoGoodConfig,
                 "no good configuration is known that could be written back",
             )
-            .hint(format!("write {} anew, or take a copy of your own", self.shown())));
+            .hint(format!("write {} anew, or take a copy of your own", self.inner.file.shown())));
         };
         let (text, config) = (text.clone(), config.clone());
         for _ in 0..TRIES {
-            let found = self.bytes()?;
+            let found = self.inner.file.bytes()?;
             let is_of_use = |found: &&Vec<u8>| !found.trim_ascii().is_empty() && *found != text.as_bytes();
-            let kept = found.as_ref().filter(is_of_use).map(|found| self.put_aside(found)).transpose()?;
-            if self.write(found.as_deref(), &text)? {
+            let kept =
+                found.as_ref().filter(is_of_use).map(|found| self.inner.file.put_aside(found)).transpose()?;
+            if self.inner.file.write(found.as_deref(), &text)? {
                 self.put_in_force(&mut disk, text, config);
                 return Ok(kept);
             }
         }
-        Err(self.is_busy())
-    }
-
-    /// Keeps what the file held in a new file beside it, and gives its name; one that holds the same already will do.
-    fn put_aside(&self, found: &[u8]) -> Result<String, Problem> {
-        for number in 1u32.. {
-            let mut aside = self.paths().config.clone().into_os_string();
-            aside.push(".rejected");
-            if number > 1 {
-                aside.push(format!("-{number}"));
-            }
-            let path = Path::new(&aside);
-            let is_new =
-                std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            let is_kept = match is_new {
-                true => self
-                    .inner
-                    .files
-                    .replace_if(path, None, found)
-                    .map_err(|error| self.cannot_write(&error))?,
-                false => {
-                    private::check_config(path).is_ok() && std::fs::read(path).is_ok_and(|kept| kept == found)
-                }
-            };
-            if is_kept {
-                return Ok(aside.display().to_string());
-            }
-        }
-        Err(self.is_busy())
+        Err(self.inner.file.is_busy())
     }
 
     /// Takes a client out of what is in force, whatever the file says, until the file agrees. Waits for nothing.
@@ -405,7 +370,7 @@ impl ConfigStore {
         }
         let out = self.inner.in_force.borrow().out();
         // Compared with what is there, not with what was meant to be: an earlier try may have failed halfway.
-        let written = revoked::write(&self.inner.files, &self.paths().state, &out);
+        let written = revoked::write(&self.inner.file.files, &self.paths().state, &out);
         let are_noted = written.is_ok();
         if let Err(error) = written {
             tracing::warn!(%error, "failed to note who was revoked");
@@ -418,7 +383,8 @@ impl ConfigStore {
     /// Forgets the notes of those who were taken out of the file by this edit, with no agent to do so.
     fn forget_revoked(&self, old: &Config, new: &Config) {
         for client in old.clients.values().filter(|client| new.client_at(&client.address).is_none()) {
-            if let Err(error) = revoked::forget(&self.inner.files, &self.paths().state, &client.address) {
+            if let Err(error) = revoked::forget(&self.inner.file.files, &self.paths().state, &client.address)
+            {
                 tracing::warn!(%error, "failed to forget who was revoked");
             }
         }
@@ -449,13 +415,13 @@ impl ConfigStore {
 
     /// The text of the file and what it says, if it may be used.
     fn look(&self, disk: &mut Remembered) -> Result<(String, Config), Obstacle> {
-        let text = self.read().map_err(Obstacle::Bad)?;
+        let text = self.inner.file.read().map_err(Obstacle::Bad)?;
         let is_absent = text.is_none();
         let text = text.unwrap_or_default();
         if let Some(good) = disk.good.as_ref().filter(|good| good.text == text) {
             return Ok((text, good.config.clone()));
         }
-        let config = self.parse(&text).map_err(|error| Obstacle::Bad(error.into()))?;
+        let config = self.inner.file.parse(&text).map_err(|error| Obstacle::Bad(error.into()))?;
         let is_ended = text.ends_with('\n');
         if is_ended && !Things::of(&config).is_none() {
             // Nothing that could be lost: so the last good one need not be read.
@@ -477,7 +443,7 @@ impl ConfigStore {
         if !disk.is_looked_for {
             disk.is_looked_for = true;
             let text = std::fs::read_to_string(self.paths().last_good()).ok();
-            disk.good = text.and_then(|text| Some(Good { config: self.parse(&text).ok()?, text }));
+            disk.good = text.and_then(|text| Some(Good { config: self.inner.file.parse(&text).ok()?, text }));
         }
         disk.good.as_ref()
     }
@@ -496,9 +462,9 @@ impl ConfigStore {
     /// Keeps a copy of a good configuration. Where that is not possible, none is better than an old one.
     fn remember(&self, text: &str) {
         let copy = self.paths().last_good();
-        if let Err(error) = self.inner.files.replace(&copy, text.as_bytes()) {
+        if let Err(error) = self.inner.file.files.replace(&copy, text.as_bytes()) {
             tracing::warn!(path = %copy.display(), %error, "failed to keep a copy of the configuration");
-            let _ = self.inner.files.remove(&copy);
+            let _ = self.inner.file.files.remove(&copy);
         }
     }
 
@@ -514,38 +480,6 @@ impl ConfigStore {
         });
     }
 
-    /// The file's text; none where there is none.
-    fn read(&self) -> Result<Option<String>, Problem> {
-        let text = self.bytes()?.map(String::from_utf8).transpose();
-        text.map_err(|_| of_config(Code::ConfigUnreadable, format!("{} is not UTF-8 text", self.shown())))
-    }
-
-    /// What is in the file; none where there is none. A pipe or a device in its place is not touched: it could hold up everyone.
-    fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
-        let path = &self.paths().config;
-        private::check_config(path).map_err(|problem| problem.about(Subject::Configuration))?;
-        match std::fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                Err(of_config(Code::ConfigUnreadable, format!("failed to read {}: {error}", path.display())))
-            }
-        }
-    }
-
-    fn parse(&self, text: &str) -> Result<Config, ConfigError> {
-        config::parse(text, &self.inner.fresh)
-            .map_err(|error| ConfigError { path: self.paths().config.clone(), error })
-    }
-
-    /// Writes the file if it holds what is expected still; false where another program was there first.
-    fn write(&self, expected: Option<&[u8]>, text: &str) -> Result<bool, Problem> {
-        private::ensure_parent(&self.paths().config)?;
-        let (files, path) = (&self.inner.files, &self.paths().config);
-        let written = files.replace_if(path, expected, text.as_bytes());
-        written.map_err(|error| self.cannot_write(&error))
-    }
-
     fn problem(&self, obstacle: Obstacle) -> Problem {
         match obstacle {
             Obstacle::Bad(problem) => problem,
@@ -553,50 +487,9 @@ impl ConfigStore {
             Obstacle::Lost(loss) => catalogue::config_lost(&self.paths().config, &loss),
         }
     }
-
-    fn shown(&self) -> std::path::Display<'_> {
-        self.paths().config.display()
-    }
-
-    fn cannot_write(&self, error: &io::Error) -> Problem {
-        let problem = of_config(Code::ConfigUnwritable, format!("failed to write {}: {error}", self.shown()));
-        match error.kind() {
-            io::ErrorKind::ResourceBusy => problem.hint(
-                "the file is mounted by itself, so it can't be replaced: mount its directory instead, or edit it by hand",
-            ),
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                problem.hint("the configuration is read-only here; ORMESH_CONFIG names another file")
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                problem.hint("free some space and try again; the old file is intact")
-            }
-            _ => problem,
-        }
-    }
-}
-
-/// Gives a text the line ends that most lines of another one have.
-fn with_line_ends_of(model: &str, text: String) -> String {
-    let crlf = model.matches("\r\n").count();
-    match crlf * 2 > model.matches('\n').count() {
-        true => text.replace("\r\n", "\n").replace('\n', "\r\n"),
-        false => text,
-    }
 }
 
 /// Reads a host's configuration; an absent file is an empty one.
 pub fn load(paths: &Paths) -> Result<Config, Problem> {
     ConfigStore::new(paths)?.load()
-}
-
-/// A text error in a known file.
-struct ConfigError {
-    path: PathBuf,
-    error: TextError,
-}
-
-impl From<ConfigError> for Problem {
-    fn from(ConfigError { path, error }: ConfigError) -> Self {
-        catalogue::config_mistake(&path, &error)
-    }
 }

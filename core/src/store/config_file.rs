@@ -1,0 +1,124 @@
+//! The configuration file itself: read whole, parsed, and replaced where it still holds what was read; and why that fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::Files;
+use super::private;
+use crate::model::config::{self, Config, InstanceId, TextError};
+use crate::model::problem::catalogue::{self, of_config};
+use crate::model::problem::{Code, Problem, Subject};
+
+/// The file.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    pub(super) files: Files,
+    /// The instance id that a configuration without one gets, the same for the life of this value.
+    pub(super) fresh: InstanceId,
+}
+
+impl ConfigFile {
+    /// The file's text; none where there is none.
+    pub(super) fn read(&self) -> Result<Option<String>, Problem> {
+        let text = self.bytes()?.map(String::from_utf8).transpose();
+        text.map_err(|_| of_config(Code::ConfigUnreadable, format!("{} is not UTF-8 text", self.shown())))
+    }
+
+    /// What is in the file; none where there is none. A pipe or a device in its place is not touched: it could hold up everyone.
+    pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
+        let path = &self.path;
+        private::check_config(path).map_err(|problem| problem.about(Subject::Configuration))?;
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(of_config(Code::ConfigUnreadable, format!("failed to read {}: {error}", path.display())))
+            }
+        }
+    }
+
+    pub(super) fn parse(&self, text: &str) -> Result<Config, ConfigError> {
+        config::parse(text, &self.fresh).map_err(|error| ConfigError { path: self.path.clone(), error })
+    }
+
+    /// Writes the file if it holds what is expected still; false where another program was there first.
+    pub(super) fn write(&self, expected: Option<&[u8]>, text: &str) -> Result<bool, Problem> {
+        private::ensure_parent(&self.path)?;
+        let (files, path) = (&self.files, &self.path);
+        let written = files.replace_if(path, expected, text.as_bytes());
+        written.map_err(|error| self.cannot_write(&error))
+    }
+
+    /// Keeps what the file held in a new file beside it, and gives its name; one that holds the same already will do.
+    pub(super) fn put_aside(&self, found: &[u8]) -> Result<String, Problem> {
+        for number in 1u32.. {
+            let mut aside = self.path.clone().into_os_string();
+            aside.push(".rejected");
+            if number > 1 {
+                aside.push(format!("-{number}"));
+            }
+            let path = Path::new(&aside);
+            let is_new =
+                std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            let is_kept = match is_new {
+                true => {
+                    self.files.replace_if(path, None, found).map_err(|error| self.cannot_write(&error))?
+                }
+                false => {
+                    private::check_config(path).is_ok() && std::fs::read(path).is_ok_and(|kept| kept == found)
+                }
+            };
+            if is_kept {
+                return Ok(aside.display().to_string());
+            }
+        }
+        Err(self.is_busy())
+    }
+
+    pub(super) fn is_busy(&self) -> Problem {
+        let message = format!("{} is being written by another program", self.shown());
+        of_config(Code::ConfigBusy, message).hint("try again when it has finished")
+    }
+
+    pub(super) fn shown(&self) -> std::path::Display<'_> {
+        self.path.display()
+    }
+
+    pub(super) fn cannot_write(&self, error: &io::Error) -> Problem {
+        let problem = of_config(Code::ConfigUnwritable, format!("failed to write {}: {error}", self.shown()));
+        match error.kind() {
+            io::ErrorKind::ResourceBusy => problem.hint(
+                "the file is mounted by itself, so it can't be replaced: mount its directory instead, or edit it by hand",
+            ),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                problem.hint("the configuration is read-only here; ORMESH_CONFIG names another file")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                problem.hint("free some space and try again; the old file is intact")
+            }
+            _ => problem,
+        }
+    }
+}
+
+/// Gives a text the line ends that most lines of another one have.
+pub(super) fn with_line_ends_of(model: &str, text: String) -> String {
+    let crlf = model.matches("\r\n").count();
+    match crlf * 2 > model.matches('\n').count() {
+        true => text.replace("\r\n", "\n").replace('\n', "\r\n"),
+        false => text,
+    }
+}
+
+/// A text error in a known file.
+pub(super) struct ConfigError {
+    path: PathBuf,
+    error: TextError,
+}
+
+impl From<ConfigError> for Problem {
+    fn from(ConfigError { path, error }: ConfigError) -> Self {
+        catalogue::config_mistake(&path, &error)
+    }
+}
