@@ -1,8 +1,12 @@
 //! Revocation: all sessions of the client end at both ends, nobody else's, and it holds whatever happens next.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,8 +15,8 @@ use tornet::client::{Client, ClientAuth, Options};
 use tornet::{Tools, shared};
 
 use crate::support::{
-    Host, ORMESH, PATIENCE, Random, connected, echo, ended, figure, hosts, is_connected, is_kept_out,
-    is_reachable, open_echo, tor_places, until,
+    Host, LOOK, ORMESH, PATIENCE, Random, connected, echo, ended, figure, hosts, is_connected, is_kept_out,
+    is_reachable, open_echo, serve, tor_places, until,
 };
 
 const SESSIONS: usize = 50;
@@ -45,6 +49,76 @@ fn fifty_sessions_end_at_both_ends_and_no_other() {
     open_echo(other_import).turn().expect("another client connects");
     assert!(is_kept_out(import), "the revoked client connects");
     assert_eq!(theirs.accepted(), SESSIONS, "a revoked client's connection arrived");
+}
+
+/// Downloads that run at once.
+const DOWNLOADS: usize = 5;
+
+/// So far each has come before the client is revoked.
+const WELL_UNDER_WAY: usize = 5_000_000;
+
+/// How often a client is revoked in the midst of downloads. It once took from 5 to 160 s until they were told, and seldom less.
+const ROUNDS: usize = 3;
+
+/// For downloads to end; it takes a third of a second.
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn downloads_at_full_speed_are_told_at_once() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let endless = serve(|mut stream| {
+        let bytes = [b'x'; 65536];
+        while stream.write_all(&bytes).is_ok() {}
+    });
+    server.export(endless.addr, 80);
+    server.start();
+    laptop.start();
+    for round in 0..ROUNDS {
+        let name = format!("c{round}");
+        laptop.add_remote(&name, &server.invite(&name, &[]));
+        let import = laptop.import(&name, 80);
+        laptop.wait_until("the remote is reached", is_connected(&name));
+        let downloads: Vec<_> = (0..DOWNLOADS).map(|_| Download::begin(import)).collect();
+        until("all are well under way", || downloads.iter().all(|one| one.bytes() > WELL_UNDER_WAY));
+
+        let begun = Instant::now();
+        server.good(&["client", "delete", &name]);
+        let told = |one: &Download| one.thread.is_finished();
+        while !downloads.iter().all(told) {
+            let ended = downloads.iter().filter(|one| told(one)).count();
+            assert!(begun.elapsed() < SOON, "{ended} of {DOWNLOADS} have ended");
+            thread::sleep(LOOK);
+        }
+        figure("revoke with downloads: all ended at the client", format!("{:?}", begun.elapsed()));
+        assert!(is_kept_out(import), "the revoked client connects");
+    }
+}
+
+/// A download that reads as fast as it can, in a thread of its own. When it ends it is tried again at once, as download managers do.
+struct Download {
+    bytes: Arc<AtomicUsize>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Download {
+    fn begin(import: SocketAddr) -> Self {
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&bytes);
+        let mut stream = TcpStream::connect(import).unwrap();
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 65536];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                count.fetch_add(read, Ordering::SeqCst);
+            }
+            let again = TcpStream::connect(import);
+            thread::spawn(move || again.is_ok_and(|mut again| again.read(&mut [0]).is_ok()));
+        });
+        Self { bytes, thread }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Reconciler {
                 Wake::Silent(address) => {
                     self.remotes.ask_silent(&self.inputs.config.borrow().config, address)
                 }
-                Wake::Timer => {}
+                Wake::Parted | Wake::Timer => {}
             }
         }
     }

@@ -30,6 +30,8 @@ pub(super) enum Wake {
     Reported(Instant, Report),
     /// Something came of a socket that is being made.
     Opened(Socket),
+    /// Sessions that were ended have ended at tor, too.
+    Parted,
     /// Sockets that were made are not where they were made.
     Gone(BTreeSet<Socket>),
     /// A remote ended a connection without a word.
@@ -52,7 +54,7 @@ pub(super) async fn next(
             None => std::future::pending().await,
         }
     };
-    let Executor { sockets, openings, .. } = executor;
+    let Executor { sockets, openings, context, .. } = executor;
     tokio::select! {
         biased;
         Ok(()) = inputs.stop.changed() => Wake::Stop,
@@ -72,6 +74,7 @@ pub(super) async fn next(
         Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
         Some(question) = inputs.questions.recv() => Wake::Asked(question),
         socket = openings.news() => Wake::Opened(socket),
+        () = context.partings.news() => Wake::Parted,
         gone = sockets.gone() => Wake::Gone(gone),
         address = dialler.next_silent() => Wake::Silent(address),
         () = timer => Wake::Timer,

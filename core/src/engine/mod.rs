@@ -172,10 +172,11 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Gives a published service another list of ports, in one go; sessions that are open keep on.
     async fn replace(&self, service: &ServiceSpec, key: &ServiceKey) -> Result<(), EngineError>;
 
-    /// Closes the circuits of a service's clients, then takes the service down.
+    /// Takes a service down. Nobody reaches it when it returns; the circuits of its clients are closed within half a minute, or when it is
+    /// published again.
     ///
-    /// Our end of each session is closed when it returns. Relays take up to half a minute to pass that on (measured), so whoever wants
-    /// the clients to be told at once closes the gates' sockets before.
+    /// Relays may take minutes to tell the clients of that (measured), so whoever wants them to be told at once closes the gates' sockets
+    /// before, and waits until tor has closed its side of them.
     async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError>;
 
     /// Hands over the key with which a remote's descriptor is read.

@@ -1,12 +1,13 @@
 //! The engine that runs the real tor, as a process of its own.
 //!
 //! Here: what the contract's commands do. `find`, `transports`, `torrc`, `process` and `supervisor` keep tor running, `shared` is what both sides know; `control`, `long_reply`, `auth`,
-//! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `survey` asks how tor stands, `pulse` does so by itself; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
+//! `commands` and `events` talk with it; `socks` dials, and `ends` tells how what was dialled ended; `circuits` closes those of a service that was taken down; `survey` asks how tor stands, `pulse` does so by itself; `unix` and `windows` hold what differs. Invariant: tor's configuration is never changed while
 //! it runs, and no service is ever published without a client.
 
 mod auth;
 mod backoff;
 mod batch;
+mod circuits;
 mod commands;
 mod control;
 mod ends;
@@ -119,23 +120,21 @@ impl CTor {
     /// Errors: tor does not tell of the circuits. The service is taken down then, and its circuits are closed before it is published again.
     async fn taking_down(&self, address: &OnionAddress) -> Result<Batch, EngineError> {
         let link = self.shared.link().ok_or(EngineError::NotRunning)?;
-        let status = match link.control.get_info("circuit-status").await {
-            Ok(status) => status,
+        // In one write, so that no circuit is made in between.
+        let closing = circuits::closing(&link.control, address).await;
+        let del_onion = commands::del_onion(address);
+        match closing {
+            Ok(mut batch) => {
+                batch.push(&del_onion);
+                Ok(batch)
+            }
             Err(error) => {
                 tracing::warn!(%error, "the circuits of a service are not known; it is taken down without closing them");
-                lock(&self.shared.unclosed).insert(*address);
-                self.ask(Batch::one(&commands::del_onion(address)), "take the service down").await?;
-                return Err(EngineError::CircuitsUnknown);
+                lock(&self.shared.unclosed).close_later(*address, link.control);
+                self.ask(Batch::one(&del_onion), "take the service down").await?;
+                Err(EngineError::CircuitsUnknown)
             }
-        };
-        // Circuits first: of their end the client is told, sooner or later, and of the service's it is not. In one write, so that no
-        // circuit is made in between.
-        let mut batch = Batch::default();
-        for circuit in commands::circuits_of_service(&status, address) {
-            batch.push(&commands::close_circuit(circuit));
         }
-        batch.push(&commands::del_onion(address));
-        Ok(batch)
     }
 
     /// Publishes, after whatever else is in the batch, whose replies don't matter.
@@ -237,9 +236,10 @@ impl OnionEngine for CTor {
 
     async fn withdraw(&self, address: &OnionAddress) -> Result<(), EngineError> {
         const ACTION: &str = "take the service down";
-        let batch = self.taking_down(address).await?;
-        let replies = self.ask(batch, ACTION).await?;
-        lock(&self.shared.unclosed).remove(address);
+        let link = self.shared.link().ok_or(EngineError::NotRunning)?;
+        let replies = self.ask(Batch::one(&commands::del_onion(address)), ACTION).await?;
+        // Later, since a circuit that is closed may take what it has not sent with it: that its streams have ended.
+        lock(&self.shared.unclosed).close_later(*address, link.control);
         let any = {
             let mut uploads = lock(&self.shared.uploads);
             uploads.remove(address);

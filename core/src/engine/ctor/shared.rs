@@ -1,12 +1,13 @@
 //! What the engine's commands and its supervisor share: how tor is to be started, the tor that runs, and how it stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::circuits::Unclosed;
 use super::control::Control;
 use super::ends::Ends;
 use super::events::Descriptor;
@@ -35,8 +36,8 @@ pub(super) struct Shared {
     pub(super) info: Mutex<Option<TorStatus>>,
     pub(super) link: Mutex<Option<Link>>,
     pub(super) uploads: Mutex<Uploads>,
-    /// Services that were taken down while tor did not tell of their circuits, which may be open still.
-    pub(super) unclosed: Mutex<BTreeSet<OnionAddress>>,
+    /// Services that were taken down and whose circuits may be open still.
+    pub(super) unclosed: Mutex<Unclosed>,
     pub(super) ends: Ends,
     /// Why there is no network, in a sentence; none while there is one.
     pub(super) offline: watch::Sender<Option<String>>,
