@@ -417,7 +417,7 @@ impl Reconciler {
 
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
         let live = self.executor.endpoints.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
-        live.max(self.vault.last_seen(address)).map(|seen| (*address, seen))
+        live.or_else(|| self.vault.last_seen(address)).map(|seen| (*address, seen))
     }
 
     /// Finds out which problems stand, and notes when those that are new began.

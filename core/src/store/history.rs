@@ -88,10 +88,12 @@ impl History {
     }
 
     /// Remembers that a client was seen; true when it was the first time, which should be written before anyone relies on it.
+    ///
+    /// What comes later counts, though it be an earlier time: then the clock was ahead before.
     pub fn saw(&mut self, address: OnionAddress, now: u64) -> bool {
         match self.seen.get_mut(&address) {
             Some(seen) => {
-                seen.last = seen.last.max(now);
+                seen.last = now;
                 false
             }
             None => {
@@ -161,5 +163,16 @@ mod tests {
             );
         }
         assert!(History::open(&Files::default(), dir.path()).problem().is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_leaves_no_time_to_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = ServiceKey::from_seed(&zeroize::Zeroizing::new([1; 32])).address();
+        let mut history = History::read(dir.path());
+        for (now, last) in [(900, 900), (100, 100), (101, 101)] {
+            history.saw(address, now);
+            assert_eq!(history.get(&address).map(|seen| seen.last), Some(last));
+        }
     }
 }
