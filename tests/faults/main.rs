@@ -23,6 +23,7 @@ mod keyring;
 mod killed;
 mod lifecycle;
 mod lost;
+mod open_files;
 mod ports;
 mod revoked;
 mod together;

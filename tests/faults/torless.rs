@@ -4,14 +4,12 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use ormesh_core::model::problem::Code;
 use serde_json::json;
 
 use crate::alone::{start_with, tor, wait_for_no_problem, wait_for_words, with_remote};
-use crate::lifecycle::Further;
-use crate::support::{Host, ORMESH, until};
+use crate::support::{Host, until};
 
 /// Writes a program that stands for tor.
 fn fake(host: &Host, name: &str, script: &str) -> PathBuf {
@@ -168,22 +166,4 @@ fn a_tor_that_keeps_ending_is_started_again_and_again() {
     start_with_tor(&mut host, flaky.to_str().unwrap());
     until("the fourth runs", || host.json_status()["agent"]["state"]["is"] == "connecting");
     assert_eq!(fs::read_to_string(&count).unwrap().lines().count(), 4);
-}
-
-#[test]
-fn a_limit_of_open_files_that_keeps_tor_from_starting_is_named() {
-    let host = with_remote();
-    let mut shell = host.command("sh");
-    shell.args(["-c", "ulimit -n 900 && exec \"$0\" agent run", ORMESH]).stderr(Stdio::null());
-    shell.env("ORMESH_TOR_NETWORK", host.home().join("no-network.torrc"));
-    let _agent = Further::from(shell.spawn().unwrap());
-
-    let problem = wait_for_words(&host, "tor needs 1000 open files, and this agent may have 900");
-
-    let hint = problem["hint"].as_str().unwrap();
-    assert!(hint.contains("`ulimit -n 4096`") && hint.contains("LimitNOFILE=4096"), "{hint}");
-    let doctor = host.ormesh(&["doctor"]);
-    assert!(doctor.code == 6 && doctor.stdout.contains("tor needs 1000 open files"), "{doctor:?}");
-    assert!(doctor.stdout.contains("ulimit -n"), "{doctor:?}");
-    host.good(&["agent", "stop"]);
 }

@@ -31,6 +31,7 @@ use crate::model::edit::{self, Edit, Setting};
 use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
+use crate::model::pauses::Pauses;
 use crate::model::problem::{self, Code, Problem, catalogue};
 use crate::model::status::Status;
 use crate::plan::Subject;
@@ -48,7 +49,7 @@ const SLOW: Duration = Duration::from_secs(3);
 /// How long a host may take to say why it ended a connection without a word.
 const ASK_WHY: Duration = Duration::from_secs(10);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// What all connections share.
 pub(super) struct Server {
@@ -71,9 +72,11 @@ pub(super) struct Server {
 impl Server {
     /// Accepts connections until it is dropped. An error of accepting never ends it.
     pub(super) async fn run(self: Arc<Self>, mut listener: Listener) {
+        let mut pauses = Pauses::new(ACCEPT_AGAIN);
         loop {
             match listener.accept().await {
                 Ok(connection) => {
+                    pauses.reset();
                     let server = Arc::clone(&self);
                     tokio::spawn(async move {
                         if let Err(error) = server.serve(connection).await {
@@ -82,8 +85,10 @@ impl Server {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "failed to accept a local connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if !pauses.are_on() {
+                        tracing::warn!(%error, "a command can't be answered; it is tried again");
+                    }
+                    tokio::time::sleep(pauses.after_failure()).await;
                 }
             }
         }

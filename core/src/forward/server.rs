@@ -205,6 +205,9 @@ async fn accept_all<A, H, S>(
                 }
             }
             Tick::Accepted(Err(error)) => {
+                if !pauses.are_on() {
+                    warn!(%error, "a connection can't be accepted; it is tried again");
+                }
                 let pause = pauses.after_failure();
                 debug!(%error, ?pause, "a connection could not be accepted");
                 after = Instant::now() + pause;

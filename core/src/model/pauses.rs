@@ -28,6 +28,11 @@ impl Pauses {
         pause
     }
 
+    /// Whether the last attempt failed.
+    pub fn are_on(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Begins anew: it worked, or a person wants it tried.
     pub fn reset(&mut self) {
         self.failures = 0;
@@ -49,6 +54,8 @@ mod tests {
         pauses.failures = u32::MAX;
         assert_eq!((pauses.after_failure(), pauses.after_failure()), (seconds(60), seconds(60)));
         pauses.reset();
+        assert!(!pauses.are_on());
         assert_eq!(pauses.after_failure(), seconds(1));
+        assert!(pauses.are_on());
     }
 }
