@@ -81,3 +81,12 @@ fn empty_lists_are_empty_and_say_what_to_do() {
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
     assert_eq!(host.kept().len(), 0, "looking made something");
 }
+
+#[test]
+fn a_host_on_which_nothing_is_set_up_says_so() {
+    let host = Host::new();
+    let ran = host.ormesh(&["status"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+    assert!(ran.stderr.starts_with("hint: nothing is set up yet"), "{}", ran.stderr);
+    assert_eq!(host.ormesh(&["status", "--json"]).stderr, "");
+}

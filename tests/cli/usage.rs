@@ -411,3 +411,28 @@ fn what_one_command_takes_its_neighbour_takes_too() {
         ["show", "ssh-config", "export"].map(|verb| all_refused(&host, 4, &[&["remote", verb, other]]));
     assert_snapshot!(format!("{said}\n{}", strange.join("\n")));
 }
+
+#[test]
+fn a_home_directory_that_can_not_be_one_is_named_and_not_made() {
+    let host = Host::new();
+    let missing = host.home().join("missing");
+    for (home, why) in [("relative", "not an absolute path"), (missing.to_str().unwrap(), "not there")] {
+        for args in [&["export", "add", "22"][..], &["status"]] {
+            let mut command = host.command(ORMESH);
+            command.args(args).env("HOME", home).env_remove("ORMESH_CONFIG");
+            let ran = Ran::from(command.output().unwrap());
+            assert_refused(&ran, 1, home);
+            assert!(ran.stderr.contains(home) && ran.stderr.contains(why), "{}", ran.stderr);
+            assert!(ran.stderr.contains("ORMESH_CONFIG (a file)"), "{}", ran.stderr);
+        }
+    }
+    assert!(!missing.exists() && !host.home().join("relative").exists());
+}
+
+#[test]
+fn the_responder_s_port_of_a_remote_is_not_imported() {
+    let (host, _) = set_up();
+    let ran = host.ormesh(&["import", "add", "website", "1", "127.0.0.1:10001"]);
+    assert_refused(&ran, 4, "port 1");
+    assert!(ran.stderr.contains("port 1 of a remote is its responder's"), "{}", ran.stderr);
+}

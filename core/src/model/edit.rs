@@ -292,9 +292,17 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 )
                 .hint("leave --only-me out: a Unix socket has mode 0600"));
             }
-            let there = find(&config.remotes, remote)?.imports.get(listen);
+            let of = find(&config.remotes, remote)?;
+            let there = of.imports.get(listen);
             if there == Some(&import) {
                 return Ok(new);
+            }
+            if *remote_port == Port::RESPONDER && !of.plain_tor {
+                return Err(Problem::new(
+                    Code::ReservedPort,
+                    "port 1 of a remote is its responder's, which ormesh itself asks",
+                )
+                .hint(format!("`ormesh ping {remote}` asks it; import another of its ports")));
             }
             check_free(config, listen)?;
             if let Some(remote) = new.remotes.get_mut(remote) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE32_NOPAD;
-use directories::ProjectDirs;
+use directories::{BaseDirs, ProjectDirs};
 use sha2::{Digest, Sha256};
 
 use super::private;
@@ -26,7 +26,7 @@ pub struct Paths {
 impl Paths {
     /// From `ORMESH_CONFIG` and `ORMESH_STATE`, else the platform's directories (XDG variables are honoured on Linux).
     ///
-    /// Errors: a relative path in the environment, no home directory, or, for root, another user's.
+    /// Errors: a relative path in the environment, no home directory, one that is not there, or, for root, another user's.
     pub fn from_env() -> Result<Self, Problem> {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (config, state) = (var("ORMESH_CONFIG"), var("ORMESH_STATE"));
@@ -38,10 +38,10 @@ impl Paths {
                     Problem::new(Code::NoHome, "there is no home directory to keep the configuration in")
                         .hint("set ORMESH_CONFIG (a file) and ORMESH_STATE (a directory)")
                 })?;
-                let own_state = || dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_path_buf();
+                let own_state = dirs.state_dir().unwrap_or(dirs.data_local_dir());
                 (
-                    config.unwrap_or_else(|| dirs.config_dir().join("config.toml")),
-                    state.unwrap_or_else(own_state),
+                    config.map_or_else(|| at_home(&dirs.config_dir().join("config.toml")), Ok)?,
+                    state.map_or_else(|| at_home(own_state), Ok)?,
                 )
             }
         };
@@ -113,6 +113,22 @@ impl Paths {
     pub fn secrets(&self) -> PathBuf {
         self.state.join("secrets")
     }
+}
+
+/// A path of the platform's conventions.
+///
+/// Errors: it is in a home directory that is not there, which would be made.
+fn at_home(path: &Path) -> Result<PathBuf, Problem> {
+    let home = BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()).filter(|home| path.starts_with(home));
+    let what = match &home {
+        Some(home) if !home.is_absolute() => "is not an absolute path",
+        Some(home) if !home.is_dir() => "is not there",
+        _ => return Ok(path.to_owned()),
+    };
+    let shown = home.unwrap_or_default();
+    let message = format!("the home directory, {}, {what}", shown.display());
+    Err(Problem::new(Code::NoHome, message)
+        .hint("set HOME to one that is, or ORMESH_CONFIG (a file) and ORMESH_STATE (a directory)"))
 }
 
 /// `<state>/run`, or a short private directory for a state directory with a long path.

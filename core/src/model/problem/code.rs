@@ -157,7 +157,7 @@ codes! {
         "Add `--allow-lan` if clients may reach that host through this one.";
     ReservedPort, "reserved-port", Refused, Error,
         "Virtual port 1 is ormesh's own.",
-        "Export it under another port: `ormesh export add TARGET PORT`.";
+        "Choose another port: `ormesh export add TARGET PORT`, `ormesh import add REMOTE PORT`.";
     TooMany, "too-many", Refused, Error,
         "There is a limit, and it is reached.",
         "Delete what is not used any more.";

@@ -37,7 +37,7 @@ impl Status {
             && status.clients.is_empty()
             && status.remotes.is_empty()
             && status.requests.is_empty();
-        if nothing && io::stderr().is_terminal() {
+        if nothing && !self.json {
             output::hint(
                 "nothing is set up yet; `ormesh export add 22` offers ssh, `ormesh remote add NAME` takes an invite",
             );
