@@ -9,7 +9,9 @@ use std::process::{Child, Stdio};
 
 use ormesh_core::model::problem::Code;
 
-use crate::alone::{alone, start, start_traced, tor, wait_for_no_problem, wait_for_problem, with_remote};
+use crate::alone::{
+    alone, socket, start, start_traced, tor, wait_for_no_problem, wait_for_problem, with_remote,
+};
 use crate::support::{Host, ORMESH, Signal, send, until};
 
 /// Many times a command's way to the agent and back, so that one that was given before has long arrived.
@@ -185,6 +187,8 @@ fn the_thread_that_carries_traffic_touches_no_file_system() {
     until("the gates are open", || fs::read_dir(host.state().join("run")).unwrap().any(is_gate));
     host.good(&["import", "delete", &import]);
     host.good(&["client", "delete", "laptop"]);
+    fs::remove_file(socket(&host)).unwrap();
+    until("the socket for commands is made again", || socket(&host).exists());
     send(first, Signal::KILL);
     until("tor runs again", || {
         host.json_status()["agent"]["state"]["is"] == "connecting" && tor(&host) != first

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::store::apart::apart_at;
 use crate::store::private;
 
 /// Between two looks whether the socket is still there: cleaners of temporary directories remove old files.
@@ -45,7 +46,7 @@ impl Listener {
             let stream = tokio::select! {
                 accepted = self.socket.accept() => accepted?.0,
                 () = self.removed() => {
-                    self.make_again();
+                    self.make_again().await;
                     continue;
                 }
             };
@@ -71,10 +72,13 @@ impl Listener {
         }
     }
 
-    fn make_again(&mut self) {
-        let dir =
-            self.path.parent().map_or(Ok(()), private::ensure_dir).map_err(|problem| problem.to_string());
-        match dir.and_then(|()| Self::bind(&self.path).map_err(|error| error.to_string())) {
+    async fn make_again(&mut self) {
+        let path = self.path.clone();
+        let make = move || {
+            path.parent().map_or(Ok(()), private::ensure_dir).map_err(|problem| problem.to_string())?;
+            Self::bind(&path).map_err(|error| error.to_string())
+        };
+        match apart_at(&self.path, make).await {
             Ok(new) => {
                 tracing::warn!(socket = %self.path.display(), "the socket for commands was gone and is made again");
                 *self = new;
