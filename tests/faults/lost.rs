@@ -9,7 +9,7 @@ use std::process::Command;
 use ormesh_core::model::problem::{Code, Subject};
 
 use crate::alone::{alone, refused, secrets, start, wait_for_no_problem, wait_for_problem, with_remote};
-use crate::support::{Host, free_address, until};
+use crate::support::{Host, Signal, free_address, send, until};
 
 /// Puts a file in another's place, as editors do.
 fn replace(path: &Path, text: &str) {
@@ -304,4 +304,28 @@ fn a_history_that_can_not_be_read_is_put_aside_and_said() {
         assert_eq!(aside, number + 1, "{problem}");
         host.stop();
     }
+}
+
+#[test]
+fn a_file_that_is_being_written_is_not_read_for_a_signal() {
+    let mut host = with_remote();
+    let import = host.import("web", 22);
+    start(&mut host);
+    let whole = fs::read_to_string(host.config()).unwrap();
+    let half = whole.split("[remote").next().unwrap().to_owned() + "[[export]]\ntarget = \"22\"\n";
+    let mut file = File::create(host.config()).unwrap();
+    file.write_all(half.as_bytes()).unwrap();
+    until("the agent sees a writer", || {
+        host.ormesh(&["export", "add", "80"]).stderr.contains("is being written by another program")
+    });
+
+    send(host.agent_pid(), Signal::HUP);
+    until("it was asked", || host.log().contains("asked to read the configuration again"));
+    assert!(host.log().contains("it is read when that is done"), "{}", host.log_tail());
+    assert!(TcpStream::connect(import).is_ok() && host.status().exports.is_empty());
+
+    file.write_all(format!("\n{}", &whole[whole.find("[remote").unwrap()..]).as_bytes()).unwrap();
+    drop(file);
+    until("it is read", || host.status().exports.len() == 1);
+    assert!(TcpStream::connect(import).is_ok());
 }

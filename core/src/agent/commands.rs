@@ -57,6 +57,18 @@ impl Commands {
         Self { store, vault, world }
     }
 
+    /// Carries out a request with no agent, and notes the keys of what another hand has taken out of the file since it was last looked at.
+    pub(super) async fn carry_out_alone(&self, request: Request) -> Result<Response, Problem> {
+        let by_hand = self.store.by_hand();
+        let answer = self.carry_out(request).await;
+        if let Some(mut by_hand) = by_hand {
+            while let Ok(edited) = by_hand.try_recv() {
+                self.set_aside(&edited).await;
+            }
+        }
+        answer
+    }
+
     /// Carries out a request, or refuses it and leaves everything as it was.
     pub(super) async fn carry_out(&self, request: Request) -> Result<Response, Problem> {
         let done = |notes| Ok(Response::Done { notes });
@@ -113,6 +125,7 @@ impl Commands {
                 let changing = self.vault.change().await?;
                 // A file that is lost can't say what is needed.
                 self.load().await?;
+                self.set_aside_unseen().await?;
                 self.vault.give_up_what_is_aside().await?;
                 self.vault.settle(&changing, &self.store).await?;
                 self.vault.check_settled().await?;
@@ -482,14 +495,25 @@ impl Commands {
     pub(super) async fn keep_setting_aside(&self) {
         let Some(mut by_hand) = self.store.by_hand() else { return };
         while let Some(edited) = by_hand.recv().await {
-            let gone = ids_gone(&edited);
-            if gone.is_empty() {
-                continue;
-            }
-            if let Err(problem) = self.vault.set_aside(gone).await {
-                tracing::warn!(%problem, "failed to note keys that the configuration names no more");
-            }
+            self.set_aside(&edited).await;
         }
+    }
+
+    async fn set_aside(&self, edited: &Edited) {
+        let gone = ids_gone(edited);
+        if gone.is_empty() {
+            return;
+        }
+        if let Err(problem) = self.vault.set_aside(gone).await {
+            tracing::warn!(%problem, "failed to note keys that the configuration names no more");
+        }
+    }
+
+    /// Notes the keys of what another hand has taken out of the file, and nobody has seen yet.
+    async fn set_aside_unseen(&self) -> Result<(), Problem> {
+        let edited = self.store.apart(ConfigStore::edited_by_hand).await?;
+        let gone = edited.as_ref().map(ids_gone).unwrap_or_default();
+        if gone.is_empty() { Ok(()) } else { self.vault.set_aside(gone).await }
     }
 
     async fn is_failing(&self) -> bool {
@@ -582,12 +606,7 @@ impl Commands {
     async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {
         let changing = self.vault.change().await?;
         // What was taken out by hand and not seen yet goes along, too.
-        if let Some(edited) = self.store.apart(ConfigStore::edited_by_hand).await? {
-            let gone = ids_gone(&edited);
-            if !gone.is_empty() {
-                self.vault.set_aside(gone).await?;
-            }
-        }
+        self.set_aside_unseen().await?;
         let config = self.load().await?;
         let flip = async || {
             self.edit(move |config| key_change::apply(config, &KeyChange::UseStore(to))).await.map(drop)
@@ -685,6 +704,8 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::secrets::file::FileStore;
+    use crate::secrets::{SecretStore, Secrets, SecretsError, Stores};
     use crate::store::files::{Change, Files, Ways};
     use crate::store::private;
 
@@ -779,5 +800,105 @@ mod tests {
             assert_ne!(next.vault.has_connected(&address), is_there, "after {left} changes");
             assert!(paths.secrets().join(SecretId::Service(address).to_string()).exists());
         }
+    }
+
+    /// Whether the store has the key of this client's service.
+    fn has_key(paths: &Paths, client: &Client) -> bool {
+        paths.secrets().join(SecretId::Service(client.address).to_string()).exists()
+    }
+
+    async fn alone(paths: &Paths, request: Request) {
+        Commands::local(paths).unwrap().carry_out_alone(request).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_out_by_hand_while_no_agent_runs_is_pruned_too() {
+        let export = |port: &str| {
+            let target = format!("127.0.0.1:{port}").parse().unwrap();
+            Request::Edit(Edit::AddExport { target, port: None, allow_lan: false, clients: None })
+        };
+        for is_edited in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (paths, _, client) = inviting(dir.path()).await;
+            alone(&paths, export("22")).await;
+            let whole = std::fs::read_to_string(&paths.config).unwrap();
+            let start = whole.find("[client.laptop]").unwrap();
+            let end = whole[start + 1..].find('[').map_or(whole.len(), |next| start + 1 + next);
+            std::fs::write(&paths.config, format!("{}{}", &whole[..start], &whole[end..])).unwrap();
+            if is_edited {
+                alone(&paths, export("80")).await;
+            }
+            assert!(has_key(&paths, &client));
+
+            alone(&paths, Request::PruneSecrets).await;
+            assert!(!has_key(&paths, &client), "after an edit: {is_edited}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loss_that_is_accepted_leaves_no_key_that_can_not_be_pruned() {
+        for lost in [None, Some(""), Some("version = 1\n")] {
+            for is_agents in [false, true] {
+                let dir = tempfile::tempdir().unwrap();
+                let (paths, config, client) = inviting(dir.path()).await;
+                let agent = commands(&paths, Files::default());
+                match lost {
+                    None => std::fs::remove_file(&paths.config).unwrap(),
+                    Some(text) => std::fs::write(&paths.config, text).unwrap(),
+                }
+                match is_agents {
+                    false => alone(&paths, Request::AcceptConfig).await,
+                    true => drop(agent.carry_out_alone(Request::AcceptConfig).await.unwrap()),
+                }
+                assert!(has_key(&paths, &client));
+                let accepted = crate::store::load(&paths).unwrap();
+                assert!(accepted.clients.is_empty() && accepted.instance == config.instance);
+
+                alone(&paths, Request::PruneSecrets).await;
+                assert!(!has_key(&paths, &client), "{lost:?}, by an agent: {is_agents}");
+            }
+        }
+    }
+
+    /// Files on a disk that is full.
+    struct Full(FileStore);
+
+    impl SecretStore for Full {
+        fn get(&mut self, id: &SecretId) -> Result<Secret, SecretsError> {
+            self.0.get(id)
+        }
+        fn set(&mut self, _id: &SecretId, _secret: &Secret) -> Result<(), SecretsError> {
+            self.probe()
+        }
+        fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError> {
+            self.0.delete(id)
+        }
+        fn probe(&mut self) -> Result<(), SecretsError> {
+            Err(SecretsError::Full("no space left on device".into()))
+        }
+    }
+
+    struct FullDisk(std::path::PathBuf);
+
+    impl Stores for FullDisk {
+        fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
+            let dir = self.0.clone();
+            Secrets::over(kind, move || Box::new(Full(FileStore::new(&dir))))
+        }
+        fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_on_a_full_disk_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, ..) = inviting(dir.path()).await;
+        let world = World { stores: Arc::new(FullDisk(paths.secrets())), ..World::real(&paths) };
+        let vault = Arc::new(Vault::local(&paths, &world));
+        let status = Commands::new(ConfigStore::new(&paths).unwrap(), vault, world).secrets_status().await;
+        let SecretsStatus { usable, problem, found, needed, .. } = status.unwrap();
+        assert_eq!((usable, problem.unwrap().code), (false, Code::StoreFull));
+        assert_eq!((found, needed), (2, 2));
     }
 }

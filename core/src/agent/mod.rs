@@ -58,7 +58,7 @@ pub async fn greet(paths: &Paths) -> Result<Option<Greeted>, Problem> {
 pub async fn ask(paths: &Paths, request: Request) -> Result<Response, Problem> {
     match connect(paths).await? {
         Some(client) => client.ask(&request).await,
-        None => commands::Commands::local(paths)?.carry_out(request).await,
+        None => commands::Commands::local(paths)?.carry_out_alone(request).await,
     }
 }
 

@@ -293,6 +293,12 @@ fn hangup_is_ignored() -> bool {
 
 /// Reads the configuration again and says in the log what was read.
 async fn reload(server: &Server) {
+    if server.store.is_being_written() {
+        tracing::info!(
+            "asked to read the configuration again, which is being written: it is read when that is done"
+        );
+        return;
+    }
     let before = server.in_force.borrow().generation;
     let generation = server.reload().await;
     let in_force = server.in_force.borrow();

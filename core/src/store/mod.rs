@@ -138,7 +138,8 @@ impl ConfigStore {
         self.inner.in_force.subscribe()
     }
 
-    /// What another hand than a command's has changed, each time that an agent takes it in; none but the first time that this is asked.
+    /// What another hand than a command's has changed, each time that an agent takes it in or a command comes upon it; none but the first
+    /// time that this is asked.
     pub fn by_hand(&self) -> Option<UnboundedReceiver<Edited>> {
         self.inner.hand.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -152,9 +153,8 @@ impl ConfigStore {
     }
 
     /// Tells what the file says now, and no command has written.
-    fn tell_by_hand(&self, disk: &Remembered, found: &Config) {
-        let good = disk.good.as_ref().filter(|good| disk.is_agents && good.config != *found);
-        if let Some(good) = good {
+    fn tell_by_hand(&self, disk: &mut Remembered, found: &Config) {
+        if let Some(good) = self.good(disk).filter(|good| good.config != *found) {
             // Nobody takes it in tests of the store alone.
             let _ = self.inner.by_hand.send(Edited { old: good.config.clone(), new: found.clone() });
         }
@@ -192,7 +192,7 @@ impl ConfigStore {
         disk.is_agents = true;
         match self.look(&mut disk) {
             Ok((text, config)) => {
-                self.tell_by_hand(&disk, &config);
+                self.tell_by_hand(&mut disk, &config);
                 self.put_in_force(&mut disk, text, config);
             }
             Err(Obstacle::Bad(problem)) => return Err(problem),
@@ -234,11 +234,16 @@ impl ConfigStore {
     }
 
     /// Reads the file again and puts it in force, if it may come into force; else the last good one stays. Gives the generation in force.
+    ///
+    /// A file that another program is writing is not read: its watch reads it when that is done.
     pub fn reload(&self) -> u64 {
         let mut disk = self.disk();
+        if self.is_being_written() {
+            return self.inner.in_force.borrow().generation;
+        }
         match self.look(&mut disk) {
             Ok((text, config)) => {
-                self.tell_by_hand(&disk, &config);
+                self.tell_by_hand(&mut disk, &config);
                 self.put_in_force(&mut disk, text, config);
             }
             Err(obstacle) => self.refuse(self.problem(obstacle)),
@@ -269,7 +274,7 @@ impl ConfigStore {
         disk: &mut Remembered,
         change: impl Fn(&Config) -> Result<Config, Problem>,
     ) -> Result<Option<Edited>, Problem> {
-        if self.inner.is_being_written.load(Ordering::SeqCst) {
+        if self.is_being_written() {
             return Err(self.inner.file.is_busy());
         }
         let (before, old) = self.look(disk).map_err(|obstacle| match obstacle {
@@ -310,18 +315,41 @@ impl ConfigStore {
         Ok(Some(Edited { old, new }))
     }
 
-    /// Puts the file in force as it is, whatever is missing in it: a person wants that.
+    /// Puts the file in force as it is, whatever is missing in it: a person wants that. It goes on to name the secret store, in which the
+    /// keys of what is gone are until they are pruned.
     ///
     /// Errors: a file that can't be read, or makes no sense.
     pub fn accept(&self) -> Result<(), Problem> {
         private::ensure_dir(&self.paths().state)?;
         let _lock = lock::wait(&self.paths().config_lock())?;
         let mut disk = self.disk();
-        let text = self.inner.file.read()?.unwrap_or_default();
-        let config = self.inner.file.parse(&text)?;
-        self.tell_by_hand(&disk, &config);
+        let found = self.inner.file.read()?;
+        let (mut text, mut config) =
+            (found.clone().unwrap_or_default(), self.inner.file.parse(found.as_deref().unwrap_or_default())?);
+        self.tell_by_hand(&mut disk, &config);
+        let good = self.good(&mut disk).map(|good| &good.config);
+        if let Some(named) = good.and_then(|good| self.with_store_of(good, &text, &config)) {
+            match self.inner.file.write(found.as_deref().map(str::as_bytes), &named.0) {
+                Ok(true) => (text, config) = named,
+                Ok(false) => return Err(self.inner.file.is_busy()),
+                Err(problem) => tracing::warn!(%problem, "the configuration names no secret store any more"),
+            }
+        }
         self.put_in_force(&mut disk, text, config);
         Ok(())
+    }
+
+    /// A configuration that names the secret store of another one, where it names none and has no keys in one; with its text.
+    fn with_store_of(&self, good: &Config, text: &str, config: &Config) -> Option<(String, Config)> {
+        let is_nameless = config.agent.secrets.is_none() && config.instance == self.inner.file.fresh;
+        let store = good.agent.secrets.filter(|_| is_nameless)?;
+        let mut named = config.clone();
+        named.agent.secrets = Some(store);
+        named.instance = good.instance.clone();
+        let mut document: DocumentMut = text.parse().ok()?;
+        config::write(&mut document, &named);
+        let text = config_file::with_line_ends_of(text, document.to_string());
+        (self.inner.file.parse(&text).ok()? == named).then_some((text, named))
     }
 
     /// Writes the last good configuration back. What the file held instead is kept beside it; its name is given.
@@ -388,6 +416,11 @@ impl ConfigStore {
                 tracing::warn!(%error, "failed to forget who was revoked");
             }
         }
+    }
+
+    /// Whether another program has the file open and is not done with it, as far as its watch knows.
+    pub fn is_being_written(&self) -> bool {
+        self.inner.is_being_written.load(Ordering::SeqCst)
     }
 
     /// Tells whether another program has the file open and is not done with it: no edit is made meanwhile.

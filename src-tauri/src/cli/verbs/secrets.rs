@@ -74,7 +74,11 @@ fn to_text(status: &SecretsStatus) -> String {
     if !status.place.is_empty() {
         text.push_str(&format!("place: {}\n", status.place));
     }
-    let usable = if status.usable { "yes" } else { "no" };
+    let usable = match (status.usable, status.found) {
+        (true, _) => "yes",
+        (false, 0) => "no",
+        (false, _) => "to read only",
+    };
     text.push_str(&format!("usable: {usable}\nfound: {} of {}\n", status.found, status.needed));
     if status.in_doubt > 0 {
         text.push_str(&format!("interrupted changes: {}\n", status.in_doubt));
