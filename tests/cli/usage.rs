@@ -33,8 +33,7 @@ fn all_refused(host: &Host, code: i32, lines: &[&[&str]]) -> String {
 
 /// A command and what it said, with what is another in each run left out.
 fn said(host: &Host, args: &[&str], ran: &Ran) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let today = Day::from_unix(now).to_string();
+    let today = Day::from_unix(tornet::unix_now()).to_string();
     let typed = args.iter().map(|arg| match arg.is_empty() || arg.contains(char::is_whitespace) {
         true => format!(" {arg:?}"),
         false => format!(" {arg}"),
@@ -300,8 +299,7 @@ fn directories_that_are_not_absolute_are_refused() {
 #[test]
 fn an_expiry_is_a_day_where_the_user_is() {
     let host = Host::new();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let yesterday = Day::from_unix(now - 86_400).to_string();
+    let yesterday = Day::from_unix(tornet::unix_now() - 86_400).to_string();
     // A zone that is a whole day behind UTC (POSIX's form of TZ has its sign turned round): there it is still yesterday.
     let add = |name: &str, day: &str, zone: &str| {
         let mut command = host.command(ORMESH);

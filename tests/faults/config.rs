@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ormesh_core::model::problem::Code;
 use serde_json::json;
@@ -71,8 +70,7 @@ fn what_is_mended_takes_effect_with_all_its_changes() {
     fs::write(host.config(), changed.clone() + "x").unwrap();
     let first = wait_for_problem(&host, Code::ConfigMistake);
     // So that one that begins anew would show: it is told in seconds.
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    until("a later second", || now() > first["since"].as_u64().unwrap());
+    until("a later second", || tornet::unix_now() > first["since"].as_u64().unwrap());
     // Another mistake is the same problem, in other words.
     fs::write(host.config(), changed.clone() + "\nx").unwrap();
     until("the other mistake is said", || {

@@ -311,6 +311,12 @@ await test('an invite with a key is copied as a secret and says when the clipboa
     assert.deepEqual(calls, ['copySecret']);
   }));
 
+await test('a problem that stands says when it began', () =>
+  withPage({}, async (page) => {
+    await show(page, 'client-full');
+    await page.getByText('Began 5 min ago.').waitFor();
+  }));
+
 await test('revoking asks first, from the harmless button, and says what will break', () =>
   withPage({}, async (page) => {
     await show(page, 'mesh-open');

@@ -185,9 +185,7 @@ impl Commands {
         key_change::apply(&config, &change)?;
 
         let (new, mut notes) = self.write_keys(&changing, &config, made.secrets, Vec::new(), change).await?;
-        notes.extend(
-            access::of_all(&new, &name).map(|said| format!("{said}; --port limits a client to some")),
-        );
+        notes.extend(access::of_all(&new, &name));
         Ok(new_invite(&client, made.own, notes))
     }
 

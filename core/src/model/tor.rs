@@ -23,7 +23,7 @@ pub enum EngineState {
         /// What it is doing, in tor's words (`BOOTSTRAP SUMMARY`).
         doing: String,
         /// Why it does not get on, in a sentence, once tor has warned.
-        trouble: Option<String>,
+        warning: Option<String>,
     },
     /// Services can be published and dialled.
     Ready,

@@ -60,7 +60,7 @@ impl Chronicle {
         let is_online = health.is_ready();
         let why = match health.engine() {
             EngineState::Offline { why } | EngineState::Failed { why, .. } => Some(why.clone()),
-            EngineState::Bootstrapping { trouble: Some(why), .. } => Some(why.clone()),
+            EngineState::Bootstrapping { warning: Some(why), .. } => Some(why.clone()),
             EngineState::Bootstrapping { doing, .. } => Some(format!("tor is not connected: {doing}")),
             EngineState::Ready | EngineState::Starting | EngineState::Stopped => None,
         };

@@ -184,7 +184,7 @@ fn engine_problem(engine: &EngineState) -> Option<Problem> {
     match engine {
         EngineState::Failed { why, hint, is_missing: true, .. } => Some(catalogue::tor_missing(why, hint)),
         EngineState::Failed { why, hint, .. } => Some(catalogue::tor_failed(why, hint)),
-        EngineState::Bootstrapping { trouble: Some(trouble), .. } => Some(catalogue::tor_stuck(trouble)),
+        EngineState::Bootstrapping { warning: Some(warning), .. } => Some(catalogue::tor_stuck(warning)),
         EngineState::Offline { why } => Some(catalogue::tor_stuck(why)),
         _ => None,
     }

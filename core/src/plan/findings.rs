@@ -77,21 +77,21 @@ fn tor(view: &View<'_>) -> Tor {
 
 fn link(view: &View<'_>) -> Option<Link> {
     let health = &view.observed.health;
-    let (bootstrap, trouble) = match health.engine() {
+    let (bootstrap, warning) = match health.engine() {
         EngineState::Stopped | EngineState::Starting | EngineState::Failed { .. } => return None,
         EngineState::Ready => (None, None),
         EngineState::Offline { why } => (None, Some(why.clone())),
-        EngineState::Bootstrapping { percent, doing, trouble } => {
-            (Some((*percent, doing.clone())), trouble.clone())
+        EngineState::Bootstrapping { percent, doing, warning } => {
+            (Some((*percent, doing.clone())), warning.clone())
         }
     };
     let clock = health.clock().cloned();
     // A wrong clock is told as both, and is judged once.
-    let trouble = trouble.filter(|trouble| clock.as_ref() != Some(trouble));
+    let warning = warning.filter(|warning| clock.as_ref() != Some(warning));
     let survey = health.survey().map(|known| known.what.clone()).unwrap_or_default();
     Some(Link {
         bootstrap,
-        trouble,
+        warning,
         clock,
         consensus: survey.consensus,
         relays: survey.relays,

@@ -106,7 +106,7 @@ pub struct Link {
     /// How far it is, in percent and in its words; none once it is connected.
     pub bootstrap: Option<(u8, String)>,
     /// Why it does not get on.
-    pub trouble: Option<String>,
+    pub warning: Option<String>,
     /// What is wrong with the clock.
     pub clock: Option<String>,
     /// From when to when its consensus is valid, in seconds since 1970-01-01 UTC.
@@ -278,18 +278,18 @@ fn clock(link: &Link, now: u64) -> Layer {
 }
 
 fn network(link: &Link) -> Layer {
-    match (link.relays, &link.trouble, link.is_live) {
+    match (link.relays, &link.warning, link.is_live) {
         (Some(relays @ 1..), ..) => {
             Layer::good(LayerName::Network, format!("connected {}", through(relays, link.bridges)))
         }
-        (_, Some(trouble), _) if link.bridges > 0 => Layer::bad(
+        (_, Some(warning), _) if link.bridges > 0 => Layer::bad(
             LayerName::Network,
-            format!("{trouble} (through {})", number(link.bridges, "bridge")),
+            format!("{warning} (through {})", number(link.bridges, "bridge")),
             "check this host's network; a bridge may be gone: bridges.torproject.org has others",
         ),
-        (_, Some(trouble), _) => Layer::bad(
+        (_, Some(warning), _) => Layer::bad(
             LayerName::Network,
-            trouble.clone(),
+            warning.clone(),
             "check this host's network and firewall; where Tor is blocked, it needs bridges (agent.bridges)",
         ),
         (_, None, Some(true)) => Layer::good(LayerName::Network, "tor has reached the network lately"),
@@ -316,7 +316,7 @@ fn bootstrap(link: &Link) -> Layer {
     let Some((percent, doing)) = &link.bootstrap else {
         return Layer::good(LayerName::Bootstrap, "connected to the Tor network");
     };
-    match link.clock.is_some() || link.trouble.is_some() {
+    match link.clock.is_some() || link.warning.is_some() {
         true => Layer::bad(
             LayerName::Bootstrap,
             format!("tor does not get past {percent} % ({doing})"),

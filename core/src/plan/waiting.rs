@@ -16,11 +16,11 @@ pub fn sentence(
             is_slow.then(|| format!("waiting for {remote}: a way through Tor is being built"))
         }
         (EngineState::Stopped | EngineState::Starting, _) => Some("waiting for tor to start".to_owned()),
-        (EngineState::Bootstrapping { percent, doing, trouble: None }, _) => {
+        (EngineState::Bootstrapping { percent, doing, warning: None }, _) => {
             Some(format!("waiting for tor: {percent} %, {doing}"))
         }
-        (EngineState::Bootstrapping { percent, trouble: Some(trouble), .. }, _) => {
-            Some(format!("waiting for tor: {percent} %, {trouble}"))
+        (EngineState::Bootstrapping { percent, warning: Some(warning), .. }, _) => {
+            Some(format!("waiting for tor: {percent} %, {warning}"))
         }
         (EngineState::Failed { why, .. } | EngineState::Offline { why }, _) => {
             Some(format!("waiting for tor: {why}"))
@@ -35,13 +35,13 @@ mod tests {
     #[test]
     fn who_waits_is_told_for_what() {
         let remote: RemoteName = "website".parse().unwrap();
-        let said = |engine: EngineState, trouble: Option<&DialError>, is_slow| {
-            sentence(&remote, &engine, trouble, is_slow).unwrap_or_default()
+        let said = |engine: EngineState, error: Option<&DialError>, is_slow| {
+            sentence(&remote, &engine, error, is_slow).unwrap_or_default()
         };
-        let starting = |trouble: Option<&str>| EngineState::Bootstrapping {
+        let starting = |warning: Option<&str>| EngineState::Bootstrapping {
             percent: 45,
             doing: "Asking for relays".to_owned(),
-            trouble: trouble.map(str::to_owned),
+            warning: warning.map(str::to_owned),
         };
 
         assert_eq!(said(EngineState::Ready, None, false), "");

@@ -29,4 +29,4 @@ pub use control::Control;
 pub use network::{Network, Node, NodeState, Role};
 pub use shared::{TORNET_VARIABLE, cache_dir, shared};
 pub use tools::Tools;
-pub use tornet::Tornet;
+pub use tornet::{Tornet, unix_now};

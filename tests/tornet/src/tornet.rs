@@ -258,7 +258,12 @@ fn wait_ready(claim: &Claim, nodes: &mut [Running]) -> Result<()> {
     }
 }
 
-fn unix_now() -> u64 {
+/// Seconds since 1970.
+///
+/// # Panics
+///
+/// When the clock is before 1970.
+pub fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .expect("the clock is past 1970, or no certificate is valid")

@@ -105,7 +105,7 @@ impl Tor {
             drop(tor);
             let Some(tor) = is_it() else { return };
             let doing = "Asking for relays".to_owned();
-            tor.inner.pretend(EngineState::Bootstrapping { percent: 45, doing, trouble: None });
+            tor.inner.pretend(EngineState::Bootstrapping { percent: 45, doing, warning: None });
             tor.ground.turn("tor comes up", dice.millis(100, 4_000)).await;
             drop(tor);
             let Some(tor) = is_it() else { return };

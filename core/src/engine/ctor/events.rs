@@ -1,4 +1,4 @@
-//! Reads the events that tor sends (pure), and follows what they tell of bootstrap and its troubles.
+//! Reads the events that tor sends (pure), and follows what they tell of bootstrap and its warnings.
 //!
 //! Whatever comes, reading it ends in a value or in nothing: other events and damaged ones are passed over.
 
@@ -52,7 +52,7 @@ pub(super) struct Phase {
     pub(super) percent: u8,
     pub(super) doing: String,
     /// Why it does not get on, once tor thinks that a person should know.
-    pub(super) trouble: Option<String>,
+    pub(super) warning: Option<String>,
 }
 
 /// Reads an event's lines, without code.
@@ -168,11 +168,11 @@ fn parse_arguments_of_bootstrap(arguments: &str) -> Option<Phase> {
     let doing = values.get("SUMMARY").map(|text| presentable(text)).unwrap_or_default();
     // `ignore` is for a single relay that fails, of which there are always some.
     let matters = values.get("RECOMMENDATION").is_some_and(|advice| advice == "warn");
-    let trouble = matters.then(|| {
+    let warning = matters.then(|| {
         let reason = values.get("REASON").map_or("", |reason| reason.as_ref());
         sentence(reason, values.get("WARNING").map_or("", |text| text.as_ref()))
     });
-    Some(Phase { percent, doing, trouble })
+    Some(Phase { percent, doing, warning })
 }
 
 /// Says in a sentence why tor does not get on. The reasons are those of ORCONN events (control-spec §4.1.3).
@@ -255,10 +255,10 @@ impl Progress {
     pub(super) fn note(&mut self, event: &TorEvent) {
         match event {
             TorEvent::Bootstrap(phase) => {
-                // tor repeats a phase with each warning; a trouble lasts until it gets on.
-                let trouble =
-                    (phase.percent == self.phase.percent).then(|| self.phase.trouble.take()).flatten();
-                self.phase = Phase { trouble: phase.trouble.clone().or(trouble), ..phase.clone() };
+                // tor repeats a phase with each warning; a warning lasts until it gets on.
+                let warning =
+                    (phase.percent == self.phase.percent).then(|| self.phase.warning.take()).flatten();
+                self.phase = Phase { warning: phase.warning.clone().or(warning), ..phase.clone() };
             }
             TorEvent::DirInfo { is_enough } => self.lacks_dir_info = !is_enough,
             TorEvent::ClockSkew { ahead } => self.clock = Some(clock_sentence(*ahead)),
@@ -273,13 +273,13 @@ impl Progress {
 
     /// What to tell.
     pub(super) fn state(&self) -> EngineState {
-        let Phase { percent, doing, trouble } = &self.phase;
+        let Phase { percent, doing, warning } = &self.phase;
         if *percent == 100 && !self.lacks_dir_info {
             return EngineState::Ready;
         }
         let doing = if *percent == 100 { "Fetching directory information" } else { doing };
-        let trouble = self.clock.clone().or_else(|| trouble.clone());
-        EngineState::Bootstrapping { percent: *percent, doing: doing.to_owned(), trouble }
+        let warning = self.clock.clone().or_else(|| warning.clone());
+        EngineState::Bootstrapping { percent: *percent, doing: doing.to_owned(), warning }
     }
 
     /// What tor warns of, whatever the state.
@@ -307,8 +307,8 @@ mod tests {
         Descriptor::Uploaded(directory.to_owned())
     }
 
-    fn phase(percent: u8, trouble: Option<&str>) -> Phase {
-        Phase { percent, doing: "Working".to_owned(), trouble: trouble.map(str::to_owned) }
+    fn phase(percent: u8, warning: Option<&str>) -> Phase {
+        Phase { percent, doing: "Working".to_owned(), warning: warning.map(str::to_owned) }
     }
 
     #[test]
@@ -380,9 +380,9 @@ mod tests {
     }
 
     #[test]
-    fn bootstrap_is_read_with_its_troubles() {
-        let trouble = |line: &str| match read(line) {
-            Some(TorEvent::Bootstrap(phase)) => phase.trouble,
+    fn bootstrap_is_read_with_its_warnings() {
+        let warning = |line: &str| match read(line) {
+            Some(TorEvent::Bootstrap(phase)) => phase.warning,
             other => panic!("{other:?}"),
         };
         assert_eq!(
@@ -392,13 +392,13 @@ mod tests {
             Some(TorEvent::Bootstrap(Phase {
                 percent: 45,
                 doing: "Asking for \"relay\" descriptors".to_owned(),
-                trouble: None
+                warning: None
             }))
         );
         let warn = r#"STATUS_CLIENT WARN BOOTSTRAP PROGRESS=5 TAG=conn SUMMARY="Connecting" WARNING="No route to host" REASON=NOROUTE COUNT=1 RECOMMENDATION=warn HOSTID="A" HOSTADDR="1.2.3.4:1""#;
-        assert!(trouble(warn).unwrap().contains("offline"));
-        assert_eq!(trouble(&warn.replace("RECOMMENDATION=warn", "RECOMMENDATION=ignore")), None);
-        assert_eq!(trouble(&warn.replace("NOROUTE", "MISC")).as_deref(), Some("tor warns: No route to host"));
+        assert!(warning(warn).unwrap().contains("offline"));
+        assert_eq!(warning(&warn.replace("RECOMMENDATION=warn", "RECOMMENDATION=ignore")), None);
+        assert_eq!(warning(&warn.replace("NOROUTE", "MISC")).as_deref(), Some("tor warns: No route to host"));
         assert_eq!(
             parse_phase(r#"NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done""#)
                 .map(|phase| phase.percent),
@@ -426,21 +426,21 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_lasts_until_tor_gets_on() {
-        let trouble = |progress: &Progress| match progress.state() {
-            EngineState::Bootstrapping { trouble, .. } => trouble,
+    fn a_warning_lasts_until_tor_gets_on() {
+        let warning = |progress: &Progress| match progress.state() {
+            EngineState::Bootstrapping { warning, .. } => warning,
             other => panic!("{other:?}"),
         };
         let mut progress = Progress::new(phase(5, None));
 
         progress.note(&TorEvent::Bootstrap(phase(5, Some("offline"))));
-        assert_eq!(trouble(&progress).as_deref(), Some("offline"));
+        assert_eq!(warning(&progress).as_deref(), Some("offline"));
         progress.note(&TorEvent::Bootstrap(phase(5, None)));
-        assert_eq!(trouble(&progress).as_deref(), Some("offline"));
+        assert_eq!(warning(&progress).as_deref(), Some("offline"));
         progress.note(&TorEvent::Bootstrap(phase(10, None)));
-        assert_eq!(trouble(&progress), None);
+        assert_eq!(warning(&progress), None);
         progress.note(&TorEvent::ClockSkew { ahead: 7200 });
-        assert_eq!(trouble(&progress), Some(clock_sentence(7200)));
+        assert_eq!(warning(&progress), Some(clock_sentence(7200)));
 
         progress.note(&TorEvent::Bootstrap(phase(100, None)));
         assert_eq!(

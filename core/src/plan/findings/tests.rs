@@ -84,9 +84,9 @@ fn a_tor() -> TorStatus {
     TorStatus { version: "0.4.9.11".into(), path, found: "in PATH".into(), passed_over }
 }
 
-fn bootstrapping(trouble: Option<&str>) -> EngineState {
-    let trouble = trouble.map(str::to_owned);
-    EngineState::Bootstrapping { percent: 45, doing: "asking".into(), trouble }
+fn bootstrapping(warning: Option<&str>) -> EngineState {
+    let warning = warning.map(str::to_owned);
+    EngineState::Bootstrapping { percent: 45, doing: "asking".into(), warning }
 }
 
 fn with_engine(state: EngineState) -> Observed {
@@ -135,7 +135,7 @@ fn the_link_has_what_tor_told_of_it_and_a_wrong_clock_once() {
     let mut observed = with_engine(bootstrapping(Some("blocked")));
     let on_the_way = Link {
         bootstrap: Some((45, "asking".into())),
-        trouble: Some("blocked".into()),
+        warning: Some("blocked".into()),
         bridges: 1,
         ..Link::default()
     };
@@ -144,7 +144,7 @@ fn the_link_has_what_tor_told_of_it_and_a_wrong_clock_once() {
     let both = Link { clock: Some("behind".into()), ..on_the_way };
     assert_eq!(link(&observed), Some(both.clone()));
     observed.health.report(Report::Clock(Some("blocked".into())), Duration::from_secs(3));
-    assert_eq!(link(&observed), Some(Link { clock: Some("blocked".into()), trouble: None, ..both }));
+    assert_eq!(link(&observed), Some(Link { clock: Some("blocked".into()), warning: None, ..both }));
 
     let mut observed = with_engine(EngineState::Ready);
     let survey =

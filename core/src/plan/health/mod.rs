@@ -99,7 +99,7 @@ impl Health {
                 Known::learn(&mut self.engine, state, Proof::TorSaid, at)
             }
             Report::Tor(tor) => self.tor.replace(tor.clone()) != Some(tor),
-            Report::Clock(trouble) => Known::learn(&mut self.clock, trouble, Proof::TorSaid, at),
+            Report::Clock(warning) => Known::learn(&mut self.clock, warning, Proof::TorSaid, at),
             Report::Lost => {
                 self.cut_off(at);
                 self.services.clear();
@@ -166,7 +166,7 @@ impl Health {
                 })
             }
             Report::KeyRemoved(address) => self.remotes.remove(&address).is_some(),
-            Report::Store(trouble) => Known::learn(&mut self.store, trouble, Proof::Store, at),
+            Report::Store(failure) => Known::learn(&mut self.store, failure, Proof::Store, at),
         }
     }
 

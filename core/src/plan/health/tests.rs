@@ -278,7 +278,7 @@ fn with_tor_goes_what_it_knew_of_services_and_of_itself() {
 
     // A tor that has lost its way to the network keeps its services; how it stood is not so any more.
     let doing = "asking".to_owned();
-    let cut = EngineState::Bootstrapping { percent: 45, doing, trouble: None };
+    let cut = EngineState::Bootstrapping { percent: 45, doing, warning: None };
     give(&mut observed);
     observed.health.report(Report::Engine(cut), seconds(20));
     assert_eq!((observed.health.is_uploaded(&address(1)), relays(&observed)), (true, None));
@@ -352,7 +352,7 @@ fn what_is_wrong_with_tor_clock_store_and_remotes_is_a_problem_while_it_is() {
     let (why, hint) = ("none found".to_owned(), "install it".to_owned());
     let doing = "asking".to_owned();
     let stuck =
-        EngineState::Bootstrapping { percent: 5, doing: doing.clone(), trouble: Some("blocked".into()) };
+        EngineState::Bootstrapping { percent: 5, doing: doing.clone(), warning: Some("blocked".into()) };
     let failed = EngineState::Failed { why: why.clone(), hint, is_missing: false, retry_in: None };
     for (state, code, agent) in [
         (stuck, Code::TorStuck, AgentState::Connecting { percent: 5, doing }),
@@ -412,7 +412,7 @@ fn engine(how: u8) -> EngineState {
     match how {
         0 => EngineState::Stopped,
         1 => EngineState::Starting,
-        2 => EngineState::Bootstrapping { percent: 45, doing, trouble: None },
+        2 => EngineState::Bootstrapping { percent: 45, doing, warning: None },
         3 => EngineState::Failed {
             why: "it ended".into(),
             hint: String::new(),

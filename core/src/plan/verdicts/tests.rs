@@ -206,7 +206,7 @@ fn a_wrong_clock_fails_in_its_own_layer() {
 fn a_network_is_reachable_once_a_relay_was_reached() {
     let blocked = with_link(|link| {
         link.bootstrap = Some((5, "Connecting".into()));
-        link.trouble = Some("relays of Tor refuse the connection".into());
+        link.warning = Some("relays of Tor refuse the connection".into());
         (link.relays, link.is_live) = (Some(0), Some(false));
     });
     let early = with_link(|link| {
@@ -227,7 +227,7 @@ fn bridges_are_told_with_the_network_that_they_lead_to() {
     let through = with_link(|link| (link.bridges, link.relays) = (2, Some(1)));
     let blocked = with_link(|link| {
         link.bootstrap = Some((5, "Connecting".into()));
-        link.trouble = Some("relays of Tor don't answer".into());
+        link.warning = Some("relays of Tor don't answer".into());
         (link.bridges, link.relays, link.is_live) = (2, Some(0), Some(false));
     });
 
@@ -390,9 +390,9 @@ fn any_link() -> impl Strategy<Value = Option<Link>> {
     let consensus = proptest::option::of((NOW - 9_000..NOW + 9_000, NOW - 9_000..NOW + 9_000));
     let link =
         (bootstrap, words(), words(), consensus, proptest::option::of(0_u32..4), any::<Option<bool>>())
-            .prop_map(|(bootstrap, trouble, clock, consensus, relays, is_live)| Link {
+            .prop_map(|(bootstrap, warning, clock, consensus, relays, is_live)| Link {
                 bootstrap,
-                trouble,
+                warning,
                 clock,
                 consensus,
                 relays,
