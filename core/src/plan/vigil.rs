@@ -4,6 +4,12 @@
 //! Two words of tor prove nothing: `network-liveness` and the bootstrap phase stay as they were through any outage. What proves something:
 //! connections to relays, a circuit of one hop that is built over one of them, and introduction circuits that stand.
 //!
+//! A connection can die without a word: this host's address changed, a router forgot it, the relay lost its power. tor holds it for up
+//! to a quarter of an hour, with every introduction circuit over it, and nobody reaches the services meanwhile. So the relays that carry such
+//! circuits are asked by a circuit of one hop every [`PROVE`]. One that fails has tor connect to that relay anew for later circuits
+//! (`circuit_build_failed` in tor's source). Once a later one is built the network is there, and the circuits from before are closed, but
+//! for those of sessions: tor then puts the same introduction points up again within a second.
+//!
 //! Nothing is asked while nobody looks, nothing is used and no service is offered.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,9 +34,17 @@ const INTEREST: Duration = Duration::from_secs(12);
 /// For how long after a change of services or connections it is looked at often.
 const SETTLING: Duration = Duration::from_secs(30);
 /// A try to build a circuit that takes longer is given up.
-const PROBE_LIMIT: Duration = Duration::from_secs(20);
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// Relays that are remembered, to be tried when no connection stands.
 const RELAYS: usize = 3;
+/// How often a relay that carries introduction circuits is asked. A service is away for this, [`PROBE_LIMIT`] and a second or two at most
+/// after a connection has died in silence.
+const PROVE: Duration = Duration::from_secs(20);
+/// A proof that old is not asked for again when somebody connects.
+const PROVEN_LATELY: Duration = Duration::from_secs(10);
+/// Circuits are not closed again before this time. tor builds at most 28 introduction circuits for a service in 300 s
+/// (`can_service_launch_intro_circuit` in its source), and a service has up to eight.
+const CLOSE_AGAIN: Duration = Duration::from_secs(150);
 
 /// What became of a connection between tor and a relay. The number is tor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +79,30 @@ pub struct Look {
     pub under_way: Vec<u64>,
     /// Whether a service of ours has no introduction point that stands.
     pub lacks_introduction: bool,
+    /// The circuits of several hops.
+    pub circuits: Vec<Circuit>,
+}
+
+/// A circuit of several hops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circuit {
+    /// tor's number for it: a later one has a higher number.
+    pub number: u64,
+    /// The relay that it enters the network by.
+    pub first: RelayId,
+    /// What it is for.
+    pub carries: Carries,
+}
+
+/// What a circuit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Whoever connects to a service of ours: an introduction circuit.
+    Introductions,
+    /// A session, or what will be one.
+    Session,
+    /// Nothing yet, or something that is asked for again.
+    Other,
 }
 
 /// See the file's sentence. All moments are since one and the same beginning.
@@ -79,14 +117,33 @@ pub struct Vigil {
     tries: usize,
     next_try: Moment,
     looked: Option<Moment>,
-    probe: Option<(u64, Moment)>,
+    probe: Option<Probe>,
     probed: Option<Moment>,
+    /// The relay that the circuit of one hop that was asked for last leads to.
+    asked: Option<RelayId>,
+    /// The circuits of several hops, as the last look has found them.
+    circuits: Vec<Circuit>,
+    /// When each relay that these enter by has answered last.
+    answered: BTreeMap<RelayId, Moment>,
+    /// The relays that did not answer. Their circuits up to this number may lead nowhere.
+    doubted: BTreeMap<RelayId, u64>,
+    /// The same, once another answer has shown that the network is there.
+    dead: BTreeMap<RelayId, u64>,
+    closed: Option<Moment>,
     used: Option<Moment>,
     watched: Option<Moment>,
     settling: Option<Moment>,
     has_services: bool,
     proven: Option<Moment>,
     to_close: Vec<u64>,
+}
+
+/// A circuit of one hop on its way.
+#[derive(Debug)]
+struct Probe {
+    circuit: u64,
+    relay: RelayId,
+    began: Moment,
 }
 
 impl Vigil {
@@ -159,23 +216,106 @@ impl Vigil {
                 self.link(Link::Up(0, relay.clone()), now);
             }
         }
-        if let Some((circuit, began)) = self.probe {
-            if look.built.contains(&circuit) {
-                self.proven(now);
-            }
-            if look.built.contains(&circuit) || now >= began + PROBE_LIMIT {
-                self.to_close.push(circuit);
-                self.probe = None;
-            } else if !look.under_way.contains(&circuit) {
-                self.probe = None;
-            }
+        self.circuits.clone_from(&look.circuits);
+        self.answered.retain(|relay, _| look.circuits.iter().any(|circuit| circuit.first == *relay));
+        for circuit in &look.circuits {
+            self.answered.entry(circuit.first.clone()).or_insert(now);
         }
+        let Some(probe) = self.probe.take() else { return };
+        if look.built.contains(&probe.circuit) {
+            self.to_close.push(probe.circuit);
+            self.proven(now);
+            self.answers(probe.relay, now);
+        } else if !look.under_way.contains(&probe.circuit) {
+            self.doubt(probe);
+        } else if now >= probe.began + PROBE_LIMIT {
+            self.to_close.push(probe.circuit);
+            self.doubt(probe);
+        } else {
+            self.probe = Some(probe);
+        }
+    }
+
+    fn answers(&mut self, relay: RelayId, now: Moment) {
+        self.tries = 0;
+        self.dead.append(&mut self.doubted);
+        if let Some(answered) = self.answered.get_mut(&relay) {
+            *answered = now;
+        }
+    }
+
+    fn doubt(&mut self, probe: Probe) {
+        // Only the first says something of the circuits from before: tor connects anew for the next.
+        self.doubted.entry(probe.relay).or_insert(probe.circuit);
     }
 
     /// A circuit was begun, or tor could not.
     pub fn began(&mut self, circuit: Option<u64>, now: Moment) {
         self.probed = Some(now);
-        self.probe = circuit.map(|circuit| (circuit, now));
+        let asked = self.asked.take();
+        self.probe = circuit.zip(asked).map(|(circuit, relay)| Probe { circuit, relay, began: now });
+    }
+
+    /// The relay to ask next, and from when on.
+    fn next_probe(&self, now: Moment) -> Option<(RelayId, Moment)> {
+        let after = |pause: Duration| self.probed.map_or(now, |probed| probed + pause);
+        let recent = |at: Option<Moment>, life: Duration| at.is_some_and(|at| now < at + life);
+        let is_watched = recent(self.watched, INTEREST);
+        let is_used = recent(self.used, INTEREST);
+        if !self.doubted.is_empty() {
+            if !is_watched && !is_used && !self.has_services {
+                return None;
+            }
+            let mut all: Vec<&RelayId> = self.doubted.keys().collect();
+            for relay in self.relays.iter().chain(self.links.values()) {
+                if !all.contains(&relay) {
+                    all.push(relay);
+                }
+            }
+            let relay = all.get(self.tries % all.len().max(1))?;
+            return Some(((*relay).clone(), after(TRIES[self.tries.min(TRIES.len() - 1)])));
+        }
+        let introduces = |relay: &RelayId| {
+            let is_one = |circuit: &&Circuit| circuit.carries == Carries::Introductions;
+            self.circuits.iter().filter(is_one).any(|circuit| circuit.first == *relay)
+        };
+        let longest = |only: &dyn Fn(&RelayId) -> bool| {
+            let of = self.answered.iter().filter(|(relay, _)| only(relay));
+            of.min_by_key(|(_, at)| **at).map(|(relay, at)| (relay.clone(), *at))
+        };
+        let mut due = longest(&introduces).map(|(relay, at)| (relay, at + PROVE));
+        let mut may_be = |relay: RelayId, at: Moment| {
+            if due.as_ref().is_none_or(|(_, due)| at < *due) {
+                due = Some((relay, at));
+            }
+        };
+        let any = longest(&|_| true).map(|(relay, _)| relay).or_else(|| self.links.values().next().cloned());
+        if let Some(relay) = any {
+            if is_watched {
+                may_be(relay, after(SOON));
+            } else if is_used {
+                may_be(relay, self.proven.map_or(now, |proven| proven + PROVEN_LATELY));
+            }
+        }
+        due.map(|(relay, at)| (relay, at.max(after(SOON))))
+    }
+
+    /// Has circuits closed that lead nowhere, but not too often.
+    fn close_dead(&mut self, now: Moment) {
+        if self.dead.is_empty() || self.closed.is_some_and(|closed| now < closed + CLOSE_AGAIN) {
+            return;
+        }
+        let dead = std::mem::take(&mut self.dead);
+        let leads_nowhere = |circuit: &&Circuit| {
+            circuit.carries != Carries::Session
+                && dead.get(&circuit.first).is_some_and(|last| circuit.number <= *last)
+        };
+        let numbers: Vec<u64> = self.circuits.iter().filter(leads_nowhere).map(|it| it.number).collect();
+        if !numbers.is_empty() {
+            self.closed = Some(now);
+            self.settling = Some(now);
+            self.to_close.extend(numbers);
+        }
     }
 
     /// Why there is no network; none while there is one, as far as is known.
@@ -190,6 +330,7 @@ impl Vigil {
 
     /// What is due.
     pub fn task(&mut self, now: Moment) -> Task {
+        self.close_dead(now);
         if let Some(circuit) = self.to_close.pop() {
             return Task::Close(circuit);
         }
@@ -208,19 +349,24 @@ impl Vigil {
                     let wait = TRIES[self.tries.min(TRIES.len() - 1)];
                     self.tries += 1;
                     self.next_try = now + wait;
+                    self.asked = Some(relay.clone());
                     return Task::Probe(relay);
                 }
                 if now < self.next_try {
                     at(self.next_try);
                 }
             }
-        } else if is_watched && self.probe.is_none() {
-            let due = self.probed.map_or(now, |probed| probed + SOON);
-            match self.links.values().next() {
-                Some(relay) if now >= due => return Task::Probe(relay.clone()),
-                Some(_) => at(due),
-                None => {}
+        } else if self.probe.is_none()
+            && let Some((relay, due)) = self.next_probe(now)
+        {
+            if now >= due {
+                if !self.doubted.is_empty() {
+                    self.tries += 1;
+                }
+                self.asked = Some(relay.clone());
+                return Task::Probe(relay);
             }
+            at(due);
         }
         let between = if self.probe.is_some() {
             Some(PROBE_LOOK)
@@ -350,5 +496,150 @@ mod tests {
         assert_eq!(vigil.last_proof(), Some(seconds(60.4)));
         assert_eq!(vigil.task(seconds(60.4)), Task::Close(7));
         assert_eq!(vigil.task(seconds(62.0)), Task::Probe(relay(1)));
+    }
+
+    /// A tor with introduction circuits over one relay, and a session.
+    struct Tor {
+        circuits: Vec<Circuit>,
+        next: u64,
+        /// Circuits of one hop up to this number are never built.
+        silent_to: u64,
+        probes: Vec<(u64, RelayId, f64)>,
+        closed: Vec<(u64, f64)>,
+    }
+
+    impl Tor {
+        fn new() -> Self {
+            let circuit = |(number, carries)| Circuit { number, first: relay(1), carries };
+            let circuits = [
+                (1, Carries::Introductions),
+                (2, Carries::Introductions),
+                (3, Carries::Session),
+                (4, Carries::Other),
+            ];
+            Self {
+                circuits: circuits.map(circuit).into(),
+                next: 10,
+                silent_to: 0,
+                probes: vec![],
+                closed: vec![],
+            }
+        }
+
+        /// Plays it. tor takes a tenth of a second to build a circuit, and puts a closed introduction circuit up again.
+        fn play(&mut self, vigil: &mut Vigil, from: f64, to: f64) {
+            let mut now = from;
+            while now < to {
+                match vigil.task(seconds(now)) {
+                    Task::Look => {
+                        vigil.looks(seconds(now));
+                        let (mut built, mut under_way) = (vec![], vec![]);
+                        for (number, _, began) in &self.probes {
+                            let is_built = *number > self.silent_to && now >= began + 0.1;
+                            (if is_built { &mut built } else { &mut under_way }).push(*number);
+                        }
+                        let circuits = self.circuits.clone();
+                        let look =
+                            Look { relays: vec![relay(1)], built, under_way, circuits, ..Look::default() };
+                        vigil.found(&look, seconds(now));
+                    }
+                    Task::Probe(relay) => {
+                        self.probes.push((self.next, relay, now));
+                        vigil.began(Some(self.next), seconds(now));
+                        self.next += 1;
+                    }
+                    Task::Close(number) => {
+                        let closed = self.circuits.iter().position(|circuit| circuit.number == number);
+                        if let Some(closed) = closed.map(|at| self.circuits.remove(at)) {
+                            self.closed.push((number, now));
+                            if closed.carries == Carries::Introductions {
+                                self.circuits.push(Circuit { number: self.next, ..closed });
+                                self.next += 1;
+                            }
+                        }
+                    }
+                    Task::Wait(until) => now = until.map_or(to, |until| until.as_secs_f64()).max(now + 0.001),
+                }
+            }
+        }
+    }
+
+    fn serving() -> Vigil {
+        let mut vigil = Vigil::default();
+        vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+        vigil.link(Link::Up(2, relay(2)), seconds(0.0));
+        vigil.services(true, seconds(0.0));
+        vigil
+    }
+
+    #[test]
+    fn a_relay_that_carries_introductions_is_asked_three_times_a_minute() {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+
+        tor.play(&mut vigil, 0.0, 600.0);
+
+        assert!((27..=30).contains(&tor.probes.len()), "{:?}", tor.probes);
+        assert!(tor.probes.iter().all(|(_, asked, _)| *asked == relay(1)));
+        assert_eq!(tor.closed, []);
+    }
+
+    #[test]
+    fn circuits_over_a_connection_that_died_in_silence_are_closed_within_half_a_minute_but_for_sessions() {
+        for died in 0..25 {
+            let (mut vigil, mut tor) = (serving(), Tor::new());
+            let died = 100.0 + f64::from(died);
+            tor.play(&mut vigil, 0.0, died);
+            // What is asked first goes over the old connection, all else over a new one.
+            tor.silent_to = tor.next;
+
+            tor.play(&mut vigil, died, died + 28.0);
+
+            let mut closed: Vec<_> = tor.closed.iter().map(|(number, _)| *number).collect();
+            closed.sort_unstable();
+            assert_eq!(closed, [1, 2, 4], "died at {died}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_closed_while_nothing_shows_that_the_network_is_there() {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        tor.play(&mut vigil, 0.0, 100.0);
+        tor.silent_to = u64::MAX;
+
+        tor.play(&mut vigil, 100.0, 700.0);
+
+        assert_eq!(tor.closed, []);
+        let last: Vec<_> = tor.probes.iter().map(|(_, asked, _)| asked.clone()).collect();
+        assert!(last.contains(&relay(2)), "only one relay is tried");
+        assert!(tor.probes.len() < 130, "{} tries in ten minutes", tor.probes.len());
+    }
+
+    #[test]
+    fn a_connection_that_fails_again_and_again_costs_few_introduction_circuits() {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        for turn in 0..90_u32 {
+            let from = f64::from(turn) * 20.0;
+            tor.silent_to = tor.next;
+            tor.play(&mut vigil, from, from + 20.0);
+        }
+
+        let in_any_five_minutes = tor
+            .closed
+            .iter()
+            .map(|(_, at)| tor.closed.iter().filter(|(_, other)| (*at..at + 300.0).contains(other)).count());
+        assert!(in_any_five_minutes.clone().max() > Some(0) && in_any_five_minutes.max() <= Some(6));
+    }
+
+    #[test]
+    fn who_connects_has_the_network_asked_once_in_ten_seconds() {
+        let mut vigil = Vigil::default();
+        vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+        let mut tor = Tor::new();
+        for second in 60..120_u32 {
+            vigil.used(seconds(f64::from(second)));
+            tor.play(&mut vigil, f64::from(second), f64::from(second + 1));
+        }
+
+        assert!((5..=7).contains(&tor.probes.len()), "{:?}", tor.probes);
     }
 }

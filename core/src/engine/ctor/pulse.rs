@@ -104,6 +104,7 @@ async fn look(shared: &Shared, control: &Control) -> Result<(), Silent> {
         under_way: survey::circuits(&circuits, |state| {
             matches!(state, "LAUNCHED" | "EXTENDED" | "GUARD_WAIT")
         }),
+        circuits: survey::paths(&circuits),
         lacks_introduction: introductions.values().any(|number| *number == 0),
     };
     shared.tell_introductions(introductions);

@@ -9,6 +9,7 @@ use super::control::Control;
 use crate::engine::{ServiceSurvey, Survey};
 use crate::model::onion::OnionAddress;
 use crate::model::tor::RelayId;
+use crate::plan::vigil::{Carries, Circuit};
 
 /// Asks the tor behind this connection. `services` are ours, with what is known of their descriptors.
 pub(super) async fn survey(control: &Control, services: BTreeMap<OnionAddress, ServiceSurvey>) -> Survey {
@@ -77,6 +78,28 @@ pub(super) fn circuits(status: &str, is_one: impl Fn(&str) -> bool) -> Vec<u64> 
     status.lines().filter_map(circuit).collect()
 }
 
+/// The circuits of several hops that are built or on their way, in the same answer. Whatever isn't known to be anything else counts as a
+/// session.
+pub(super) fn paths(status: &str) -> Vec<Circuit> {
+    let circuit = |line: &str| {
+        let mut words = line.trim_start_matches("circuit-status=").split_ascii_whitespace();
+        let number = words.next()?.parse().ok()?;
+        let _state = words.next()?;
+        // `$ID~name,$ID~name`; none where there is no hop yet.
+        let mut hops = words.next()?.split(',');
+        let first = hops.next()?.parse().ok()?;
+        hops.next()?;
+        let carries = match words.find_map(|word| word.strip_prefix("PURPOSE="))? {
+            "HS_SERVICE_INTRO" => Carries::Introductions,
+            "GENERAL" | "HS_VANGUARDS" | "HS_CLIENT_HSDIR" | "HS_CLIENT_INTRO" | "HS_SERVICE_HSDIR"
+            | "MEASURE_TIMEOUT" | "PATH_BIAS_TESTING" => Carries::Other,
+            _ => Carries::Session,
+        };
+        Some(Circuit { number, first, carries })
+    };
+    status.lines().filter_map(circuit).collect()
+}
+
 /// Reads `2026-11-24 21:00:00`, in UTC, as the consensus has it (dir-spec, "valid-after"); in seconds since 1970-01-01.
 fn moment(text: &str) -> Option<u64> {
     let moment = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", text.trim()).ok()?;
@@ -113,6 +136,31 @@ mod tests {
     }
 
     #[test]
+    fn circuits_of_several_hops_are_told_apart_by_what_they_carry() {
+        let relay = |digit: &str| format!("${}~r", digit.repeat(40));
+        let status = [
+            format!("1 BUILT {} BUILD_FLAGS=ONEHOP_TUNNEL PURPOSE=GENERAL", relay("A")),
+            format!("2 BUILT {},{} BUILD_FLAGS=IS_INTERNAL PURPOSE=HS_SERVICE_INTRO", relay("A"), relay("B")),
+            format!("3 EXTENDED {},{} PURPOSE=HS_VANGUARDS", relay("B"), relay("A")),
+            format!("4 BUILT {},{} PURPOSE=HS_SERVICE_REND HS_STATE=HSSR_JOINED", relay("A"), relay("B")),
+            "5 LAUNCHED PURPOSE=GENERAL".to_owned(),
+            format!("6 BUILT {},{} PURPOSE=OF_TOMORROW", relay("A"), relay("B")),
+        ];
+        let circuit =
+            |number, of: &str, carries| Circuit { number, first: relay(of).parse().unwrap(), carries };
+
+        assert_eq!(
+            paths(&status.join("\r\n")),
+            [
+                circuit(2, "A", Carries::Introductions),
+                circuit(3, "B", Carries::Other),
+                circuit(4, "A", Carries::Session),
+                circuit(6, "A", Carries::Session),
+            ]
+        );
+    }
+
+    #[test]
     fn only_this_services_introduction_points_count() {
         let circuit = |purpose: &str, state: &str, id: &str| {
             format!("5 BUILT $A~a PURPOSE={purpose} HS_STATE={state} REND_QUERY={id} TIME_CREATED=x")
@@ -144,6 +192,7 @@ mod tests {
             introductions_of(&text, &[address()].into());
             relays(&text);
             circuits(&text, |_| true);
+            paths(&text);
             moment(&text);
         }
     }
