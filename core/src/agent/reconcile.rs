@@ -348,7 +348,7 @@ impl Reconciler {
             EngineEvent::NetworkProven => {
                 self.observed.health.report(Report::NetworkProven, self.now());
             }
-            EngineEvent::Received(_) => {}
+            EngineEvent::Received(address) => self.dialler.descriptor_came(&address),
             EngineEvent::FetchFailed(address, reason) => tracing::debug!(%address, reason, "no descriptor"),
         }
     }

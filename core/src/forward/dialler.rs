@@ -1,6 +1,7 @@
 //! The dialler: reaches a remote's port within a bounded time, by as many attempts as that takes, and reports how each has ended.
 //!
-//! A request is never delivered twice. The application's first bytes follow the CONNECT without waiting for its reply ("optimistic
+//! An attempt that is late, by what this remote's own connections take, gets others beside it (`race`): the circuit may be dead, or the
+//! descriptor older than the service. A request is never delivered twice. The application's first bytes follow the CONNECT without waiting for its reply ("optimistic
 //! data") only on a circuit that was seen to work, and once they may have left, only a reply which proves that they did not is
 //! followed by another attempt. What tor is and how it is told to dial belongs to [`crate::engine`]; what the application is told
 //! belongs to the caller.
@@ -8,6 +9,7 @@
 mod circuits;
 mod early;
 mod lines;
+mod race;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,6 +121,8 @@ pub struct Dialler {
     reports: Reports,
     /// Bumped when the engine has lost all it held.
     lost: watch::Sender<u64>,
+    /// The remote whose descriptor came last.
+    descriptor: watch::Sender<Option<OnionAddress>>,
     /// Remotes that ended a connection without a word, and were not told of yet.
     silent: Mutex<BTreeSet<OnionAddress>>,
     silent_told: Notify,
@@ -145,6 +149,7 @@ impl Dialler {
             lines: Lines::default(),
             reports,
             lost: watch::Sender::new(0),
+            descriptor: watch::Sender::default(),
             silent: Mutex::default(),
             silent_told: Notify::new(),
         })
@@ -154,6 +159,11 @@ impl Dialler {
     pub fn engine_lost(&self) {
         self.remotes().cool();
         self.lost.send_modify(|n| *n += 1);
+    }
+
+    /// To be told of [`crate::engine::EngineEvent::Received`]: who waits for a descriptor goes on.
+    pub fn descriptor_came(&self, remote: &OnionAddress) {
+        self.descriptor.send_replace(Some(*remote));
     }
 
     /// Where reports of what is learnt through it go.
@@ -254,21 +264,24 @@ impl Dialler {
             }
             lost.mark_unchanged();
 
-            let (isolation, warm) = self.remotes().circuit(remote, group, self.limits.circuit_life);
+            let (first, warm) = self.remotes().circuit(remote, group, self.limits.circuit_life);
+            let mut isolation = first.clone();
             let began = Instant::now();
             let limit = (began + if warm { self.limits.warm } else { self.limits.cold }).min(deadline);
             let outcome = tokio::select! {
                 biased;
-                outcome = timeout_at(limit, self.attempt(remote, port, &isolation, warm, &mut early)) => {
+                outcome = timeout_at(limit, self.attempt((remote, port, group), &mut isolation, warm, &mut early)) => {
                     outcome.unwrap_or(Outcome::TooLong)
                 }
                 () = leaves_ready(&mut state) => Outcome::Restarted,
                 _ = lost.changed() => Outcome::Restarted,
             };
             let (error, left_nothing, restarted) = match outcome {
-                Outcome::Done(stream) => {
-                    let round_trip = began.elapsed();
-                    if self.remotes().succeeded(remote, group, &isolation) {
+                Outcome::Done(stream, round_trip, warm) => {
+                    if isolation != first {
+                        self.lines.doubt(remote, &first, port);
+                    }
+                    if self.remotes().succeeded(remote, group, &isolation, round_trip, warm) {
                         self.tell(remote, Ok(()), round_trip, warm);
                     }
                     if port == Port::RESPONDER {
@@ -297,7 +310,7 @@ impl Dialler {
             if error == DialError::TimedOut {
                 // The circuit hangs: the next attempt, and every later connection of the group, gets another.
                 self.remotes().renew(remote, group, &isolation);
-                self.lines.doubt(remote, &isolation, port);
+                self.lines.doubt(remote, &first, port);
             }
             if early.any_sent() && !left_nothing {
                 return Err(ConnectError::Uncertain(error));
@@ -327,16 +340,17 @@ impl Dialler {
         }
     }
 
-    /// One attempt: dial, send what the application has said already if the circuit is warm, await the reply.
+    /// One attempt: dial, send what the application has said already if the circuit is warm, await the reply. `isolation` is the circuit's that
+    /// was dialled over, and that of the last one where others were tried beside it.
     async fn attempt(
         &self,
-        remote: &OnionAddress,
-        port: Port,
-        isolation: &str,
+        to: (&OnionAddress, Port, &str),
+        isolation: &mut String,
         warm: bool,
         early: &mut Early<'_>,
     ) -> Outcome {
-        let dialled = match early.beside(self.engine.dial(remote, port, isolation)).await {
+        let began = Instant::now();
+        let dialled = match early.beside(self.engine.dial(to.0, to.1, isolation)).await {
             Ok(dialled) => dialled,
             Err(AppGone) => return Outcome::AppGone,
         };
@@ -355,9 +369,15 @@ impl Dialler {
                 return Outcome::Failed(error);
             }
         }
-        match early.beside(attempt.reply()).await {
-            Ok(Ok(stream)) => Outcome::Done(stream),
-            Ok(Err(error)) => Outcome::Failed(error),
+        let first = race::Runner { isolation: isolation.clone(), began, warm };
+        // What may have been delivered is sent over no second circuit.
+        let alone = early.any_sent();
+        match early.beside(self.race(to, first, attempt, alone, isolation)).await {
+            Ok((runner, Ok(stream))) => {
+                *isolation = runner.isolation;
+                Outcome::Done(stream, runner.began.elapsed(), runner.warm)
+            }
+            Ok((_, Err(error))) => Outcome::Failed(error),
             Err(AppGone) => Outcome::AppGone,
         }
     }
@@ -373,7 +393,8 @@ fn locked(remotes: &Mutex<Remotes>) -> MutexGuard<'_, Remotes> {
 
 /// How an attempt ended.
 enum Outcome {
-    Done(Stream),
+    /// In this time, and whether over a circuit that was there.
+    Done(Stream, Duration, bool),
     AppGone,
     /// tor ended or lost what it held.
     Restarted,

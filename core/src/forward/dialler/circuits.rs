@@ -11,6 +11,17 @@ use crate::model::onion::OnionAddress;
 /// What has not changed is reported at most this often.
 const NEWS: Duration = Duration::from_secs(5);
 
+/// An attempt is late after so many of the remote's own round trips and half a second, within these bounds; the longer one where none is
+/// known. First over a circuit that is there, then where one is built.
+const LATE: [(u32, Duration, Duration); 2] = [
+    (8, Duration::from_millis(1500), Duration::from_secs(4)),
+    (3, Duration::from_secs(2), Duration::from_secs(5)),
+];
+
+/// The first pause between two fetches of a descriptor, by how much it grows, and the longest. tor asks each of a descriptor's six
+/// directories once in 15 minutes (`REND_HID_SERV_DIR_REQUERY_PERIOD`), so the first hour of an outage must not use them all up at once.
+const FETCHES: (Duration, u32, Duration) = (Duration::from_secs(2), 3, Duration::from_secs(300));
+
 #[derive(Debug, Default)]
 pub(super) struct Remotes(HashMap<OnionAddress, Remote>);
 
@@ -19,12 +30,19 @@ struct Remote {
     /// What was reported last, and when.
     told: Option<(Instant, Result<(), DialError>)>,
     groups: HashMap<String, Circuit>,
+    /// How long the last connection over a circuit that was there took, and the last one for which a circuit was built.
+    warm: Option<Duration>,
+    cold: Option<Duration>,
+    /// When its descriptor was fetched anew last, and the pause until that may be done again.
+    fetched: Option<(Instant, Duration)>,
 }
 
 /// The present circuit of one isolation group.
 #[derive(Debug, Default)]
 struct Circuit {
     generation: u32,
+    /// The last one that was given out.
+    newest: u32,
     /// When it was last seen to work.
     worked: Option<Instant>,
 }
@@ -60,13 +78,48 @@ impl Remotes {
         }
     }
 
-    /// A connection came about; whether that is to be reported.
-    pub(super) fn succeeded(&mut self, remote: &OnionAddress, group: &str, isolation: &str) -> bool {
+    /// After which time an attempt is late.
+    pub(super) fn late(&self, remote: &OnionAddress, warm: bool) -> Duration {
+        let known = self.0.get(remote).and_then(|remote| if warm { remote.warm } else { remote.cold });
+        let (times, least, most) = LATE[usize::from(!warm)];
+        known.map_or(most, |took| (took * times + Duration::from_millis(500)).clamp(least, most))
+    }
+
+    /// Whether the remote's descriptor may be fetched anew now; counts as done.
+    pub(super) fn may_fetch(&mut self, remote: &OnionAddress) -> bool {
+        let fetched = &mut self.0.entry(*remote).or_default().fetched;
+        let pause = match fetched {
+            Some((at, pause)) if at.elapsed() < *pause => return false,
+            Some((_, pause)) => (*pause * FETCHES.1).min(FETCHES.2),
+            None => FETCHES.0,
+        };
+        *fetched = Some((Instant::now(), pause));
+        true
+    }
+
+    /// A connection came about, in this time; whether that is to be reported. The group goes on with its circuit, unless it has another that
+    /// was seen to work.
+    pub(super) fn succeeded(
+        &mut self,
+        remote: &OnionAddress,
+        group: &str,
+        isolation: &str,
+        took: Duration,
+        warm: bool,
+    ) -> bool {
         let remote = self.0.entry(*remote).or_default();
+        remote.fetched = None;
+        *(if warm { &mut remote.warm } else { &mut remote.cold }) = Some(took);
         let circuit = match remote.groups.get_mut(group) {
             Some(circuit) => circuit,
             None => remote.groups.entry(group.to_owned()).or_default(),
         };
+        if circuit.isolation(group) != isolation
+            && circuit.worked.is_none()
+            && let Some(generation) = generation_of(group, isolation)
+        {
+            circuit.generation = generation;
+        }
         if circuit.isolation(group) == isolation {
             circuit.worked = Some(Instant::now());
         }
@@ -86,7 +139,8 @@ impl Remotes {
     pub(super) fn renew(&mut self, remote: &OnionAddress, group: &str, isolation: &str) {
         let circuit = self.0.entry(*remote).or_default().groups.entry(group.to_owned()).or_default();
         if circuit.isolation(group) == isolation {
-            *circuit = Circuit { generation: circuit.generation.wrapping_add(1), worked: None };
+            let newest = circuit.newest.wrapping_add(1);
+            *circuit = Circuit { generation: newest, newest, worked: None };
         }
     }
 
@@ -106,5 +160,13 @@ impl Remotes {
         if let Some(remote) = self.0.get_mut(remote) {
             remote.groups.remove(group);
         }
+    }
+}
+
+/// Which of the group's circuits this is.
+fn generation_of(group: &str, isolation: &str) -> Option<u32> {
+    match isolation.strip_prefix(group)? {
+        "" => Some(0),
+        rest => rest.strip_prefix('~')?.parse().ok(),
     }
 }

@@ -206,8 +206,9 @@ async fn an_attempt_that_hangs_is_followed_by_one_over_another_circuit() {
 
     bench.connect(Early::none()).await.unwrap();
 
+    // The second one is beside the first; both are given up together.
     assert_eq!(bench.isolations(), ["g", "g~1", "g~2"]);
-    assert_eq!(began.elapsed(), Duration::from_secs(20));
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
     // Later connections use the circuit that worked.
     bench.connect(Early::none()).await.unwrap();
     assert_eq!(bench.isolations().last().unwrap(), "g~2");
@@ -410,4 +411,83 @@ async fn no_more_than_a_little_is_read_ahead() {
     assert_eq!(connected.unsent.len(), 16 * 1024);
     let mut rest = vec![0; 60_000 - 16 * 1024];
     near.read_exact(&mut rest).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_attempt_gets_another_beside_it_by_a_new_descriptor_and_the_first_answer_wins() {
+    for (slow, fast, wins) in [(30_000, 100, "g~1"), (7_000, 5_000, "g")] {
+        let accept = |after| Act::Accept(Duration::from_millis(after));
+        let bench = bench([accept(slow), accept(fast)], Act::Accept(NOW));
+        let began = Instant::now();
+        let (dialler, engine) = (Arc::clone(&bench.dialler), Arc::clone(&bench.engine));
+        tokio::spawn(async move {
+            until(|| *engine.fetched.lock().unwrap() == 1).await;
+            assert_eq!(engine.dials().len(), 1, "the descriptor comes first");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            dialler.descriptor_came(&onion());
+        });
+
+        bench.connect(Early::none()).await.unwrap();
+
+        // Nothing is known of this remote: five seconds are late.
+        assert_eq!(bench.isolations(), ["g", "g~1"]);
+        assert!(began.elapsed() < Duration::from_millis(7_100), "{:?}", began.elapsed());
+        bench.connect(Early::none()).await.unwrap();
+        assert_eq!(bench.isolations()[2], wins, "later connections use the circuit that worked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_delivered_is_sent_over_no_second_circuit_but_the_next_one_gets_another() {
+    let mut bench = bench([Act::Accept(NOW), Act::Hang], Act::Accept(NOW));
+    bench.warm_up().await;
+    let (_app, mut near) = app_saying(b"POST /").await;
+    let dialler = Arc::clone(&bench.dialler);
+    let next = tokio::spawn(async move {
+        // After four seconds it is late.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let began = Instant::now();
+        dialler.connect(&onion(), port(80), "g", Early::none()).await.unwrap();
+        began.elapsed()
+    });
+
+    let refused = bench.connect(Early::of(&mut near)).await.unwrap_err();
+
+    assert_eq!(refused, ConnectError::Uncertain(DialError::TimedOut));
+    assert!(next.await.unwrap() < Duration::from_secs(1), "it did not wait for the one that hangs");
+    assert_eq!(bench.isolations(), ["g", "g", "g~1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn descriptors_are_fetched_seldom_while_nothing_answers_and_at_once_after_something_did() {
+    let mut bench = bench([], Act::Hang);
+    let fetched = |bench: &Bench| *bench.engine.fetched.lock().unwrap();
+    for _ in 0..15 {
+        // Many at once are no more reason than one.
+        let (one, other) = tokio::join!(bench.connect(Early::none()), bench.connect(Early::none()));
+        assert!(one.is_err() && other.is_err());
+    }
+    // A quarter of an hour.
+    assert!((4..=8).contains(&fetched(&bench)), "{}", fetched(&bench));
+
+    let before = fetched(&bench);
+    bench.dialler.remotes().succeeded(&onion(), "g", "g", NOW, false);
+    bench.connect(Early::none()).await.unwrap_err();
+    assert!(fetched(&bench) > before);
+    assert!(bench.told().contains(&Err(DialError::TimedOut)));
+}
+
+#[test]
+fn late_is_by_what_a_remote_takes_within_bounds() {
+    let mut remotes = Remotes::default();
+    let late = |remotes: &Remotes| [true, false].map(|warm| remotes.late(&onion(), warm).as_millis());
+    assert_eq!(late(&remotes), [4000, 5000], "nothing is known");
+
+    remotes.succeeded(&onion(), "g", "g", Duration::from_millis(200), true);
+    remotes.succeeded(&onion(), "g", "g", Duration::from_millis(900), false);
+    assert_eq!(late(&remotes), [2100, 3200]);
+
+    remotes.succeeded(&onion(), "g", "g", Duration::from_millis(10), true);
+    remotes.succeeded(&onion(), "g", "g", Duration::from_secs(9), false);
+    assert_eq!(late(&remotes), [1500, 5000]);
 }
