@@ -22,8 +22,16 @@ use ormesh_core::model::config::{HalfClose, Users};
 use ormesh_core::model::keys::{ClientKey, ServiceKey};
 use ormesh_core::model::onion::OnionAddress;
 use ormesh_core::model::status::TorStatus;
-use support::until;
+use support::{figure, times, until};
 use tokio::sync::{mpsc, watch};
+
+/// Open at a time in every run, and in a soak: what one of two imports can have of 20,000 descriptors.
+const IDLE: (usize, usize) = (1_000, 5_700);
+/// Connections that come and go, and those that are aborted.
+const TURNOVER: (usize, usize) = (2_000, 100_000);
+const ABORTED: (usize, usize) = (500, 10_000);
+/// So many at a time.
+const WORKERS: usize = 8;
 
 /// Tells the child where its remote is.
 const BACKEND: &str = "ORMESH_TEST_BACKEND";
@@ -200,21 +208,29 @@ impl Drop for Import {
 /// Sends each connection's bytes back; returns its address.
 fn echo_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let spawned = thread::Builder::new().stack_size(64 * 1024).spawn(move || {
-                let mut buffer = [0; 1024];
-                while let Ok(n @ 1..) = (&stream).read(&mut buffer) {
-                    if (&stream).write_all(&buffer[..n]).is_err() {
-                        return;
-                    }
-                }
-            });
-            drop(spawned);
-        }
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = stream.split();
+                    // One that is aborted is no matter here.
+                    let _ = tokio::io::copy(&mut from, &mut to).await;
+                });
+            }
+        });
     });
     addr
+}
+
+/// Lets this process, and those that it starts, have as many descriptors as it may.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
 fn connect(import: &Import) -> TcpStream {
@@ -231,7 +247,8 @@ fn echoes(mut stream: &TcpStream) -> bool {
 
 #[test]
 fn a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each() {
-    const MANY: usize = 1000;
+    raise_descriptors();
+    let many = times(IDLE.0, IDLE.1);
     let import = Import::start(echo_server(), None);
     // What is needed once, such as the shared buffer, is there after the first.
     let descriptors = import.descriptors();
@@ -239,17 +256,53 @@ fn a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each() {
     until("the first connections should end", || import.descriptors() == descriptors);
     let memory = import.memory();
 
-    let open: Vec<TcpStream> = (0..MANY).map(|_| connect(&import)).collect();
-    assert!(open.iter().all(echoes));
+    let open: Vec<TcpStream> = (0..many).map(|_| connect(&import)).collect();
+    assert_eq!(open.iter().take_while(|stream| echoes(stream)).count(), many);
 
-    let each = (import.memory() - memory) / MANY;
-    println!("{each} bytes a connection");
-    assert_eq!(import.descriptors() - descriptors, 2 * MANY);
+    let each = (import.memory() - memory) / many;
+    figure(&format!("bytes a connection, of {many}"), each);
+    assert_eq!(import.descriptors() - descriptors, 2 * many);
     // 3 KiB is the goal; an unoptimised build and the allocator's pages get a little more room.
     assert!(each <= 4 * 1024, "{each} bytes a connection");
 
     drop(open);
     until("all descriptors should be given back", || import.descriptors() == descriptors);
+}
+
+/// Connects so often; each transfers a byte and ends in order, or is reset.
+fn come_and_go(import: &Import, many: usize, aborted: bool) {
+    let one = || {
+        let stream = connect(import);
+        assert!(echoes(&stream));
+        if aborted {
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| (0..many / WORKERS).for_each(|_| one()));
+        }
+    });
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let (many, aborted) = (times(TURNOVER.0, TURNOVER.1), times(ABORTED.0, ABORTED.1));
+    let import = Import::start(echo_server(), None);
+    let descriptors = import.descriptors();
+    // What is needed once is there after some.
+    come_and_go(&import, 1_000, false);
+    come_and_go(&import, 500, true);
+    until("the first connections should end", || import.descriptors() == descriptors);
+    let memory = import.memory();
+
+    come_and_go(&import, many, false);
+    come_and_go(&import, aborted, true);
+
+    until("all descriptors should be given back", || import.descriptors() == descriptors);
+    let grown = import.memory().saturating_sub(memory);
+    figure(&format!("memory grown by {many} connections and {aborted} aborted ones, KiB"), grown / 1024);
+    assert!(grown < 1024 * 1024, "{grown} bytes");
 }
 
 #[test]

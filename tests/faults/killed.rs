@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use ormesh_core::model::config::{self, Config, InstanceId};
 
 use crate::alone::{alone, needed, secrets};
-use crate::support::{Host, ORMESH, figure};
+use crate::support::{Host, ORMESH, figure, times};
 
-const KILLS: usize = 200;
-const KILLS_OF_KEYS: usize = 100;
+/// In every run, and in a soak.
+const KILLS: (usize, usize) = (200, 1000);
+const KILLS_OF_KEYS: (usize, usize) = (100, 500);
 
 fn read(host: &Host) -> Config {
     let text = fs::read_to_string(host.config()).unwrap_or_default();
@@ -57,7 +58,7 @@ fn a_killed_edit_leaves_the_old_file_or_the_new() {
     let host = alone();
     let span = span(&host, &["export", "add", "9"]);
     let (mut done, mut interrupted) = (0, 0);
-    for round in 0..KILLS {
+    for round in 0..times(KILLS.0, KILLS.1) {
         let (before, port) = (exports(&host), 1000 + u16::try_from(round).unwrap());
         let mut with_it = before.clone();
         with_it.insert(port);
@@ -86,7 +87,7 @@ fn killed_changes_of_keys_leave_no_key_too_many_and_none_missing() {
     let host = alone();
     host.good(&["client", "add", "c0"]);
     let span = span(&host, &["client", "add", "c1"]);
-    for round in 2..KILLS_OF_KEYS {
+    for round in 2..times(KILLS_OF_KEYS.0, KILLS_OF_KEYS.1) {
         let (name, old) = (format!("c{round}"), format!("c{}", round - 2));
         let known = |name: &str| read(&host).clients.keys().any(|client| client.as_str() == name);
         match round % 3 {

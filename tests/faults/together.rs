@@ -3,10 +3,11 @@
 use std::process::Child;
 
 use crate::alone::{alone, needed, secrets, start};
-use crate::support::{Host, ORMESH, Ran, until};
+use crate::support::{Host, ORMESH, Ran, figure, times, until};
 
-const WRITERS: usize = 40;
-const ROUNDS: usize = 5;
+/// At a time, in every run and in a soak; with the rounds nearly as many exports as there can be.
+const WRITERS: (usize, usize) = (40, 90);
+const ROUNDS: (usize, usize) = (5, 11);
 
 fn all(host: &Host, commands: impl Iterator<Item = Vec<String>>) {
     let children: Vec<Child> = commands
@@ -27,11 +28,13 @@ fn args(words: &[&str]) -> Vec<String> {
 }
 
 fn rounds(host: &Host) {
-    for round in 0..ROUNDS {
-        let port = |writer: usize| (1000 + round * WRITERS + writer).to_string();
-        all(host, (0..WRITERS).map(|writer| args(&["export", "add", &port(writer)])));
+    let (writers, rounds) = (times(WRITERS.0, WRITERS.1), times(ROUNDS.0, ROUNDS.1));
+    for round in 0..rounds {
+        let port = |writer: usize| (1000 + round * writers + writer).to_string();
+        all(host, (0..writers).map(|writer| args(&["export", "add", &port(writer)])));
     }
-    assert_eq!(host.status().exports.len(), WRITERS * ROUNDS);
+    assert_eq!(host.status().exports.len(), writers * rounds);
+    figure("changes kept, of as many", writers * rounds);
 }
 
 #[test]

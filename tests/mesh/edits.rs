@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::{
     Echo, Host, PATIENCE, Random, connected, echo, ended, figure, free_address, hosts, is_kept_out,
-    is_reachable, open_echo, reaches, try_echo, until,
+    is_reachable, open_echo, reaches, times, try_echo, until,
 };
 
-const EDITS: usize = 100;
-const PORT_CHANGES: usize = 8;
+/// In every run, and in a soak.
+const EDITS: (usize, usize) = (100, 1000);
+const PORT_CHANGES: (usize, usize) = (8, 100);
 
 #[test]
 fn a_hundred_random_edits_leave_a_session_alone() {
@@ -24,15 +25,16 @@ fn a_hundred_random_edits_leave_a_session_alone() {
 
     let mut random = Random(0x7465_7374_2e31);
     let mut world = World::default();
-    let mut times = Vec::new();
-    for number in 0..EDITS {
+    let mut took = Vec::new();
+    let edits = times(EDITS.0, EDITS.1);
+    for number in 0..edits {
         let begun = Instant::now();
         world.edit(&server, &laptop, &mut random, number, import);
-        times.push(begun.elapsed());
+        took.push(begun.elapsed());
     }
-    times.sort();
-    figure("an edit with its effect: median", format!("{:?}", times[EDITS / 2]));
-    figure("an edit with its effect: slowest", format!("{:?}", times[EDITS - 1]));
+    took.sort();
+    figure("an edit with its effect: median", format!("{:?}", took[edits / 2]));
+    figure("an edit with its effect: slowest", format!("{:?}", took[edits - 1]));
 
     let turns = traffic.turns();
     traffic.wait_for_more(turns);
@@ -89,7 +91,8 @@ fn a_client_s_ports_change_under_traffic() {
     let traffic = Traffic::start(open_echo(import));
 
     let mut worst = Duration::ZERO;
-    for _ in 0..PORT_CHANGES {
+    let changes = times(PORT_CHANGES.0, PORT_CHANGES.1);
+    for _ in 0..changes {
         server.export(second.addr, 81);
         let begun = Instant::now();
         let mut session = reaches(other);
@@ -104,7 +107,7 @@ fn a_client_s_ports_change_under_traffic() {
     traffic.wait_for_more(turns);
     traffic.end();
     assert_eq!(first.accepted(), 1, "the open session is the first one still");
-    assert_eq!(second.accepted(), PORT_CHANGES);
+    assert_eq!(second.accepted(), changes);
     server.wait_until("the service is published again", is_reachable("client"));
 }
 

@@ -25,6 +25,7 @@ mod expiry;
 mod grants;
 mod half_close;
 mod invites;
+mod leaks;
 mod pause;
 mod plain_tor;
 mod protocols;

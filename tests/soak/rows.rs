@@ -11,6 +11,9 @@ use crate::support::{Signal, is_running, send};
 /// How long a fault lasts that has a length.
 const LASTS: Duration = Duration::from_secs(40);
 
+/// How long a host sleeps.
+const SLEEPS: Duration = Duration::from_secs(120);
+
 /// A row of the table.
 pub(crate) struct Row {
     /// How it is named on the command line.
@@ -38,6 +41,8 @@ pub(crate) enum Fault {
     Killed(usize),
     /// The tor of an end stands still, for ever.
     Wedged(usize),
+    /// The host of an end stands still, and its connections are cut meanwhile.
+    Asleep(usize),
 }
 
 const EXPORTER: usize = 0;
@@ -104,6 +109,8 @@ pub(crate) const ROWS: &[Row] = &[
         healed: 15,
         healed_most: 15,
     },
+    Row { name: "asleep-exporter", fault: Fault::Asleep(EXPORTER), said: None, healed: 10, healed_most: 10 },
+    Row { name: "asleep-importer", fault: Fault::Asleep(IMPORTER), said: None, healed: 10, healed_most: 10 },
 ];
 
 /// What came of a row, once.
@@ -152,6 +159,16 @@ impl Row {
                 }
                 Figures { said, healed }
             }
+            Fault::Asleep(end) => {
+                let host = [&mesh.exporter, &mesh.importer][end];
+                let family = [host.agent_pid(), host.tor_pid()];
+                family.iter().for_each(|pid| send(*pid, Signal::STOP));
+                mesh.uplinks[end].cut();
+                thread::sleep(SLEEPS);
+                mesh.uplinks[end].restore();
+                family.iter().for_each(|pid| send(*pid, Signal::CONT));
+                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+            }
         }
     }
 
@@ -163,7 +180,7 @@ impl Row {
         match self.fault {
             Fault::Cut(ends) | Fault::Silent(ends) => of(ends),
             Fault::Relays => of(&[EXPORTER, IMPORTER]),
-            Fault::Killed(end) | Fault::Wedged(end) => of(&[end]),
+            Fault::Killed(end) | Fault::Wedged(end) | Fault::Asleep(end) => of(&[end]),
         }
     }
 }

@@ -76,4 +76,27 @@ mod tests {
         }
         assert_eq!(read::<Vec<String>>(&mut &[0, 0, 0, 9, b'['][..], 2000).await.unwrap(), None);
     }
+
+    #[test]
+    fn fuzzed_frames_are_read_or_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let frame =
+            |json: &str| [&u32::try_from(json.len()).unwrap().to_be_bytes()[..], json.as_bytes()].concat();
+        let samples = [
+            frame("\"status\""),
+            frame(r#"{"add-client":{"name":"laptop","ports":null,"expires":"2030-01-31","request":null}}"#),
+            frame(r#"{"edit":{"add-export":{"port":22,"target":"127.0.0.1:22","allow-lan":false}}}"#),
+            frame(r#"{"hello":{"protocol":1,"version":"0.1.0"}}"#),
+            frame(r#"{"refused":{"code":"other","message":"x","hint":"y"}}"#),
+            frame(r#"{"status":{"agent":null,"exports":[],"clients":[],"remotes":[],"problems":[]}}"#),
+        ];
+        support::fuzz("frames of the local protocol", &samples, |bytes| {
+            runtime.block_on(async {
+                let mut rest = bytes;
+                let _ = read::<crate::ipc::Request>(&mut rest, MAX_REQUEST).await;
+                let mut rest = bytes;
+                let _ = read::<crate::ipc::Response>(&mut rest, MAX_RESPONSE).await;
+            });
+        });
+    }
 }

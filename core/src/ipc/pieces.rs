@@ -288,4 +288,15 @@ mod tests {
         assert_eq!(heard, b"all");
         end.unwrap();
     }
+
+    #[test]
+    fn fuzzed_pieces_end_or_fail() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let samples = [b"\0\0\0\x05hello\0\0\0\0".to_vec(), b"\xff\xff\xff\xff\0\0\0\x04null".to_vec()];
+        support::fuzz("pieces of the local protocol", &samples, |bytes| {
+            let stream = tokio::io::join(bytes, tokio::io::sink());
+            let (heard, _) = runtime.block_on(read_all(&mut Pieces::new(stream)));
+            assert!(heard.len() <= bytes.len());
+        });
+    }
 }

@@ -465,4 +465,31 @@ mod tests {
         }
         assert!("example.org:25".parse::<ListenAddr>().is_err());
     }
+
+    #[test]
+    fn fuzzed_words_are_read_or_refused() {
+        let samples = [
+            "127.0.0.1:22",
+            "[::1]:80",
+            "localhost:443",
+            "unix:/run/web.sock",
+            "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion",
+            "my-MacBook",
+            "2030-01-31",
+            "30d",
+        ];
+        support::fuzz("addresses, names and days", &samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            // What is written of it is read as the same.
+            if let Ok(target) = text.parse::<Target>() {
+                assert_eq!(target.to_string().parse(), Ok(target));
+            }
+            if let Ok(listen) = text.parse::<ListenAddr>() {
+                assert_eq!(listen.to_string().parse(), Ok(listen));
+            }
+            if let Ok(port) = text.parse::<Port>() {
+                assert_eq!(port.to_string().parse(), Ok(port));
+            }
+        });
+    }
 }

@@ -348,4 +348,22 @@ mod tests {
         prop_assert_eq!(line.parse::<Bridge>(), Ok(bridge));
         Ok(())
     }
+
+    #[test]
+    fn fuzzed_bridge_lines_are_read_or_refused() {
+        let samples = [
+            format!("192.0.2.3:443 {FINGERPRINT}"),
+            format!("Bridge obfs4 192.0.2.3:443 {FINGERPRINT} cert=AbC+/d== iat-mode=0; [2001:db8::3]:9001"),
+            format!(
+                "snowflake 192.0.2.3:80 {FINGERPRINT} url=https://x.example/ front=a.example ice=stun:b:3478\n#x"
+            ),
+        ];
+        support::fuzz("bridge lines", &samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Ok(bridges) = parse_list(&text) {
+                let lines: Vec<_> = bridges.iter().map(Bridge::to_string).collect();
+                assert!(lines.iter().all(|line| line.bytes().all(|byte| (b' '..=b'~').contains(&byte))));
+            }
+        });
+    }
 }

@@ -142,4 +142,13 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzzed_keys_of_tor_are_read_or_refused() {
+        let written = write_auth_private(&address(), &key());
+        support::fuzz("keys as tor writes them", &[written.as_bytes(), b"a:descriptor:x25519:b"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let _ = (is_tor_format(&text), parse_auth_private(&text));
+        });
+    }
 }

@@ -6,6 +6,7 @@
 
 #[cfg(unix)]
 mod connections;
+mod fuzz;
 #[cfg(unix)]
 mod host;
 #[cfg(unix)]
@@ -17,7 +18,6 @@ mod ports;
 mod processes;
 #[cfg(unix)]
 mod programs;
-#[cfg(unix)]
 mod random;
 #[cfg(unix)]
 mod servers;
@@ -34,7 +34,9 @@ mod tor_places;
 #[cfg(unix)]
 mod uplink;
 
+pub use fuzz::fuzz;
 pub use patience::{Awaited, LOOK, PATIENCE, until};
+pub use random::Random;
 
 #[cfg(unix)]
 pub use self::unix::*;
@@ -54,7 +56,6 @@ mod unix {
         tcp_peers,
     };
     pub use crate::programs::ormesh;
-    pub use crate::random::Random;
     pub use crate::servers::{
         Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
     };
@@ -67,6 +68,11 @@ mod unix {
     pub use crate::terminal::Terminal;
     pub use crate::tor_places::{TorPlaces, tor_places};
     pub use crate::uplink::Uplink;
+}
+
+/// How often something is done: so often in every run, and as often as the other number in a soak (`ORMESH_SOAK`).
+pub fn times(usually: usize, in_a_soak: usize) -> usize {
+    if std::env::var_os("ORMESH_SOAK").is_some() { in_a_soak } else { usually }
 }
 
 /// Prints a figure that the run should tell; it is no assertion.

@@ -58,6 +58,11 @@ impl Uplink {
         Self(shared)
     }
 
+    /// Where tor connects to.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
     /// Resets what is open, and refuses what comes, until it is restored.
     pub fn cut(&self) {
         self.0.set(State::Cut);

@@ -20,6 +20,8 @@ pub(super) struct Row {
 pub(super) enum Held {
     /// Tests, each of which is run once: its target, and its whole name.
     Tests(&'static [(Target, &'static str)]),
+    /// Unit tests of the core with this in their name, each with [`INPUTS`] inputs.
+    Fuzzed(&'static str),
     /// A fault that `tests/soak` plays in turn with others for some time, by the name that it has there.
     Played,
     /// Faults by chance, which this test of `tests/soak` plays for some time.
@@ -37,7 +39,7 @@ pub(super) enum Target {
     Test(&'static str),
 }
 
-use Held::{Drawn, Played, Simulated, Tests};
+use Held::{Drawn, Fuzzed, Played, Simulated, Tests};
 use Target::{Core, Test};
 
 const CLI: Target = Test("cli");
@@ -49,6 +51,9 @@ const HOSTILE: Target = Test("engine_hostile");
 const CONTRACT: Target = Test("engine_contract");
 const LIMITS: Target = Test("forward_limits");
 const STORES: Target = Test("secrets_stores");
+
+/// Inputs of each parser in a soak.
+pub(super) const INPUTS: u64 = 1_000_000;
 
 /// All rows, in the order of the table.
 pub(super) const ROWS: &[Row] = &[
@@ -128,12 +133,19 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: "6",
         name: "connections",
-        what: "As many connections on one import as descriptors allow, 8,000 at most",
+        what: "As many connections on one import as 20,000 descriptors allow beside another one: 5,700",
         bar: "no wrong byte; ≤ 40 KiB a connection; descriptors as before",
         held: Tests(&[
             (LIMITS, "a_thousand_idle_connections_cost_two_descriptors_and_little_memory_each"),
             (MESH, "crowds::one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full"),
         ]),
+    },
+    Row {
+        number: "7",
+        name: "turnover",
+        what: "100,000 connections, each with a transfer, and 10,000 that are aborted",
+        bar: "memory grows < 1 MiB; descriptors as before",
+        held: Tests(&[(LIMITS, "connections_that_come_and_go_leave_nothing_behind")]),
     },
     Row {
         number: "8",
@@ -177,6 +189,34 @@ pub(super) const ROWS: &[Row] = &[
             (CLI, "agent::a_log_on_a_full_disk_is_no_harm"),
             (CLI, "output::a_full_disk_is_said"),
         ]),
+    },
+    Row {
+        number: "12",
+        name: "wrong-clock",
+        what: "tor says that this host's clock is wrong",
+        bar: "said with its direction, as long as it is so",
+        held: Tests(&[
+            (Core, "engine::ctor::events::tests::a_wrong_clock_is_said_with_its_direction"),
+            (
+                Core,
+                "plan::health::tests::what_is_wrong_with_tor_clock_store_and_remotes_is_a_problem_while_it_is",
+            ),
+            (Core, "plan::verdicts::tests::a_wrong_clock_fails_in_its_own_layer"),
+        ]),
+    },
+    Row {
+        number: "13",
+        name: "asleep-exporter",
+        what: "The exporter's host stands still for two minutes, and its connections are cut meanwhile",
+        bar: "works ≤ 10 s after",
+        held: Played,
+    },
+    Row {
+        number: "13",
+        name: "asleep-importer",
+        what: "The importer's host does",
+        bar: "works ≤ 10 s after",
+        held: Played,
     },
     Row {
         number: "14",
@@ -269,6 +309,13 @@ pub(super) const ROWS: &[Row] = &[
         ]),
     },
     Row {
+        number: "17",
+        name: "fuzz",
+        what: "Every parser of foreign bytes is given 1,000,000 mangled samples",
+        bar: "no panic, none takes > 100 ms, memory stays bounded",
+        held: Fuzzed("::fuzzed_"),
+    },
+    Row {
         number: "18",
         name: "hostile-control",
         what: "A hostile control port: endless lines, floods, garbage, early closes, a stranger in tor's place",
@@ -293,6 +340,16 @@ pub(super) const ROWS: &[Row] = &[
             (Core, "engine::ctor::socks::tests::any_reply_in_any_split_ends_alike"),
             (Core, "forward::dialler::tests::an_attempt_that_hangs_is_followed_by_one_over_another_circuit"),
             (Core, "forward::dialler::tests::what_cannot_succeed_is_not_tried_again"),
+        ]),
+    },
+    Row {
+        number: "20",
+        name: "dropped-keys",
+        what: "The importer's tor drops the client's key, and the service is published anew",
+        bar: "imports work again by themselves",
+        held: Tests(&[
+            (MESH, "leaks::a_key_that_tor_has_dropped_is_given_back"),
+            (Core, "forward::dialler::tests::a_missing_key_is_handed_over_once"),
         ]),
     },
     Row {
@@ -375,6 +432,13 @@ pub(super) const ROWS: &[Row] = &[
             (FAULTS, "keyring::an_agent_under_a_locked_keyring_goes_on_and_recovers"),
             (FAULTS, "keyring::an_agent_before_a_bus_that_never_answers_starts_answers_and_stops"),
         ]),
+    },
+    Row {
+        number: "27",
+        name: "no-leak",
+        what: "Every connection that the agent and its tor make, while a remote is used and cut off",
+        bar: "tor connects to its network alone, the agent to local addresses alone; nothing is sent by UDP",
+        held: Tests(&[(MESH, "leaks::nothing_leaves_but_tors_own_connections")]),
     },
     Row {
         number: "28",

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use self::catalogue::{Held, ROWS, Row, Target};
+use self::catalogue::{Held, INPUTS, ROWS, Row, Target};
 use self::figures::Told;
 use self::page::{Came, Made};
 use crate::say;
@@ -61,6 +61,7 @@ pub(crate) fn run(tools: &Tools, asked: &Asked) -> Result<ExitCode> {
     for row in &chosen {
         match row.held {
             Held::Tests(tests) => soak.tests(row, tests)?,
+            Held::Fuzzed(part) => soak.fuzzed(row, part)?,
             Held::Simulated => soak.simulated(row)?,
             Held::Played | Held::Drawn(_) => {}
         }
@@ -142,6 +143,17 @@ impl Soak<'_> {
         // A name that no test has any more runs nothing.
         let met = ok && told.passed == u64::try_from(tests.len())?;
         self.came(row, met, told.words(), began.elapsed().as_secs_f64(), json!(told.named));
+        Ok(())
+    }
+
+    fn fuzzed(&mut self, row: &'static Row, part: &str) -> Result<()> {
+        say::heading(row.name);
+        let began = Instant::now();
+        let mut cargo = self.cargo();
+        cargo.env("ORMESH_FUZZ_INPUTS", INPUTS.to_string());
+        cargo.args(["--lib", "--", "--nocapture", part]);
+        let (told, ok) = self.run(cargo)?;
+        self.came(row, ok && told.passed > 0, told.words(), began.elapsed().as_secs_f64(), json!(told.named));
         Ok(())
     }
 
@@ -305,7 +317,7 @@ mod tests {
                     );
                     Vec::new()
                 }
-                Held::Simulated => Vec::new(),
+                Held::Fuzzed(_) | Held::Simulated => Vec::new(),
             };
             for test in tests {
                 let name = test.rsplit("::").next().unwrap();

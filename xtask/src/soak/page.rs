@@ -67,6 +67,7 @@ fn held_by(held: &Held) -> String {
         Held::Tests(tests) => {
             tests.iter().map(|(target, name)| named(target, name)).collect::<Vec<_>>().join(", ")
         }
+        Held::Fuzzed(part) => format!("`core`, those with `{part}` in their name"),
         Held::Played => "`soak` `table::rows`".to_owned(),
         Held::Drawn(name) => format!("`soak` `{name}`"),
         Held::Simulated => "`cargo xtask sim`".to_owned(),

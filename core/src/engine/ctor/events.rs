@@ -478,4 +478,30 @@ mod tests {
             prop_assert_eq!(found.get(next.as_str()).map(|value| value.as_ref()), Some(after.as_str()));
         }
     }
+
+    #[test]
+    fn fuzzed_events_are_read_or_passed_over() {
+        let samples = [
+            format!("HS_DESC UPLOADED {ID} UNKNOWN $AB~r1 x"),
+            format!("HS_DESC FAILED {ID} NO_AUTH $AB~r1 x REASON=QUERY_NO_HSDIR"),
+            format!("STREAM 12 NEW 0 c3.{ID}.onion:80 SOURCE_ADDR=:1 PURPOSE=USER SOCKS_USERNAME=\"ox\""),
+            format!("STREAM 12 CLOSED 4 {ID}.onion:80 REASON=END REMOTE_REASON=DONE SOCKS_USERNAME=\"ox\""),
+            "ORCONN $0123456789ABCDEF0123456789ABCDEF01234567~r CLOSED REASON=IOERROR NCIRCS=2 ID=7".to_owned(),
+            "STATUS_CLIENT WARN BOOTSTRAP PROGRESS=14 TAG=x SUMMARY=\"Hand \\\"shake\" WARNING=\"no route\" REASON=NOROUTE".to_owned(),
+            "STATUS_GENERAL WARN CLOCK_SKEW SKEW=-86400 SOURCE=\"CONSENSUS\"".to_owned(),
+            "NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"".to_owned(),
+        ];
+        support::fuzz("events of tor", &samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: Vec<String> = text.split("\r\n").map(str::to_owned).collect();
+            let phase =
+                parse_phase(&text).or_else(|| parse_phase("NOTICE BOOTSTRAP PROGRESS=0 SUMMARY=\"x\""));
+            if let Some((event, phase)) = parse(&lines).zip(phase) {
+                let mut progress = Progress::new(phase);
+                progress.note(&event);
+                progress.state();
+                progress.clock_warning();
+            }
+        });
+    }
 }

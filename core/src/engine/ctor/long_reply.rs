@@ -298,4 +298,12 @@ mod tests {
             prop_assert_eq!(&read[..], &bytes.as_bytes()[..read.len()]);
         }
     }
+
+    #[test]
+    fn fuzzed_long_replies_are_handed_on_in_bounded_parts() {
+        let samples = [long(20), b"250-a\r\n250 OK\r\n".to_vec(), b"650+x\r\n..\r\n.\r\n650 OK\r\n".to_vec()];
+        support::fuzz("long replies of tor", &samples, |bytes| {
+            assert!(parts(bytes).iter().map(Vec::len).sum::<usize>() <= 2 * bytes.len() + 1024);
+        });
+    }
 }

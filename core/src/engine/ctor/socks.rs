@@ -406,4 +406,19 @@ mod tests {
             }),
         ]
     }
+
+    #[test]
+    fn fuzzed_replies_end_in_success_or_a_fault() {
+        support::fuzz("SOCKS replies of tor", &[FULL, SHORT, IPV6, NAMED], |bytes| {
+            let (mut handshake, mut rest) = (Handshake::default(), bytes);
+            while !rest.is_empty() && handshake.wants() > 0 {
+                assert!(handshake.wants() <= Handshake::MOST);
+                let (part, after) = rest.split_at(handshake.wants().min(rest.len()));
+                match handshake.take(part) {
+                    Ok(false) => rest = after,
+                    Ok(true) | Err(_) => return,
+                }
+            }
+        });
+    }
 }

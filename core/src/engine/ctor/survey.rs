@@ -196,4 +196,27 @@ mod tests {
             moment(&text);
         }
     }
+
+    #[test]
+    fn fuzzed_answers_are_read() {
+        let circuit = format!(
+            "5 BUILT $A~a PURPOSE=HS_SERVICE_INTRO HS_STATE=HSSI_ESTABLISHED REND_QUERY={ID} TIME_CREATED=x"
+        );
+        let relay = "orconn-status=$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA~a CONNECTED\r\n$B~b LAUNCHED";
+        let samples = [
+            circuit.as_str(),
+            "circuit-status=4 BUILT $A~a\r\n5 EXTENDED\r\n6 BUILT",
+            relay,
+            "2026-11-24 21:00:00",
+        ];
+        support::fuzz("answers of tor", &samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            connected(&text);
+            introductions_of(&text, &[address()].into());
+            super::super::commands::circuits_of_service(&text, &address());
+            relays(&text);
+            circuits(&text, |_| true);
+            moment(&text);
+        });
+    }
 }

@@ -209,3 +209,21 @@ async fn a_client_has_a_bounded_number_of_connections() {
 
     assert_eq!(soon(read_all(&mut one_too_many)).await.unwrap(), b"");
 }
+
+#[test]
+fn fuzzed_questions_and_answers_are_taken_or_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let samples = [
+        "{\"ormesh\":1,\"ask\":\"info\"}\n",
+        "{\"ormesh\":1,\"ask\":\"echo\",\"data\":\"x\"}\n{\"ormesh\":1,\"ask\":\"info\"}\n",
+        "{\"ormesh\":1,\"ports\":[{\"port\":22,\"open\":true,\"full\":[384,512]}],\"expires\":\"2030-01-31\"}\n",
+        "{\"ormesh\":1,\"error\":\"not a question\"}\n",
+    ];
+    support::fuzz("lines of a responder", &samples, |bytes| {
+        runtime.block_on(async {
+            let answer = answers_to(bytes).await;
+            assert!(answer.lines().all(|line| line.starts_with("{\"ormesh\":1,")));
+            let _ = ask_of(bytes).await;
+        });
+    });
+}

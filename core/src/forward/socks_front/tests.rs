@@ -174,3 +174,24 @@ fn names_are_found_as_programs_write_them() {
     assert_eq!(table.resolve(""), None);
     assert_eq!(RemoteTable::default().resolve(&onion().to_string()), None);
 }
+
+#[test]
+fn fuzzed_requests_are_taken_or_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let table = RemoteTable::from_iter([("website".parse().unwrap(), onion())]);
+    let whole = |first: &[u8], host: &str| [first, &request(1, host, 22)].concat();
+    let samples = [
+        whole(&[5, 1, 0], "website"),
+        whole(&[5, 2, 2, 0], &onion().to_string()),
+        vec![5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 80],
+        vec![5, 1, 0, 5, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 80],
+        b"GET / HTTP/1.1\r\n".to_vec(),
+    ];
+    support::fuzz("SOCKS requests", &samples, |bytes| {
+        // More is never read.
+        let bytes = &bytes[..bytes.len().min(1024)];
+        if let Ok((host, _)) = runtime.block_on(shake(bytes)) {
+            table.resolve(&host);
+        }
+    });
+}

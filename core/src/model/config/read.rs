@@ -254,4 +254,24 @@ mod tests {
             compared(1000)
         );
     }
+
+    #[test]
+    fn fuzzed_configurations_are_read_or_refused_with_their_place() {
+        let address = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
+        let key = crate::model::keys::ClientKey::from_bytes(&[9; 32]).unwrap().public().to_string();
+        let whole = format!(
+            "version = 1\ninstance = \"aaaaaaaaaaaaaaaa\"\n\n[agent]\nsocks-addr = \"127.0.0.1:9250\"\nmax-sessions = 512\n\n\
+             [[export]]\ntarget = \"127.0.0.1:22\"\n\n[[export]]\nport = 80\ntarget = \"unix:/run/web\"\nclients = [\"laptop\"]\n\n\
+             [client.laptop]\naddress = \"{address}\"\nkey = \"{key}\"\nports = [22]\nexpires = \"2030-01-31\"\n\n\
+             [remote.web]\naddress = \"{address}\"\nkey = \"{key}\"\n\n[[remote.web.import]]\nport = 80\nlisten = \"127.0.0.1:8080\"\n"
+        );
+        let fresh = InstanceId::from_random([0; 10]);
+        let samples = [whole.as_str(), "", "[[export]]\ntarget = \"22\"\n", "[request.web]\nkey = \"x\"\n"];
+        support::fuzz("configurations", &samples, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Err(error) = parse(&text, &fresh) {
+                assert!(!error.to_string().is_empty());
+            }
+        });
+    }
 }

@@ -498,3 +498,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fuzzed_invites_and_requests_are_read_or_refused() {
+    let invites = [plain(), full(), Invite { key: InviteKey::Requested, ..full() }];
+    let mut samples: Vec<Vec<u8>> =
+        invites.iter().map(|invite| invite.to_text().as_bytes().to_vec()).collect();
+    samples
+        .push(JoinRequest { key: ClientKey::from_bytes(&[9; 32]).unwrap().public() }.to_text().into_bytes());
+    samples.push(
+        format!("Hello,\n> {}\n> {}\n", &plain().to_text()[..60], &plain().to_text()[60..]).into_bytes(),
+    );
+    support::fuzz("invites and requests", &samples, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = Invite::parse(&text, today());
+        let _ = JoinRequest::parse(&text);
+        Invite::is_in(&text);
+    });
+}

@@ -211,3 +211,20 @@ proptest! {
         runtime.block_on(after(&bytes));
     }
 }
+
+#[test]
+fn fuzzed_bytes_of_a_control_port_end_in_words() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let samples = [
+        "250 OK\r\n",
+        "250-version=0.4.9.11\r\n250 OK\r\n",
+        "250+circuit-status=\r\n5 BUILT $A~a PURPOSE=GENERAL\r\n..x\r\n.\r\n250 OK\r\n",
+        "650 HS_DESC UPLOADED x UNKNOWN $AB~r1 x\r\n650 ORCONN $A~a CONNECTED ID=7\r\n",
+        "650+NS\r\nr x\r\n.\r\n650 OK\r\n",
+        "551 Internal error\r\n515 Bad authentication\r\n",
+    ];
+    support::fuzz("bytes of a control port", &samples, |bytes| {
+        let (_, error) = runtime.block_on(after(bytes));
+        assert!(!error.to_string().is_empty());
+    });
+}
