@@ -16,7 +16,7 @@ use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
 use crate::model::invite::{Invite, InviteKey};
 use crate::model::name::ClientName;
-use crate::model::problem::Problem;
+use crate::model::problem::{Code, Problem};
 use crate::model::store_kind::StoreKind;
 use crate::secrets::SecretId;
 
@@ -357,7 +357,8 @@ pub(super) async fn mend(host: &Host, desk: &Desk, dice: &mut Dice) {
     };
     let answer = desk.ask(request).await;
     host.ground.say(&format!("mender: {text}: {}", said(&answer)));
-    if answer.is_ok() {
+    // It is in the file, too, where the loop has not come to it.
+    if answer.as_ref().map_or_else(|problem| problem.code == Code::AgentBehind, |_| true) {
         if accepts {
             let remotes =
                 before.remotes.values().map(|remote| remote.key).chain(before.requests.values().copied());
