@@ -434,11 +434,8 @@ impl Commands {
                 self.vault.set(config, chosen, id, secret).await?;
             }
             self.edit(move |config| {
-                let mut config = key_change::apply(config, &change)?;
-                if config.agent.secrets.is_none() {
-                    config = key_change::apply(&config, &KeyChange::UseStore(chosen))?;
-                }
-                Ok(config)
+                let config = key_change::apply(config, &change)?;
+                key_change::apply(&config, &KeyChange::UseStore { from: None, to: chosen })
             })
             .await
         };
@@ -606,9 +603,8 @@ impl Commands {
         // What was taken out by hand and not seen yet goes along, too.
         self.set_aside_unseen().await?;
         let config = self.load().await?;
-        let flip = async || {
-            self.edit(move |config| key_change::apply(config, &KeyChange::UseStore(to))).await.map(drop)
-        };
+        let change = KeyChange::UseStore { from: config.agent.secrets, to };
+        let flip = async || self.edit(move |config| key_change::apply(config, &change)).await.map(drop);
         self.vault.migrate(&changing, &config, to, flip).await
     }
 }

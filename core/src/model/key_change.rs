@@ -7,7 +7,7 @@ use super::edit::{check_ports, find, forget, grant};
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, Subject};
 use super::store_kind::StoreKind;
 
 /// One change that names keys, or the store that holds them. The keys in it are public ones.
@@ -62,8 +62,14 @@ pub(crate) enum KeyChange {
         /// Which.
         name: RemoteName,
     },
-    /// The choice of a store at first use, or `secrets migrate`.
-    UseStore(StoreKind),
+    /// The choice of a store at first use, or `secrets migrate`. Keys were looked for and written by what the file said then: where it names
+    /// a third store by now, the change is refused.
+    UseStore {
+        /// The store that the file named, if it did.
+        from: Option<StoreKind>,
+        /// The one that holds the keys now.
+        to: StoreKind,
+    },
 }
 
 /// Makes the change, or says why it can't be made; the configuration given is untouched.
@@ -136,7 +142,17 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             find(&config.requests, name)?;
             new.requests.remove(name);
         }
-        KeyChange::UseStore(kind) => new.agent.secrets = Some(*kind),
+        KeyChange::UseStore { from, to } => {
+            let named = config.agent.secrets;
+            if let Some(named) = named.filter(|named| named != to && Some(*named) != *from) {
+                let message =
+                    format!("the configuration was changed meanwhile, and keeps keys in {named} now");
+                return Err(Problem::new(Code::ConfigBusy, message)
+                    .about(Subject::Configuration)
+                    .hint("try again"));
+            }
+            new.agent.secrets = Some(*to);
+        }
     }
     Ok(new)
 }
@@ -150,5 +166,27 @@ fn check_keys(config: &Config, name: &ClientName, client: &Client) -> Result<(),
             Err(Problem::new(Code::AlreadyThere, format!("client {other} has that key already"))
                 .hint("let the importer make a new request: ormesh remote request NAME"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::InstanceId;
+
+    #[test]
+    fn keys_are_said_to_be_in_a_store_only_where_the_file_named_no_other_meanwhile() {
+        use StoreKind::{File, OsKeyring};
+        let used = |named: Option<StoreKind>, from: Option<StoreKind>, to: StoreKind| {
+            let mut config = Config::new(InstanceId::from_random([0; 10]));
+            config.agent.secrets = named;
+            let new = apply(&config, &KeyChange::UseStore { from, to });
+            new.map(|new| new.agent.secrets).map_err(|problem| problem.code)
+        };
+        assert_eq!(used(None, None, File), Ok(Some(File)));
+        assert_eq!(used(Some(OsKeyring), Some(OsKeyring), File), Ok(Some(File)));
+        assert_eq!(used(Some(File), None, File), Ok(Some(File)), "another hand chose the same");
+        assert_eq!(used(None, Some(OsKeyring), File), Ok(Some(File)), "the keys are there");
+        assert_eq!(used(Some(OsKeyring), None, File), Err(Code::ConfigBusy));
     }
 }
