@@ -412,11 +412,16 @@ impl Vault {
         to: StoreKind,
         flip: impl AsyncFnOnce() -> Result<(), Problem>,
     ) -> Result<Vec<String>, Problem> {
-        let Some(from) = config.agent.secrets else {
-            return flip().await.map(|()| vec![format!("there are no keys yet; they will be kept in {to}")]);
+        let no_keys = || vec![format!("there are no keys yet; they will be kept in {to}")];
+        let from = match config.agent.secrets {
+            Some(from) if from == to => return Ok(vec![format!("the keys are in {to} already")]),
+            Some(from) => from,
+            None if self.in_doubt().await?.is_empty() => return flip().await.map(|()| no_keys()),
+            // What the very first change has left behind is in the store that would be chosen; nobody would look for it there afterwards.
+            None => self.choose(config).await?.0,
         };
         if from == to {
-            return Ok(vec![format!("the keys are in {to} already")]);
+            return flip().await.map(|()| no_keys());
         }
         let (from, to) = (
             self.secrets(config, from).with_deadline(PROMPT),

@@ -349,7 +349,6 @@ pub(super) async fn mend(host: &Host, desk: &Desk, dice: &mut Dice) {
     if !host.truths.is_spoilt() {
         return;
     }
-    let before = host.truths.paper();
     let accepts = dice.percent(20);
     let (text, request) = match accepts {
         true => ("config accept", Request::AcceptConfig),
@@ -359,17 +358,10 @@ pub(super) async fn mend(host: &Host, desk: &Desk, dice: &mut Dice) {
     host.ground.say(&format!("mender: {text}: {}", said(&answer)));
     // It is in the file, too, where the loop has not come to it.
     if answer.as_ref().map_or_else(|problem| problem.code == Code::AgentBehind, |_| true) {
-        if accepts {
-            let remotes =
-                before.remotes.values().map(|remote| remote.key).chain(before.requests.values().copied());
-            host.truths.excuse(remotes.map(SecretId::Client));
-            host.truths.excuse(before.clients.values().flat_map(ids_of));
-            // Nothing says any more in which store the rest was.
-            for kind in [StoreKind::File, StoreKind::OsKeyring] {
-                host.truths.excuse(host.keyrings.ids(kind));
-            }
+        match accepts {
+            true => host.truths.accept(),
+            false => host.truths.spoil(false),
         }
-        host.truths.spoil(false);
     }
 }
 

@@ -137,7 +137,35 @@ impl Truths {
         let mut model = self.model();
         (model.is_spoilt, model.read, model.right) = (is_spoilt, None, None);
         drop(model);
+        // One that is to be spoilt is so a moment later.
+        if !is_spoilt {
+            self.read();
+        }
+    }
+
+    /// A person has confirmed the spoilt file as it is: what was noted nowhere else may be left in either store.
+    pub(super) fn accept(&self) {
+        self.take_accepted(&mut self.model());
         self.read();
+    }
+
+    fn take_accepted(&self, model: &mut Model) {
+        if !std::mem::take(&mut model.is_spoilt) {
+            return;
+        }
+        let clients = model.paper.clients.values();
+        let of_clients = clients
+            .flat_map(|client| [SecretId::Service(client.address), SecretId::Client(client.key)])
+            .collect::<Vec<_>>();
+        let remotes = model.paper.remotes.values().map(|remote| remote.key);
+        let keys: Vec<_> = remotes.chain(model.paper.requests.values().copied()).collect();
+        model.excused.extend(of_clients);
+        model.excused.extend(keys.into_iter().map(SecretId::Client));
+        // Nothing says any more in which store the rest was.
+        for kind in [StoreKind::File, StoreKind::OsKeyring] {
+            model.excused.extend(self.keyrings.ids(kind));
+        }
+        (model.read, model.right) = (None, None);
     }
 
     pub(super) fn is_spoilt(&self) -> bool {
@@ -219,6 +247,14 @@ impl Truths {
             return;
         }
         let text = std::fs::read_to_string(self.config()).unwrap_or_default();
+        // The copy is of what is in force: a spoilt file is that once it is confirmed or restored, before whoever did that is answered.
+        if model.is_spoilt && std::fs::read_to_string(self.paths.last_good()).is_ok_and(|good| good == text) {
+            match model.text.as_ref() == Some(&text) {
+                true => model.is_spoilt = false,
+                false => self.take_accepted(&mut model),
+            }
+            model.read = Some(state);
+        }
         if !model.is_spoilt && model.text.as_ref() != Some(&text) {
             if let Some(paper) = Paper::read(&text) {
                 model.paper = paper;
