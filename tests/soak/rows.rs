@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Cut(&'static [usize]),
     /// The network of these ends is silent.
     Silent(&'static [usize]),
+    /// This end gets another address: its connections lead nowhere, and new ones work.
+    Moved(usize),
     /// Every relay is killed, and started again.
     Relays,
     /// The tor of an end is killed.
@@ -80,6 +82,8 @@ pub(crate) const ROWS: &[Row] = &[
         healed: 30,
         healed_most: 30,
     },
+    Row { name: "moved-exporter", fault: Fault::Moved(EXPORTER), said: None, healed: 30, healed_most: 30 },
+    Row { name: "moved-importer", fault: Fault::Moved(IMPORTER), said: None, healed: 30, healed_most: 30 },
     Row { name: "relays-gone", fault: Fault::Relays, said: Some(5), healed: 30, healed_most: 30 },
     Row {
         name: "tor-killed-exporter",
@@ -138,6 +142,10 @@ impl Row {
                 ends.iter().for_each(|end| mesh.uplinks[*end].restore());
                 Figures { said, healed: mesh.works_after(patience) }
             }
+            Fault::Moved(end) => {
+                mesh.uplinks[end].strand();
+                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+            }
             Fault::Relays => {
                 relays(false);
                 let said = mesh.watched(|| thread::sleep(LASTS));
@@ -180,7 +188,7 @@ impl Row {
         match self.fault {
             Fault::Cut(ends) | Fault::Silent(ends) => of(ends),
             Fault::Relays => of(&[EXPORTER, IMPORTER]),
-            Fault::Killed(end) | Fault::Wedged(end) | Fault::Asleep(end) => of(&[end]),
+            Fault::Moved(end) | Fault::Killed(end) | Fault::Wedged(end) | Fault::Asleep(end) => of(&[end]),
         }
     }
 }

@@ -30,6 +30,18 @@ fn an_exporter_whose_network_was_cut_says_so_and_is_back_soon_after() {
 }
 
 #[test]
+fn an_exporter_that_got_another_address_is_back_though_nobody_looks() {
+    let mesh = Mesh::up(tornet::shared());
+    mesh.works_after(PATIENCE).expect("a connection works");
+
+    mesh.uplinks[0].strand();
+
+    // tor holds such a connection for a quarter of an hour, and says that all introduction points stand.
+    let healed = mesh.works_after(PATIENCE).expect("a new connection works");
+    figure("the exporter's connections died in silence: a new connection works after", format!("{healed:?}"));
+}
+
+#[test]
 fn what_is_shown_is_confirmed_while_somebody_looks_and_its_age_is_said_where_it_is_not() {
     let mut mesh = Mesh::up(tornet::shared());
     let confirmed = |status: &Status| {

@@ -1,7 +1,9 @@
-//! A host's way to the network: a SOCKS5 proxy (RFC 1928) between its tor and the relays, which a test cuts, silences and restores.
+//! A host's way to the network: a SOCKS5 proxy (RFC 1928) between its tor and the relays, which a test cuts, silences,
+//! moves elsewhere and restores.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use std::{fs, thread};
@@ -34,6 +36,8 @@ pub struct Uplink(Arc<Shared>);
 struct Shared {
     addr: SocketAddr,
     state: Mutex<State>,
+    /// How often it was moved. Connections from before lead nowhere.
+    moves: AtomicU64,
     changed: Condvar,
     streams: Mutex<Vec<Weak<TcpStream>>>,
 }
@@ -48,6 +52,7 @@ impl Uplink {
         let shared = Arc::new(Shared {
             addr,
             state: Mutex::new(State::Up),
+            moves: AtomicU64::new(0),
             changed: Condvar::new(),
             streams: Mutex::default(),
         });
@@ -71,6 +76,11 @@ impl Uplink {
     /// Holds everything back without a word, until it is restored.
     pub fn silence(&self) {
         self.0.set(State::Silent);
+    }
+
+    /// Moves the host to another network: what is open leads nowhere from now on, and nobody says so. New connections work.
+    pub fn strand(&self) {
+        self.0.moves.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Ends the fault.
@@ -132,14 +142,15 @@ impl Shared {
 
     /// One connection of tor's.
     fn serve(self: Arc<Self>, near: TcpStream) {
+        let moves = self.moves.load(Ordering::SeqCst);
         let near = self.keep(near);
         let Ok(far) = self.handshake(&near) else { return };
         let far = self.keep(far);
         let back = {
             let (shared, near, far) = (Arc::clone(&self), Arc::clone(&near), Arc::clone(&far));
-            thread::spawn(move || shared.pass(&far, &near))
+            thread::spawn(move || shared.pass(&far, &near, moves))
         };
-        self.pass(&near, &far);
+        self.pass(&near, &far, moves);
         let _ = back.join();
     }
 
@@ -173,12 +184,17 @@ impl Shared {
         connected
     }
 
-    /// Passes on what comes, while the network is up.
-    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) {
+    /// Passes on what comes, while the network is up and has been moved so often.
+    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream, moves: u64) {
         let mut bytes = [0; 16 * 1024];
         loop {
             let read = from.read(&mut bytes).unwrap_or(0);
-            let state = self.changed.wait_while(self.state(), |state| *state == State::Silent);
+            let leads_nowhere = |state: &mut State| match state {
+                State::Up => self.moves.load(Ordering::SeqCst) != moves,
+                State::Silent => true,
+                State::Cut | State::Gone => false,
+            };
+            let state = self.changed.wait_while(self.state(), leads_nowhere);
             if *state.unwrap_or_else(PoisonError::into_inner) != State::Up {
                 return;
             }
