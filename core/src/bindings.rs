@@ -1,5 +1,4 @@
-//! The window's types: writes what crosses to the desktop's web view as TypeScript, and fails when the file there is not what this code says.
-//! Nothing of it is in a build that ships.
+//! Writes the types that go to the desktop's web view as TypeScript, and fails when the file is out of date. It is in no released program.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is said when no agent answers.
+//! The error when no agent answers.
 
 use crate::model::problem::{Problem, catalogue};
 use crate::store::lock;

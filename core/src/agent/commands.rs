@@ -1,4 +1,4 @@
-//! What can be done with configuration and keys alone: the same code in the agent and in a command when no agent runs.
+//! Commands that need only the configuration and keys: the same code in the agent and, when no agent runs, in the command itself.
 //!
 //! Every change of keys goes by one order, so that an interruption loses nothing: journal, write secrets, write the configuration, settle.
 

@@ -1,5 +1,5 @@
-//! Learns whether a remote turns our connections away for want of room: its agent is asked when it ended a connection without a word, and
-//! again until there is room.
+//! Finds out whether a remote refuses our connections because it is full. When a remote ends a connection without any bytes, its agent is
+//! asked, and asked again until it has room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The endpoints that are open (gates, responders, imports, the SOCKS server): what they count, and whom they turn away.
+//! The endpoints that are open (gates, responders, imports, the SOCKS server), their counters, and what they refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

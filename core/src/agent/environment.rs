@@ -1,4 +1,4 @@
-//! `ORMESH_EXPORTS` and `ORMESH_CLIENTS`: what a container is told by its environment, applied once at start. Adds, never removes.
+//! `ORMESH_EXPORTS` and `ORMESH_CLIENTS`: a container's exports and clients, added once at start. Nothing is ever removed because of them.
 
 use super::commands::Commands;
 use crate::ipc::Request;

@@ -1,4 +1,5 @@
-//! Finds out, layer by layer, what `plan::verdicts` judges: of this agent and its remotes, or of a host with no agent running.
+//! Collects, layer by layer, the facts that `plan::verdicts` judges: about this agent and its remotes, or about a host without a running
+//! agent.
 
 use std::collections::BTreeMap;
 use std::pin::pin;

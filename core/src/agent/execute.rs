@@ -1,4 +1,5 @@
-//! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. Each Step ends in one of three: done, failed, or waiting for a key.
+//! Carries out Steps on the real things: gates, listeners, the SOCKS server, tor. A Step is done, has failed, waits for a key, or waits for
+//! a socket.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! Follows which tor the configuration names, and by which bridges: what tor is told at its start is never changed afterwards, so another
-//! one means a new start. That ends sessions, so it is looked first whether it would be another.
+//! Restarts tor when the configuration names another tor program or other bridges, because tor's settings are never changed while it runs.
+//! A restart ends sessions, so it first checks whether anything would be different.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The keys that are in use, in memory: so neither a restart of tor nor a changed port list needs the secret store.
+//! The keys in use, in memory, so that neither a restart of tor nor a changed port list needs the secret store.
 
 use std::collections::BTreeMap;
 

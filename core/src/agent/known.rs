@@ -1,4 +1,4 @@
-//! Questions to the loop, which alone has all that is known: each is answered out of it at one moment.
+//! Questions to the loop, which alone knows the whole state. Each is answered from one moment's state.
 
 use tokio::sync::{mpsc, oneshot};
 

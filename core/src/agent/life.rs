@@ -1,4 +1,4 @@
-//! An agent's rooms at work together: from the moment when they are connected to the one where all is closed, in order.
+//! The life of an agent's parts: connects them, starts background tasks, and closes everything in order.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Where log lines go: to a thread of their own, so that whatever becomes of their reader neither ends nor holds up who logs.
+//! The log's output, written by a thread of its own, so that a slow or missing reader neither stops nor delays the agent.
 //!
 //! A reader that is gone or a disk that is full loses lines; a reader that stands still loses those that no longer fit. How many were
 //! lost is said in the log as soon as it can be written again.

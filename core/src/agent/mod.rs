@@ -1,4 +1,4 @@
-//! Room 8, agent: [`run`] is the agent; [`ask`] is how a shell has something done, by a running agent or, without one, by the same code here.
+//! Room 8, agent: [`run`] is the agent. [`ask`] carries out a shell's request: in the running agent, or with the same code in this process.
 
 mod absent;
 mod chronicle_log;

@@ -1,4 +1,4 @@
-//! Sockets that are being made, beside the loop: the file system that is to hold one may not answer, and nothing else waits for it.
+//! Sockets that are being made, apart from the loop: a file system may not answer, and nothing else should wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! The user's own day: an end of access is given as a day where they are, and kept as the UTC day in which that day ends.
+//! Converts the user's local day, at whose end access expires, to the UTC day in which it ends.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

@@ -1,4 +1,4 @@
-//! Where tor is looked for, as the environment and the configuration say.
+//! Where to look for tor, according to the environment and the configuration.
 
 use std::path::PathBuf;
 

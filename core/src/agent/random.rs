@@ -1,4 +1,4 @@
-//! New keys, from the system's randomness or what is handed in for it.
+//! Makes new keys, from the system's random numbers or from those of a test.
 
 use std::sync::Arc;
 

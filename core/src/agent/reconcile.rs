@@ -1,4 +1,4 @@
-//! The loop: waits for whatever comes first, takes in what it tells, plans, executes, and tells the new status.
+//! The loop: waits for the next event, records it, plans, executes the plan, and publishes the new status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

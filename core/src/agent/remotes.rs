@@ -1,4 +1,4 @@
-//! Decides when remotes are tried: so that their circuits are ready before they are needed, and their state is known.
+//! Decides when to try each remote, so that circuits are ready before they are needed and its state is known.
 
 use std::sync::Arc;
 

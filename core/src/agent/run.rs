@@ -1,4 +1,4 @@
-//! The life of an agent: lock, wiring, loop, and the one place where it all ends in order.
+//! Starts and stops the agent process: its lock, its signals and its log.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Answers shells: one task a connection. What touches configuration and keys goes to `commands`; then the loop is waited for.
+//! Answers shells, one task for each connection. Changes of configuration and keys go to `commands`; then the answer waits until the loop
+//! has applied them.
 
 use std::future::Future;
 use std::pin::pin;

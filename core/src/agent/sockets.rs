@@ -1,4 +1,4 @@
-//! Looks whether the sockets of gates and imports are still where they were made: cleaners of temporary directories remove old files.
+//! Checks that the sockets of gates and imports still exist, because cleaners of temporary directories remove old files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

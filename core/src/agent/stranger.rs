@@ -1,4 +1,4 @@
-//! Plays the stranger: dials each service of ours once without its key, and reports whether it let us in.
+//! Dials each of our services once without its key, as a stranger would, and reports whether it was let in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The agent's way to secrets: the store that the configuration names, the journal of what is in doubt, and who has connected yet.
+//! The agent's access to secrets: the configured store, the journal of uncertain entries, and which clients have connected.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What wakes the loop: one select over all that it waits for.
+//! Waits for the next event of the loop: one select over all its inputs.
 
 use std::collections::BTreeSet;
 

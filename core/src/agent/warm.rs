@@ -1,4 +1,5 @@
-//! Keeps remotes warm: descriptor and circuit ready before they are needed, which also tells `status` whether each can be reached.
+//! Keeps remotes warm: fetches descriptors and builds circuits before they are needed. The results also tell `status` which remotes can be
+//! reached.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

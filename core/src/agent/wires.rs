@@ -1,4 +1,4 @@
-//! What the loop is told by, and what it tells: its ends of the channels to all others.
+//! The loop's ends of its channels to all other parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

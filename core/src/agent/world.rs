@@ -1,4 +1,5 @@
-//! What an agent needs from the world, in one place: files, secret stores, sockets, the date, and randomness. The engine comes beside it.
+//! What an agent needs from outside, in one place: files, secret stores, sockets, the date, and randomness. The engine is passed
+//! separately.
 //!
 //! The real one is [`World::real`]; the simulation hands in one of its own. The code that uses it can't tell them apart. Monotonic time is
 //! tokio's, which a test may pause.

@@ -1,4 +1,4 @@
-//! A byte stream and a listener over TCP or a Unix socket, so that the rest need not care which.
+//! A byte stream and a listener over TCP or a Unix socket, behind one type.
 
 use std::io;
 use std::pin::Pin;

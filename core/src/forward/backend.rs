@@ -1,4 +1,4 @@
-//! Connects to what an export leads to: a program of this host, or of its network.
+//! Connects to an export's target: a program on this host, or on its network.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What date and time it is. Handed in, since a machine's clock can be wrong, be set, and jump.
+//! The current date and time, as an input, because a machine's clock can be wrong, be set, and jump.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What the log is told of connections that were cut off or refused: at most one line a second for a listener, however many there are.
+//! Logs connections that were cut off or refused: at most one line a second for each listener.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The places of connections that come over the local protocol, which together are one member, as the SOCKS front is.
+//! The places of connections that come over the local protocol. Together they share capacity as one member, like the SOCKS address.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Notices whether the far side of a connection has said anything at all. A host that has no room ends it without a word.
+//! Notices whether the far side of a connection has sent anything. A host that is full ends connections without any bytes.
 
 use std::io;
 use std::pin::Pin;

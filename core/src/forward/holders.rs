@@ -1,4 +1,4 @@
-//! Who listens on a port that is in use. Finding out reads all of /proc, or its like: so it is done seldom, and once for all who ask.
+//! Finds the program that listens on a port in use. This reads all of /proc or its like, so it is done seldom and once for all callers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Places for held connections: those whose application has closed its side, and whose far side still has something to say.
+//! Places for held connections: the application has closed its side, and the far side may still send.
 
 use std::collections::BTreeMap;
 use std::future::Future as _;

@@ -1,4 +1,4 @@
-//! An import: a local address whose connections end at a remote's port. The listener never dies; each connection is dialled and relayed.
+//! An import: a local address whose connections lead to a remote's port. The listener stays; each connection is dialled and relayed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

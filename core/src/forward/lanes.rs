@@ -1,4 +1,4 @@
-//! Lanes: over how many circuits one import spreads its connections, and which of them the next one takes.
+//! Lanes: over how many circuits an import spreads its connections, and which one the next connection takes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

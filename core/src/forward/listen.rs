@@ -1,4 +1,4 @@
-//! Opening a listening socket: the options it gets, and, when it can't be opened, why and because of whom.
+//! Opens a listening socket: its options, and, if that fails, the reason and the program that has the address.
 
 use std::io;
 use std::net::SocketAddr;

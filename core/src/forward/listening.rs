@@ -1,4 +1,4 @@
-//! What listening has on every system: how many may wait to be accepted, and why it may be impossible.
+//! What is the same for listeners on every system: the length of the queue, and the reasons why listening fails.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Lets in nobody but the agent's own user, and root, at a TCP listener that is for them: by the owner of the socket that connects.
+//! Restricts a TCP listener to the agent's own user and root, by the owner of the connecting socket.
 //!
 //! Whose owner can't be found out is turned away: a connection from another machine, one that has ended already, or any where the
 //! system doesn't tell.

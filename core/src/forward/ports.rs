@@ -1,4 +1,4 @@
-//! Where the agent meets the other programs of its machine: addresses that it listens on, its gates, and the backends behind them.
+//! The agent's sockets on its machine: the addresses that it listens on, its gates, and connections to backends.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

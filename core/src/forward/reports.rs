@@ -1,4 +1,4 @@
-//! The way by which the rooms of effects report to `plan::health`: each report with the moment at which it was made.
+//! The channel by which other rooms report to `plan::health`: each report with its time.
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;

@@ -1,5 +1,5 @@
-//! A listener that never dies and owns its sessions: accepts, backs off when the system is short of something, refuses or waits when its
-//! share of the room is taken, ends all on request.
+//! A listener that stays and owns its sessions: it accepts, backs off when the system lacks resources, refuses or waits when its share is
+//! used up, and ends all sessions on request.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! Who gets the next place when places are few. Pure: takers, what each holds, and a verdict.
+//! Who gets the next place when places are few (pure).
 //!
 //! A *member* is whoever is to have a share of the capacity: a client, an import, the SOCKS front. It has *parts*, a client's ports, which
 //! share what the member may have. Half of the capacity is kept in equal shares for the members and for one that may still come, and half of a

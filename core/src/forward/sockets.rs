@@ -1,4 +1,4 @@
-//! What is asked of sockets beyond reading and writing: to be reset, and to notice a peer that is gone.
+//! What sockets must do besides reading and writing: reset, and notice that the peer is gone.
 
 use std::time::Duration;
 

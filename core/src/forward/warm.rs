@@ -1,4 +1,4 @@
-//! Warming: has a remote's descriptor and circuit ready before anyone needs them. When to warm is the agent's decision.
+//! Warming: fetches a remote's descriptor and builds a circuit before they are needed. The agent decides when.
 
 use super::dialler::{ConnectError, Dialler, Early};
 use super::responder::{self, AskError};

@@ -1,4 +1,4 @@
-//! A shell's end of the protocol: connects, says hello, asks, and turns what comes back into answers or problems.
+//! A shell's end of the protocol: connects, exchanges Hello, sends a request, and returns the response or a problem.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Frames: a length of four bytes, big-endian, and that many bytes of JSON.
+//! Frames: a length of four bytes, big-endian, then that many bytes of JSON.
 
 // It reads what anyone with the socket may write: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

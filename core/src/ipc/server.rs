@@ -1,4 +1,4 @@
-//! The agent's end of the protocol: greets, reads one request, and hands it with a place to answer to whoever serves.
+//! The agent's end of the protocol: exchanges Hello, reads one request, and passes it on with a place for the answer.
 
 use std::io;
 use std::time::Duration;

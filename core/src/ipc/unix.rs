@@ -1,4 +1,4 @@
-//! The transport on Unix: a socket in the agent's private directory, and a check of who is at the other end.
+//! The transport on Unix: a socket in the agent's private directory, and a check of the peer's user.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

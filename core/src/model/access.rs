@@ -1,4 +1,4 @@
-//! Who may reach what, and what a change of the configuration lets whom reach: in sentences, for whoever makes the change. Pure.
+//! Who may reach what, and whom a change lets in, as sentences for the person who makes the change. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Changes that any shell may ask for, over the socket or from the window, and the rules under which they are granted. Pure: a new
-//! configuration or a refusal. None names a key: those are in `super::key_change`.
+//! Changes that any shell may ask for, and the rules for them. Pure: the result is a new configuration or a refusal. No change here
+//! contains a key: those are in `super::key_change`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

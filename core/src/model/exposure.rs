@@ -1,4 +1,5 @@
-//! Who can reach what the agent listens on, in a sentence: for whatever is not on loopback, at the command, in `status` and in the window.
+//! Who can reach the agent's listening addresses, as a sentence: for addresses that are not on loopback, in the command, `status` and the
+//! window.
 
 use std::net::SocketAddr;
 

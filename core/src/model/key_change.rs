@@ -1,4 +1,4 @@
-//! Changes that go with keys: made by the vault's commands alone, under its journal, once the private halves are in the secret store.
+//! Changes that involve keys. Only the vault's commands make them, under its journal, after the private halves are in the secret store.
 //!
 //! Invariant: none of these can cross to another process, so there is no `Serialize` and no `Deserialize` here.
 

@@ -1,4 +1,4 @@
-//! Room 1, words: the types that every other room trades in. Pure: no clock, no randomness, no IO.
+//! Room 1, words: the types that all other rooms use. Pure: no clock, no randomness, no IO.
 
 // Much of it reads what strangers wrote: a slip there must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

@@ -1,4 +1,4 @@
-//! Names that people give to clients and remotes: parsed once at the edge, valid ever after.
+//! Names of clients and remotes, checked once when they are parsed.
 
 use std::fmt;
 use std::str::FromStr;

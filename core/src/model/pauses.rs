@@ -1,4 +1,4 @@
-//! Pauses between attempts: each twice the one before, up to a longest one. Pure.
+//! Pauses between attempts: each twice as long as the one before, up to a maximum. Pure.
 
 use std::time::Duration;
 

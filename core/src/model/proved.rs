@@ -1,4 +1,4 @@
-//! Public keys that were proved to be valid: a proof takes long, and a configuration's keys are read again and again.
+//! Public keys that were checked to be valid. A check is slow, and a configuration's keys are read often.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

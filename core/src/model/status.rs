@@ -1,4 +1,4 @@
-//! What people see: the whole state of a host as one value. Made by `plan::derive`, shown by every shell, carried whole over IPC.
+//! The whole state of a host as one value: made by `plan::derive`, shown by every shell, sent whole over IPC.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is told of tor and by it: what it is doing, how it stands when it is asked, and why a dial failed.
+//! The state of tor, its answers about itself, and why a dial failed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

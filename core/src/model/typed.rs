@@ -1,5 +1,5 @@
-//! What a person typed, in a command or in the window, read at once into the words of this room. A refusal is a problem with a hint, and
-//! quotes no invite.
+//! Parses what users type, in a command or in the window, into the types of this room. An error is a problem with a hint and quotes no
+//! invite.
 
 use std::fmt::Display;
 use std::str::FromStr;

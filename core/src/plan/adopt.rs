@@ -1,4 +1,4 @@
-//! Decides whether what is found in the configuration file's place comes into force, or the last good configuration stays.
+//! Decides whether a changed configuration file comes into force or the last good configuration stays.
 //!
 //! A file can be gone or cut short for a moment (an editor, an upload), or for good (a full disk, a writer that died). That is no wish to
 //! delete everything. A client or an export that is taken out of a whole file is gone at once, as its owner wants.

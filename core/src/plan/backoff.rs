@@ -1,4 +1,4 @@
-//! When to try again what failed: soon at first, then ever more seldom, never giving up.
+//! When to retry what failed: soon at first, then less and less often, for ever.
 
 use std::time::Duration;
 

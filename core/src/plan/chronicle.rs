@@ -1,5 +1,4 @@
-//! The chronicle: when this host was online and offline, and which remotes it has lost and found, one line for each; the last ones are kept.
-//! Pure.
+//! The chronicle: when this host went online and offline, and which remotes were lost and found. Keeps the last entries. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

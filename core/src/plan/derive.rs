@@ -1,4 +1,4 @@
-//! Derives what people see from what is wanted and what is: every state and every problem of `status` is decided in this file.
+//! Derives what users see from Desired and Observed: every state and every problem of `status` is decided in this file.
 //!
 //! Invariant: nothing is said to be up without a proof in [`super::health`], while the agent is paused, or while tor is not connected; and
 //! where the proof is too old, its age is said.

@@ -1,4 +1,4 @@
-//! Desired: what the configuration asks for, on a day.
+//! Desired: what the configuration asks for on a given day.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

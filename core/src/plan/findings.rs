@@ -1,4 +1,4 @@
-//! What an agent knows already of its host, as doctor judges it. What doctor tries besides, for that one time, comes with it.
+//! What a running agent already knows about its host, in the form that doctor judges. Doctor adds its own one-time checks.
 
 #[cfg(test)]
 mod tests;

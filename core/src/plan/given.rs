@@ -1,4 +1,4 @@
-//! Merges a configuration that is given and can't be written, as containers mount it, with the one that an agent keeps beside it.
+//! Merges a configuration that is given and can't be written (in a container) with the one that an agent keeps beside it.
 //!
 //! What is given says what it changes; all else is as commands left it. So what a command changed outlasts a restart, and what it deleted
 //! stays deleted, until that very entry is given in another way.

@@ -1,4 +1,4 @@
-//! Room 2, brain: compares what is wanted with what is, and says what to do next. Pure: no clock, no IO; time comes in as a value.
+//! Room 2, brain: compares Desired with Observed and decides the next Steps. Pure: no clock, no IO; time is an input.
 //!
 //! Desired comes from the configuration, Observed from what came of earlier Steps; [`plan`] gives Steps, removals first.
 

@@ -1,4 +1,4 @@
-//! Observed: what is, as far as it was told, and what a Step that was carried out, or failed, leaves behind in it.
+//! Observed: what runs, as far as is known, and how a Step that was done or failed changes that.
 //!
 //! Invariant: what may still be with tor is never taken for gone. Only its end, or its own word, says so.
 

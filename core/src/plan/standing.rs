@@ -1,4 +1,5 @@
-//! Which problems stand: each once, the worst first, and since when. They are told apart by code and subject, never by their words.
+//! The list of present problems: each one once, the worst first, with since when. They are compared by code and subject, never by their
+//! words.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Step: one thing to do, and what it is about.
+//! Step: one thing to do, and its subject.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Judges what was found out about a host, layer by layer, from this computer to the other end. Finding out is the agent's.
+//! Judges the facts about a host, layer by layer, from this computer to the other end. The agent collects them.
 //!
 //! Invariant: only what is known is called good or bad. What could not be tried is unknown, and says since when nothing was tried.
 

@@ -1,4 +1,4 @@
-//! What a connection under way waits for, in a sentence for whoever waits with it.
+//! The reason why a connection has to wait, as a sentence for its user.
 
 use crate::model::name::RemoteName;
 use crate::model::tor::{DialError, EngineState};

@@ -1,5 +1,5 @@
-//! The choice of a store, made once, at first use: the system's keyring where there is one, files only where there is none at all.
-//! Writing the choice down is for others.
+//! Chooses the secret store once, at first use: the system's keyring if there is one, files only if there is none. Others record the
+//! choice.
 
 use std::path::Path;
 use std::time::Duration;

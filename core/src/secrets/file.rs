@@ -1,4 +1,4 @@
-//! The store `file`: one small file for each secret in a private directory, as ssh and tor keep theirs.
+//! The store `file`: one small file for each secret in a private directory, like those of ssh and tor.
 
 use std::path::{Path, PathBuf};
 

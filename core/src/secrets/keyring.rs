@@ -1,4 +1,4 @@
-//! The store `os-keyring`: the system's own (Secret Service, Keychain, Credential Manager), and what its errors mean to us.
+//! The store `os-keyring`: the system's own (Secret Service, Keychain, Credential Manager), and the meaning of its errors.
 //!
 //! A call may take as long as a person takes to answer a prompt, or for ever: deadlines are the worker's.
 

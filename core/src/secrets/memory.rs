@@ -1,4 +1,4 @@
-//! The store for tests: secrets in memory, shared by the clones of the store, gone with the last of them. No command offers it.
+//! The store for tests: secrets in memory, shared by all clones. No command offers it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,5 @@
-//! Moves all keys from one store to another, when the user asks: write all, read them back, change the configuration, erase the old.
+//! Moves all keys from one store to another when the user asks: writes all, reads them back, changes the configuration, erases the old
+//! ones.
 //!
 //! A kill at any point loses no key: the configuration names a store that has them all, always. Copies left in the other store are
 //! found from the journal and erased by [`clean_up`].

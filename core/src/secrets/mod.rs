@@ -1,4 +1,4 @@
-//! Room 4, secrets: keeps keys in a store that the user chose once, and never moves them by itself.
+//! Room 4, secrets: keeps keys in a store that is chosen once, and moves them only when the user asks.
 //!
 //! Everyone talks to [`Secrets`], which keeps a store that hangs away from its callers. [`journal`] makes "the secret and the
 //! configuration agree" survive a kill at any point; [`migrate`] moves all keys when the user asks for it.

@@ -1,5 +1,5 @@
-//! The front of every store: calls run on a thread of their own, each with a deadline, so a keyring that hangs or asks a person
-//! holds up nobody but the caller. It knows no particular store.
+//! The front of every store: calls run on a thread of their own with a deadline, so a keyring that hangs or asks the user delays only its
+//! caller. It is the same for all stores.
 //!
 //! The thread can't be joined, since it may never return; it ends by itself once the last [`Secrets`] is gone and its call is over.
 //! While one call hangs, others are refused at once; after `Patience::replace_after` the thread is left behind and another tried,

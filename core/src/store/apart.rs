@@ -1,4 +1,4 @@
-//! Work that may wait for a disk or for another process, done on a thread of its own: the agent's one thread carries all traffic.
+//! Runs work that may wait for a disk or another process on a thread of its own, because the agent's one thread carries all traffic.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

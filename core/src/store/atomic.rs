@@ -1,4 +1,4 @@
-//! Replacing a file whole: after a crash at any moment it holds the old bytes or the new ones.
+//! Replaces a file as a whole: after a crash it has the old bytes or the new ones.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The configuration file itself: read whole, parsed, and replaced where it still holds what was read; and why that fails.
+//! The configuration file: reads and parses it, replaces it if it is unchanged, and explains why that fails.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Why a private directory can't be used: one sort for each system's way to make one.
+//! Why a private directory can't be used, the same type on every system.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! How files are worked on: apart from the agent's one thread, with each change told before it is made.
+//! How files are used: away from the agent's one thread, and with a notice before each change.
 
 use std::fmt::Debug;
 use std::fs;

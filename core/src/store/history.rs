@@ -1,4 +1,4 @@
-//! What is remembered of clients between runs: when each first connected and when it was last seen. Not configuration: nobody edits it.
+//! The history of clients across runs: when each first connected and when it was last seen. It is not configuration.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! The configuration in force in a running agent: what the file says, less the clients that were revoked here and that it lists still.
+//! The configuration in force in a running agent: the file's, without the clients that were revoked here and are still in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

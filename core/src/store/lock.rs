@@ -1,4 +1,4 @@
-//! Locks: a file that holds nothing, so that a lock which blocks readers (Windows) blocks nobody. The system frees it with its process.
+//! Locks: empty files, so that a lock that blocks readers (Windows) blocks nobody. The system frees a lock when its process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

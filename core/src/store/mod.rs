@@ -1,4 +1,4 @@
-//! Room 3, store: the files of one host. The configuration read and edited under a lock, replaced atomically, watched; and what is remembered.
+//! Room 3, store: the files of one host. The configuration is read and edited under a lock, replaced atomically and watched.
 
 pub mod apart;
 pub mod atomic;

@@ -1,5 +1,5 @@
-//! Decides when a configuration file that another hand changes is read: at once when it was put in place whole, else when its writer is
-//! done. Pure: the time comes in.
+//! Decides when to read a configuration file that another program changes: at once if it was replaced as a whole, otherwise when its writer
+//! is done. Pure: time is an input.
 
 use std::time::{Duration, Instant};
 

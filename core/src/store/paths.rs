@@ -1,4 +1,4 @@
-//! Where a host's files are: from the environment, else from the platform's conventions.
+//! Where a host's files are: from the environment, otherwise from the conventions of the system.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The way to a file through symbolic links: each directory in which a name lies that another hand may give to something else.
+//! The path to a file through symbolic links: each directory whose entries could change where the path leads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;

@@ -1,5 +1,5 @@
-//! Notes which clients were revoked while the configuration file could not be changed, so that an agent that starts anew keeps them out,
-//! too. Each is a file of no content, named for the client's service: that can mostly be made on a disk that is full.
+//! Records clients that were revoked while the configuration file could not be changed, so that the next agent keeps them out, too. Each
+//! record is an empty file named after the client's service, which usually works even on a full disk.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Private files on Unix: made with the right mode, and refused with the exact command when another hand loosened them.
+//! Private files on Unix: created with the right mode, and refused, with the command that repairs them, if others got access.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};

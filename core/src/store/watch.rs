@@ -1,5 +1,5 @@
-//! Follows the configuration file, on a thread of its own: watches what leads to it, looks at it now and then besides, and has it read when
-//! its writer is done.
+//! Watches the configuration file and the directories that lead to it on a thread of its own, also checks it regularly, and has it read
+//! when its writer is done.
 
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};

@@ -1,4 +1,4 @@
-//! Private files on Windows: those of the user's profile, whose access lists are inherited and already private.
+//! Private files on Windows: in the user's profile, whose inherited access lists are private.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write as _};

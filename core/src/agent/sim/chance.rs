@@ -1,4 +1,4 @@
-//! Chance that a seed decides: streams of numbers, each with a name of its own, so that one more draw here changes nothing there.
+//! Random numbers from a seed, in named streams, so that one more draw in one stream changes no other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The ground that a simulated host stands on: its time, its trace, its weather, and the count of effects by which it can crash at any.
+//! The base of a simulated host: its time, its trace, how reliable its environment is, and the count of effects at which it may crash.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -1,4 +1,4 @@
-//! A simulated host: what outlives its agent, how an agent is started on it, and the peers that it meets.
+//! A simulated host: what survives its agent, how an agent is started on it, and its peers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

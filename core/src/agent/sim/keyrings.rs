@@ -1,4 +1,4 @@
-//! The secret stores of a simulated host: in memory, outliving the agent, each answer as the weather is.
+//! The secret stores of a simulated host: in memory, surviving the agent, and failing as the seed decides.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

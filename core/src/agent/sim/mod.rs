@@ -1,4 +1,4 @@
-//! The simulation: the whole agent over a world of chance that a seed decides. See ARCHITECTURE, "The simulation".
+//! The simulation: the whole agent in a simulated world that a seed decides. See ARCHITECTURE, "The simulation".
 
 mod chance;
 mod ground;

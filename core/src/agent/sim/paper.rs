@@ -1,4 +1,4 @@
-//! What the configuration file says, read by the simulation itself: none of the program's own reading, granting and expiring is used.
+//! An independent reading of the configuration file for the simulation; it uses none of the program's own parsing, granting and expiring.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What people do to a simulated host: by commands, with an agent and without one, by several shells, and by hand.
+//! What users do to a simulated host: commands with and without an agent, from several shells, and edits of the file by hand.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The story of one seed: lives of an agent on one host, each ended by a crash or in order, the last of them in calm.
+//! The story of one seed: several runs of an agent on one host, each ended by a crash or in order; in the last one no faults happen.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A tor that lets strangers in: what it has is taken down, is said, and stays down.
+//! A tor that lets strangers in: the service is taken down, a problem says so, and it stays down.
 
 use std::sync::Arc;
 use std::time::Duration;

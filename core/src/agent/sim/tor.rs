@@ -1,4 +1,4 @@
-//! The tor of a simulated host: the fake engine, with time, moods, late and lost events, and deaths.
+//! The tor of a simulated host: the fake engine with delays, refusals, late and lost events, and crashes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -1,4 +1,4 @@
-//! What must hold after every step, judged by what is in the simulated world and by a model kept here, never by what the program says.
+//! The invariants, checked after every effect against the simulated world and a model of its own, never against what the program reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! SAFECOOKIE authentication, both ways (control-spec §3.24): tor proves that it knows the cookie before anything else is said to it.
+//! SAFECOOKIE authentication in both directions (control-spec §3.24): tor proves that it knows the cookie before it is told anything else.
 
 // It reads what tor says: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

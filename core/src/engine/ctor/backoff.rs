@@ -1,4 +1,4 @@
-//! How long to wait before tor is started again (pure): at once after a tor that worked, ever longer after one that never did.
+//! How long to wait before tor is started again (pure): not at all after a tor that worked, longer and longer after one that never did.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The bytes of control commands, kept so that a key in one leaves no copy behind.
+//! The bytes of control commands, stored so that no copy of a key is left behind.
 
 use zeroize::Zeroizing;
 

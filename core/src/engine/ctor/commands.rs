@@ -1,4 +1,4 @@
-//! The text of every control command that is ever sent (pure), made from types that can hold no second command.
+//! The text of every control command (pure), made from types that can't hold a second command.
 //!
 //! Invariants: a service has `V3Auth` and one client, and never `Detach`; SETCONF, RESETCONF, SIGNAL RELOAD and NEWNYM, which drop
 //! client keys, do not exist here.

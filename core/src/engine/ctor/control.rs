@@ -1,4 +1,4 @@
-//! The control connection: writes commands, gives each its reply in order, and passes events on. The one file that uses torut.
+//! The control connection: writes commands, matches replies with them in order, and passes events on. The only file that uses torut.
 //!
 //! What the commands say is left to `commands`, what the events mean to `events`. Invariant: a byte that does not parse, an answer
 //! nobody asked for, or an event nobody subscribed to ends the connection; the supervisor then starts tor anew.

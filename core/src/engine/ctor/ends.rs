@@ -1,5 +1,5 @@
-//! How connections through tor ended. tor closes its SOCKS connection in the same way whether the other end has said its last or the
-//! circuit broke; its events tell the two apart, and here they are matched with the connections that were dialled.
+//! How connections through tor ended. tor closes its SOCKS connection in the same way for an ordinary end and for a broken circuit; its
+//! events tell the two apart. Here the events are matched with the connections.
 //!
 //! A dial asks for a name below the onion address (`c7.<56 characters>.onion`). tor cuts that off before it does anything with it, and
 //! repeats it in the event that tells of the new stream (control-spec §4.1.2).

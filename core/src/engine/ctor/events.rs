@@ -1,4 +1,4 @@
-//! Reads the events that tor sends (pure), and follows what they tell of bootstrap and its warnings.
+//! Parses tor's events (pure) and follows the progress and the warnings of its bootstrap.
 //!
 //! Whatever comes, reading it ends in a value or in nothing: other events and damaged ones are passed over.
 

@@ -1,4 +1,4 @@
-//! Finds the tor to run: the first of four places that holds one new enough. Starting it is left to `process`.
+//! Finds the tor to run: the first of four places that has a new enough one. `process` starts it.
 
 use std::ffi::OsString;
 use std::fmt;

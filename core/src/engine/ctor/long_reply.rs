@@ -1,4 +1,4 @@
-//! Hands a long reply of tor on in parts, since torut gives up at 1 MiB: a busy tor's circuits alone can be more. `control` joins them.
+//! Splits a long reply of tor into parts, because torut fails above 1 MiB and the circuits of a busy tor can be more. `control` joins them.
 //!
 //! Invariant: what is kept of a reply is bounded; of a longer one the rest of the data is passed over, and that is said.
 

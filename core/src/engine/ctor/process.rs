@@ -1,4 +1,4 @@
-//! Owns one tor process: starts it, keeps the end of its log, ends it by steps (ask, wait, kill) and reaps it.
+//! Owns one tor process: starts it, keeps the last lines of its log, stops it in steps (ask, wait, kill) and reaps it.
 //!
 //! When to start and what to say on the control connection is left to `supervisor`.
 

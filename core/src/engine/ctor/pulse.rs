@@ -1,5 +1,5 @@
-//! Carries out what `plan::vigil` asks for: questions to the tor that runs, each with a deadline, and small circuits that show whether the
-//! network is there. What it learns goes to whoever listens to the engine.
+//! Carries out what `plan::vigil` asks for: questions to the running tor, each with a deadline, and small circuits that show whether the
+//! network works. Results are sent to the listeners of the engine.
 
 // It reads what tor says: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

@@ -1,4 +1,4 @@
-//! A reply to a control command: whether it was carried out, and what of its text may be shown.
+//! A reply to a control command: whether it succeeded, and which part of its text may be shown.
 
 // It reads what tor says, or whatever has taken its place: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

@@ -1,4 +1,4 @@
-//! What the engine's commands and its supervisor share: how tor is to be started, the tor that runs, and how it stands.
+//! What the engine's commands and its supervisor share: how to start tor, the running tor, and its state.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

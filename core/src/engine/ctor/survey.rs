@@ -1,4 +1,4 @@
-//! Asks tor how it stands, and reads its answers (pure): connections, consensus, services. What it does not tell stays unknown.
+//! Asks tor for its state and parses the answers (pure): connections, consensus, services. What tor does not say stays unknown.
 
 // It reads what tor says: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]

@@ -1,4 +1,4 @@
-//! Finds the programs that disguise connections to bridges (pluggable transports). tor starts them, and ends them with itself.
+//! Finds the programs of pluggable transports, which disguise connections to bridges. tor starts and stops them.
 
 use std::path::{Path, PathBuf};
 

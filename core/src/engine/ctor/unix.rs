@@ -1,4 +1,4 @@
-//! What is particular to Unix: private sockets, file modes, signals and tor's lock file.
+//! The Unix part of the engine: private sockets, file modes, signals and tor's lock file.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What becomes of descriptors (pure): those of our own services, taken or refused by directories, and those that are fetched.
+//! Follows descriptors (pure): whether directories accepted ours, and whether others could be fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
 

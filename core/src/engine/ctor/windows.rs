@@ -1,4 +1,4 @@
-//! What is particular to Windows: loopback TCP for control and SOCKS, and a Job Object that ends tor with us.
+//! The Windows part of the engine: loopback TCP for control and SOCKS, and a Job Object that ends tor with the agent.
 //!
 //! Type-checked only so far: the directories' ACLs are those of the user's profile, where the agent puts them.
 

@@ -1,4 +1,4 @@
-//! Whose a socket is, as a listener needs to know it.
+//! The owner of a socket, as far as a listener needs to know.
 
 /// The owner of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! One held connection: how long it goes on when one side has nothing more to say, or takes nothing more.
+//! One held connection: how long it may continue when one side sends or takes nothing more.
 
 use std::future::Future as _;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Finds out which backends accept, for all clients together: each backend is asked once at a time, and at most every few seconds.
+//! Checks which backends accept connections, for all clients together: one check at a time for each backend, and at most every few seconds.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Why a text is no invite and no request, and what to do about it. No error holds any of the text.
+//! Why a text is neither an invite nor a request, and what to do about it. No error contains any of the text.
 
 use super::kind::{MAX_CHARS, TextKind};
 use crate::model::day::Day;

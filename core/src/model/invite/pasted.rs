@@ -1,4 +1,4 @@
-//! Characters that come along with copied text and belong to none of ours.
+//! Characters that come with copied text but are not part of ours.
 
 /// Whether a character takes no room, or turns the direction of writing: it comes along with copied text and can hide things in it.
 pub(super) fn is_invisible(c: char) -> bool {

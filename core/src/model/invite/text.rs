@@ -1,4 +1,5 @@
-//! The outer layer of an invite's text: to checked bytes and back, and what it is instead. It knows no keys and no fields.
+//! The outer layer of an invite's text: encodes and decodes checked bytes, and says what else a text may be. It knows no keys and no
+//! fields.
 
 use bech32::Bech32m;
 use bech32::primitives::decode::UncheckedHrpstring;

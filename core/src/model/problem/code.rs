@@ -1,4 +1,4 @@
-//! The codes of problems: one for each sort of thing that goes wrong, with its exit code, its severity, its meaning and its cure.
+//! The codes of problems: one for each kind, with its exit code, severity, meaning and cure.
 //!
 //! `docs/problems.md` is made from this list. A code keeps its name for ever: scripts and other versions know it by that.
 

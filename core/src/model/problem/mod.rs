@@ -1,4 +1,4 @@
-//! What went wrong, as data: a code and what it is about, and the same sentence and hint over IPC, in `status`, in the window and on stderr.
+//! An error as data: its code and its subject, with the same sentence and hint over IPC, in `status`, in the window and on stderr.
 //!
 //! Programs go by code and subject, never by the words.
 

@@ -1,4 +1,4 @@
-//! What a problem is about, typed: shells find the thing by it, and never by words.
+//! The typed subject of a problem, by which shells find the thing that it is about.
 
 use std::fmt;
 

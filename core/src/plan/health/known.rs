@@ -1,4 +1,4 @@
-//! Something that is known: since when it is so, when that was last proven, and by what.
+//! A fact with its history: since when it holds, when it was last proven, and how.
 
 use std::time::Duration;
 

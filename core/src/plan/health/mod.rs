@@ -1,5 +1,5 @@
-//! Health: what is known of this host and its remotes, since when, and by what proof. All rooms report to it; [`super::derive`] makes what
-//! people see out of it.
+//! Health: what is known about this host and its remotes, since when, and by which proof. All rooms report to it; [`super::derive`] makes
+//! what users see from it.
 //!
 //! ```text
 //! engine ─ state, clock, Lost, Uploaded,  │

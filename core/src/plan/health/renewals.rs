@@ -1,4 +1,4 @@
-//! How often a service is given to tor anew when none of its introduction points stands, so that it is back soon and never a storm.
+//! How often to publish a service again when it has no working introduction point: soon, but never in a storm.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the rooms of effects report: one word for each thing that can be learnt of how this host does.
+//! The reports: one variant for each thing that can be learnt about this host and its remotes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What fails: when it is tried again, and what is believed of tor meanwhile.
+//! Failed Steps: when they are retried, and what tor may still have meanwhile.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! When a service is given to tor anew after an outage.
+//! When a service is published again after an outage.
 
 use super::*;
 

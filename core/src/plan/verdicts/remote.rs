@@ -1,4 +1,4 @@
-//! Judges one remote after the other: whether it takes our key, is met, and has its ports open.
+//! Judges each remote: whether it accepts our key, can be reached, and has its ports open.
 
 use crate::model::address::Port;
 use crate::model::day::Day;

@@ -1,4 +1,4 @@
-//! The control connection against a peer that says anything at all.
+//! The control connection with a peer that may send anything.
 
 use super::*;
 use proptest::prelude::*;
