@@ -21,7 +21,7 @@ struct Mutation {
     to: &'static str,
 }
 
-const MUTATIONS: [Mutation; 26] = [
+const MUTATIONS: [Mutation; 28] = [
     Mutation {
         breaks: "keys of remotes are handed to tor",
         file: "core/src/plan/mod.rs",
@@ -109,8 +109,8 @@ const MUTATIONS: [Mutation; 26] = [
     Mutation {
         breaks: "keys of what is taken out by hand are noted, for somebody to prune",
         file: "core/src/agent/commands.rs",
-        from: "            if let Err(problem) = self.vault.set_aside(gone).await {",
-        to: "            if let Err(problem) = self.vault.set_aside(Vec::new()).await {",
+        from: "        if let Err(problem) = self.vault.set_aside(gone).await {",
+        to: "        if let Err(problem) = self.vault.set_aside(Vec::new()).await {",
     },
     Mutation {
         breaks: "what was cut by hand and is pasted again has lost nothing",
@@ -177,6 +177,18 @@ const MUTATIONS: [Mutation; 26] = [
         file: "core/src/plan/findings.rs",
         from: "    let problem = failure\n        .map(|backoff| &backoff.problem)\n        .or_else(|| standing.iter().find(|problem| problem.is_about(&subject)));",
         to: "    let problem = standing\n        .iter()\n        .find(|problem| problem.is_about(&subject))\n        .or(failure.map(|backoff| &backoff.problem));",
+    },
+    Mutation {
+        breaks: "what the very first change has left behind is erased, whichever store is named after it",
+        file: "core/src/agent/vault.rs",
+        from: "            None if self.in_doubt().await?.is_empty() => return",
+        to: "            None if !to.to_string().is_empty() => return",
+    },
+    Mutation {
+        breaks: "no store is written into a file that names a third one by then",
+        file: "core/src/model/key_change.rs",
+        from: "named.filter(|named| named != to && Some(*named) != *from)",
+        to: "named.filter(|_| false && from.is_none())",
     },
 ];
 

@@ -37,8 +37,8 @@ const REPLAY: &str = "agent::sim::tests::replay";
 /// How the core is built for the simulation: that takes a minute more, and a seed a third of its time. What the core is made of is not built
 /// again.
 const FASTER: [&str; 2] = ["--config", "profile.dev.package.ormesh-core.opt-level=1"];
-/// Seeds that are played besides those of the unit tests.
-const SEEDS: u64 = 140;
+/// Seeds that are played besides those of the unit tests: what two quiet cores play in two minutes.
+const SEEDS: u64 = 2000;
 /// The first of them: past those of the unit tests.
 const FIRST_SEED: u64 = 1000;
 
