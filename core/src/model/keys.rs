@@ -222,6 +222,7 @@ mod tests {
             "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"
         );
         assert_eq!(ClientKey::from_base32(&key.to_base32()).unwrap().public(), key.public());
+        assert_eq!(*key.to_base64(), "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     }
 
     #[test]

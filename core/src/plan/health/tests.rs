@@ -313,6 +313,16 @@ fn a_service_is_reachable_once_a_directory_has_it_and_starts_anew_with_each_new_
 }
 
 #[test]
+fn that_a_stranger_was_refused_before_tor_went_proves_nothing_after_it() {
+    let mut observed = online();
+    observed.done(&Step::Publish(address(1), key(1), [port(1), port(22)].into()), seconds(2));
+    observed.health.report(Report::Engine(EngineState::Starting), seconds(10));
+    assert!(!observed.health.report(Report::StrangerRefused(address(1)), seconds(9)));
+    assert_eq!(observed.health.service(&address(1)).unwrap().closed, None);
+    assert!(observed.health.report(Report::StrangerRefused(address(1)), seconds(10)));
+}
+
+#[test]
 fn a_service_that_let_a_stranger_in_is_never_taken_for_closed_again() {
     let mut observed = online();
     observed.done(&Step::Publish(address(1), key(1), [port(1), port(22)].into()), seconds(2));
