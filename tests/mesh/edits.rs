@@ -1,14 +1,16 @@
 //! Edits while traffic flows: they apply at once, and what they are not about goes on undisturbed.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Echo, Host, PATIENCE, Random, connected, echo, ended, figure, free_address, hosts, is_kept_out,
-    is_reachable, open_echo, reaches, times, try_echo, until,
+    Echo, Host, ORMESH, PATIENCE, Random, connected, echo, ended, figure, free_address, hosts, is_connected,
+    is_kept_out, is_reachable, open_echo, reaches, serve, socks_dial, times, try_echo, until,
 };
 
 /// In every run, and in a soak.
@@ -52,6 +54,61 @@ fn a_hundred_random_edits_leave_a_session_alone() {
     assert_eq!(server.status().exports.len(), 1 + world.exports.len());
     assert_eq!(server.status().clients.len(), 1 + world.clients.len());
     assert_eq!(status.remotes.len(), 1 + world.remotes.len());
+}
+
+#[test]
+fn a_remote_that_is_deleted_ends_what_leads_to_it_and_nothing_else() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let echo = echo();
+    let _import = connected(&mut server, &mut laptop, echo.addr, 80);
+    laptop.add_remote("other", &server.invite("other", &[]));
+    laptop.wait_until("the other remote is reached", is_connected("other"));
+    let mut by_socks = ["remote", "other"].map(|remote| socks_dial(laptop.socks(), remote, 80).unwrap());
+    for stream in &mut by_socks {
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    let mut nc = laptop.command(ORMESH);
+    nc.args(["nc", "remote", "80"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut nc = nc.spawn().unwrap();
+    nc.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    nc.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    assert_eq!(echo.open(), 3);
+
+    laptop.good(&["remote", "delete", "remote"]);
+
+    let [mut deleted, mut other] = by_socks;
+    assert_eq!(deleted.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // It ends though its standard input is open.
+    let _stdin = nc.stdin.take();
+    let nc = nc.wait_with_output().unwrap();
+    let said = String::from_utf8(nc.stderr).unwrap();
+    assert_eq!(nc.status.code(), Some(1), "{said}");
+    assert!(said.contains("its remote was deleted"), "{said}");
+    until("both have ended at the server", || echo.open() == 1);
+    other.write_all(b"y").unwrap();
+    other.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn an_end_waits_a_moment_for_what_nc_is_about_to_hear() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let answers = serve(|mut stream| {
+        let _ = stream.read(&mut [0]);
+        thread::sleep(Duration::from_secs(1));
+        let _ = stream.write_all(b"the answer");
+    });
+    connected(&mut server, &mut laptop, answers.addr, 80);
+    let mut nc = laptop.command(ORMESH);
+    nc.args(["nc", "remote", "80"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut nc = nc.spawn().unwrap();
+    nc.stdin.take().unwrap().write_all(b"x").unwrap();
+    until("the question arrives", || answers.open() == 1);
+
+    laptop.stop();
+
+    let nc = nc.wait_with_output().unwrap();
+    assert_eq!((nc.stdout.as_slice(), nc.status.code()), (&b"the answer"[..], Some(0)));
 }
 
 #[test]

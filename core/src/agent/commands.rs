@@ -401,20 +401,24 @@ impl Commands {
     }
 
     async fn delete_remote(&self, name: &RemoteName) -> Result<Notes, Problem> {
-        let config = self.load().await?;
-        let (id, change) = match (config.remotes.get(name), config.requests.get(name)) {
-            (None, Some(key)) => (SecretId::Client(*key), KeyChange::DeleteRequest { name: name.clone() }),
-            (Some(remote), _) => {
-                (SecretId::Client(remote.key), KeyChange::DeleteRemote { name: name.clone() })
-            }
-            (None, None) => {
+        loop {
+            let config = self.load().await?;
+            let Some((id, change)) = deletion(&config, name) else {
                 return edit::find(&config.remotes, name).map(|_| Notes::new());
+            };
+            self.vault.begin(&[id]).await?;
+            let (noted, of) = (id, name.clone());
+            let edited = self.edit(move |config| match deletion(config, &of) {
+                Some((id, _)) if id == noted => key_change::apply(config, &change),
+                // Another command was quicker, and its key is not noted.
+                _ => Ok(config.clone()),
+            });
+            if deletion(&edited.await?.new, name).is_some_and(|(left, _)| left != id) {
+                continue;
             }
-        };
-        self.vault.begin(&[id]).await?;
-        self.edit(move |config| key_change::apply(config, &change)).await?;
-        self.owe(&[id]).await;
-        Ok(self.settle().await)
+            self.owe(&[id]).await;
+            return Ok(self.settle().await);
+        }
     }
 
     /// Journal, secrets, configuration, settle. `old` are ids that the change makes superfluous. Gives the new configuration.
@@ -685,6 +689,16 @@ fn taken(name: &ClientName, how: &str) -> Problem {
     Problem::new(Code::AlreadyThere, format!("there is a client {name} already, {how}"))
 }
 
+/// What deletes a remote, or what was asked for one, and the key that goes with it.
+fn deletion(config: &Config, name: &RemoteName) -> Option<(SecretId, KeyChange)> {
+    let name = name.clone();
+    match (config.remotes.get(&name), config.requests.get(&name)) {
+        (Some(remote), _) => Some((SecretId::Client(remote.key), KeyChange::DeleteRemote { name })),
+        (None, Some(key)) => Some((SecretId::Client(*key), KeyChange::DeleteRequest { name })),
+        (None, None) => None,
+    }
+}
+
 fn bad_invite(message: String, hint: &str) -> Problem {
     Problem::new(Code::BadInvite, message).hint(hint)
 }
@@ -760,6 +774,58 @@ mod tests {
 
         next.carry_out(Request::PruneSecrets).await.unwrap();
         assert!(!key.exists());
+    }
+
+    /// Files between whose changes another command is quicker: when a key is noted, the remote has another.
+    #[derive(Debug)]
+    struct Replacing {
+        config: std::path::PathBuf,
+        by: std::sync::Mutex<Option<String>>,
+    }
+
+    #[async_trait]
+    impl Ways for Replacing {
+        async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+            work();
+        }
+
+        fn before(&self, path: &Path, _change: Change) -> io::Result<()> {
+            if path == self.config {
+                return Ok(());
+            }
+            let by = self.by.lock().unwrap().take();
+            by.map_or(Ok(()), |text| std::fs::write(&self.config, text))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_remote_that_is_replaced_while_it_is_deleted_leaves_no_key_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+        private::ensure_dir(&paths.state).unwrap();
+        private::ensure_dir(&paths.secrets()).unwrap();
+        let keys = [3, 4].map(|seed| ClientKey::from_bytes(&[seed; 32]).unwrap());
+        let [old, new] = [0, 1].map(|at: usize| {
+            format!(
+                "[agent]\nsecrets = \"file\"\n\n[remote.server]\n\
+                 address = \"2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion\"\nkey = \"{}\"\n",
+                keys[at].public()
+            )
+        });
+        std::fs::write(&paths.config, old).unwrap();
+        let files = keys.map(|key| {
+            let file = paths.secrets().join(SecretId::Client(key.public()).to_string());
+            std::fs::write(&file, "").unwrap();
+            file
+        });
+        let by = std::sync::Mutex::new(Some(new));
+        let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+
+        let notes = commands(&paths, racing).delete_remote(&"server".parse().unwrap()).await.unwrap();
+
+        assert!(notes.is_empty(), "{notes:?}");
+        assert!(crate::store::load(&paths).unwrap().remotes.is_empty());
+        assert!(files.iter().all(|file| !file.exists()), "a key is left, and nothing names it");
     }
 
     #[tokio::test]

@@ -166,11 +166,14 @@ impl Endpoints {
         self.socks.iter().for_each(SocksFront::refuse);
     }
 
-    /// Sessions that are open, of both kinds.
+    /// Sessions that are open, of all kinds.
     pub(super) fn open_sessions(&self) -> u64 {
         let imports: u64 = self.listeners.values().map(|listener| listener.stats().sessions_open).sum();
         let clients: u64 = self.sessions.values().map(|sessions| sessions.stats().open).sum();
-        imports + clients + self.socks.as_ref().map_or(0, |socks| socks.stats().sessions_open)
+        imports
+            + clients
+            + self.guests.open()
+            + self.socks.as_ref().map_or(0, |socks| socks.stats().sessions_open)
     }
 }
 

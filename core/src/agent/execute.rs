@@ -94,6 +94,7 @@ impl Executor {
     pub(super) fn configure(&mut self, config: &Config) {
         let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
         self.remotes.send_replace(Arc::new(table));
+        self.dialler.keep(config.remotes.values().map(|remote| remote.address).collect());
         // Where gates are loopback ports, they let in nobody but this process.
         self.context.tor.set(self.engine.process());
         for (name, client) in &config.clients {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
@@ -12,12 +13,16 @@ use super::sockets::keep_alive;
 use super::system;
 use crate::engine::stream::Stream;
 use crate::model::address::{Host, LOCALHOST, Target, is_forbidden_target};
+use crate::model::pauses::Pauses;
 
 /// How long a backend may take to accept, the resolving of its name included.
 const BACKEND_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one of several addresses is tried before the next one is, too.
 const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The first and the longest pause before a Unix socket with a full queue is tried again.
+const FULL_QUEUE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 8;
@@ -47,7 +52,7 @@ pub async fn connect(target: &Target) -> Result<Stream, BackendError> {
 async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
     let failed = |error| BackendError::Connect(target.clone(), error);
     let (host, port) = match target {
-        Target::Unix(path) => return system::connect_unix(path).await.map_err(failed),
+        Target::Unix(path) => return connect_unix(path).await.map_err(failed),
         Target::Tcp(host, port) => (host, port.get()),
     };
     let addrs: Vec<SocketAddr> = match host {
@@ -68,6 +73,19 @@ async fn connect_now(target: &Target) -> Result<Stream, BackendError> {
     let stream = Stream::Tcp(connect_any(addrs, TcpStream::connect).await.map_err(failed)?);
     keep_alive(&stream);
     Ok(stream)
+}
+
+/// Connects to a Unix socket. Where its queue is full there is nothing to wait on: it is tried again, as TCP does by itself.
+async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    let mut pauses = Pauses::new(FULL_QUEUE);
+    loop {
+        match system::connect_unix(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(pauses.after_failure()).await;
+            }
+            connected => return connected,
+        }
+    }
 }
 
 /// Connects to the first address that accepts. Each has [`HEAD_START`] before the next one is tried beside it (as in RFC 8305), so that

@@ -198,6 +198,11 @@ impl Dialler {
         self.lines.forget(remote);
     }
 
+    /// These are all remotes that there are. Connections to one that is not among them end by a reset.
+    pub fn keep(&self, remotes: BTreeSet<OnionAddress>) {
+        self.lines.keep(remotes);
+    }
+
     /// The remote is known to run ormesh: its agent can be asked whether a circuit to it lives.
     pub fn has_responder(&self, remote: &OnionAddress) {
         self.lines.responds(remote);

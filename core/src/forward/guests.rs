@@ -1,5 +1,6 @@
 //! The places of connections that come over the local protocol. Together they share capacity as one member, like the SOCKS address.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,15 +18,25 @@ pub struct Guests {
     holds: Arc<Holds>,
     /// Made for the first of them.
     part: OnceLock<Arc<Part>>,
+    open: Arc<AtomicU64>,
 }
 
 /// A connection's place; given back on drop.
 #[derive(Debug)]
-pub struct Guest(#[expect(dead_code, reason = "held for its drop")] Place);
+pub struct Guest {
+    _place: Place,
+    open: Arc<AtomicU64>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Default for Guests {
     fn default() -> Self {
-        Self { holds: Holds::new(HOLD_LIMIT), part: OnceLock::new() }
+        Self { holds: Holds::new(HOLD_LIMIT), part: OnceLock::new(), open: Arc::default() }
     }
 }
 
@@ -36,16 +47,26 @@ impl Guests {
     pub async fn enter(&self) -> Result<Guest, Option<Crowded>> {
         let part = self.part.get_or_init(|| Part::alone(&self.holds));
         let full = match part.take() {
-            Ok(place) => return Ok(Guest(place)),
+            Ok(place) => return Ok(self.guest(place)),
             Err(full) => full,
         };
         match timeout(PATIENCE, part.place()).await {
-            Ok(place) => Ok(Guest(place)),
+            Ok(place) => Ok(self.guest(place)),
             Err(_) => {
                 part.refuse(full);
                 Err(part.crowded())
             }
         }
+    }
+
+    /// How many are connected, or about to be.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn guest(&self, place: Place) -> Guest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Guest { _place: place, open: Arc::clone(&self.open) }
     }
 
     /// Whether some were turned away for want of room.

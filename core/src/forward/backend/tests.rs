@@ -66,3 +66,59 @@ async fn an_address_that_does_not_answer_costs_the_next_one_nothing() {
     let error = connect_any(vec![refuses, refuses], dial).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
+
+/// A Unix socket whose program accepts nobody, and whose queue is full.
+fn hung(dir: &std::path::Path) -> (socket2::Socket, Target, Vec<socket2::Socket>) {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let path = dir.join("hung");
+    let addr = SockAddr::unix(&path).unwrap();
+    let open = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let listener = open();
+    listener.bind(&addr).unwrap();
+    listener.listen(1).unwrap();
+    let mut queued = Vec::new();
+    loop {
+        let socket = open();
+        match socket.connect(&addr) {
+            Ok(()) => queued.push(socket),
+            Err(_) => return (listener, Target::Unix(path), queued),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_whose_program_hangs_is_given_up_after_ten_seconds_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_listener, target, _queued) = hung(dir.path());
+    let began = tokio::time::Instant::now();
+    let ticks = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+
+    let (failed, ()) = tokio::join!(connect(&target), ticks);
+
+    let failed = failed.unwrap_err();
+    assert!(matches!(failed, BackendError::TimedOut(_)), "{failed}");
+    assert!(began.elapsed() >= BACKEND_LIMIT, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_unix_socket_whose_queue_is_full_for_a_moment_is_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    let (listener, target, queued) = hung(dir.path());
+    let full = tokio::spawn(async move { connect(&target).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!full.is_finished(), "given up at once");
+
+    for _ in 0..queued.len() {
+        listener.accept().unwrap();
+    }
+
+    soon(full).await.unwrap().unwrap();
+}

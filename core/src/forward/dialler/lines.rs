@@ -6,9 +6,10 @@
 //! agent's responder; one whose new connections hang is asked at once, by another connection to the same port where there is no
 //! responder. It counts as dead only if a circuit beside it tells that it isn't the network that is gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -47,6 +48,14 @@ struct Known {
     lines: HashMap<(OnionAddress, String), Weak<Line>>,
     /// Remotes whose agent answers on [`Port::RESPONDER`].
     responders: HashSet<OnionAddress>,
+    /// The only remotes that may be reached; none before they were told.
+    wanted: Option<BTreeSet<OnionAddress>>,
+}
+
+impl Known {
+    fn is_wanted(&self, remote: &OnionAddress) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(remote))
+    }
 }
 
 /// One circuit, for as long as it carries connections.
@@ -54,6 +63,8 @@ struct Known {
 struct Line {
     heard: Mutex<Instant>,
     dead: CancellationToken,
+    /// The remote was deleted: nothing more is carried, not even what has come already.
+    unwanted: AtomicBool,
     /// By which port it is to be asked at once.
     doubt: watch::Sender<Option<Port>>,
     /// Whether it is asked now and then.
@@ -64,6 +75,18 @@ struct Line {
 impl Line {
     fn heard(&self) -> MutexGuard<'_, Instant> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end_as_unwanted(&self) {
+        self.unwanted.store(true, Ordering::Relaxed);
+        self.dead.cancel();
+    }
+
+    fn check_wanted(&self) -> io::Result<()> {
+        match self.unwanted.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(io::Error::new(io::ErrorKind::ConnectionReset, "its remote was deleted")),
+        }
     }
 }
 
@@ -85,6 +108,19 @@ impl Lines {
         self.known().responders.remove(remote);
     }
 
+    /// These remotes are all that may be reached: connections to others end, those that are still being made, too.
+    pub(super) fn keep(&self, wanted: BTreeSet<OnionAddress>) {
+        let mut known = self.known();
+        for ((remote, _), line) in &known.lines {
+            if !wanted.contains(remote)
+                && let Some(line) = line.upgrade()
+            {
+                line.end_as_unwanted();
+            }
+        }
+        known.wanted = Some(wanted);
+    }
+
     /// A connection that ends when the circuit of this isolation is found dead. `dead` is called then, too.
     pub(super) fn carry(
         &self,
@@ -97,11 +133,13 @@ impl Lines {
         let mut known = self.known();
         let responds = known.responders.contains(remote);
         let line = known.lines.get(&(*remote, isolation.to_owned())).and_then(Weak::upgrade);
-        let line = line.unwrap_or_else(|| {
+        // One that was ended is not that of a remote which was added again since.
+        let line = line.filter(|line| !line.unwanted.load(Ordering::Relaxed)).unwrap_or_else(|| {
             known.lines.retain(|_, line| line.strong_count() > 0);
             let line = Arc::new(Line {
                 heard: Mutex::new(Instant::now()),
                 dead: CancellationToken::new(),
+                unwanted: AtomicBool::new(false),
                 doubt: watch::Sender::default(),
                 responds: watch::Sender::default(),
                 watch: OnceLock::new(),
@@ -115,8 +153,11 @@ impl Lines {
         });
         line.responds.send_if_modified(|told| std::mem::replace(told, responds) != responds);
         *line.heard() = Instant::now();
+        if !known.is_wanted(remote) {
+            line.end_as_unwanted();
+        }
         let dead = Box::pin(line.dead.clone().cancelled_owned());
-        Carried { stream, line, dead }
+        Carried { stream, line, dead, is_stalled: false }
     }
 
     /// A new connection to this port hangs on the circuit of this isolation.
@@ -137,6 +178,8 @@ pub struct Carried {
     stream: Stream,
     line: Arc<Line>,
     dead: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// tor took no more bytes, when it was last given some.
+    is_stalled: bool,
 }
 
 impl std::fmt::Debug for Carried {
@@ -148,10 +191,12 @@ impl std::fmt::Debug for Carried {
 impl AsyncRead for Carried {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.line.check_wanted()?;
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Pending => {
                 ready!(this.dead.as_mut().poll(cx));
+                this.line.check_wanted()?;
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::ConnectionReset,
                     "its circuit through Tor answers no more",
@@ -169,7 +214,19 @@ impl AsyncRead for Carried {
 
 impl AsyncWrite for Carried {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        this.line.check_wanted()?;
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        match written {
+            Poll::Pending => this.is_stalled = true,
+            // tor has taken what there was, so the far side has let it send more. Only once it stalls does that say so: before, tor takes
+            // what it can hold itself.
+            Poll::Ready(Ok(1..)) if std::mem::take(&mut this.is_stalled) => {
+                *this.line.heard() = Instant::now();
+            }
+            Poll::Ready(_) => {}
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -132,3 +132,83 @@ async fn a_port_that_hangs_by_itself_ends_nothing() {
         assert_eq!(end(&mut first, 20 * MINUTE).await, None);
     }
 }
+
+/// Questions on the circuit hang, and those beside it are answered.
+fn dead() -> Vec<Act> {
+    let question = [Act::Hang, Act::Hang, Act::Accept(NOW)];
+    [vec![Act::Accept(NOW)], question.iter().cycle().take(60).cloned().collect()].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_gets_on_slowly_goes_on_and_one_that_stands_still_does_not() {
+    let mut bench = bench(dead(), Act::Hang);
+    bench.dialler.has_responder(&onion());
+    let (stream, mut peer) = bench.open().await;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let uploading = tokio::spawn(async move { while writer.write_all(&[7; 4096]).await.is_ok() {} });
+
+    // About 2 KB/s, and never a word from the far side.
+    let mut taken = vec![0; 100 * 1024];
+    for _ in 0..20 {
+        let heard = timeout(Duration::from_secs(50), reader.read_u8()).await;
+        assert!(heard.is_err(), "a live upload was ended: {heard:?}");
+        peer.stream.read_exact(&mut taken).await.unwrap();
+    }
+    let stopped = Instant::now();
+    let ended = timeout(10 * MINUTE, reader.read_u8()).await.expect("it ends").unwrap_err();
+
+    assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    assert!(stopped.elapsed() <= 2 * MINUTE + QUIET.0, "{:?}", stopped.elapsed());
+    drop(reader);
+    uploading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_tor_only_keeps_hide_no_dead_circuit() {
+    let mut bench = bench(dead(), Act::Hang);
+    bench.dialler.has_responder(&onion());
+    let (stream, _peer) = bench.open().await;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let began = Instant::now();
+    let typing = tokio::spawn(async move {
+        while writer.write_all(b"ls\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+
+    let ended = timeout(10 * MINUTE, reader.read_u8()).await.expect("it ends").unwrap_err();
+
+    assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    assert!(began.elapsed() <= 2 * MINUTE, "{:?}", began.elapsed());
+    typing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_leads_to_a_deleted_remote_ends_and_a_connection_that_comes_too_late_does_so_at_once() {
+    let late = Act::Accept(Duration::from_secs(5));
+    let mut bench = bench([Act::Accept(NOW), late], Act::Accept(NOW));
+    bench.dialler.keep([onion()].into());
+    let (mut open, mut peer) = bench.open().await;
+    peer.stream.write_all(b"came too late").await.unwrap();
+    let under_way = tokio::spawn({
+        let dialler = Arc::clone(&bench.dialler);
+        async move { dialler.connect(&onion(), port(80), GROUP, Early::none()).await.unwrap().stream }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    bench.dialler.keep([crate::forward::testing::other_onion()].into());
+
+    let mut late = under_way.await.unwrap();
+    for stream in [&mut open, &mut late] {
+        let read = timeout(MINUTE, stream.read_u8()).await.expect("it ends").unwrap_err();
+        assert_eq!(read.to_string(), "its remote was deleted");
+        let written = stream.write_all(b"x").await.unwrap_err();
+        assert_eq!(written.kind(), io::ErrorKind::ConnectionReset);
+    }
+    // Added again, it is reached as before.
+    bench.dialler.keep([onion()].into());
+    let _ = bench.peers.recv().await;
+    let (mut anew, mut peer) = bench.open().await;
+    peer.stream.write_u8(7).await.unwrap();
+    assert_eq!(anew.read_u8().await.unwrap(), 7);
+}
