@@ -131,7 +131,7 @@ struct SoakArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Write the table to this file, as docs/reliability.md is
-    #[arg(long, value_name = "FILE", conflicts_with = "row")]
+    #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
 

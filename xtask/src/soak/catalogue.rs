@@ -163,7 +163,7 @@ pub(super) const ROWS: &[Row] = &[
             (LIMITS, "more_connections_than_descriptors_end_nothing_and_are_recovered_from"),
             (LIMITS, "an_import_whose_remote_is_away_can_not_starve_another"),
             (MESH, "crowds::one_client_leaves_room_for_the_others_where_descriptors_are_few"),
-            (FAULTS, "torless::a_limit_of_open_files_that_keeps_tor_from_starting_is_named"),
+            (FAULTS, "open_files::a_limit_of_open_files_that_keeps_tor_from_starting_is_named"),
         ]),
     },
     Row {
