@@ -4,7 +4,7 @@ use crate::model::problem::{Problem, catalogue};
 use crate::store::lock;
 use crate::store::paths::Paths;
 
-/// What is said of a request that needs a running agent, when none answers: that none runs, or which one does all the same.
+/// The problem for a request that needs a running agent when none answers: no agent runs, or which one does.
 pub fn not_running(paths: &Paths) -> Problem {
     unreachable(paths).unwrap_or_else(catalogue::no_agent)
 }

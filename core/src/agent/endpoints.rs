@@ -20,7 +20,7 @@ use crate::model::problem::Problem;
 use crate::model::problem::catalogue::{self, Crowd};
 use crate::plan::derive::Traffic;
 
-/// Either thing that can be behind a gate.
+/// A gate's socket with what serves it.
 pub(super) enum Door {
     Gate(Gate),
     Responder(Responder),
@@ -100,7 +100,7 @@ impl Endpoints {
         self.listeners.iter().map(traffic).collect()
     }
 
-    /// What keeps connections out that a person may want in.
+    /// The problems of connections that were refused and that a user may want.
     pub(super) fn problems(&self, config: &Config) -> Vec<Problem> {
         let socks = self.socks.iter().filter_map(|socks| {
             let TurnedAway { who, times } = socks.turned_away()?;
@@ -141,14 +141,14 @@ impl Endpoints {
             .collect()
     }
 
-    /// For each client, the ports that turn it away.
+    /// For each client, the ports that refuse it because they are full.
     pub(super) fn full_for(&self) -> BTreeMap<OnionAddress, Vec<Port>> {
         let ports =
             |sessions: &ClientSessions| sessions.crowded().into_iter().map(|(port, _)| port).collect();
         self.sessions.iter().map(|(address, sessions)| (*address, ports(sessions))).collect()
     }
 
-    /// The exported ports that turn clients away, and whom.
+    /// The exported ports that refuse clients because they are full, and which clients.
     fn full_ports(&self, config: &Config) -> BTreeMap<Port, Vec<(ClientName, Crowded)>> {
         let mut full: BTreeMap<Port, Vec<(ClientName, Crowded)>> = BTreeMap::new();
         for (name, client) in &config.clients {

@@ -29,7 +29,7 @@ use crate::model::problem::{self, Code, Problem};
 use crate::plan::{Behind, Socket, Socks, Step, Subject};
 use crate::secrets::SecretId;
 
-/// What became of a Step.
+/// The result of a Step.
 pub(super) enum Outcome {
     /// It is done.
     Done,
@@ -90,7 +90,7 @@ impl Executor {
         }
     }
 
-    /// Tells the rooms that look things up by themselves what the configuration says now.
+    /// Passes the present configuration on to the parts that look things up in it.
     pub(super) fn configure(&mut self, config: &Config) {
         let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
         self.remotes.send_replace(Arc::new(table));
@@ -222,7 +222,7 @@ impl Executor {
         }
     }
 
-    /// The last gate of a service is closed: what comes through the next one is another's, or the same client's anew.
+    /// Drops the sessions of a service whose last gate is closed: a new gate is for another client, or for a new key.
     fn forget_sessions(&mut self, address: &OnionAddress) {
         self.grants.remove(address);
         let seen = self.endpoints.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
@@ -308,7 +308,7 @@ impl Executor {
         ended(result, Code::ServiceFailed)
     }
 
-    /// Has a key fetched beside everything else: a locked keyring must not hold up what needs no key.
+    /// Fetches a key in a task: a locked keyring must not delay what needs no key.
     fn fetch(&self, config: &Config, subject: Subject, id: SecretId) -> Outcome {
         let (vault, fetched, config) = (Arc::clone(&self.vault), self.fetched.clone(), config.clone());
         tokio::spawn(async move {
@@ -339,7 +339,7 @@ fn ended(result: Result<(), EngineError>, code: Code) -> Outcome {
     }
 }
 
-/// What a socket's not being there yet, or not at all, is to the Step that wants it.
+/// The outcome of a Step whose socket is not ready yet, or could not be made.
 fn not_made(opened: Opened, subject: problem::Subject, addr: &ListenAddr) -> Outcome {
     let error = match opened {
         Opened::Made(_) | Opened::UnderWay => return Outcome::UnderWay,

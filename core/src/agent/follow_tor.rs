@@ -30,7 +30,7 @@ pub(super) struct Followed {
 /// What a look for tor has come to.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
-    /// Whether tor is to be started anew.
+    /// Whether tor must be restarted.
     restart: bool,
     notes: Vec<String>,
 }

@@ -9,9 +9,9 @@ use crate::model::problem::{Code, Problem};
 use crate::plan::Subject;
 use crate::secrets::{SecretId, SecretsError};
 
-/// A key arrived from the secret store, or did not.
+/// The secret store's answer to a request for a key.
 pub(super) struct Fetched {
-    /// Whose Step waited for it.
+    /// The subject of the Step that waits for it.
     pub(super) subject: Subject,
     pub(super) id: SecretId,
     /// The key.
@@ -26,7 +26,7 @@ pub(super) struct KeysInUse {
 }
 
 impl KeysInUse {
-    /// Takes a key that was fetched; the problem when there is none.
+    /// Stores a fetched key; returns the problem if there is none.
     pub(super) fn take(&mut self, fetched: Fetched) -> Result<(), Problem> {
         let secret = fetched.result.map_err(Problem::from)?;
         let damaged = || {

@@ -71,7 +71,7 @@ impl Life {
         Self { server, reconciler, chores }
     }
 
-    /// The loop, until it is told to stop.
+    /// Runs the loop until it is asked to stop.
     pub(super) async fn run(&mut self) {
         self.reconciler.run().await;
     }

@@ -11,7 +11,7 @@ use crate::engine::GateAddr;
 use crate::forward::listen::{Bound, ListenError};
 use crate::plan::Socket;
 
-/// After this time a file system is said not to answer.
+/// After this time a file system counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A socket that was made, and what tor calls it if it is a gate's.
@@ -50,7 +50,7 @@ impl Opening {
 pub(super) struct Openings {
     all: BTreeMap<Socket, Opening>,
     tasks: JoinSet<(Socket, Result<Made, ListenError>)>,
-    /// Those of which the loop was told that they take too long.
+    /// Those that were reported to the loop as taking too long.
     told: BTreeSet<Socket>,
 }
 

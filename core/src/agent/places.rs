@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::engine::ctor::Finder;
 use crate::model::config::Config;
 
-/// Where tor is looked for.
+/// The places that are searched for tor.
 pub(super) fn finder(config: &Config, allow_old: bool) -> Finder {
     Finder {
         env: var("ORMESH_TOR"),

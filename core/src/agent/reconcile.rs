@@ -30,11 +30,11 @@ use crate::plan::standing;
 use crate::plan::{Desired, Moment, Observed, Socket, Step, Subject, plan};
 use crate::store::InForce;
 
-/// Status goes to those who watch at most this often, since traffic changes it all the time.
+/// Watchers get a new status at most this often, because traffic changes it all the time.
 const TICK: Duration = Duration::from_secs(1);
-/// For how long a question of a shell counts as somebody's look.
+/// How long after a question a shell counts as watching.
 const LOOK: Duration = Duration::from_secs(12);
-/// With days that matter the date is looked at this often: the clock may be set.
+/// How often the date is checked while a client has an expiry, because the clock may be set.
 const DATE_CHECK: Duration = Duration::from_secs(60);
 
 /// The loop's own state.
@@ -49,20 +49,20 @@ pub(super) struct Reconciler {
     pub(super) observed: Observed,
     /// When a shell asked last.
     pub(super) looked: Option<Moment>,
-    /// When what is shown was last had confirmed.
+    /// When the shown state was last confirmed.
     pub(super) confirmed: Option<Moment>,
-    /// What stands, as it was found last.
+    /// The present problems, as found last.
     pub(super) standing: Vec<Problem>,
     /// Subjects whose Step waits for a key.
     pub(super) waiting: BTreeSet<Subject>,
-    /// Who wants to know when tor has a key again.
+    /// Callers that wait until tor has a key again.
     pub(super) rekeys: BTreeMap<OnionAddress, Vec<oneshot::Sender<bool>>>,
     pub(super) checks: Checks,
     pub(super) remotes: Remotes,
 }
 
 impl Reconciler {
-    /// Runs until it is told to stop, and leaves everything as it is then: the shutdown is the caller's.
+    /// Runs until it is asked to stop, and leaves everything as it is then: the caller shuts down.
     pub(super) async fn run(&mut self) {
         self.take_engine_state();
         self.take_report(Report::Store(self.vault.problem()), self.now());
@@ -116,7 +116,7 @@ impl Reconciler {
         }
     }
 
-    /// Plans and executes until nothing is left that could be done now; gives the moment to wake at.
+    /// Plans and executes once; returns when to do so again.
     async fn reconcile(&mut self) -> Option<Moment> {
         // Not marked as seen: what follows from a change is done where `wait` tells of it.
         let in_force = self.inputs.config.borrow().clone();
@@ -237,7 +237,7 @@ impl Reconciler {
         self.observed.failures.insert(subject, backoff);
     }
 
-    /// What a Step leaves behind in Observed, and what follows from it.
+    /// Records a finished Step in Observed, and does what follows from it.
     fn take_done(&mut self, config: &Config, step: &Step) {
         self.observed.done(step, self.now());
         match step {
@@ -258,13 +258,13 @@ impl Reconciler {
         }
     }
 
-    /// A remote that was not reached is tried until it is, so that its state turns true again without anyone using it.
+    /// Tries remotes that were not reached, so that their state becomes right again even if nobody uses them.
     fn try_again(&mut self, which: impl Fn(Option<bool>) -> bool) {
         let config = Arc::clone(&self.inputs.config.borrow().config);
         self.remotes.try_again(&config, &self.observed, &self.executor.endpoints, which);
     }
 
-    /// Whether somebody looks at the status.
+    /// Whether a shell watches the status or has just asked for it.
     fn is_watched(&self) -> bool {
         self.outputs.status.receiver_count() > 0
             || self.looked.is_some_and(|looked| self.now() < looked + LOOK)
@@ -282,7 +282,7 @@ impl Reconciler {
         self.remotes.confirm(config, &self.observed, &self.executor.endpoints, now);
     }
 
-    /// Takes in what was learnt, and does what follows from it.
+    /// Records a report, and does what follows from it.
     fn take_report(&mut self, report: Report, at: Moment) {
         match &report {
             Report::StrangerRefused(address) | Report::StrangerLetIn(address)
@@ -371,7 +371,7 @@ impl Reconciler {
         }
     }
 
-    /// They are made again by the next plan.
+    /// Records sockets that are gone; the next plan makes them again.
     fn take_gone(&mut self, sockets: BTreeSet<Socket>) {
         for socket in sockets {
             let is_news = self.observed.gone.insert(socket.clone());
@@ -389,7 +389,7 @@ impl Reconciler {
         }
     }
 
-    /// The engine is started off the loop: switching it waits for an end that may be under way.
+    /// Starts the engine in a task, because this waits for a shutdown that may be in progress.
     fn start_engine(&self) {
         let engine = Arc::clone(&self.engine);
         tokio::spawn(async move { engine.run(true).await });
@@ -420,13 +420,13 @@ impl Reconciler {
         live.or_else(|| self.vault.last_seen(address)).map(|seen| (*address, seen))
     }
 
-    /// Finds out which problems stand, and notes when those that are new began.
+    /// Updates the list of present problems; new ones get the present time.
     fn take_stock(&mut self) {
         let found = self.with_view(|view, _| derive::problems(view));
         self.standing = standing::after(&self.standing, found, self.about.calendar.now());
     }
 
-    /// The whole state, as it is now.
+    /// The whole present state.
     fn status(&mut self) -> Status {
         self.take_stock();
         self.with_view(derive::status)
@@ -438,7 +438,7 @@ impl Reconciler {
         self.with_view(question);
     }
 
-    /// What status and doctor are derived from. It decides nothing: that is `plan::derive`.
+    /// Builds the view from which `plan::derive` makes status and doctor's facts.
     fn with_view<T>(&self, look: impl FnOnce(&View<'_>, &[Problem]) -> T) -> T {
         let in_force = self.inputs.config.borrow().clone();
         let is_paused = *self.inputs.paused.borrow();

@@ -31,7 +31,7 @@ impl Remotes {
         self.warmers.start(&self.dialler, address, endpoints.groups(&address), peer);
     }
 
-    /// Asks a remote that ended a connection without a word: its agent knows whether there was no room. Another program than ormesh is not
+    /// Asks a remote that ended a connection without sending anything whether it was full. A remote that runs no ormesh is not
     /// asked.
     pub(super) fn ask_silent(&mut self, config: &Config, address: OnionAddress) {
         if config.remote_at(&address).is_some_and(|(_, remote)| !remote.plain_tor) {
@@ -83,7 +83,7 @@ impl Remotes {
         self.dialler.forget(address);
     }
 
-    /// Warms nothing more, until it is told to.
+    /// Stops all warming, until a remote is to be warmed again.
     pub(super) fn stop(&mut self) {
         self.warmers.stop_all();
     }

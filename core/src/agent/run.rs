@@ -39,7 +39,7 @@ pub struct RunOptions {
     pub launcher: Option<PathBuf>,
 }
 
-/// Runs an agent until it is told to stop: by SIGINT, SIGTERM or [`crate::ipc::Request::Stop`].
+/// Runs an agent until it is asked to stop: by SIGINT, SIGTERM or [`crate::ipc::Request::Stop`].
 ///
 /// Errors: another agent runs on this state directory (under systemd it is waited for instead); a configuration that can't be read at
 /// start; directories that are not private.
@@ -142,7 +142,7 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Takes the agent's lock. Under systemd it stands by until the lock is free; elsewhere it names the holder. None when told to stop.
+/// Takes the agent's lock. Under systemd it stands by until the lock is free; elsewhere the error names the holder. None if asked to stop.
 async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>, Problem> {
     let service = std::env::var_os("INVOCATION_ID").is_some();
     let mut said = false;

@@ -45,9 +45,9 @@ use crate::store::{ConfigStore, InForce};
 const CONFIRM: Duration = Duration::from_secs(2);
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
 const APPLY: Duration = Duration::from_secs(10);
-/// After this time a connection under way is slow, and whoever waits for it is told.
+/// After this time a connection attempt is slow, and its user is informed.
 const SLOW: Duration = Duration::from_secs(3);
-/// How long a host may take to say why it ended a connection without a word.
+/// How long a host may take to say why it ended a connection without sending anything.
 const ASK_WHY: Duration = Duration::from_secs(10);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
 const ACCEPT_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -350,7 +350,7 @@ impl Server {
         Ok(())
     }
 
-    /// Why a port ended a connection without a word, if its host says so: it has no room, or nobody behind the port.
+    /// Why a port ended a connection without sending anything, if its host knows: it is full, or nothing listens behind the port.
     async fn why_silent(&self, remote: &RemoteName, address: &OnionAddress, port: Port) -> Option<Problem> {
         let config = Arc::clone(&self.in_force.borrow().config);
         if config.remotes.get(remote).is_none_or(|remote| remote.plain_tor) {
@@ -469,7 +469,7 @@ async fn unless_gone<T>(asker: &mut Asker, work: impl Future<Output = T>) -> Opt
     }
 }
 
-/// What an edit is about, where its failure can be told at once.
+/// The subject of an edit whose failure can be reported at once.
 fn subject_of(request: &Request) -> Option<Subject> {
     match request {
         Request::Edit(Edit::AddImport { listen, .. }) => Some(Subject::Listener(listen.clone())),

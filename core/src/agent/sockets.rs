@@ -25,7 +25,7 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// None yet; they are looked at in this way.
+    /// An empty set, whose sockets will be checked in this way.
     pub(super) fn over(files: Files) -> Self {
         Self { files, made: Made::new(), next: None, look: None }
     }

@@ -12,7 +12,7 @@ use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 use crate::plan::health::Report;
 
-/// After so many tries in vain it is said in the log.
+/// After this many failed tries the log says so.
 const TRIES_IN_SILENCE: u32 = 6;
 /// How long a try may take.
 const TRY: Duration = Duration::from_secs(30);

@@ -26,15 +26,15 @@ pub(super) enum Wake {
     Gate(GateEvent),
     Fetched(Fetched),
     Forgotten(Forgotten),
-    /// Somebody has learnt something.
+    /// A report about tor, a service, a remote or the secret store.
     Reported(Instant, Report),
-    /// Something came of a socket that is being made.
+    /// A socket that was being made is ready, or failed.
     Opened(Socket),
     /// Sessions that were ended have ended at tor, too.
     Parted,
-    /// Sockets that were made are not where they were made.
+    /// Sockets were removed or replaced by another program.
     Gone(BTreeSet<Socket>),
-    /// A remote ended a connection without a word.
+    /// A remote ended a connection without sending anything.
     Silent(OnionAddress),
     Asked(Question),
     Timer,

@@ -61,7 +61,7 @@ impl Rekey for AskAgain {
     }
 }
 
-/// What the loop is told by.
+/// The inputs of the loop.
 pub(super) struct Inputs {
     pub(super) config: watch::Receiver<InForce>,
     pub(super) paused: watch::Receiver<bool>,
@@ -77,7 +77,7 @@ pub(super) struct Inputs {
     pub(super) questions: mpsc::UnboundedReceiver<Question>,
 }
 
-/// What the loop tells.
+/// The outputs of the loop.
 pub(super) struct Outputs {
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) applied: watch::Sender<Applied>,

@@ -70,7 +70,7 @@ pub struct Faults {
     pub command: Option<EngineError>,
 }
 
-/// An attempt to connect, as the engine was told.
+/// An attempt to connect, as the engine was asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialled {
     /// The remote.

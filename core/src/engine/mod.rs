@@ -94,7 +94,7 @@ fn gate_fault(path: &Path, run_dir: &Path) -> Option<&'static str> {
     (run_dir.as_os_str().len() + 1 + name.len() > MAX_SOCKET_PATH).then_some("is too long for a Unix socket")
 }
 
-/// Why an engine could not do what it was told.
+/// Why an engine could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// tor is not connected; it will say [`EngineEvent::Lost`] and be started again.
@@ -150,7 +150,7 @@ pub trait OnionEngine: Send + Sync + 'static {
     /// Somebody looks at how it stands: for some seconds it has it proven whether the network is there. By default nothing happens.
     fn watched(&self) {}
 
-    /// How it stands at this moment; by default nothing is told.
+    /// Its state at this moment; by default nothing is known.
     async fn survey(&self) -> Survey {
         Survey::default()
     }

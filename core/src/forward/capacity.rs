@@ -27,7 +27,7 @@ const CONTROL: u64 = 8;
 /// Places where nothing limits them but memory.
 const UNLIMITED: u64 = 1 << 32;
 
-/// How long a refusal is told of, when there is room again.
+/// How long a refusal is reported after there is room again.
 const TOLD_FOR: Duration = Duration::from_secs(10);
 
 /// For sessions, and for what agents say to each other. Descriptors are the process's, so there is one of each. Their size is that of the

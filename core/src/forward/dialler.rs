@@ -123,7 +123,7 @@ pub struct Dialler {
     lost: watch::Sender<u64>,
     /// The remote whose descriptor came last.
     descriptor: watch::Sender<Option<OnionAddress>>,
-    /// Remotes that ended a connection without a word, and were not told of yet.
+    /// Remotes that ended a connection without sending anything and were not reported yet.
     silent: Mutex<BTreeSet<OnionAddress>>,
     silent_told: Notify,
 }
@@ -155,13 +155,13 @@ impl Dialler {
         })
     }
 
-    /// To be told of [`crate::engine::EngineEvent::Lost`]: attempts under way are dropped and begun again, no circuit counts as warm.
+    /// Call this on [`crate::engine::EngineEvent::Lost`]: attempts are started again, and no circuit counts as warm.
     pub fn engine_lost(&self) {
         self.remotes().cool();
         self.lost.send_modify(|n| *n += 1);
     }
 
-    /// To be told of [`crate::engine::EngineEvent::Received`]: who waits for a descriptor goes on.
+    /// Call this on [`crate::engine::EngineEvent::Received`]: attempts that wait for a descriptor continue.
     pub fn descriptor_came(&self, remote: &OnionAddress) {
         self.descriptor.send_replace(Some(*remote));
     }
@@ -171,7 +171,7 @@ impl Dialler {
         &self.reports
     }
 
-    /// To be told that a remote ended a connection without having said anything.
+    /// Call this when a remote ended a connection without sending anything.
     pub(super) fn ended_silent(&self, remote: &OnionAddress) {
         if self.silent().insert(*remote) {
             self.silent_told.notify_one();

@@ -29,7 +29,7 @@ use crate::model::address::{Port, Target};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 
-/// How long a backend that failed is told of, when nobody has tried it since.
+/// How long a failed backend is reported if nobody has tried it since.
 const ERROR_LIFE: Duration = Duration::from_secs(600);
 
 /// What gates tell by themselves.
@@ -284,7 +284,7 @@ impl Gate {
         self.renewer.socket()
     }
 
-    /// What tor is told to connect to.
+    /// The gate's target for tor.
     pub fn addr(&self) -> &GateAddr {
         &self.addr
     }

@@ -21,7 +21,7 @@ impl Heard {
         Listening { meter, heard: self.clone() }
     }
 
-    /// Whether a connection was ended by its far side without a word.
+    /// Whether the far side ended a connection without sending anything.
     pub fn was_silent(&self, ending: &Ending) -> bool {
         matches!(ending, Ending::Far | Ending::FarBroke(_)) && !self.0.load(Ordering::Relaxed)
     }

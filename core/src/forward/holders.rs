@@ -14,7 +14,7 @@ const SEARCH: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(60);
 /// How long it is known that an address was asked for.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// How long all addresses are looked up in one search: many imports are blocked at the same moment.
+/// How long a search's result is used for all addresses, because many imports may be blocked at the same moment.
 const SHARED: Duration = Duration::from_secs(2);
 
 /// How a holder is called that is this process.

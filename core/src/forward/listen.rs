@@ -16,7 +16,7 @@ use crate::engine::GateAddr;
 use crate::engine::stream::Listener;
 use crate::model::address::ListenAddr;
 
-/// Ports that are looked at when one that is free is to be named.
+/// How many ports are tried to find a free one for a hint.
 const LOOK_AT: u16 = 50;
 
 /// A listening socket; a Unix socket's path is removed with it.

@@ -26,7 +26,7 @@ pub(super) fn has_closed(stream: &TcpStream) -> bool {
     matches!((stream.peer_addr(), stream.local_addr()), (Ok(peer), Ok(local)) if ask::has_closed(peer, local))
 }
 
-/// How long a refusal is told of after the last one.
+/// How long a refusal is reported after the last one.
 const TOLD_FOR: Duration = Duration::from_secs(600);
 
 /// A listener's rule, and whom it has turned away.
@@ -38,7 +38,7 @@ pub(super) struct Owners {
     last: Mutex<Option<(TurnedAway, Instant)>>,
     /// Lines in the log of them.
     told: Cuts,
-    /// When the log was last told of a connection that was closed too soon.
+    /// When a connection that was closed too soon was last logged.
     ended: Mutex<Option<Instant>>,
 }
 

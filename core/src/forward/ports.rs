@@ -12,7 +12,7 @@ use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Target};
 
-/// Opens and connects sockets. Handed in, so that a simulation can have ports of its own.
+/// Opens and connects sockets. An input, so that the simulation can use other ports.
 #[async_trait]
 pub trait Ports: Debug + Send + Sync {
     /// Opens a listening socket.

@@ -99,7 +99,7 @@ impl Ending {
     }
 }
 
-/// Is told of bytes as they are read.
+/// Counts bytes as they are read.
 pub trait Meter: Unpin {
     /// From the near side.
     fn count_up(&self, bytes: usize);

@@ -121,7 +121,7 @@ impl Info {
         self.ports.iter().filter_map(|info| info.full.map(|(held, of)| (info.port, held, of))).collect()
     }
 
-    /// What is told of a port; `None` where it is not granted.
+    /// The answer about a port; `None` if it is not granted.
     pub fn port(&self, port: Port) -> Option<PortInfo> {
         self.ports.iter().find(|info| info.port == port).copied()
     }
@@ -193,7 +193,7 @@ impl Responder {
         self.renewer.socket()
     }
 
-    /// What tor is told to connect to, for [`Port::RESPONDER`].
+    /// The target of [`Port::RESPONDER`] for tor.
     pub fn addr(&self) -> &GateAddr {
         &self.addr
     }

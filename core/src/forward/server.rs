@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What becomes of a connection for which there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtBound {
-    /// It is closed at once: whoever floods is not to hold anything here.
+    /// It is closed at once, so that a flood uses no resources here.
     Refuse,
     /// It waits a little, since bursts pass, and is reset then.
     Wait,
@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-/// Accepts until told to stop; the listener is closed when this returns.
+/// Accepts until asked to stop; the listener is closed when this returns.
 async fn accept_all<A, H, S>(
     mut listener: A,
     part: &Arc<Part>,

@@ -24,7 +24,7 @@ pub trait Abort {
     /// unless it had said something that was not read.
     fn reset_on_close(&self, on: bool);
 
-    /// Ends it as a failure. `why` is for a peer that can be told.
+    /// Ends it as a failure. `why` is for a peer that can receive a reason.
     fn abort(self, _why: &str)
     where
         Self: Sized,

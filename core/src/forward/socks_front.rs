@@ -180,7 +180,7 @@ enum Reply {
 }
 
 impl Reply {
-    /// What an application is told of a dial that failed.
+    /// The SOCKS reply to an application for a failed dial.
     fn to(error: &DialError) -> Self {
         match error {
             DialError::PortNotExported(_) | DialError::Failed => Self::Refused,
@@ -229,7 +229,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
 /// The application sent bytes ahead of our reply and they may have left: it must see a failure, not a refusal that invites a retry.
 struct Uncertain(ConnectError);
 
-/// Handshake and dial. `None` once the application has been told no, or is gone.
+/// Handshake and dial. `None` if the application was refused or is gone.
 async fn serve(
     shared: &Shared,
     app: &mut Stream,

@@ -15,7 +15,7 @@ use crate::store::private;
 /// How long an agent may take to say hello. It answers from memory, so this is long.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
-/// An agent that was greeted, of whatever version it is: all of them can be told to stop.
+/// An agent of any version, after Hello: every version can be asked to stop.
 pub struct Greeted {
     connection: Connection,
     hello: Hello,
@@ -70,7 +70,7 @@ impl Greeted {
         }
     }
 
-    /// Tells it to end in order. That it is told is not its end.
+    /// Asks it to stop in order. It may still run when this returns.
     ///
     /// Errors: an older one that takes nothing from another version; it is named, with what ends it.
     pub async fn stop(self) -> Result<(), Problem> {
@@ -128,7 +128,7 @@ impl Client {
         Ok(Watch(self))
     }
 
-    /// Asks for a remote's byte stream. `waiting` is told what is waited for, and again when that changes.
+    /// Asks for a remote's byte stream. `waiting` is called with the reason for the wait, and again when the reason changes.
     pub async fn connect_remote(
         mut self,
         request: &Request,

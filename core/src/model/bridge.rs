@@ -42,7 +42,7 @@ pub enum BridgeError {
     TooMany(usize),
 }
 
-/// How the connection to a bridge is disguised. Each is done by a program of its own.
+/// The pluggable transport that disguises the connection to a bridge. Each has its own program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// Looks like nothing.

@@ -26,7 +26,7 @@ use kind::{KIND_PRIVATE, KIND_REQUEST, KIND_REQUESTED, VERSION};
 
 /// The client's key, in an invite.
 pub enum InviteKey {
-    /// The invite carries it: whoever has the text is the client.
+    /// The invite contains the private key: anyone who has the text can act as the client.
     Private(ClientKey),
     /// The reply to a request: the importer made the key and keeps it with the pending request.
     Requested,
@@ -68,7 +68,7 @@ impl Invite {
         Self::from_payload(&bytes, today)
     }
 
-    /// Whether a text holds a whole one: for whoever reads it line by line.
+    /// Whether a text contains a complete one, for callers that read line by line.
     pub fn is_in(text: &str) -> bool {
         !find::find(TextKind::Invite, text).whole.is_empty()
     }

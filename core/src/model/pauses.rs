@@ -33,7 +33,7 @@ impl Pauses {
         self.failures > 0
     }
 
-    /// Begins anew: it worked, or a person wants it tried.
+    /// Starts again with the first pause: the attempt succeeded, or a user wants it tried.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -15,7 +15,7 @@ impl Proved {
         Self(Mutex::new(BTreeSet::new()))
     }
 
-    /// Whether a key is valid, by `prove` unless it was proved before. One that is not is proved anew each time.
+    /// Whether a key is valid. `prove` is called unless the key was found valid before; an invalid one is checked again each time.
     pub(super) fn is_valid(&self, key: &[u8; 32], prove: impl FnOnce() -> bool) -> bool {
         if self.known().contains(key) {
             return true;

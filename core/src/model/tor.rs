@@ -117,7 +117,7 @@ impl DialError {
     }
 }
 
-/// How an engine stands at a moment, when it is asked. What was not told is none: an engine that does not run tells nothing.
+/// The state of an engine at the moment of the question. What is unknown is none, as everything is when the engine does not run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Relays, or bridges, that a connection stands to.

@@ -44,7 +44,7 @@ pub enum Line {
 /// How many lines are kept, for people to look at.
 const KEPT: usize = 50;
 
-/// What was told last.
+/// The state that was logged last.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     online: Option<(bool, Moment)>,

@@ -65,7 +65,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Moment) -> Plan {
     plan
 }
 
-/// Nothing here waits: who may not come in is kept out now. Only what tor was told in vain is told again after a while.
+/// Nothing here waits: whoever may not come in is kept out now. Only what tor refused is retried after a while.
 fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (listen, open) in &observed.listeners {
         if desired.listeners.get(listen) != Some(open) {

@@ -13,7 +13,7 @@ use crate::model::address::{ListenAddr, Port};
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
 
-/// What is, as far as it was told.
+/// What runs, as far as is known.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// What is known of tor, of services that it was given, and of remotes.
@@ -128,7 +128,7 @@ impl Observed {
         }
     }
 
-    /// Forgets the failures of what nobody wants any more: they would be told for ever.
+    /// Forgets the failures of what is no longer wanted: they would be shown for ever.
     pub fn forget_unwanted(&mut self, desired: &Desired) {
         let Self { published, keys, listeners, socks, .. } = self;
         self.failures.retain(|subject, _| match subject {

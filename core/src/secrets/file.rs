@@ -20,7 +20,7 @@ impl FileStore {
         Self { path: path.to_owned() }
     }
 
-    /// Opened anew for each call: modes are checked each time, and a directory that was replaced is noticed.
+    /// Opened for each call: so modes are checked each time, and a replaced directory is noticed.
     fn dir(&self) -> Result<Dir, SecretsError> {
         Ok(Dir::private(&self.path)?)
     }

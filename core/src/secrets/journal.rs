@@ -52,7 +52,7 @@ struct Content {
     version: u32,
     /// Secrets that are about to be written, or erased.
     in_doubt: BTreeSet<SecretId>,
-    /// Secrets of what another hand has taken out of the configuration.
+    /// Secrets of entries that were removed from the configuration by hand.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     set_aside: BTreeSet<SecretId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

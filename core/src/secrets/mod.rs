@@ -146,7 +146,7 @@ pub trait SecretStore: Send {
     fn probe(&mut self) -> Result<(), SecretsError>;
 }
 
-/// The stores of this machine. Handed in, so that a simulation can have stores of its own.
+/// The stores of this machine, as an input, so that the simulation can use other ones.
 pub trait Stores: Send + Sync {
     /// The store of this kind that keeps the keys of this instance. Nothing is touched before the first call.
     fn open(&self, kind: StoreKind, instance: &str) -> Secrets;

@@ -25,7 +25,7 @@ impl ConfigFile {
         text.map_err(|_| of_config(Code::ConfigUnreadable, format!("{} is not UTF-8 text", self.shown())))
     }
 
-    /// What is in the file; none where there is none. A pipe or a device in its place is not touched: it could hold up everyone.
+    /// The file's bytes; none if there is no file. A pipe or a device in its place is not read, because it could block.
     pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
         let path = &self.path;
         private::check_config(path).map_err(|problem| problem.about(Subject::Configuration))?;
@@ -42,7 +42,7 @@ impl ConfigFile {
         config::parse(text, &self.fresh).map_err(|error| ConfigError { path: self.path.clone(), error })
     }
 
-    /// Writes the file if it holds what is expected still; false where another program was there first.
+    /// Writes the file if it still has the expected content; false if another program changed it first.
     pub(super) fn write(&self, expected: Option<&[u8]>, text: &str) -> Result<bool, Problem> {
         private::ensure_parent(&self.path)?;
         let (files, path) = (&self.files, &self.path);
@@ -50,7 +50,7 @@ impl ConfigFile {
         written.map_err(|error| self.cannot_write(&error))
     }
 
-    /// Keeps what the file held in a new file beside it, and gives its name; one that holds the same already will do.
+    /// Saves the file's content in a new file beside it and returns its name. An existing file with the same content is enough.
     pub(super) fn put_aside(&self, found: &[u8]) -> Result<String, Problem> {
         for number in 1u32.. {
             let mut aside = self.path.clone().into_os_string();

@@ -22,7 +22,7 @@ pub struct Seen {
     pub last: u64,
 }
 
-/// The times of all clients, by the address of their service, so that a rotated client starts anew.
+/// The times of all clients, by the address of their service, so that a rotated client starts with none.
 ///
 /// An address goes when its keys go ([`History::forget`]), never because a configuration does not name it at the moment.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct History {
     is_spoilt: bool,
 }
 
-/// A history as it is to be written, by whoever may wait for a disk.
+/// A history to be written by a thread that may wait for the disk.
 #[derive(Debug)]
 pub struct Page {
     path: PathBuf,

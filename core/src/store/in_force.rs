@@ -17,7 +17,7 @@ pub struct InForce {
     pub config: Arc<Config>,
     /// Why the file on disk is not in force, when it is not.
     pub problem: Option<Problem>,
-    /// Why changes of the file by another hand are seen late, when they are.
+    /// Why changes of the file by hand are noticed late, if they are.
     pub unwatched: Option<Problem>,
     /// What is wrong with what is given besides, when what was given before is in force.
     pub given: Option<Problem>,
@@ -26,7 +26,7 @@ pub struct InForce {
     /// Services of clients that were revoked here and that are not listed now, while no file was there to say that they are gone: kept out
     /// should one list them.
     absent: BTreeSet<OnionAddress>,
-    /// Whether those are noted on disk, so that an agent that starts anew keeps them out, too.
+    /// Whether those are recorded on disk, so that the next agent keeps them out, too.
     pub are_noted: bool,
 }
 

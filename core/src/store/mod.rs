@@ -40,7 +40,7 @@ use paths::Paths;
 pub use dir_error::DirError;
 pub use in_force::InForce;
 
-/// How often an edit is made anew because another program changes the file at the same moment.
+/// How often an edit is repeated because another program changes the file at the same moment.
 const TRIES: usize = 10;
 
 /// The configuration file of one host, and what of it is in force. Clones share both. Whatever touches a file may wait for a disk, or for
@@ -92,7 +92,7 @@ pub struct Edited {
 enum Obstacle {
     /// It can't be read, or makes no sense.
     Bad(Problem),
-    /// It takes away what it should not without being asked.
+    /// It would take things away that nobody asked to take away.
     Lost(Loss),
 }
 
@@ -133,7 +133,7 @@ impl ConfigStore {
         self.inner.file.files.apart(move || work(&store)).await
     }
 
-    /// What is in force now, and each change of it.
+    /// The configuration in force, and each change of it.
     pub fn in_force(&self) -> Receiver<InForce> {
         self.inner.in_force.subscribe()
     }
@@ -144,7 +144,7 @@ impl ConfigStore {
         self.inner.hand.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What another hand has changed since the file was last put in force; none where nothing is.
+    /// What was changed by hand since the file last came into force; none if nothing was.
     pub fn edited_by_hand(&self) -> Result<Option<Edited>, Problem> {
         let mut disk = self.disk();
         let (_, new) = self.look(&mut disk).map_err(|obstacle| self.problem(obstacle))?;
@@ -183,7 +183,7 @@ impl ConfigStore {
     ///
     /// Clients that an earlier agent has revoked, and could not take out of the file, are kept out.
     ///
-    /// Errors: a file that can't be read, or makes no sense: whoever starts an agent is told so at once.
+    /// Errors: the file can't be read, or is invalid: starting the agent fails.
     pub fn start(&self) -> Result<(), Problem> {
         let mut disk = self.disk();
         let noted = self.noted()?;
@@ -433,7 +433,7 @@ impl ConfigStore {
         self.inner.in_force.send_modify(|in_force| in_force.given = problem);
     }
 
-    /// Tells why changes by another hand are seen late, or that they are seen at once.
+    /// Sets why changes by hand are noticed late, or that they are noticed at once.
     fn set_unwatched(&self, problem: Option<Problem>) {
         self.inner.in_force.send_if_modified(|in_force| {
             let changed = in_force.unwatched != problem;
@@ -446,7 +446,7 @@ impl ConfigStore {
         self.inner.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The text of the file and what it says, if it may be used.
+    /// The file's text and configuration, if it may be used.
     fn look(&self, disk: &mut Remembered) -> Result<(String, Config), Obstacle> {
         let text = self.inner.file.read().map_err(Obstacle::Bad)?;
         let is_absent = text.is_none();

@@ -299,7 +299,7 @@ fn check_owner(path: &Path, meta: &Metadata) -> Result<(), Problem> {
     Err(not_ours_alone(message).hint(hint))
 }
 
-/// What is said of a path of another user's: whose it is, and what to do. Never to chown it, which would hand that user's keys over.
+/// The problem of a path that belongs to another user, with what to do. Never a chown, which would give that user's keys away.
 pub fn not_ours(path: &Path, owner: u32) -> (String, String) {
     let (theirs, ours) = (user_name(owner), user_name(geteuid().as_raw()));
     let message = format!("{} belongs to {theirs}, and this runs as {ours}", path.display());

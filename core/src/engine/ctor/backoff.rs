@@ -8,7 +8,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// For a tor that works and ends soon after: each start costs the network something.
 const LONGEST_AFTER_READY: Duration = Duration::from_secs(4);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Being ready for this long makes an end an accident of its own.
+/// A tor that was ready for this long is restarted without a pause.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// The waits between starts.

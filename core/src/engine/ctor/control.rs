@@ -25,11 +25,11 @@ use super::reply::Reply;
 use crate::engine::EngineError;
 use crate::engine::stream::Stream;
 
-/// For an answer. tor answers in milliseconds; only a machine that swaps, or a tor that hangs, takes longer.
+/// The time limit for an answer. tor answers in milliseconds, unless the machine swaps or tor hangs.
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
-/// Events that wait to be handled. When it is full the reader waits, and with it tor.
+/// Events that may wait to be handled. When the queue is full the reader waits, and so does tor.
 const EVENTS: usize = 256;
-/// Requests that wait to be written.
+/// Requests that may wait to be written.
 const REQUESTS: usize = 64;
 /// Asynchronous notifications (control-spec §4).
 const EVENT_CODE: u16 = 650;
@@ -154,18 +154,18 @@ impl Control {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Lets events come; to be called before the command that subscribes to them.
+    /// Allows events; call it before the command that subscribes to them.
     pub(super) fn expect_events(&self) {
         self.shared.pending().subscribed = true;
     }
 
-    /// Has tor ended for a reason, which completes "tor was stopped: ".
+    /// Has tor stopped. The reason completes "tor was stopped: ".
     pub(super) fn give_up(&self, why: &'static str) {
         self.shared.given_up.get_or_init(|| why);
         self.shared.stuck.notify_one();
     }
 
-    /// Returns once a command got no answer and nothing else was heard either, or tor was given up; then with the reason. Cancel-safe.
+    /// Returns when a command got no answer and nothing else arrived either, or when tor was given up (with the reason). Cancel-safe.
     pub(super) async fn stuck(&self) -> Option<&'static str> {
         self.shared.stuck.notified().await;
         self.shared.given_up.get().copied()
@@ -199,7 +199,7 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody waits any longer; the first reason stays.
+    /// Ends all waiting; the first reason is kept.
     fn end(&self, reason: ControlError) {
         let mut pending = self.pending();
         pending.waiters.clear();
@@ -207,7 +207,7 @@ impl Shared {
     }
 }
 
-/// Never cancelled but with its connection, because [`Conn::receive_data`] loses what it has read when dropped.
+/// Cancelled only together with its connection, because [`Conn::receive_data`] loses what it has read when dropped.
 async fn read(reader: ReadHalf<Stream>, shared: Arc<Shared>, events: mpsc::Sender<Vec<String>>) {
     let mut parts = Parts::new(reader);
     let reason = loop {

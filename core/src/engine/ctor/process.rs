@@ -134,7 +134,7 @@ async fn futures_all(readers: &mut Vec<JoinHandle<()>>) {
     }
 }
 
-/// Puts aside what a damaged disk or a crash may have spoilt and tor can make anew. Says what was put aside.
+/// Moves files aside that a damaged disk or a crash may have damaged and that tor can make again. Returns their names.
 pub(super) fn quarantine(data_dir: &Path) -> Vec<&'static str> {
     let moved = |name: &&str| {
         let broken = data_dir.join(format!("{name}.broken"));

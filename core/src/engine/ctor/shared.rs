@@ -149,7 +149,7 @@ impl Shared {
         self.stirred.notify_one();
     }
 
-    /// Returns once the vigil was told something. Cancel-safe.
+    /// Returns when the vigil got new information. Cancel-safe.
     pub(super) async fn stirred(&self) {
         self.stirred.notified().await;
     }

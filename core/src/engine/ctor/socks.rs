@@ -37,7 +37,7 @@ pub(super) async fn dial(
     Ok(Box::new(Awaiting { stream, port, ticket, unsent: None }))
 }
 
-/// Everything that is said before the reply. tor answers the parts in turn, or leaves the first answer out.
+/// Everything that is sent before the reply. tor answers the parts in turn, or leaves the first answer out.
 fn request(name: &str, address: &OnionAddress, port: Port, isolation: &str) -> Result<Vec<u8>, DialError> {
     // An empty name is none for RFC 1929, and the first letter keeps clear of names to which tor gives a meaning.
     let user = format!("o{isolation}");

@@ -77,7 +77,7 @@ pub(super) fn clear_stale(settings: &TorSettings) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects to the control port, when tor has told which it is (`PORT=127.0.0.1:N`).
+/// Connects to the control port as soon as tor has written which it is (`PORT=127.0.0.1:N`).
 pub(super) async fn connect_control(settings: &TorSettings) -> io::Result<Stream> {
     let path = port_file(settings);
     let text = crate::store::apart::apart(move || fs::read_to_string(path)).await?;

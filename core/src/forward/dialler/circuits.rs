@@ -33,7 +33,7 @@ struct Remote {
     /// How long the last connection over a circuit that was there took, and the last one for which a circuit was built.
     warm: Option<Duration>,
     cold: Option<Duration>,
-    /// When its descriptor was fetched anew last, and the pause until that may be done again.
+    /// When its descriptor was last fetched again, and the pause until the next time.
     fetched: Option<(Instant, Duration)>,
 }
 
@@ -85,7 +85,7 @@ impl Remotes {
         known.map_or(most, |took| (took * times + Duration::from_millis(500)).clamp(least, most))
     }
 
-    /// Whether the remote's descriptor may be fetched anew now; counts as done.
+    /// Whether the remote's descriptor may be fetched again now; if so, it counts as fetched.
     pub(super) fn may_fetch(&mut self, remote: &OnionAddress) -> bool {
         let fetched = &mut self.0.entry(*remote).or_default().fetched;
         let pause = match fetched {

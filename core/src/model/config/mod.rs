@@ -229,7 +229,7 @@ impl Export {
     }
 }
 
-/// One client: an onion service of its own, restricted to its key.
+/// One client: it has its own onion service, restricted to its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The address of its service.

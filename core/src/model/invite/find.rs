@@ -10,7 +10,7 @@ use super::pasted::{is_invisible, is_quote, terminal_code};
 /// Characters of a word that may be the next line of a damaged text, rather than prose.
 const LINE: usize = 8;
 
-/// What of one sort a text holds. What is found was in it; nothing of it is said to anyone.
+/// The texts of one kind that were found in a pasted text. They are secret and never printed.
 pub(super) struct Found {
     /// Those whose checksum fits, in lower case, each once.
     pub(super) whole: Vec<Zeroizing<String>>,

@@ -38,7 +38,7 @@ pub fn config_cut(path: &Path, loss: &dyn Display) -> Problem {
     )
 }
 
-/// Changes of the configuration file are not told by the system.
+/// The system does not report changes of the configuration file.
 pub fn config_unwatched(why: &dyn Display) -> Problem {
     let hint = match cfg!(target_os = "linux") {
         true => {
@@ -92,7 +92,7 @@ pub fn agent_managed(command: impl Into<String>) -> Problem {
         .hint(command)
 }
 
-/// The agent was told to do something that takes away, and has not come to it.
+/// The agent was asked to take something away and has not done it yet.
 pub fn agent_behind(message: &str) -> Problem {
     Problem::new(Code::AgentBehind, message)
         .about(Subject::Agent)

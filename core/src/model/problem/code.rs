@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ProblemKind {
-    /// Anything that has no kind of its own. Exit code 1.
+    /// Anything without a more specific kind. Exit code 1.
     #[default]
     Failed,
     /// What was typed or written in the configuration makes no sense. Exit code 2.

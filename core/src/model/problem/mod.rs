@@ -77,7 +77,7 @@ impl Problem {
         self
     }
 
-    /// By what it is told from other problems.
+    /// What distinguishes it from other problems.
     pub fn id(&self) -> (Code, Option<&Subject>) {
         (self.code, self.subject.as_ref())
     }

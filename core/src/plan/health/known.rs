@@ -8,7 +8,7 @@ use crate::plan::backoff::Moment;
 pub const NETWORK_LIFE: Duration = Duration::from_secs(8);
 /// How old the last proof of a remote may be while somebody looks.
 pub const REMOTE_LIFE: Duration = Duration::from_secs(12);
-/// A proof of a remote that is older is looked for anew, while somebody looks.
+/// While somebody looks, a remote whose proof is older than this is proven again.
 pub const REMOTE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What something is known by.
@@ -46,7 +46,7 @@ pub struct Known<T> {
 }
 
 impl<T: PartialEq> Known<T> {
-    /// Takes a proof in; whether it says something else than what was known. One that is older than the last tells nothing.
+    /// Records a proof and returns whether it changes what was known. One older than the last proof is ignored.
     pub(super) fn learn(slot: &mut Option<Self>, what: T, by: Proof, at: Moment) -> bool {
         match slot {
             Some(known) if at < known.proven => false,

@@ -45,7 +45,7 @@ pub struct Health {
     /// That the network is there, as it was shown last.
     network: Option<Known<()>>,
     services: BTreeMap<OnionAddress, ServiceHealth>,
-    /// Services that were given to tor anew of late, by themselves.
+    /// Services that were recently published again without a change.
     renewals: BTreeMap<OnionAddress, Renewals>,
     /// Services that let a stranger in. Kept until the agent ends.
     open: BTreeMap<OnionAddress, Moment>,

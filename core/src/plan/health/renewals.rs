@@ -17,7 +17,7 @@ const WAITS: [Duration; 5] = [
 ];
 /// A service that stood for so long is mended: what comes then is another fault.
 const MENDED: Duration = Duration::from_secs(60);
-/// Services are given anew within this time of each other, and not all at once.
+/// Renewals are spread over this time instead of happening all at once.
 const JITTER: Duration = Duration::from_millis(1000);
 
 /// See the file's sentence: of one service.
@@ -31,7 +31,7 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    /// It was given to tor anew.
+    /// It was published again.
     pub(super) fn renewed(&mut self, at: Moment) {
         self.stands(false, at);
         self.count += 1;

@@ -26,13 +26,13 @@ pub enum Report {
     /// By doctor: how tor stood when it was asked.
     Surveyed(Survey),
 
-    /// By the executor: tor was given this service, or its ports anew, so that a new descriptor is on its way.
+    /// By the executor: the service, or its new ports, were published, so a new descriptor will be uploaded.
     Given(OnionAddress),
     /// By the engine: a directory took the descriptor of this service.
     Uploaded(OnionAddress),
     /// By the engine: how many introduction points of each service stand.
     Introductions(BTreeMap<OnionAddress, u32>),
-    /// By the executor: tor was given this service anew, since no introduction point of it stood.
+    /// By the executor: the service was published again because it had no introduction point.
     Renewed(OnionAddress),
     /// By the engine: the network was shown to be there.
     NetworkProven,
@@ -54,7 +54,7 @@ pub enum Report {
         /// Whether its circuit was there already: else `took` includes the building.
         warm: bool,
     },
-    /// By whoever asked it (warming, `ping`, doctor): a remote's agent has answered over a circuit that was there.
+    /// By warming, `ping` or doctor: a remote's agent has answered over an existing circuit.
     Answered {
         /// Whose.
         remote: OnionAddress,

@@ -28,7 +28,7 @@ pub enum Reach {
     Untried,
     /// It was met, and its agent was asked.
     Met {
-        /// What its agent told, or why it did not.
+        /// The answer of its agent, or why there is none.
         told: Result<Told, String>,
         /// From question to answer, in milliseconds.
         round_trip: Option<u64>,
@@ -47,7 +47,7 @@ pub enum Reach {
     Failed(String),
 }
 
-/// What a remote's agent told.
+/// The answer of a remote's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     /// The ports granted, and whether each accepts connections there.
