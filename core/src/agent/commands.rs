@@ -768,6 +768,11 @@ mod tests {
 
         // Neither this agent erases it, nor the next one.
         assert!(agent.settle().await.is_empty());
+        tokio::select! {
+            biased;
+            () = agent.vault.until_failing() => panic!("the store works"),
+            () = std::future::ready(()) => {}
+        }
         let next = commands(&paths, Files::default());
         assert!(next.settle().await.is_empty());
         assert!(key.exists());

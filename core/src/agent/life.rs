@@ -327,4 +327,12 @@ mod tests {
             assert_eq!(is_on(), tried, "paused: {paused}, at the end: {stop}");
         }
     }
+    #[tokio::test]
+    async fn an_agent_that_ends_takes_no_change_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (life, _engine) = begun(dir.path()).await;
+        life.server.stop.send_replace(true);
+        let request = Request::Edit(Edit::DeleteExport { port: Port::new(22).unwrap() });
+        assert_eq!(life.server.answer(request).await.map(drop).unwrap_err().code, Code::AgentEnding);
+    }
 }
