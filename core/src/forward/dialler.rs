@@ -31,6 +31,7 @@ use crate::model::onion::OnionAddress;
 use crate::plan::health::Report;
 use circuits::Remotes;
 use lines::Lines;
+use race::{Race, Runner};
 
 /// Gives tor a remote's key again, after it has forgotten it.
 #[async_trait]
@@ -374,10 +375,16 @@ impl Dialler {
                 return Outcome::Failed(error);
             }
         }
-        let first = race::Runner { isolation: isolation.clone(), began, warm };
+        let first = Runner { isolation: isolation.clone(), began, warm };
         // What may have been delivered is sent over no second circuit.
         let alone = early.any_sent();
-        match early.beside(self.race(to, first, attempt, alone, isolation)).await {
+        let race = Race {
+            engine: &self.engine,
+            remotes: &self.remotes,
+            descriptor: &self.descriptor,
+            circuit_life: self.limits.circuit_life,
+        };
+        match early.beside(race.run(to, first, attempt, alone, isolation)).await {
             Ok((runner, Ok(stream))) => {
                 *isolation = runner.isolation;
                 Outcome::Done(stream, runner.began.elapsed(), runner.warm)

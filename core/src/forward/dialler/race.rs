@@ -5,16 +5,17 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::Dialler;
+use super::circuits::Remotes;
 use crate::engine::stream::Stream;
-use crate::engine::{Attempt, DialError};
+use crate::engine::{Attempt, DialError, OnionEngine};
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 
@@ -36,10 +37,24 @@ pub(super) struct Runner {
 type Answer = (Runner, Result<Stream, DialError>);
 type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-impl Dialler {
+/// What a race takes.
+pub(super) struct Race<'a> {
+    pub(super) engine: &'a Arc<dyn OnionEngine>,
+    pub(super) remotes: &'a Mutex<Remotes>,
+    /// The remote whose descriptor came last.
+    pub(super) descriptor: &'a watch::Sender<Option<OnionAddress>>,
+    /// For how long a circuit counts as being there.
+    pub(super) circuit_life: Duration,
+}
+
+impl Race<'_> {
+    fn remotes(&self) -> MutexGuard<'_, Remotes> {
+        self.remotes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Awaits the reply of an attempt. Where it is late the group gets another circuit, and unless this attempt must stay `alone`, it is
     /// tried over that one, too. `last` becomes the last circuit that was tried.
-    pub(super) async fn race(
+    pub(super) async fn run(
         &self,
         (remote, port, group): (&OnionAddress, Port, &str),
         first: Runner,
@@ -86,25 +101,25 @@ impl Dialler {
     fn renewed(&self, remote: &OnionAddress, group: &str, isolation: &str) -> String {
         let mut remotes = self.remotes();
         remotes.renew(remote, group, isolation);
-        remotes.circuit(remote, group, self.limits.circuit_life).0
+        remotes.circuit(remote, group, self.circuit_life).0
     }
 
     fn beside(&self, remote: &OnionAddress, port: Port, isolation: String) -> Beside {
         let fetches = self.remotes().may_fetch(remote);
         let descriptor = self.descriptor.subscribe();
-        Beside { engine: Arc::clone(&self.engine), remote: *remote, port, isolation, fetches, descriptor }
+        Beside { engine: Arc::clone(self.engine), remote: *remote, port, isolation, fetches, descriptor }
     }
 }
 
 /// An attempt that was not begun yet.
 struct Beside {
-    engine: Arc<dyn crate::engine::OnionEngine>,
+    engine: Arc<dyn OnionEngine>,
     remote: OnionAddress,
     port: Port,
     isolation: String,
     /// Whether the descriptor is fetched before.
     fetches: bool,
-    descriptor: tokio::sync::watch::Receiver<Option<OnionAddress>>,
+    descriptor: watch::Receiver<Option<OnionAddress>>,
 }
 
 impl Beside {
