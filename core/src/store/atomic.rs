@@ -30,7 +30,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// On Linux and macOS the two files change places at once, and what was there is looked at then, so nothing is lost between a look and the
 /// renaming. Where the file system can't do that, or the system, the look is the last thing before it.
 pub fn replace_if(path: &Path, expected: Option<&[u8]>, bytes: &[u8]) -> io::Result<bool> {
-    let place = target(path)?;
+    replace_at(&target(path)?, path, expected, bytes)
+}
+
+/// The same at the place to which a path has led.
+fn replace_at(place: &Path, path: &Path, expected: Option<&[u8]>, bytes: &[u8]) -> io::Result<bool> {
     let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = Dir::open(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
     // A link that leads elsewhere by now is another's change, too.
@@ -55,4 +59,39 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     }
     // As the system says it.
     std::fs::metadata(&path).and(Err(io::ErrorKind::InvalidInput.into()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{read, remove_file, write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_elsewhere_by_now_is_another_s_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let [link, old, new] = ["config", "old", "new"].map(|name| dir.path().join(name));
+        write(&old, "old").unwrap();
+        symlink(&old, &link).unwrap();
+        let place = target(&link).unwrap();
+        for there in [None, Some("new")] {
+            remove_file(&link).unwrap();
+            symlink(&new, &link).unwrap();
+            if let Some(text) = there {
+                write(&new, text).unwrap();
+            }
+
+            assert!(!replace_at(&place, &link, Some(b"old"), b"ours").unwrap());
+            assert_eq!(
+                (read(&old).unwrap(), read(&new).ok()),
+                (b"old".into(), there.map(|text| text.into()))
+            );
+        }
+        remove_file(&old).unwrap();
+        assert!(!replace_at(&place, &link, None, b"ours").unwrap());
+        assert!(!old.exists());
+        assert!(replace_if(&link, Some(b"new"), b"ours").unwrap());
+        assert_eq!(read(&new).unwrap(), b"ours");
+    }
 }

@@ -498,3 +498,53 @@ fn failed_to(action: &str, path: &Path, error: &io::Error) -> Problem {
 fn not_ours_alone(message: String) -> Problem {
     Problem::new(Code::UnsafeFile, message).about(Subject::Files)
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "macos")))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_there_between_a_look_and_the_exchange_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = Dir::open(home.path()).unwrap();
+        let (ours, name) = (Path::new(".config.new"), Path::new("config"));
+        let (at, elsewhere) = (home.path().join(name), home.path().join("elsewhere"));
+        let write_ours = || {
+            dir.unlink(ours).unwrap();
+            dir.write_new(ours, b"ours", Mode::RUSR | Mode::WUSR).unwrap();
+        };
+        let put_theirs = |text: &str| {
+            fs::write(&elsewhere, text).unwrap();
+            fs::rename(&elsewhere, &at).unwrap();
+        };
+
+        write_ours();
+        put_theirs("theirs");
+        assert!(!dir.change_places(ours, name, b"before", &|| true).unwrap());
+        assert_eq!(fs::read(&at).unwrap(), b"theirs");
+        assert!(!dir.change_places(ours, name, b"theirs", &|| false).unwrap());
+        assert_eq!(fs::read(&at).unwrap(), b"theirs");
+        // Still another one comes while it is looked at.
+        let is_meant = || {
+            put_theirs("newest");
+            false
+        };
+        assert!(!dir.change_places(ours, name, b"theirs", &is_meant).unwrap());
+        assert_eq!(fs::read(&at).unwrap(), b"newest");
+        write_ours();
+        assert!(dir.change_places(ours, name, b"newest", &|| true).unwrap());
+        assert_eq!(fs::read(&at).unwrap(), b"ours");
+
+        // The same where nothing was.
+        fs::remove_file(&at).unwrap();
+        write_ours();
+        let is_meant = || {
+            put_theirs("theirs");
+            true
+        };
+        assert!(!dir.take_place(ours, name, &is_meant).unwrap());
+        assert_eq!(fs::read(&at).unwrap(), b"theirs");
+    }
+}
