@@ -306,9 +306,14 @@ impl Dialler {
                 }
             };
             debug!(%remote, %port, %error, warm, "an attempt to connect failed");
+            let is_rekeyed = error == DialError::KeyMissing && !course.rekeyed && {
+                course.rekeyed = true;
+                early.beside(timeout_at(deadline, self.rekey.rekey(remote))).await? == Ok(true)
+            };
             // tor's own state says nothing about the remote.
             if error != DialError::NotReady {
-                if self.remotes().failed(remote, group, &error) {
+                // Nor does a key that tor lacked and has again.
+                if self.remotes().failed(remote, group, &error, !is_rekeyed) {
                     self.tell(remote, Err(error.clone()), began.elapsed(), warm);
                 }
                 failed.send_replace(Some(error.clone()));
@@ -325,12 +330,7 @@ impl Dialler {
             let pause = if restarted {
                 course.rekeyed = false;
                 Duration::ZERO
-            } else if error == DialError::KeyMissing && !course.rekeyed {
-                course.rekeyed = true;
-                let rekeyed = early.beside(timeout_at(deadline, self.rekey.rekey(remote))).await?;
-                if rekeyed != Ok(true) {
-                    return Err(ConnectError::Dial(error));
-                }
+            } else if is_rekeyed {
                 Duration::ZERO
             } else {
                 match course.pause_after(&error) {

@@ -126,13 +126,19 @@ impl Remotes {
         remote.is_news(Ok(()))
     }
 
-    /// An attempt failed because of the remote or its network; whether that is to be reported.
-    pub(super) fn failed(&mut self, remote: &OnionAddress, group: &str, error: &DialError) -> bool {
+    /// An attempt failed because of the remote or its network; whether that is to be reported, where it `counts`.
+    pub(super) fn failed(
+        &mut self,
+        remote: &OnionAddress,
+        group: &str,
+        error: &DialError,
+        counts: bool,
+    ) -> bool {
         let remote = self.0.entry(*remote).or_default();
         if let Some(circuit) = remote.groups.get_mut(group) {
             circuit.worked = None;
         }
-        remote.is_news(Err(error.clone()))
+        counts && remote.is_news(Err(error.clone()))
     }
 
     /// Gives the group another circuit, unless somebody has already.

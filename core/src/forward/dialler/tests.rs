@@ -254,19 +254,22 @@ async fn a_closed_backend_gets_a_second_look_not_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_key_is_handed_over_once() {
-    let has =
+    let mut has =
         bench_with([fail(DialError::KeyMissing)], Act::Accept(NOW), Keys { has: true, ..Keys::default() });
     has.connect(Early::none()).await.unwrap();
+    assert_eq!(has.told(), [Ok(())], "what mends at once is not told");
     assert_eq!((*has.keys.asked.lock().unwrap(), has.engine.dials().len()), (1, 2));
 
-    let has_not = bench_with([], fail(DialError::KeyMissing), Keys::default());
+    let mut has_not = bench_with([], fail(DialError::KeyMissing), Keys::default());
     let missing = ConnectError::Dial(DialError::KeyMissing);
     assert_eq!(has_not.connect(Early::none()).await.unwrap_err(), missing);
     assert_eq!((*has_not.keys.asked.lock().unwrap(), has_not.engine.dials().len()), (1, 1));
+    assert_eq!(has_not.told(), [Err(DialError::KeyMissing)]);
 
-    let in_vain = bench_with([], fail(DialError::KeyMissing), Keys { has: true, ..Keys::default() });
+    let mut in_vain = bench_with([], fail(DialError::KeyMissing), Keys { has: true, ..Keys::default() });
     assert_eq!(in_vain.connect(Early::none()).await.unwrap_err(), missing);
     assert_eq!((*in_vain.keys.asked.lock().unwrap(), in_vain.engine.dials().len()), (1, 2));
+    assert_eq!(in_vain.told(), [Err(DialError::KeyMissing)]);
 }
 
 #[tokio::test(start_paused = true)]
