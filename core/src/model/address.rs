@@ -258,11 +258,17 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && !numeric && text.split('.').all(label)
 }
 
+/// What follows `unix:`, however that is written: a host of this name would read as a socket once it is written in lower case.
+fn unix_path(text: &str) -> Option<&str> {
+    let (kind, path) = text.split_once(':')?;
+    kind.eq_ignore_ascii_case("unix").then_some(path)
+}
+
 impl FromStr for Target {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
+        if let Some(path) = unix_path(text) {
             return socket_path(path).map(Self::Unix);
         }
         let text = &without_scheme(text)?;
@@ -284,7 +290,7 @@ impl FromStr for ListenAddr {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
+        if let Some(path) = unix_path(text) {
             return socket_path(path).map(Self::Unix);
         }
         let text = &without_scheme(text)?;
@@ -421,6 +427,7 @@ mod tests {
             "2130706433:80",
             "-a:22",
             "unix:",
+            "uNix:22",
             "unix:relative",
             "unix:/a\nb",
             "unix:/dir/",
