@@ -11,6 +11,7 @@ pub mod findings;
 pub mod given;
 pub mod health;
 mod observed;
+pub mod sleep;
 pub mod standing;
 mod step;
 #[cfg(test)]

@@ -46,6 +46,9 @@ const PROVEN_LATELY: Duration = Duration::from_secs(10);
 /// (`can_service_launch_intro_circuit` in its source), and a service has up to eight.
 const CLOSE_AGAIN: Duration = Duration::from_secs(150);
 
+/// Why there is no network, as far as is known, where this host was asleep. tor has no such word.
+pub const ASLEEP: &str = "ASLEEP";
+
 /// What became of a connection between tor and a relay. The number is tor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
@@ -184,6 +187,18 @@ impl Vigil {
         self.proven = Some(now);
     }
 
+    /// This host was asleep: what stood before may be gone, and nothing is believed until the network has answered.
+    pub fn woke(&mut self, now: Moment) {
+        if self.links.is_empty() && self.lost.is_none() {
+            return;
+        }
+        self.lost = Some((now.saturating_sub(OFFLINE_AFTER), ASLEEP.to_owned()));
+        (self.tries, self.next_try) = (0, now);
+        self.settling = Some(now);
+        // An answer to a question from before would prove nothing.
+        self.to_close.extend(self.probe.take().map(|probe| probe.circuit));
+    }
+
     /// Somebody connects through tor.
     pub fn used(&mut self, now: Moment) {
         self.used = Some(now);
@@ -238,6 +253,9 @@ impl Vigil {
 
     fn answers(&mut self, relay: RelayId, now: Moment) {
         self.tries = 0;
+        if self.lost.take().is_some() {
+            self.settling = Some(now);
+        }
         self.dead.append(&mut self.doubted);
         if let Some(answered) = self.answered.get_mut(&relay) {
             *answered = now;
@@ -475,6 +493,27 @@ mod tests {
         assert!(tried.contains(&Task::Probe(relay(1))) && tried.contains(&Task::Probe(relay(2))));
         vigil.link(Link::Up(3, relay(2)), seconds(50.0));
         assert_eq!(vigil.offline(seconds(60.0)), None);
+    }
+
+    #[test]
+    fn after_sleep_there_is_no_network_until_it_answers() {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        tor.play(&mut vigil, 0.0, 101.0);
+        vigil.woke(seconds(250.0));
+        assert_eq!(vigil.offline(seconds(250.0)), Some(ASLEEP));
+
+        tor.play(&mut vigil, 250.0, 253.0);
+
+        assert_eq!(vigil.offline(seconds(253.0)), None);
+        assert_eq!(tor.closed, [], "a network that answers was there all the while");
+    }
+
+    #[test]
+    fn a_host_without_connections_sleeps_on() {
+        let mut vigil = Vigil::default();
+        vigil.woke(seconds(250.0));
+        assert_eq!(vigil.offline(seconds(251.0)), None);
+        assert_eq!(vigil.task(seconds(251.0)), Task::Wait(None));
     }
 
     #[test]

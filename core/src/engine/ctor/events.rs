@@ -12,7 +12,7 @@ use super::ends::{self, End};
 use super::reply::presentable;
 use crate::engine::EngineState;
 use crate::model::onion::OnionAddress;
-use crate::plan::vigil::Link;
+use crate::plan::vigil::{ASLEEP, Link};
 
 /// What tor tells by itself (control-spec §4.1), as far as it is of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +154,7 @@ fn parse_link(rest: &str) -> Option<Link> {
 /// Says in a sentence why there is no network, by the reason of a connection's end.
 pub(super) fn offline_sentence(reason: &str) -> String {
     match reason {
+        ASLEEP => "this host was asleep, and tor has not reached the network since".to_owned(),
         "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
             sentence(reason, "")
         }

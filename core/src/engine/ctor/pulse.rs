@@ -4,7 +4,7 @@
 // It reads what tor says: a slip must be an error, never a panic.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 
@@ -14,6 +14,7 @@ use super::reply::Reply;
 use super::shared::{Shared, lock};
 use super::{commands, events, survey};
 use crate::engine::EngineError;
+use crate::plan::sleep::Sleep;
 use crate::plan::vigil::{Look, Task};
 
 /// tor answers in milliseconds. One that has said nothing at all for so long stands still.
@@ -23,10 +24,18 @@ const SLICE: Duration = Duration::from_secs(1);
 
 /// Goes on until tor stands still.
 pub(super) async fn keep(shared: &Shared, control: &Control) {
+    let mut sleep = Sleep::default();
     loop {
         let task = {
             let (mut vigil, now) = (shared.vigil(), shared.now());
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            if sleep.ended(now, unix) {
+                vigil.woke(now);
+            }
             let task = vigil.task(now);
+            if let Task::Wait(due) = task {
+                sleep.due(due);
+            }
             shared.set_offline(vigil.offline(now).map(events::offline_sentence));
             task
         };
