@@ -198,6 +198,9 @@ async fn what_leads_to_a_deleted_remote_ends_and_a_connection_that_comes_too_lat
 
     bench.dialler.keep([crate::forward::testing::other_onion()].into());
 
+    // Before the other one comes.
+    let read = timeout(Duration::from_secs(1), open.read_u8()).await.expect("it ends at once");
+    assert_eq!(read.unwrap_err().to_string(), "its remote was deleted");
     let mut late = under_way.await.unwrap();
     for stream in [&mut open, &mut late] {
         let read = timeout(MINUTE, stream.read_u8()).await.expect("it ends").unwrap_err();
