@@ -104,7 +104,7 @@ impl Commands {
                 let config = self.load().await?;
                 let client = edit::find(&config.clients, &name)?;
                 self.vault.begin(&ids_of(client)).await?;
-                self.take_out(client).await?;
+                self.delete_client(&name, client.clone(), |_| {}).await?;
                 done(self.settle().await)
             }
             Request::RequestRemote { name } => self.request_remote(name).await,
@@ -213,11 +213,28 @@ impl Commands {
         edit::find(&config.clients, name).cloned()
     }
 
-    /// Takes a client out of the file, whatever it is called there, and notes that its keys are to be erased: needs no secret store. The
-    /// caller settles once the client is out.
+    /// Takes a client out of the file, and whoever has its name where another command was quicker and gave it new keys. Each is told to
+    /// `revoke` before. The caller settles once they are out.
+    pub(super) async fn delete_client(
+        &self,
+        name: &ClientName,
+        mut client: Client,
+        mut revoke: impl FnMut(&Client),
+    ) -> Result<(), Problem> {
+        loop {
+            revoke(&client);
+            let Edited { old, new } = self.take_out(&client).await?;
+            match new.clients.get(name) {
+                Some(other) if old.client_at(&client.address).is_none() => client = other.clone(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes a client out of the file, whatever it is called there, and notes that its keys are to be erased: needs no secret store.
     ///
     /// That the journal can't be written is no error here: access ends first, and the keys are noted later.
-    pub(super) async fn take_out(&self, client: &Client) -> Result<(), Problem> {
+    async fn take_out(&self, client: &Client) -> Result<Edited, Problem> {
         let ids = ids_of(client);
         if let Err(problem) = self.vault.begin(&ids).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
@@ -227,9 +244,9 @@ impl Commands {
             let Some((name, _)) = config.client_at(&address) else { return Ok(config.clone()) };
             key_change::apply(config, &KeyChange::DeleteClient { name: name.clone() })
         };
-        self.edit(taken_out).await?;
+        let edited = self.edit(taken_out).await?;
         self.owe(&ids).await;
-        Ok(())
+        Ok(edited)
     }
 
     /// Notes again which keys are to be erased: another command may have settled before the configuration was changed. By now it is, so
@@ -831,6 +848,25 @@ mod tests {
         assert!(notes.is_empty(), "{notes:?}");
         assert!(crate::store::load(&paths).unwrap().remotes.is_empty());
         assert!(files.iter().all(|file| !file.exists()), "a key is left, and nothing names it");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_rotated_while_it_is_deleted_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, _, old) = inviting(dir.path()).await;
+        let before = std::fs::read_to_string(&paths.config).unwrap();
+        let (name, rotate) = ("laptop".parse().unwrap(), |name| Request::RotateClient { name, key: None });
+        alone(&paths, rotate("laptop".parse().unwrap())).await;
+        let rotated = crate::store::load(&paths).unwrap().clients[&name].clone();
+        let by = std::sync::Mutex::new(Some(std::fs::read_to_string(&paths.config).unwrap()));
+        std::fs::write(&paths.config, before).unwrap();
+        let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+
+        commands(&paths, racing).carry_out(Request::DeleteClient { name }).await.unwrap();
+
+        assert_ne!(rotated.address, old.address);
+        assert!(crate::store::load(&paths).unwrap().clients.is_empty(), "it said that it is deleted");
+        assert!(!has_key(&paths, &old) && !has_key(&paths, &rotated));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Answers shells, one task for each connection. Changes of configuration and keys go to `commands`; then the answer waits until the loop
 //! has applied them.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
 use crate::model::address::Port;
-use crate::model::config::HalfClose;
+use crate::model::config::{Client, HalfClose};
 use crate::model::edit::{self, Edit, Setting};
 use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
@@ -223,13 +224,17 @@ impl Server {
             Some(client) => client,
             None => self.commands.listed_client(name).await?,
         };
-        let generation = self.store.revoke(name, &client);
-        let taken_out = self.commands.take_out(&client).await;
+        let (mut generation, mut services) = (0, BTreeSet::new());
+        let revoke = |client: &Client| {
+            generation = self.store.revoke(name, client);
+            services.insert(client.address);
+        };
+        let taken_out = self.commands.delete_client(name, client, revoke).await;
         if taken_out.is_err() {
             self.store.apart(ConfigStore::keep_revoked).await;
         }
         let is_down =
-            |applied: &Applied| applied.generation >= generation && !applied.up.contains(&client.address);
+            |applied: &Applied| applied.generation >= generation && services.is_disjoint(&applied.up);
         let is_down = self.until(is_down).await;
         if let Err(problem) = taken_out {
             let message = format!("{name} is cut off, but the configuration file lists it still: {problem}");
