@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
@@ -119,6 +119,8 @@ pub struct Dialler {
     limits: Limits,
     remotes: Arc<Mutex<Remotes>>,
     lines: Lines,
+    /// Room for attempts beside others.
+    beside: Arc<Semaphore>,
     reports: Reports,
     /// Bumped when the engine has lost all it held.
     lost: watch::Sender<u64>,
@@ -148,6 +150,7 @@ impl Dialler {
             limits,
             remotes: Arc::default(),
             lines: Lines::default(),
+            beside: Arc::new(Semaphore::new(race::ALL_BESIDE)),
             reports,
             lost: watch::Sender::new(0),
             descriptor: watch::Sender::default(),
@@ -276,9 +279,9 @@ impl Dialler {
             let limit = (began + if warm { self.limits.warm } else { self.limits.cold }).min(deadline);
             let outcome = tokio::select! {
                 biased;
-                outcome = timeout_at(limit, self.attempt((remote, port, group), &mut isolation, warm, &mut early)) => {
-                    outcome.unwrap_or(Outcome::TooLong)
-                }
+                // First: of many that end at once, none shall begin anything in the room that another leaves.
+                () = sleep_until(limit) => Outcome::TooLong,
+                outcome = self.attempt((remote, port, group), &mut isolation, warm, &mut early) => outcome,
                 () = leaves_ready(&mut state) => Outcome::Restarted,
                 _ = lost.changed() => Outcome::Restarted,
             };
@@ -383,6 +386,7 @@ impl Dialler {
             remotes: &self.remotes,
             descriptor: &self.descriptor,
             circuit_life: self.limits.circuit_life,
+            beside: &self.beside,
         };
         match early.beside(race.run(to, first, attempt, alone, isolation)).await {
             Ok((runner, Ok(stream))) => {

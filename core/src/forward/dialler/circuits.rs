@@ -1,8 +1,10 @@
 //! What the dialler remembers of each remote: which circuits to it were seen to work, and what was reported last.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::engine::DialError;
@@ -22,6 +24,9 @@ const LATE: [(u32, Duration, Duration); 2] = [
 /// directories once in 15 minutes (`REND_HID_SERV_DIR_REQUERY_PERIOD`), so the first hour of an outage must not use them all up at once.
 const FETCHES: (Duration, u32, Duration) = (Duration::from_secs(2), 3, Duration::from_secs(300));
 
+/// How many attempts to one remote there may be beside others. One that works helps all of its group, so that few are enough.
+const BESIDE: usize = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct Remotes(HashMap<OnionAddress, Remote>);
 
@@ -35,6 +40,8 @@ struct Remote {
     cold: Option<Duration>,
     /// When its descriptor was last fetched again, and the pause until the next time.
     fetched: Option<(Instant, Duration)>,
+    /// Room for attempts beside others; made for the first of them.
+    beside: Option<Arc<Semaphore>>,
 }
 
 /// The present circuit of one isolation group.
@@ -83,6 +90,12 @@ impl Remotes {
         let known = self.0.get(remote).and_then(|remote| if warm { remote.warm } else { remote.cold });
         let (times, least, most) = LATE[usize::from(!warm)];
         known.map_or(most, |took| (took * times + Duration::from_millis(500)).clamp(least, most))
+    }
+
+    /// Room for attempts to this remote beside others.
+    pub(super) fn beside(&mut self, remote: &OnionAddress) -> Arc<Semaphore> {
+        let beside = &mut self.0.entry(*remote).or_default().beside;
+        Arc::clone(beside.get_or_insert_with(|| Arc::new(Semaphore::new(BESIDE))))
     }
 
     /// Whether the remote's descriptor may be fetched again now; if so, it counts as fetched.

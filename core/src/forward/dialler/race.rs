@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -21,6 +21,9 @@ use crate::model::onion::OnionAddress;
 
 /// How many attempts one gets beside it.
 const BESIDE: u32 = 2;
+
+/// How many attempts there may be beside others, to all remotes: each takes a file descriptor more than its session was given.
+pub(super) const ALL_BESIDE: usize = 24;
 
 /// How long a descriptor is waited for before tor is asked to connect with the one it has.
 const FETCH: Duration = Duration::from_millis(1500);
@@ -35,6 +38,8 @@ pub(super) struct Runner {
 }
 
 type Answer = (Runner, Result<Stream, DialError>);
+/// What an attempt beside another holds.
+type Room = [Option<OwnedSemaphorePermit>; 2];
 type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What a race takes.
@@ -45,6 +50,8 @@ pub(super) struct Race<'a> {
     pub(super) descriptor: &'a watch::Sender<Option<OnionAddress>>,
     /// For how long a circuit counts as being there.
     pub(super) circuit_life: Duration,
+    /// [`ALL_BESIDE`].
+    pub(super) beside: &'a Arc<Semaphore>,
 }
 
 impl Race<'_> {
@@ -65,19 +72,19 @@ impl Race<'_> {
         let mut late = self.remotes().late(remote, first.warm);
         let mut due = first.began + late;
         let mut running: Vec<Running> = vec![Box::pin(async move { (first, attempt.reply().await) })];
-        let mut beside = 0;
+        let (mut beside, of_one) = (0, self.remotes().beside(remote));
         loop {
             let answer = tokio::select! {
                 biased;
-                answer = any(&mut running) => Some(answer),
-                () = sleep_until(due), if beside < BESIDE => None,
+                answer = any(&mut running) => Ok(answer),
+                room = self.room_at(due, &of_one, alone), if beside < BESIDE => Err(room),
             };
             match answer {
-                Some((runner, Err(error))) if error.is_retryable() && !running.is_empty() => {
+                Ok((runner, Err(error))) if error.is_retryable() && !running.is_empty() => {
                     debug!(%remote, %error, isolation = runner.isolation, "an attempt beside others failed");
                 }
-                Some(answer) => return answer,
-                None => {
+                Ok(answer) => return answer,
+                Err(room) => {
                     beside += 1;
                     late *= 2;
                     due = Instant::now() + late;
@@ -90,11 +97,25 @@ impl Race<'_> {
                         tokio::spawn(runner.fetched());
                     } else {
                         *last = fresh;
-                        running.push(Box::pin(runner.run()));
+                        running.push(Box::pin(async move {
+                            let _room = room;
+                            runner.run().await
+                        }));
                     }
                 }
             }
         }
+    }
+
+    /// Waits for the moment, and for room for one more attempt; one that stays alone needs none. Cancel-safe.
+    async fn room_at(&self, due: Instant, of_one: &Arc<Semaphore>, alone: bool) -> Room {
+        sleep_until(due).await;
+        if alone {
+            return [None, None];
+        }
+        // They are never closed.
+        let of_one = Arc::clone(of_one).acquire_owned().await.ok();
+        [of_one, Arc::clone(self.beside).acquire_owned().await.ok()]
     }
 
     /// The group's circuit, which is another than this one.

@@ -441,6 +441,27 @@ async fn a_late_attempt_gets_another_beside_it_by_a_new_descriptor_and_the_first
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_late_attempts_take_few_descriptors_and_circuits_beside_their_own() {
+    const MANY: usize = 300;
+    let (bench, began) = (bench([], Act::Hang), Instant::now());
+    bench.dialler.remotes().succeeded(&onion(), "g", "g", NOW, false);
+    let connecting: Vec<_> = (0..MANY)
+        .map(|_| {
+            let dialler = Arc::clone(&bench.dialler);
+            tokio::spawn(async move { dialler.connect(&onion(), port(80), "g", Early::none()).await })
+        })
+        .collect();
+
+    // They are late after four seconds, and each is given up after eight and tried again.
+    for (seconds, own) in [(7, MANY), (9, 2 * MANY)] {
+        tokio::time::sleep_until(began + Duration::from_secs(seconds)).await;
+        let beside = bench.engine.dials().len() - own;
+        assert!((1..=64).contains(&beside), "{beside} more connections to tor after {seconds} s");
+    }
+    connecting.into_iter().for_each(|connecting| connecting.abort());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_may_have_been_delivered_is_sent_over_no_second_circuit_but_the_next_one_gets_another() {
     let mut bench = bench([Act::Accept(NOW), Act::Hang], Act::Accept(NOW));
     bench.warm_up().await;
