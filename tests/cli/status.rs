@@ -77,8 +77,6 @@ fn empty_lists_are_empty_and_say_what_to_do() {
         let ran = host.ormesh(&[noun, "list", "--json"]);
         assert_eq!((ran.code, json(&ran.stdout), ran.stderr.as_str()), (0, Value::Array(vec![]), ""));
     }
-    let ran = host.ormesh(&["status"]);
-    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
     assert_eq!(host.kept().len(), 0, "looking made something");
 }
 

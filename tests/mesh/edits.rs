@@ -164,7 +164,8 @@ fn a_client_s_ports_change_under_traffic() {
     traffic.wait_for_more(turns);
     traffic.end();
     assert_eq!(first.accepted(), 1, "the open session is the first one still");
-    assert_eq!(second.accepted(), changes);
+    // An attempt that is late gets another beside it, which may arrive, too.
+    assert!(second.accepted() >= changes, "{} of {changes}", second.accepted());
     server.wait_until("the service is published again", is_reachable("client"));
 }
 

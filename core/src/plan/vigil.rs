@@ -6,7 +6,7 @@
 //!
 //! A connection can die without a word: this host's address changed, a router forgot it, the relay lost its power. tor holds it for up
 //! to a quarter of an hour, with every introduction circuit over it, and nobody reaches the services meanwhile. So the relays that carry such
-//! circuits are asked by a circuit of one hop every [`PROVE`]. One that fails has tor connect to that relay anew for later circuits
+//! circuits are asked by a circuit of one hop every 20 s. One that fails has tor connect to that relay anew for later circuits
 //! (`circuit_build_failed` in tor's source). Once a later one is built the network is there, and the circuits from before are closed, but
 //! for those of sessions: tor then puts the same introduction points up again within a second.
 //!
