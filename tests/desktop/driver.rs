@@ -92,6 +92,16 @@ impl Session {
         field.type_text(text);
     }
 
+    /// Fills in the dialog of an import: the port, and an address instead of the one that is suggested.
+    pub(crate) fn fill_import(&self, remote: &str, port: &str, address: &str) {
+        self.fill(&format!("Port of {remote}"), port);
+        // The suggestion comes once the port was checked, and would come between the keys.
+        until("an address is suggested", || {
+            (self.field("Address here").property("value") != "").then_some(())
+        });
+        self.replace("Address here", address);
+    }
+
     /// Puts a text of several lines into the field with this label, instead of what it holds: the driver types no line ends.
     pub(crate) fn paste(&self, label: &str, text: &str) {
         let script = "

@@ -39,10 +39,7 @@ impl Desk {
 fn import_the_web(desk: &Desk, window: &Window, remote: &str) -> SocketAddr {
     let listen = free_address();
     window.sees(&format!("Import from {remote}"));
-    window.fill(&format!("Port of {remote}"), "80");
-    // It comes once the port was checked, and would come between the keys.
-    until("an address is suggested", || (window.field("Address here").property("value") != "").then_some(()));
-    window.replace("Address here", &listen.to_string());
+    window.fill_import(remote, "80", &listen.to_string());
     window.press("Import");
     until("the import listens", || {
         let status = desk.host.status();

@@ -129,8 +129,7 @@ fn an_address_in_use_is_said_and_the_import_recovers() {
     let window = host.window();
 
     window.press("Add import from home");
-    window.fill("Port of home", "80");
-    window.replace("Address here", &address.to_string());
+    window.fill_import("home", "80", &address.to_string());
     window.sees("in use");
     window.press("Import");
     window.find("//li[contains(., 'Blocked')]");

@@ -105,8 +105,7 @@ fn what_is_open_to_others_is_said_and_can_be_closed_to_them() {
 
     window.sees("Open to other machines");
     window.press("Add import from home");
-    window.fill("Port of home", "80");
-    window.replace("Address here", &private.to_string());
+    window.fill_import("home", "80", &private.to_string());
     window.choose("Only for me");
     window.press("Import");
     let of = |listen: &str| {
