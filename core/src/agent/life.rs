@@ -215,11 +215,18 @@ mod tests {
     use super::*;
     use crate::engine::EngineState;
     use crate::engine::fake::{FakeEngine, FakeNetwork};
+    use crate::forward::import::{ImportListener, ImportSpec};
     use crate::ipc::{Request, Response};
-    use crate::model::address::Port;
+    use crate::model::address::{ListenAddr, Port};
+    use crate::model::config::{HalfClose, Users};
     use crate::model::edit::Edit;
+    use crate::model::keys::ServiceKey;
     use crate::model::problem::Code;
     use crate::store::private;
+
+    fn address_of(seed: u8) -> OnionAddress {
+        ServiceKey::from_seed(&zeroize::Zeroizing::new([seed; 32])).address()
+    }
 
     /// An agent at its beginning. Its loop does not run.
     async fn begun(dir: &std::path::Path) -> (Life, Arc<FakeEngine>) {
@@ -326,6 +333,36 @@ mod tests {
             server.answer(Request::Stop).await.unwrap();
             assert_eq!(is_on(), tried, "paused: {paused}, at the end: {stop}");
         }
+    }
+    #[tokio::test]
+    async fn the_end_knows_of_a_connection_that_is_open_on_one_side_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut life, _engine) = begun(dir.path()).await;
+        let (listen, address) = (ListenAddr::Tcp(([127, 0, 0, 1], 0).into()), address_of(1));
+        let spec = ImportSpec {
+            listen: listen.clone(),
+            remote: "website".parse().unwrap(),
+            address,
+            port: Port::new(22).unwrap(),
+            half_close: HalfClose::Hold,
+            users: Users::All,
+        };
+        let import = ImportListener::open(spec, Arc::clone(&life.reconciler.dialler)).await.unwrap();
+        let (at, groups) = (import.tcp_addr().unwrap(), import.groups());
+        let endpoints = &mut life.reconciler.executor.endpoints;
+        endpoints.listeners.insert(listen.clone(), import);
+        assert_eq!(endpoints.open_sessions(), 0);
+        assert_eq!((endpoints.groups(&address), endpoints.groups(&address_of(2))), (groups, Vec::new()));
+
+        let app = tokio::net::TcpStream::connect(at).await.unwrap();
+        let until = async |open: u64| {
+            while endpoints.open_sessions() != open {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), until(1)).await.unwrap();
+        assert_eq!(endpoints.import_traffic()[&listen].sessions, 1);
+        drop(app);
     }
     #[tokio::test]
     async fn an_agent_that_ends_takes_no_change_any_more() {

@@ -141,6 +141,20 @@ fn a_port_that_is_full_is_said_beside_its_client() {
 }
 
 #[test]
+fn bridges_are_counted_where_there_are_any() {
+    let observed = online();
+    let bridges = |hosts: &[&str]| {
+        let mut config = config();
+        let line = |host: &&str| format!("{host}:443 {}", "A".repeat(40)).parse().unwrap();
+        config.agent.bridges = hosts.iter().map(line).collect();
+        let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), false);
+        derive::status(&view(&config, &desired, &observed, seconds(2), 0), &[]).agent.unwrap().bridges
+    };
+    assert_eq!(bridges(&[]), None);
+    assert_eq!(bridges(&["192.0.2.1", "192.0.2.2"]), Some(2));
+}
+
+#[test]
 fn events_are_told_by_this_hosts_clock_and_of_remotes_that_are_there() {
     let mut observed = online();
     let wanted = [address(REMOTES[0]), address(REMOTES[1]), address(CLIENTS[0])].into();
