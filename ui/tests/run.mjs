@@ -349,6 +349,19 @@ await test('a locked keyring has its button, and asking anew is what it does', (
     await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
   }));
 
+await test('a store that can only be read is said to be so, and one that can not be read is not', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings-full-disk');
+    await page.getByText('to read only').waitFor();
+    assert.equal(await page.getByText('No space left on device').count(), 1);
+    await show(page, 'settings-locked');
+    await page.getByText('Usable').waitFor();
+    assert.equal(await page.getByText('to read only').count(), 0);
+    await show(page, 'settings');
+    await page.getByText('7 of 7 there').waitFor();
+    assert.equal(await page.getByText('Usable').count(), 0);
+  }));
+
 await test('bridges are checked as they are typed, and saved as lines', () =>
   withPage({}, async (page) => {
     await show(page, 'settings-bridges-bad');

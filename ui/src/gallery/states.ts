@@ -207,6 +207,12 @@ const locked = problemOf('store-locked', 'the keyring is locked: 7 services and 
   subject: { is: 'store' },
 });
 
+/** Keys can be read all the same. */
+const noRoom = problemOf('store-full', 'failed to write canary-812 in /home/anna/.local/state/ormesh/secrets: No space left on device (os error 28)', 'free some space and try again', {
+  kind: 'failed',
+  subject: { is: 'store' },
+});
+
 /** As the core's doctor says it, for two remotes. `over` replaces by layer, or by layer and remote; behind `from` nothing was tried. */
 const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null = null): Layer[] => {
   const good = (layer: LayerName, sentence: string, remote?: string): Layer => ({ layer, ok: true, sentence, hint: null, ...(remote && { remote }) });
@@ -376,6 +382,11 @@ export const states: Shown[] = [
   { name: 'confirm-quit', given: { view: running(full) }, ask: confirmed(asking.quit(running(full))) },
   { name: 'settings', given: { view: running(full) }, page: 'settings' },
   { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: false, problem: locked, found: 0 } }, page: 'settings' },
+  {
+    name: 'settings-full-disk',
+    given: { view: running({ ...full, problems: [noRoom] }), secrets: { store: 'file', usable: false, problem: noRoom, place: '/home/anna/.local/state/ormesh/secrets' } },
+    page: 'settings',
+  },
   { name: 'settings-bridges', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0\n198.51.100.4:9001 89ABCDEF0123456789ABCDEF0123456789ABCDEF'] },
   { name: 'settings-bridges-bad', given: { view: running(full) }, page: 'settings', press: ['type:Bridges optional=obfs4 192.0.2.7 0123', 'type:Path of another tor optional=/opt/tor/bin/tor'] },
   {
