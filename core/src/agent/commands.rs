@@ -103,7 +103,7 @@ impl Commands {
             Request::DeleteClient { name } => {
                 let config = self.load().await?;
                 let client = edit::find(&config.clients, &name)?;
-                self.vault.begin(&ids_of(client)).await?;
+                self.vault.begin(&ids_of(client), config.agent.secrets).await?;
                 self.delete_client(&name, client.clone(), |_| {}).await?;
                 done(self.settle().await)
             }
@@ -236,7 +236,8 @@ impl Commands {
     /// That the journal can't be written is no error here: access ends first, and the keys are noted later.
     async fn take_out(&self, client: &Client) -> Result<Edited, Problem> {
         let ids = ids_of(client);
-        if let Err(problem) = self.vault.begin(&ids).await {
+        let store = self.store.in_force().borrow().config.agent.secrets;
+        if let Err(problem) = self.vault.begin(&ids, store).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
         }
         let address = client.address;
@@ -245,14 +246,14 @@ impl Commands {
             key_change::apply(config, &KeyChange::DeleteClient { name: name.clone() })
         };
         let edited = self.edit(taken_out).await?;
-        self.owe(&ids).await;
+        self.owe(&ids, edited.old.agent.secrets).await;
         Ok(edited)
     }
 
     /// Notes again which keys are to be erased: another command may have settled before the configuration was changed. By now it is, so
     /// this is no failure.
-    async fn owe(&self, ids: &[SecretId]) {
-        if let Err(problem) = self.vault.owe(ids).await {
+    async fn owe(&self, ids: &[SecretId], store: Option<StoreKind>) {
+        if let Err(problem) = self.vault.owe(ids, store).await {
             tracing::warn!(%problem, "failed to note keys to be erased");
         }
     }
@@ -311,11 +312,11 @@ impl Commands {
         let client = config.client_at(address).filter(|(_, client)| !client.requested);
         let key = client.map(|(_, client)| SecretId::Client(client.key));
         if let Some(key) = key {
-            self.owe(&[key]).await;
+            self.owe(&[key], config.agent.secrets).await;
         }
         self.vault.saw(*address, now).await;
         if let Some(key) = key {
-            self.owe(&[key]).await;
+            self.owe(&[key], config.agent.secrets).await;
             self.settle().await;
         }
     }
@@ -423,17 +424,18 @@ impl Commands {
             let Some((id, change)) = deletion(&config, name) else {
                 return edit::find(&config.remotes, name).map(|_| Notes::new());
             };
-            self.vault.begin(&[id]).await?;
+            self.vault.begin(&[id], config.agent.secrets).await?;
             let (noted, of) = (id, name.clone());
             let edited = self.edit(move |config| match deletion(config, &of) {
                 Some((id, _)) if id == noted => key_change::apply(config, &change),
                 // Another command was quicker, and its key is not noted.
                 _ => Ok(config.clone()),
             });
-            if deletion(&edited.await?.new, name).is_some_and(|(left, _)| left != id) {
+            let edited = edited.await?;
+            if deletion(&edited.new, name).is_some_and(|(left, _)| left != id) {
                 continue;
             }
-            self.owe(&[id]).await;
+            self.owe(&[id], edited.old.agent.secrets).await;
             return Ok(self.settle().await);
         }
     }
@@ -449,7 +451,7 @@ impl Commands {
     ) -> Result<(Config, Notes), Problem> {
         let (chosen, mut notes) = self.vault.choose(config).await?;
         let ids: Vec<SecretId> = secrets.iter().map(|(id, _)| *id).chain(old).collect();
-        self.vault.begin(&ids).await?;
+        self.vault.begin(&ids, Some(chosen)).await?;
         let written = async {
             for (id, secret) in secrets {
                 self.vault.set(config, chosen, id, secret).await?;
@@ -520,7 +522,7 @@ impl Commands {
         if gone.is_empty() {
             return;
         }
-        if let Err(problem) = self.vault.set_aside(gone).await {
+        if let Err(problem) = self.vault.set_aside(gone, edited.old.agent.secrets).await {
             tracing::warn!(%problem, "failed to note keys that the configuration names no more");
         }
     }
@@ -528,8 +530,9 @@ impl Commands {
     /// Notes the keys of what another hand has taken out of the file, and nobody has seen yet.
     async fn set_aside_unseen(&self) -> Result<(), Problem> {
         let edited = self.store.apart(ConfigStore::edited_by_hand).await?;
-        let gone = edited.as_ref().map(ids_gone).unwrap_or_default();
-        if gone.is_empty() { Ok(()) } else { self.vault.set_aside(gone).await }
+        let Some(edited) = edited else { return Ok(()) };
+        let gone = ids_gone(&edited);
+        if gone.is_empty() { Ok(()) } else { self.vault.set_aside(gone, edited.old.agent.secrets).await }
     }
 
     async fn is_failing(&self) -> bool {
@@ -730,6 +733,7 @@ mod tests {
 
     use super::*;
     use crate::secrets::file::FileStore;
+    use crate::secrets::memory::MemoryStore;
     use crate::secrets::{SecretStore, Secrets, SecretsError, Stores};
     use crate::store::files::{Change, Files, Ways};
     use crate::store::private;
@@ -781,7 +785,7 @@ mod tests {
         std::fs::write(&paths.config, format!("{before}[[export]]\ntarget = \"22\"\n")).unwrap();
         let key = paths.secrets().join(SecretId::Service(address).to_string());
         let agent = commands(&paths, Files::default());
-        agent.vault.set_aside(vec![SecretId::Service(address)]).await.unwrap();
+        agent.vault.set_aside(vec![SecretId::Service(address)], None).await.unwrap();
 
         // Neither this agent erases it, nor the next one.
         assert!(agent.settle().await.is_empty());
@@ -959,6 +963,62 @@ mod tests {
                 assert!(!has_key(&paths, &client), "{lost:?}, by an agent: {is_agents}");
             }
         }
+    }
+
+    /// Both stores in memory.
+    #[derive(Default)]
+    struct Both {
+        files: MemoryStore,
+        keyring: MemoryStore,
+    }
+
+    impl Stores for Both {
+        fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
+            match kind {
+                StoreKind::File => self.files.secrets(kind),
+                StoreKind::OsKeyring => self.keyring.secrets(kind),
+            }
+        }
+        fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn another_store_that_a_hand_names_meanwhile_leaves_no_key_in_the_one_of_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+        private::ensure_dir(&paths.state).unwrap();
+        std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+        let by = std::sync::Mutex::new(Some("[agent]\nsecrets = \"os-keyring\"\n".to_owned()));
+        let files = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+        let stores = Arc::new(Both::default());
+        let world = World { files, stores: Arc::clone(&stores) as Arc<dyn Stores>, ..World::real(&paths) };
+        let vault = Arc::new(Vault::new(&paths, &world));
+        let commands = Commands::new(ConfigStore::new(&paths).unwrap(), Arc::clone(&vault), world);
+        let add = |name: &str| {
+            let name = name.parse().unwrap();
+            commands.carry_out(Request::AddClient { name, ports: None, expires: None, key: None })
+        };
+
+        // It is named between the look at the file and the change of it.
+        assert_eq!(add("laptop").await.map(drop).unwrap_err().code, Code::ConfigBusy);
+        assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
+
+        // Or while the store of before is locked, and has a key yet that is to be erased.
+        add("laptop").await.unwrap();
+        stores.keyring.set_locked(true);
+        let delete = Request::DeleteClient { name: "laptop".parse().unwrap() };
+        commands.carry_out(delete).await.unwrap();
+        let text = std::fs::read_to_string(&paths.config).unwrap();
+        std::fs::write(&paths.config, text.replace("os-keyring", "file")).unwrap();
+        assert!(!commands.is_failing().await, "the store in use works");
+        let left = commands.settle().await;
+        assert!(left.iter().any(|note| note.contains("in os-keyring, which was used before")), "{left:?}");
+        assert!(vault.problem().is_none(), "it is no trouble of the store in use");
+        stores.keyring.set_locked(false);
+        assert_eq!(commands.settle().await, Notes::new());
+        assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
     }
 
     /// Files on a disk that is full.

@@ -152,19 +152,19 @@ impl Vault {
         Ok((choice.kind, choice.notice.into_iter().collect()))
     }
 
-    /// Notes secrets in the journal before they are written or erased.
-    pub(super) async fn begin(&self, ids: &[SecretId]) -> Result<(), Problem> {
+    /// Notes secrets in the journal before they are written to this store, or erased from it.
+    pub(super) async fn begin(&self, ids: &[SecretId], store: Option<StoreKind>) -> Result<(), Problem> {
         let (files, state, ids) = (self.files.clone(), self.paths.state.clone(), ids.to_vec());
         let begin = move || {
             private::ensure_dir(&state)?;
-            Ok(journal(&files, &state)?.begin(ids)?)
+            Ok(journal(&files, &state)?.begin(ids, store)?)
         };
         self.files.apart(begin).await
     }
 
-    /// Notes secrets that are to be erased. Where the journal can't be written, they are kept in mind until it can.
-    pub(super) async fn owe(&self, ids: &[SecretId]) -> Result<(), Problem> {
-        let noted = self.begin(ids).await;
+    /// Notes secrets that are to be erased from this store. Where the journal can't be written, they are kept in mind until it can.
+    pub(super) async fn owe(&self, ids: &[SecretId], store: Option<StoreKind>) -> Result<(), Problem> {
+        let noted = self.begin(ids, store).await;
         let mut owed = lock_of(&self.owed);
         match &noted {
             Ok(()) => owed.retain(|id| !ids.contains(id)),
@@ -177,9 +177,13 @@ impl Vault {
     }
 
     /// Notes secrets of what another hand has taken out of the file. They stay in the store until somebody has them erased.
-    pub(super) async fn set_aside(&self, ids: Vec<SecretId>) -> Result<(), Problem> {
+    pub(super) async fn set_aside(
+        &self,
+        ids: Vec<SecretId>,
+        store: Option<StoreKind>,
+    ) -> Result<(), Problem> {
         let (files, state) = (self.files.clone(), self.paths.state.clone());
-        self.files.apart(move || Ok(journal(&files, &state)?.set_aside(ids)?)).await
+        self.files.apart(move || Ok(journal(&files, &state)?.set_aside(ids, store)?)).await
     }
 
     /// A person has what was set aside erased.
@@ -307,7 +311,7 @@ impl Vault {
     pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
         let owed: Vec<_> = lock_of(&self.owed).iter().copied().collect();
         if !owed.is_empty() {
-            self.owe(&owed).await?;
+            self.owe(&owed, None).await?;
         }
         let reading = store.clone();
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
@@ -335,10 +339,17 @@ impl Vault {
             let config = reading.load().ok().filter(|_| reading.exists())?;
             Some(needed(&config, &lock_of(&history)).contains(id))
         };
-        let settled = journal.settle(is_needed, &self.secrets(config, kind)).await?;
+        let open = |kind| self.stores.open(kind, config.instance.as_str());
+        let settled = journal.settle(is_needed, &self.secrets(config, kind), open).await?;
         self.forget(&settled.erased).await;
         match settled.waiting.first() {
-            Some((_, error)) => Ok(self.noted(Err(error.clone()))?),
+            Some((_, at, error)) if *at == kind => Ok(self.noted(Err(error.clone()))?),
+            // Nothing else is kept there any more: that is no trouble of the store in use.
+            Some((_, at, error)) => {
+                let mut problem = Problem::from(error.clone());
+                problem.message = format!("in {at}, which was used before: {}", problem.message);
+                Err(problem)
+            }
             None => Ok(()),
         }
     }

@@ -55,13 +55,29 @@ struct Content {
     /// Secrets of entries that were removed from the configuration by hand.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     set_aside: BTreeSet<SecretId>,
+    /// The stores that these may be in: another hand may name another one in the configuration before they are erased.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    stores: BTreeSet<StoreKind>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     moving: Option<Move>,
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Self { version: VERSION, in_doubt: BTreeSet::new(), set_aside: BTreeSet::new(), moving: None }
+        Self {
+            version: VERSION,
+            in_doubt: BTreeSet::new(),
+            set_aside: BTreeSet::new(),
+            stores: BTreeSet::new(),
+            moving: None,
+        }
+    }
+}
+
+impl Content {
+    /// Notes which store they are in; whether that is new.
+    fn are_in(&mut self, store: Option<StoreKind>) -> bool {
+        store.is_some_and(|store| self.stores.insert(store))
     }
 }
 
@@ -72,8 +88,8 @@ pub struct Settled {
     pub kept: Vec<SecretId>,
     /// Erased from the store.
     pub erased: Vec<SecretId>,
-    /// Still to be erased, and why that failed: call again later.
-    pub waiting: Vec<(SecretId, SecretsError)>,
+    /// Still to be erased, the store that refused, and why: call again later.
+    pub waiting: Vec<(SecretId, StoreKind, SecretsError)>,
 }
 
 impl Journal {
@@ -85,21 +101,29 @@ impl Journal {
         Ok((journal, warning))
     }
 
-    /// Notes secrets before they are written or erased; returns when that would survive a crash.
-    pub fn begin(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
+    /// Notes secrets before they are written to this store, or erased from it; returns when that would survive a crash.
+    pub fn begin(
+        &self,
+        ids: impl IntoIterator<Item = SecretId>,
+        store: Option<StoreKind>,
+    ) -> Result<(), SecretsError> {
         self.change(|content| {
             let before = content.in_doubt.len();
             content.in_doubt.extend(ids);
-            content.in_doubt.len() != before
+            content.are_in(store) || content.in_doubt.len() != before
         })
     }
 
     /// Notes secrets that the configuration names no more, and that are kept all the same.
-    pub fn set_aside(&self, ids: impl IntoIterator<Item = SecretId>) -> Result<(), SecretsError> {
+    pub fn set_aside(
+        &self,
+        ids: impl IntoIterator<Item = SecretId>,
+        store: Option<StoreKind>,
+    ) -> Result<(), SecretsError> {
         self.change(|content| {
             let before = content.set_aside.len();
             content.set_aside.extend(ids);
-            content.set_aside.len() != before
+            content.are_in(store) || content.set_aside.len() != before
         })
     }
 
@@ -128,13 +152,18 @@ impl Journal {
     ///
     /// `referenced` answers for the configuration as it is on disk at that moment, so it may take a disk's time and is asked apart. It is
     /// asked again before an id is let go: a deletion that came in between must find its id still noted. Where it can't tell, the id stays.
+    /// `secrets` is the store that the configuration names; `open` gives another one that an id may be in.
     pub async fn settle(
         &self,
         referenced: impl Fn(&SecretId) -> Option<bool> + Clone + Send + Sync + 'static,
         secrets: &Secrets,
+        open: impl Fn(StoreKind) -> Secrets,
     ) -> Result<Settled, SecretsError> {
         let mut settled = Settled::default();
-        for id in self.doubtful().await? {
+        let (in_doubt, noted) = self.doubtful_and_where().await?;
+        let others = noted.into_iter().filter(|kind| *kind != secrets.kind()).map(open);
+        let stores: Vec<Secrets> = std::iter::once(secrets.clone()).chain(others).collect();
+        for id in in_doubt {
             let is_referenced = referenced.clone();
             match self.files.apart(move || is_referenced(&id)).await {
                 Some(true) => {
@@ -144,9 +173,15 @@ impl Journal {
                 Some(false) => {}
                 None => continue,
             }
-            match secrets.delete(id).await {
-                Ok(()) => settled.erased.push(id),
-                Err(error) => settled.waiting.push((id, error)),
+            let mut is_erased = true;
+            for store in &stores {
+                if let Err(error) = store.delete(id).await {
+                    settled.waiting.push((id, store.kind(), error));
+                    is_erased = false;
+                }
+            }
+            if is_erased {
+                settled.erased.push(id);
             }
         }
         if !settled.kept.is_empty() || !settled.erased.is_empty() {
@@ -158,6 +193,9 @@ impl Journal {
                         erased.contains(id) || kept.contains(id) && referenced(id) == Some(true)
                     };
                     content.in_doubt.retain(|id| !over(id));
+                    if content.in_doubt.is_empty() && content.set_aside.is_empty() {
+                        content.stores.clear();
+                    }
                     true
                 })
             };
@@ -170,6 +208,28 @@ impl Journal {
     pub(super) async fn doubtful(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
         let journal = self.clone();
         self.files.apart(move || journal.in_doubt()).await
+    }
+
+    async fn doubtful_and_where(&self) -> Result<(BTreeSet<SecretId>, BTreeSet<StoreKind>), SecretsError> {
+        let journal = self.clone();
+        let read = move || {
+            let (content, _) = journal.load()?;
+            Ok((content.in_doubt, content.stores))
+        };
+        self.files.apart(read).await
+    }
+
+    /// A move is over, and nothing is left in this store.
+    pub(super) async fn moved(&self, left: StoreKind) -> Result<(), SecretsError> {
+        let journal = self.clone();
+        let end = move || {
+            journal.change(|content| {
+                content.stores.remove(&left);
+                content.moving = None;
+                true
+            })
+        };
+        self.files.apart(end).await
     }
 
     pub(super) async fn moving(&self) -> Result<Option<Move>, SecretsError> {

@@ -118,7 +118,7 @@ pub async fn clean_up(
         }
     }
     match first_error {
-        None => journal.set_moving(None).await.map(|()| Leftovers::None),
+        None => journal.moved(other.kind()).await.map(|()| Leftovers::None),
         Some(error) => journal.set_moving(Some(moving)).await.map(|()| Leftovers::Some(error)),
     }
 }

@@ -140,7 +140,7 @@ async fn a_key_that_is_to_be_erased_does_not_stay_in_the_store_that_is_left() {
     let bench = Bench::new().await;
     let revoked = id(9);
     bench.files.secrets(StoreKind::File).set(revoked, Secret::new(vec![9; 8])).await.unwrap();
-    bench.journal.begin([revoked]).unwrap();
+    bench.journal.begin([revoked], None).unwrap();
     assert_eq!(bench.run(&Fuse::new(isize::MAX)).await.unwrap(), Leftovers::None);
     assert_eq!(bench.files.ids(), []);
     assert_eq!(bench.keyring.ids(), bench.ids);
