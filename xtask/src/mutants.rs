@@ -91,7 +91,7 @@ const MUTATIONS: [Mutation; 28] = [
     Mutation {
         breaks: "the journal is told before a key is written",
         file: "core/src/agent/commands.rs",
-        from: "        self.vault.begin(&ids).await?;\n        let written",
+        from: "        self.vault.begin(&ids, Some(chosen)).await?;\n        let written",
         to: "        let written",
     },
     Mutation {
@@ -109,8 +109,8 @@ const MUTATIONS: [Mutation; 28] = [
     Mutation {
         breaks: "keys of what is taken out by hand are noted, for somebody to prune",
         file: "core/src/agent/commands.rs",
-        from: "        if let Err(problem) = self.vault.set_aside(gone).await {",
-        to: "        if let Err(problem) = self.vault.set_aside(Vec::new()).await {",
+        from: "        if let Err(problem) = self.vault.set_aside(gone, edited.old.agent.secrets).await {",
+        to: "        if let Err(problem) = self.vault.set_aside(Vec::new(), None).await {",
     },
     Mutation {
         breaks: "what was cut by hand and is pasted again has lost nothing",
