@@ -73,8 +73,8 @@ const MUTATIONS: [Mutation; 28] = [
     Mutation {
         breaks: "access ends when a client is deleted, whatever the file says",
         file: "core/src/agent/serve.rs",
-        from: "        let generation = self.store.revoke(name, &client);",
-        to: "        let generation = self.in_force.borrow().generation;",
+        from: "            generation = self.store.revoke(name, client);",
+        to: "            generation = self.in_force.borrow().generation;",
     },
     Mutation {
         breaks: "what tor lost is published again",
