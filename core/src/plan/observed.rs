@@ -126,6 +126,13 @@ impl Observed {
             self.published.insert(*address, published);
             self.health.report(Report::Given(*address), now);
         }
+        // Nor is it known whether tor has one that it was to take down: where it is wanted again, it is to be replaced.
+        if let Step::Withdraw(address) = step
+            && let Some(published) = self.published.get_mut(address)
+        {
+            published.ports.clear();
+            self.health.report(Report::Given(*address), now);
+        }
     }
 
     /// Forgets the failures of what is no longer wanted: they would be shown for ever.

@@ -13,10 +13,14 @@ const SEEDS: u64 = 60;
 /// Those of them that are played twice.
 const TWICE: u64 = 12;
 /// Those that have shown a fault of the agent, each by what it was.
-const REMEMBERED: [(u64, &str); 2] = [
+const REMEMBERED: [(u64, &str); 3] = [
     (
         1833,
         "keys were looked for by what the file said before, and another store was then written into the file of now",
+    ),
+    (
+        5539,
+        "a service was taken for published whose withdrawal tor had not answered, and which was wanted again",
     ),
     (2776, "what the very first change had left behind was forgotten when another store was named"),
 ];
