@@ -311,10 +311,14 @@ async fn a_tor_whose_answer_never_ends_is_replaced() {
     let host = Host::start("endless circuits").await;
     state_where(&*host.engine, EngineState::is_ready).await;
 
-    let result = host.engine.withdraw(&key_pair(1).0.address()).await;
+    let (key, client) = key_pair(1);
+    assert_eq!(host.engine.withdraw(&key.address()).await, Ok(()), "it is asked for circuits after that");
+    // Its circuits are to be closed before.
+    let again = host.engine.publish(&service(&key, &client, &[(80, "gate")]), &key).await;
     wait_for("another start", || host.starts() >= 2).await;
 
-    assert_eq!(result, Ok(()), "it is asked for circuits after that");
+    assert!(matches!(again, Err(EngineError::NotRunning | EngineError::TimedOut(..))), "{again:?}");
+    assert!(host.heard().iter().all(|verb| verb != "ADD_ONION"), "{:?}", host.heard());
     host.stop().await;
 }
 

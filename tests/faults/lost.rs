@@ -165,8 +165,10 @@ fn half_a_file_is_never_read_while_its_writer_has_it_open() {
             assert!(TcpStream::connect(import).is_ok(), "half a file was read");
             assert!(host.status().exports.is_empty(), "half a file was read");
         }
-        let (sentence, hint) = refused(&host.ormesh(&["export", "add", "81"]), 1);
-        assert!(sentence.contains("is being written") && !hint.is_empty(), "{sentence}");
+        for command in [&["export", "add", "81"][..], &["config", "accept"], &["config", "restore"]] {
+            let (sentence, hint) = refused(&host.ormesh(command), 1);
+            assert!(sentence.contains("is being written") && !hint.is_empty(), "{command:?}: {sentence}");
+        }
     }
     file.write_all(tail.as_bytes()).unwrap();
     drop(file);

@@ -21,7 +21,7 @@ use crate::forward::listen::{self, Bound, ListenError};
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
 use crate::model::address::{ListenAddr, Port};
-use crate::model::config::Config;
+use crate::model::config::{Client, Config};
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
@@ -103,7 +103,7 @@ impl Executor {
                 sessions.set_cap(config.agent.max_sessions.into());
             }
             if let Some(grants) = self.grants.get(&client.address) {
-                grants.send_replace(Arc::new(grants_of(config, &client.address)));
+                grants.send_replace(Arc::new(grants_of(config, name, client)));
             }
         }
     }
@@ -251,7 +251,9 @@ impl Executor {
         }
         let door = match behind {
             Behind::Responder => {
-                let grants = Arc::new(grants_of(config, address));
+                let found = config.client_at(address);
+                let grants = found.map(|(name, client)| grants_of(config, name, client)).unwrap_or_default();
+                let grants = Arc::new(grants);
                 let grants = self.grants.entry(*address).or_insert_with(|| watch::Sender::new(grants));
                 let (grants, prober) = (grants.subscribe(), Arc::clone(&self.prober));
                 let sessions = self.sessions_of(config, address, client);
@@ -320,10 +322,7 @@ impl Executor {
     }
 }
 
-fn grants_of(config: &Config, address: &OnionAddress) -> Grants {
-    let Some((name, client)) = config.client_at(address) else {
-        return Grants::default();
-    };
+fn grants_of(config: &Config, name: &ClientName, client: &Client) -> Grants {
     let granted = config.granted_ports(name, client);
     let ports = config.exports.iter().filter(|(port, _)| granted.contains(port));
     Grants {

@@ -416,7 +416,8 @@ impl Reconciler {
     }
 
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
-        let live = self.executor.endpoints.last_seen().find(|(of, _)| of == address).map(|(_, seen)| seen);
+        let sessions = self.executor.endpoints.sessions.get(address);
+        let live = sessions.and_then(|sessions| sessions.stats().last_seen);
         live.or_else(|| self.vault.last_seen(address)).map(|seen| (*address, seen))
     }
 

@@ -124,6 +124,8 @@ pub struct Vigil {
     probed: Option<Moment>,
     /// The relay that the circuit of one hop that was asked for last leads to.
     asked: Option<RelayId>,
+    /// The circuit that a relay has closed last.
+    refused: Option<u64>,
     /// The circuits of several hops, as the last look has found them.
     circuits: Vec<Circuit>,
     /// When each relay that these enter by has answered last.
@@ -239,7 +241,6 @@ impl Vigil {
         let Some(probe) = self.probe.take() else { return };
         if look.built.contains(&probe.circuit) {
             self.to_close.push(probe.circuit);
-            self.proven(now);
             self.answers(probe.relay, now);
         } else if !look.under_way.contains(&probe.circuit) {
             self.doubt(probe);
@@ -251,7 +252,22 @@ impl Vigil {
         }
     }
 
+    /// A relay has closed this circuit, which may be one of ours. A relay that has too much to do does that: it has answered all the same.
+    pub fn refused(&mut self, circuit: u64, now: Moment) {
+        // A look that does not find it any more may be read before, and what tor says of the beginning of it later.
+        let doubted = self.doubted.iter().find(|(_, last)| **last == circuit).map(|(relay, _)| relay.clone());
+        if let Some(relay) = &doubted {
+            self.doubted.remove(relay);
+        }
+        let probe = self.probe.take_if(|probe| probe.circuit == circuit);
+        match probe.map(|probe| probe.relay).or(doubted) {
+            Some(relay) => self.answers(relay, now),
+            None => self.refused = Some(circuit),
+        }
+    }
+
     fn answers(&mut self, relay: RelayId, now: Moment) {
+        self.proven(now);
         self.tries = 0;
         if self.lost.take().is_some() {
             self.settling = Some(now);
@@ -270,8 +286,17 @@ impl Vigil {
     /// A circuit was begun, or tor could not.
     pub fn began(&mut self, circuit: Option<u64>, now: Moment) {
         self.probed = Some(now);
-        let asked = self.asked.take();
-        self.probe = circuit.zip(asked).map(|(circuit, relay)| Probe { circuit, relay, began: now });
+        let (asked, refused) = (self.asked.take(), self.refused.take());
+        let Some((circuit, relay)) = circuit.zip(asked) else { return };
+        match refused == Some(circuit) {
+            true => self.answers(relay, now),
+            false => self.probe = Some(Probe { circuit, relay, began: now }),
+        }
+    }
+
+    /// Whether a circuit of one hop is on its way, so that it matters which circuits relays close.
+    pub fn is_probing(&self) -> bool {
+        self.probe.is_some()
     }
 
     /// The relay to ask next, and from when on.
@@ -537,10 +562,20 @@ mod tests {
         assert_eq!(vigil.task(seconds(62.0)), Task::Probe(relay(1)));
     }
 
+    /// When it is told that a relay has closed a circuit.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Told {
+        BeforeItsBeginning,
+        BeforeTheNextLook,
+        AfterTheNextLook,
+    }
+
     /// A tor with introduction circuits over one relay, and a session.
     struct Tor {
         circuits: Vec<Circuit>,
         next: u64,
+        /// All circuits of one hop are refused, and that is told then.
+        refuses: Option<Told>,
         /// Circuits of one hop up to this number are never built.
         silent_to: u64,
         probes: Vec<(u64, RelayId, f64)>,
@@ -559,9 +594,18 @@ mod tests {
             Self {
                 circuits: circuits.map(circuit).into(),
                 next: 10,
+                refuses: None,
                 silent_to: 0,
                 probes: vec![],
                 closed: vec![],
+            }
+        }
+
+        fn tell_refused(&self, told: Told, vigil: &mut Vigil, now: f64) {
+            if self.refuses == Some(told)
+                && let Some((number, ..)) = self.probes.last()
+            {
+                vigil.refused(*number, seconds(now));
             }
         }
 
@@ -574,6 +618,9 @@ mod tests {
                         vigil.looks(seconds(now));
                         let (mut built, mut under_way) = (vec![], vec![]);
                         for (number, _, began) in &self.probes {
+                            if self.refuses.is_some() {
+                                continue;
+                            }
                             let is_built = *number > self.silent_to && now >= began + 0.1;
                             (if is_built { &mut built } else { &mut under_way }).push(*number);
                         }
@@ -581,10 +628,13 @@ mod tests {
                         let look =
                             Look { relays: vec![relay(1)], built, under_way, circuits, ..Look::default() };
                         vigil.found(&look, seconds(now));
+                        self.tell_refused(Told::AfterTheNextLook, vigil, now);
                     }
                     Task::Probe(relay) => {
                         self.probes.push((self.next, relay, now));
+                        self.tell_refused(Told::BeforeItsBeginning, vigil, now);
                         vigil.began(Some(self.next), seconds(now));
+                        self.tell_refused(Told::BeforeTheNextLook, vigil, now);
                         self.next += 1;
                     }
                     Task::Close(number) => {
@@ -637,6 +687,37 @@ mod tests {
             closed.sort_unstable();
             assert_eq!(closed, [1, 2, 4], "died at {died}");
         }
+    }
+
+    #[test]
+    fn a_relay_that_refuses_a_circuit_has_answered() {
+        for told in [Told::BeforeItsBeginning, Told::BeforeTheNextLook, Told::AfterTheNextLook] {
+            let (mut vigil, mut tor) = (serving(), Tor::new());
+            tor.refuses = Some(told);
+            tor.play(&mut vigil, 0.0, 300.0);
+
+            assert_eq!(tor.closed, [], "{told:?}: circuits that work were closed");
+            assert!(vigil.last_proof() > Some(seconds(270.0)), "{told:?}: {:?}", vigil.last_proof());
+            assert!((12..=16).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
+
+            vigil.woke(seconds(400.0));
+            tor.play(&mut vigil, 400.0, 405.0);
+            assert_eq!(vigil.offline(seconds(405.0)), None, "{told:?}");
+            assert_eq!(tor.closed, [], "{told:?}");
+        }
+    }
+
+    #[test]
+    fn one_relay_that_refuses_while_others_answer_costs_no_introduction_circuit() {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        let mut now = 0.0;
+        while now < 600.0 {
+            // Every other question is refused.
+            tor.refuses = tor.refuses.xor(Some(Told::BeforeTheNextLook));
+            tor.play(&mut vigil, now, now + 21.0);
+            now += 21.0;
+        }
+        assert_eq!(tor.closed, []);
     }
 
     #[test]

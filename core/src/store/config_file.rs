@@ -59,15 +59,16 @@ impl ConfigFile {
                 aside.push(format!("-{number}"));
             }
             let path = Path::new(&aside);
-            let is_new =
-                std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            let is_kept = match is_new {
-                true => {
-                    self.files.replace_if(path, None, found).map_err(|error| self.cannot_write(&error))?
-                }
-                false => {
+            let cannot_write = |error: io::Error| self.cannot_write(&error);
+            let is_kept = match std::fs::symlink_metadata(path) {
+                Ok(_) => {
                     private::check_config(path).is_ok() && std::fs::read(path).is_ok_and(|kept| kept == found)
                 }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.files.replace_if(path, None, found).map_err(cannot_write)?
+                }
+                // It would be so with any number.
+                Err(error) => return Err(cannot_write(error)),
             };
             if is_kept {
                 return Ok(aside.display().to_string());

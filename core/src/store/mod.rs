@@ -318,11 +318,15 @@ impl ConfigStore {
     /// Puts the file in force as it is, whatever is missing in it: a person wants that. It goes on to name the secret store, in which the
     /// keys of what is gone are until they are pruned.
     ///
-    /// Errors: a file that can't be read, or makes no sense.
+    /// Errors: a file that can't be read, makes no sense, or is being written.
     pub fn accept(&self) -> Result<(), Problem> {
         private::ensure_dir(&self.paths().state)?;
         let _lock = lock::wait(&self.paths().config_lock())?;
         let mut disk = self.disk();
+        if self.is_being_written() {
+            // Half a file would be put in force as if a person had seen it.
+            return Err(self.inner.file.is_busy());
+        }
         let found = self.inner.file.read()?;
         let (mut text, mut config) =
             (found.clone().unwrap_or_default(), self.inner.file.parse(found.as_deref().unwrap_or_default())?);
@@ -354,7 +358,7 @@ impl ConfigStore {
 
     /// Writes the last good configuration back. What the file held instead is kept beside it; its name is given.
     ///
-    /// Errors: none is known; it can't be written.
+    /// Errors: none is known; it can't be written, or another program is writing it.
     pub fn restore(&self) -> Result<Option<String>, Problem> {
         private::ensure_dir(&self.paths().state)?;
         let _lock = lock::wait(&self.paths().config_lock())?;
@@ -367,6 +371,10 @@ impl ConfigStore {
             .hint(format!("write {} anew, or take a copy of your own", self.inner.file.shown())));
         };
         let (text, config) = (text.clone(), config.clone());
+        if self.is_being_written() {
+            // What its writer has still to write would be lost.
+            return Err(self.inner.file.is_busy());
+        }
         for _ in 0..TRIES {
             let found = self.inner.file.bytes()?;
             let is_of_use = |found: &&Vec<u8>| !found.trim_ascii().is_empty() && *found != text.as_bytes();

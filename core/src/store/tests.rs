@@ -367,6 +367,39 @@ fn a_file_that_another_program_changes_each_time_is_busy_and_its_own() {
 }
 
 #[test]
+fn half_a_file_is_neither_confirmed_nor_replaced_while_its_writer_is_at_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let path = store.paths().config.clone();
+    store.edit(|config| apply(config, &add_export(22))).unwrap();
+    let whole = "[[export]]\ntarget = \"80\"\nclients = []\n";
+    let half = &whole[..whole.find("clients").unwrap()];
+    std::fs::write(&path, half).unwrap();
+    store.set_being_written(true);
+    let generation = store.in_force().borrow().generation;
+
+    assert_eq!(store.accept().unwrap_err().code, Code::ConfigBusy);
+    assert_eq!(store.restore().unwrap_err().code, Code::ConfigBusy);
+
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), half);
+    assert_eq!(store.in_force().borrow().generation, generation);
+    std::fs::write(&path, whole).unwrap();
+    store.set_being_written(false);
+    store.accept().unwrap();
+    assert_eq!(ports(&store.in_force().borrow().config), [80].into());
+}
+
+#[test]
+fn a_file_that_can_not_be_kept_beside_is_left_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing can be appended to so long a name.
+    let path = dir.path().join("c".repeat(250));
+    let file = ConfigFile { path, files: Files::default(), fresh: InstanceId::from_random([7; 10]) };
+    let refused = file.put_aside(b"mine\n").unwrap_err();
+    assert_eq!(refused.code, Code::ConfigUnwritable);
+}
+
+#[test]
 fn hand_edits_and_commands_at_once_lose_neither() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());

@@ -18,6 +18,9 @@ pub(super) const TAKE_OWNERSHIP: &str = "TAKEOWNERSHIP";
 pub(super) const HALT: &str = "SIGNAL HALT";
 /// What `events` reads. Circuits are not among them: every one would wake an idle agent. Connections to relays change seldom.
 pub(super) const SET_EVENTS: &str = "SETEVENTS HS_DESC ORCONN STATUS_CLIENT STATUS_GENERAL STREAM";
+/// The same while a circuit of [`probe`] is on its way.
+pub(super) const SET_EVENTS_PROBING: &str =
+    "SETEVENTS HS_DESC ORCONN STATUS_CLIENT STATUS_GENERAL STREAM CIRC";
 
 /// The reply to `ADD_ONION` when there is a service of this address ("Onion address collision").
 pub(super) const COLLISION: u16 = 550;

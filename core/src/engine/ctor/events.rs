@@ -29,6 +29,8 @@ pub(super) enum TorEvent {
     ClockJumped,
     /// `ORCONN`: a connection to a relay.
     Link(Link),
+    /// `CIRC … FAILED` and `CLOSED`: a relay has closed a circuit of [`super::commands::probe`].
+    Refused(u64),
     /// `STREAM … NEW`: tor's number of it, and ours of the connection.
     StreamMade { stream: u64, number: u64 },
     /// `STREAM … CLOSED` and `FAILED`.
@@ -63,6 +65,7 @@ pub(super) fn parse(lines: &[String]) -> Option<TorEvent> {
         "HS_DESC" => parse_descriptor(rest),
         "STREAM" => parse_stream(rest),
         "ORCONN" => parse_link(rest).map(TorEvent::Link),
+        "CIRC" => parse_refused(rest).map(TorEvent::Refused),
         "STATUS_CLIENT" => {
             let (_severity, rest) = rest.split_once(' ')?;
             match rest.split_once(' ').unwrap_or((rest, "")) {
@@ -149,6 +152,15 @@ fn parse_link(rest: &str) -> Option<Link> {
         "FAILED" => Some(Link::Down(number, Some(presentable(reason.unwrap_or_default())))),
         _ => None,
     }
+}
+
+/// `CIRC CircuitID CircStatus [Path] [PURPOSE=…] [REASON=…] …`, where a relay has said so and not tor itself.
+fn parse_refused(rest: &str) -> Option<u64> {
+    let mut words = rest.split_ascii_whitespace();
+    let circuit = words.next()?.parse().ok()?;
+    let is_over = matches!(words.next()?, "FAILED" | "CLOSED");
+    let has = |wanted: &str| rest.split_ascii_whitespace().any(|word| word == wanted);
+    (is_over && has("PURPOSE=CONTROLLER") && has("REASON=DESTROYED")).then_some(circuit)
 }
 
 /// Says in a sentence why there is no network, by the reason of a connection's end.
@@ -268,7 +280,8 @@ impl Progress {
             TorEvent::Descriptor { .. }
             | TorEvent::Link(_)
             | TorEvent::StreamMade { .. }
-            | TorEvent::StreamEnded { .. } => {}
+            | TorEvent::StreamEnded { .. }
+            | TorEvent::Refused(_) => {}
         }
     }
 
@@ -381,6 +394,27 @@ mod tests {
     }
 
     #[test]
+    fn a_circuit_that_a_relay_has_closed_is_told_from_one_that_tor_gave_up() {
+        let refused = |line: &str| match read(line) {
+            Some(TorEvent::Refused(circuit)) => Some(circuit),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        let line = "CIRC 9 FAILED BUILD_FLAGS=NEED_CAPACITY PURPOSE=CONTROLLER TIME_CREATED=2026-11-27T11:00:00.000000 REASON=DESTROYED REMOTE_REASON=RESOURCELIMIT";
+        assert_eq!(refused(line), Some(9));
+        assert_eq!(refused(&line.replace("FAILED", "CLOSED $AB~r1")), Some(9));
+        for (its, other) in [
+            ("FAILED", "EXTENDED"),
+            ("REASON=DESTROYED REMOTE_REASON=RESOURCELIMIT", "REASON=TIMEOUT"),
+            ("REASON=DESTROYED REMOTE_REASON=RESOURCELIMIT", "REASON=CHANNEL_CLOSED"),
+            ("CONTROLLER", "GENERAL"),
+            (" 9", " x"),
+        ] {
+            assert_eq!(refused(&line.replace(its, other)), None, "{other}");
+        }
+    }
+
+    #[test]
     fn bootstrap_is_read_with_its_warnings() {
         let warning = |line: &str| match read(line) {
             Some(TorEvent::Bootstrap(phase)) => phase.warning,
@@ -464,7 +498,7 @@ mod tests {
 
         #[test]
         fn any_event_is_read(
-            kind in "(HS_DESC (UPLOADED|FAILED)|STREAM [0-9]{1,3} (NEW|CLOSED)|STATUS_CLIENT [A-Z]+ BOOTSTRAP|STATUS_GENERAL WARN CLOCK_SKEW)",
+            kind in "(HS_DESC (UPLOADED|FAILED)|STREAM [0-9]{1,3} (NEW|CLOSED)|CIRC [0-9]{1,3} (FAILED|CLOSED)|STATUS_CLIENT [A-Z]+ BOOTSTRAP|STATUS_GENERAL WARN CLOCK_SKEW)",
             rest in r#"( |[A-Z]{1,8}=|"|\\|PROGRESS=[0-9]{1,4}|SKEW=[+-]?[0-9]{1,20}|REASON=|\PC){0,20}"#,
         ) {
             read(&format!("{kind} {rest}"));
@@ -488,6 +522,7 @@ mod tests {
             format!("STREAM 12 NEW 0 c3.{ID}.onion:80 SOURCE_ADDR=:1 PURPOSE=USER SOCKS_USERNAME=\"ox\""),
             format!("STREAM 12 CLOSED 4 {ID}.onion:80 REASON=END REMOTE_REASON=DONE SOCKS_USERNAME=\"ox\""),
             "ORCONN $0123456789ABCDEF0123456789ABCDEF01234567~r CLOSED REASON=IOERROR NCIRCS=2 ID=7".to_owned(),
+            "CIRC 9 FAILED PURPOSE=CONTROLLER REASON=DESTROYED REMOTE_REASON=RESOURCELIMIT".to_owned(),
             "STATUS_CLIENT WARN BOOTSTRAP PROGRESS=14 TAG=x SUMMARY=\"Hand \\\"shake\" WARNING=\"no route\" REASON=NOROUTE".to_owned(),
             "STATUS_GENERAL WARN CLOCK_SKEW SKEW=-86400 SOURCE=\"CONSENSUS\"".to_owned(),
             "NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"".to_owned(),

@@ -25,7 +25,15 @@ const SLICE: Duration = Duration::from_secs(1);
 /// Goes on until tor stands still.
 pub(super) async fn keep(shared: &Shared, control: &Control) {
     let mut sleep = Sleep::default();
+    // Whether tor tells of circuits.
+    let mut hears_circuits = false;
     loop {
+        if hears_circuits && !shared.vigil().is_probing() {
+            hears_circuits = false;
+            if ask(control, Batch::one(commands::SET_EVENTS)).await.is_err() {
+                return;
+            }
+        }
         let task = {
             let (mut vigil, now) = (shared.vigil(), shared.now());
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -41,7 +49,10 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
         };
         let answered = match task {
             Task::Look => look(shared, control).await,
-            Task::Probe(relay) => probe(shared, control, &commands::probe(&relay)).await,
+            Task::Probe(relay) => {
+                hears_circuits = true;
+                probe(shared, control, &commands::probe(&relay)).await
+            }
             Task::Close(circuit) => {
                 let close = commands::close_circuit(commands::CircuitId(circuit));
                 ask(control, Batch::one(&close)).await.map(drop)
@@ -117,16 +128,16 @@ async fn look(shared: &Shared, control: &Control) -> Result<(), Silent> {
         lacks_introduction: introductions.values().any(|number| *number == 0),
     };
     shared.tell_introductions(introductions);
-    if shared.found(&look) {
-        shared.tell(crate::engine::EngineEvent::NetworkProven);
-    }
+    shared.learn(|vigil, now| vigil.found(&look, now));
     Ok(())
 }
 
 async fn probe(shared: &Shared, control: &Control, command: &str) -> Result<(), Silent> {
-    let replies = ask(control, Batch::one(command)).await?.unwrap_or_default();
-    let extended = replies.first().filter(|reply| reply.is_ok()).and_then(|reply| reply.lines.first());
+    let mut batch = Batch::one(commands::SET_EVENTS_PROBING);
+    batch.push(command);
+    let replies = ask(control, batch).await?.unwrap_or_default();
+    let extended = replies.last().filter(|reply| reply.is_ok()).and_then(|reply| reply.lines.first());
     let circuit = extended.and_then(|line| line.strip_prefix("EXTENDED ")?.trim().parse().ok());
-    shared.vigil().began(circuit, shared.now());
+    shared.learn(|vigil, now| vigil.began(circuit, now));
     Ok(())
 }

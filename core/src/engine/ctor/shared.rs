@@ -20,7 +20,7 @@ use crate::model::bridge::Bridge;
 use crate::model::onion::OnionAddress;
 use crate::model::status::TorStatus;
 use crate::plan::backoff::Moment;
-use crate::plan::vigil::{Look, Vigil};
+use crate::plan::vigil::Vigil;
 
 /// What the commands and the supervisor share.
 pub(super) struct Shared {
@@ -154,12 +154,18 @@ impl Shared {
         self.stirred.notified().await;
     }
 
-    /// Tells the vigil what a look has found; whether that proved the network.
-    pub(super) fn found(&self, look: &Look) -> bool {
-        let (mut vigil, now) = (self.vigil(), self.now());
-        let before = vigil.last_proof();
-        vigil.found(look, now);
-        vigil.last_proof() != before
+    /// Tells the vigil what came of a question to the network, and everyone where that proved that it is there.
+    pub(super) fn learn(&self, tell: impl FnOnce(&mut Vigil, Moment)) {
+        let is_proven = {
+            let mut vigil = self.vigil();
+            let before = vigil.last_proof();
+            tell(&mut vigil, self.now());
+            vigil.last_proof() != before
+        };
+        if is_proven {
+            self.tell(EngineEvent::NetworkProven);
+            self.stirred.notify_one();
+        }
     }
 
     /// Tells how many introduction points of each service stand, when that is another than before.

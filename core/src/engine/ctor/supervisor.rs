@@ -336,6 +336,10 @@ async fn watch_over(
                     shared.stir(|vigil, now| vigil.link(link, now));
                     continue;
                 }
+                Some(TorEvent::Refused(circuit)) => {
+                    shared.learn(|vigil, now| vigil.refused(circuit, now));
+                    continue;
+                }
                 Some(event) => progress.note(&event),
                 None => continue,
             },

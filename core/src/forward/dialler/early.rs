@@ -7,7 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::forward::sockets::Abort;
+use crate::model::pauses::Pauses;
 
 /// Bytes read ahead at most. tor holds early data back itself, so more would gain nothing.
 const LIMIT: usize = 16 * 1024;
@@ -15,41 +18,78 @@ const LIMIT: usize = 16 * 1024;
 /// Bytes of one read.
 const CHUNK: usize = 4 * 1024;
 
-/// The application has reset its connection.
+/// The first and the longest time between two looks whether an application that has sent its last byte is gone.
+const LOOK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
+
+/// The application has reset its connection, or closed it without having sent anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppGone;
 
-/// What an application says before it is connected. An end of file is no news: it may still want the answer.
+/// An application that is being connected.
+pub trait App: AsyncRead + Abort + Send + Unpin {}
+
+impl<A: AsyncRead + Abort + Send + Unpin> App for A {}
+
+/// What an application says before it is connected. An end of file is no news: it may still want the answer. One that has closed its
+/// connection wants none, but what it has sent before is delivered all the same.
 pub struct Early<'a> {
-    app: Option<&'a mut (dyn AsyncRead + Send + Unpin)>,
+    app: Option<&'a mut dyn App>,
     bytes: Vec<u8>,
     sent: usize,
+    has_ended: bool,
+    /// Until the next look whether it is gone.
+    look: Option<Pin<Box<Sleep>>>,
+    looks: Pauses,
 }
 
 impl<'a> Early<'a> {
     /// Reads from an application.
-    pub fn of(app: &'a mut (dyn AsyncRead + Send + Unpin)) -> Self {
-        Self { app: Some(app), bytes: Vec::new(), sent: 0 }
+    pub fn of(app: &'a mut dyn App) -> Self {
+        Self::reading(Some(app))
     }
 
     /// Nobody speaks.
     pub fn none() -> Early<'static> {
-        Early { app: None, bytes: Vec::new(), sent: 0 }
+        Early::reading(None)
+    }
+
+    fn reading(app: Option<&'a mut dyn App>) -> Self {
+        let looks = Pauses::new(LOOK);
+        Self { app, bytes: Vec::new(), sent: 0, has_ended: false, look: None, looks }
     }
 
     /// Reads what is there. Ready when nothing more will be read, or the application is gone.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AppGone>> {
-        while self.bytes.len() < LIMIT {
+        while self.bytes.len() < LIMIT && !self.has_ended {
             let Some(app) = &mut self.app else { break };
             let mut chunk = [0; CHUNK];
             let mut chunk = ReadBuf::new(&mut chunk);
             match ready!(Pin::new(&mut **app).poll_read(cx, &mut chunk)) {
                 Err(_) => return Poll::Ready(Err(AppGone)),
-                Ok(()) if chunk.filled().is_empty() => self.app = None,
+                Ok(()) if chunk.filled().is_empty() => self.has_ended = true,
                 Ok(()) => self.bytes.extend_from_slice(chunk.filled()),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when an application that has sent nothing is known to be gone.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(app) = self.app.as_mut().filter(|_| self.has_ended && self.bytes.is_empty()) else {
+            return Poll::Pending;
+        };
+        loop {
+            match &mut self.look {
+                Some(look) => {
+                    ready!(look.as_mut().poll(cx));
+                    if app.is_gone() {
+                        return Poll::Ready(());
+                    }
+                    self.look = None;
+                }
+                None => self.look = Some(Box::pin(sleep(self.looks.after_failure()))),
+            }
+        }
     }
 
     /// Does some work and reads beside it; ends early when the application is gone.
@@ -58,6 +98,9 @@ impl<'a> Early<'a> {
         poll_fn(|cx| {
             if let Poll::Ready(Err(gone)) = self.poll_fill(cx) {
                 return Poll::Ready(Err(gone));
+            }
+            if self.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(AppGone));
             }
             work.as_mut().poll(cx).map(Ok)
         })

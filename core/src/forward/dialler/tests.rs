@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::forward::reports::Reported;
+use crate::forward::sockets::Abort;
 use crate::forward::testing::{Act, Dialled, Keys, NOW, Peer, Script, onion, port, soon, until};
 
 struct Bench {
@@ -357,9 +358,62 @@ async fn an_application_that_resets_ends_the_dialling() {
             std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
         }
     }
+    impl Abort for Reset {
+        fn reset_on_close(&self, _on: bool) {}
+    }
     let bench = bench([], Act::Hang);
 
     assert_eq!(bench.connect(Early::of(&mut Reset)).await.unwrap_err(), ConnectError::AppGone);
+}
+
+/// An application that says this and no more. When it is gone that can be seen.
+struct Left {
+    says: &'static [u8],
+    is_gone: bool,
+}
+
+impl tokio::io::AsyncRead for Left {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        buf.put_slice(std::mem::take(&mut self.says));
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl Abort for Left {
+    fn reset_on_close(&self, _on: bool) {}
+
+    fn is_gone(&mut self) -> bool {
+        self.is_gone
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_has_left_without_a_word_is_connected_no_more() {
+    for (says, is_gone, is_let_go) in [("", true, true), ("", false, false), ("last words", true, false)] {
+        let bench = bench([], Act::Hang);
+        let began = Instant::now();
+
+        let mut app = Left { says: says.as_bytes(), is_gone };
+        let refused = bench.connect(Early::of(&mut app)).await.unwrap_err();
+
+        assert_eq!(refused == ConnectError::AppGone, is_let_go, "{says:?} {is_gone}: {refused}");
+        assert_eq!(began.elapsed() < Duration::from_secs(5), is_let_go, "{says:?} {is_gone}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_has_left_is_let_go_while_tor_is_waited_for() {
+    let bench = bench([], Act::Hang);
+    bench.engine.state.send_replace(EngineState::Starting);
+    let mut app = Left { says: b"", is_gone: true };
+
+    let began = Instant::now();
+    assert_eq!(bench.connect(Early::of(&mut app)).await.unwrap_err(), ConnectError::AppGone);
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]
