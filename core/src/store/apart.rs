@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, watch};
 
 /// Whose turn it is at a path.
 static TURNS: LazyLock<Mutex<HashMap<PathBuf, Weak<Turn<()>>>>> = LazyLock::new(Mutex::default);
-/// How much of [`apart_later`] is not done yet.
-static LATER: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+/// How much of [`apart_later`] is not done yet, by the runtime that asked for it: agents of one process (a simulation) don't wait for each other.
+static LATER: LazyLock<watch::Sender<HashMap<Id, usize>>> = LazyLock::new(watch::Sender::default);
 
 /// Does it on a thread for such work, and gives what came of it. A caller that goes away meanwhile does not stop it.
 ///
@@ -38,8 +38,7 @@ pub async fn apart_at<T: Send + 'static>(path: &Path, work: impl FnOnce() -> T +
 /// The same for who can't wait for it. Without a runtime it is done at once.
 pub fn apart_later(path: &Path, work: impl FnOnce() + Send + 'static) {
     let Ok(runtime) = Handle::try_current() else { return work() };
-    LATER.send_modify(|left| *left += 1);
-    let counted = Counted;
+    let counted = Counted::new(runtime.id());
     let work = move || {
         work();
         drop(counted);
@@ -56,10 +55,11 @@ pub fn apart_later(path: &Path, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Waits until all that was left to [`apart_later`] is done.
+/// Waits until all that was left to [`apart_later`] in this runtime is done.
 pub async fn all_done() {
+    let here = Handle::current().id();
     // The sender is never dropped.
-    let _ = LATER.subscribe().wait_for(|left| *left == 0).await;
+    let _ = LATER.subscribe().wait_for(|left| !left.contains_key(&here)).await;
 }
 
 fn in_turn<T>(work: impl FnOnce() -> T, turn: OwnedMutexGuard<()>) -> T {
@@ -80,11 +80,24 @@ fn turn(path: &Path) -> Arc<Turn<()>> {
 }
 
 /// Counts something that is to be done later until it is done, or never will be.
-struct Counted;
+struct Counted(Id);
+
+impl Counted {
+    fn new(runtime: Id) -> Self {
+        LATER.send_modify(|left| *left.entry(runtime).or_default() += 1);
+        Self(runtime)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        LATER.send_modify(|left| *left -= 1);
+        LATER.send_modify(|left| {
+            let Some(count) = left.get_mut(&self.0) else { return };
+            *count -= 1;
+            if *count == 0 {
+                left.remove(&self.0);
+            }
+        });
     }
 }
 
@@ -121,5 +134,19 @@ mod tests {
 
         assert!(left.is_err(), "it was not waited for");
         assert_eq!(said.try_iter().collect::<Vec<_>>(), ["elsewhere", "first", "second", "third"]);
+    }
+
+    #[test]
+    fn what_another_runtime_has_left_is_not_waited_for() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (ours, other) = (runtime(), runtime());
+        let (go_on, hanging) = mpsc::channel::<()>();
+        other.block_on(async { apart_later(Path::new("/runtime/other"), move || hanging.recv().unwrap()) });
+
+        let done = ours.block_on(async { tokio::time::timeout(Duration::from_secs(30), all_done()).await });
+        go_on.send(()).unwrap();
+
+        assert!(done.is_ok(), "it was waited for");
+        other.block_on(all_done());
     }
 }
