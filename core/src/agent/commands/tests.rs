@@ -1,0 +1,339 @@
+//! Tests of `commands`: what is left in files and secret stores when hands, other commands and crashes come in between.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::secrets::file::FileStore;
+use crate::secrets::memory::MemoryStore;
+use crate::secrets::{SecretStore, Secrets, SecretsError, Stores};
+use crate::store::files::{Change, Files, Ways};
+use crate::store::private;
+
+/// Files that take so many changes, and then none any more: the host has crashed.
+#[derive(Debug)]
+struct Crash {
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl Ways for Crash {
+    async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+
+    fn before(&self, _path: &Path, _change: Change) -> io::Result<()> {
+        let took = |left: usize| left.checked_sub(1);
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took);
+        taken.map(drop).map_err(|_| io::ErrorKind::Other.into())
+    }
+}
+
+fn commands(paths: &Paths, files: Files) -> Commands {
+    let (store, world) = (ConfigStore::new(paths).unwrap(), World { files, ..World::real(paths) });
+    store.start().unwrap();
+    Commands::new(store, Arc::new(Vault::new(paths, &world)), world)
+}
+
+/// A host that has invited one client.
+async fn inviting(dir: &Path) -> (Paths, Config, Client) {
+    let paths = Paths::new(dir.join("config.toml"), dir.join("state")).unwrap();
+    private::ensure_dir(&paths.state).unwrap();
+    std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+    let name: ClientName = "laptop".parse().unwrap();
+    let add = Request::AddClient { name: name.clone(), ports: None, expires: None, key: None };
+    commands(&paths, Files::default()).carry_out(add).await.unwrap();
+    let config = crate::store::load(&paths).unwrap();
+    let client = config.clients[&name].clone();
+    (paths, config, client)
+}
+
+#[tokio::test]
+async fn what_is_taken_out_by_hand_keeps_its_keys_until_they_are_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _, Client { address, .. }) = inviting(dir.path()).await;
+    let whole = std::fs::read_to_string(&paths.config).unwrap();
+    let before = whole.split("[client.laptop]").next().unwrap();
+    std::fs::write(&paths.config, format!("{before}[[export]]\ntarget = \"22\"\n")).unwrap();
+    let key = paths.secrets().join(SecretId::Service(address).to_string());
+    let agent = commands(&paths, Files::default());
+    agent.vault.set_aside(vec![SecretId::Service(address)], None).await.unwrap();
+
+    // Neither this agent erases it, nor the next one.
+    assert!(agent.settle().await.is_empty());
+    tokio::select! {
+        biased;
+        () = agent.vault.until_failing() => panic!("the store works"),
+        () = std::future::ready(()) => {}
+    }
+    let next = commands(&paths, Files::default());
+    assert!(next.settle().await.is_empty());
+    assert!(key.exists());
+
+    next.carry_out(Request::PruneSecrets).await.unwrap();
+    assert!(!key.exists());
+}
+
+/// Files between whose changes another command is quicker: when a key is noted, the remote has another.
+#[derive(Debug)]
+struct Replacing {
+    config: std::path::PathBuf,
+    by: std::sync::Mutex<Option<String>>,
+}
+
+#[async_trait]
+impl Ways for Replacing {
+    async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+
+    fn before(&self, path: &Path, _change: Change) -> io::Result<()> {
+        if path == self.config {
+            return Ok(());
+        }
+        let by = self.by.lock().unwrap().take();
+        by.map_or(Ok(()), |text| std::fs::write(&self.config, text))
+    }
+}
+
+#[tokio::test]
+async fn a_remote_that_is_replaced_while_it_is_deleted_leaves_no_key_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+    private::ensure_dir(&paths.state).unwrap();
+    private::ensure_dir(&paths.secrets()).unwrap();
+    let keys = [3, 4].map(|seed| ClientKey::from_bytes(&[seed; 32]).unwrap());
+    let [old, new] = [0, 1].map(|at: usize| {
+        format!(
+            "[agent]\nsecrets = \"file\"\n\n[remote.server]\n\
+             address = \"2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion\"\nkey = \"{}\"\n",
+            keys[at].public()
+        )
+    });
+    std::fs::write(&paths.config, old).unwrap();
+    let files = keys.map(|key| {
+        let file = paths.secrets().join(SecretId::Client(key.public()).to_string());
+        std::fs::write(&file, "").unwrap();
+        file
+    });
+    let by = std::sync::Mutex::new(Some(new));
+    let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+
+    let notes = commands(&paths, racing).delete_remote(&"server".parse().unwrap()).await.unwrap();
+
+    assert!(notes.is_empty(), "{notes:?}");
+    assert!(crate::store::load(&paths).unwrap().remotes.is_empty());
+    assert!(files.iter().all(|file| !file.exists()), "a key is left, and nothing names it");
+}
+
+#[tokio::test]
+async fn a_client_that_is_rotated_while_it_is_deleted_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _, old) = inviting(dir.path()).await;
+    let before = std::fs::read_to_string(&paths.config).unwrap();
+    let (name, rotate) = ("laptop".parse().unwrap(), |name| Request::RotateClient { name, key: None });
+    alone(&paths, rotate("laptop".parse().unwrap())).await;
+    let rotated = crate::store::load(&paths).unwrap().clients[&name].clone();
+    let by = std::sync::Mutex::new(Some(std::fs::read_to_string(&paths.config).unwrap()));
+    std::fs::write(&paths.config, before).unwrap();
+    let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+
+    commands(&paths, racing).carry_out(Request::DeleteClient { name }).await.unwrap();
+
+    assert_ne!(rotated.address, old.address);
+    assert!(crate::store::load(&paths).unwrap().clients.is_empty(), "it said that it is deleted");
+    assert!(!has_key(&paths, &old) && !has_key(&paths, &rotated));
+}
+
+#[tokio::test]
+async fn a_client_that_first_comes_while_the_agent_ends_is_new_to_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
+    // Its session is open, and nobody was told of it any more.
+    commands(&paths, Files::default()).vault.save_history([(address, 1)].into_iter()).await;
+
+    let next = commands(&paths, Files::default());
+    assert!(!next.vault.has_connected(&address), "its key stays for ever");
+    next.first_seen(&config, &address, 2).await;
+    next.vault.save_history([(address, 3)].into_iter()).await;
+
+    let last = commands(&paths, Files::default());
+    assert_eq!(last.vault.last_seen(&address), Some(3));
+    assert!(!paths.secrets().join(SecretId::Client(key).to_string()).exists());
+}
+
+#[tokio::test]
+async fn a_used_key_is_erased_wherever_the_agent_crashes() {
+    for left in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
+
+        let crash = Files::over(Arc::new(Crash { left: left.into() }));
+        commands(&paths, crash).first_seen(&config, &address, 1).await;
+
+        let next = commands(&paths, Files::default());
+        assert_eq!(next.settle().await, Notes::new(), "after {left} changes");
+        let is_there = paths.secrets().join(SecretId::Client(key).to_string()).exists();
+        assert_ne!(next.vault.has_connected(&address), is_there, "after {left} changes");
+        assert!(paths.secrets().join(SecretId::Service(address).to_string()).exists());
+    }
+}
+
+/// Whether the store has the key of this client's service.
+fn has_key(paths: &Paths, client: &Client) -> bool {
+    paths.secrets().join(SecretId::Service(client.address).to_string()).exists()
+}
+
+async fn alone(paths: &Paths, request: Request) {
+    Commands::local(paths).unwrap().carry_out_alone(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_taken_out_by_hand_while_no_agent_runs_is_pruned_too() {
+    let export = |port: &str| {
+        let target = format!("127.0.0.1:{port}").parse().unwrap();
+        Request::Edit(Edit::AddExport { target, port: None, allow_lan: false, clients: None })
+    };
+    for is_edited in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, _, client) = inviting(dir.path()).await;
+        alone(&paths, export("22")).await;
+        let whole = std::fs::read_to_string(&paths.config).unwrap();
+        let start = whole.find("[client.laptop]").unwrap();
+        let end = whole[start + 1..].find('[').map_or(whole.len(), |next| start + 1 + next);
+        std::fs::write(&paths.config, format!("{}{}", &whole[..start], &whole[end..])).unwrap();
+        if is_edited {
+            alone(&paths, export("80")).await;
+        }
+        assert!(has_key(&paths, &client));
+
+        alone(&paths, Request::PruneSecrets).await;
+        assert!(!has_key(&paths, &client), "after an edit: {is_edited}");
+    }
+}
+
+#[tokio::test]
+async fn a_loss_that_is_accepted_leaves_no_key_that_can_not_be_pruned() {
+    for lost in [None, Some(""), Some("version = 1\n")] {
+        for is_agents in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (paths, config, client) = inviting(dir.path()).await;
+            let agent = commands(&paths, Files::default());
+            match lost {
+                None => std::fs::remove_file(&paths.config).unwrap(),
+                Some(text) => std::fs::write(&paths.config, text).unwrap(),
+            }
+            match is_agents {
+                false => alone(&paths, Request::AcceptConfig).await,
+                true => drop(agent.carry_out_alone(Request::AcceptConfig).await.unwrap()),
+            }
+            assert!(has_key(&paths, &client));
+            let accepted = crate::store::load(&paths).unwrap();
+            assert!(accepted.clients.is_empty() && accepted.instance == config.instance);
+
+            alone(&paths, Request::PruneSecrets).await;
+            assert!(!has_key(&paths, &client), "{lost:?}, by an agent: {is_agents}");
+        }
+    }
+}
+
+/// Both stores in memory.
+#[derive(Default)]
+struct Both {
+    files: MemoryStore,
+    keyring: MemoryStore,
+}
+
+impl Stores for Both {
+    fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
+        match kind {
+            StoreKind::File => self.files.secrets(kind),
+            StoreKind::OsKeyring => self.keyring.secrets(kind),
+        }
+    }
+    fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn another_store_that_a_hand_names_meanwhile_leaves_no_key_in_the_one_of_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+    private::ensure_dir(&paths.state).unwrap();
+    std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+    let by = std::sync::Mutex::new(Some("[agent]\nsecrets = \"os-keyring\"\n".to_owned()));
+    let files = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+    let stores = Arc::new(Both::default());
+    let world = World { files, stores: Arc::clone(&stores) as Arc<dyn Stores>, ..World::real(&paths) };
+    let vault = Arc::new(Vault::new(&paths, &world));
+    let commands = Commands::new(ConfigStore::new(&paths).unwrap(), Arc::clone(&vault), world);
+    let add = |name: &str| {
+        let name = name.parse().unwrap();
+        commands.carry_out(Request::AddClient { name, ports: None, expires: None, key: None })
+    };
+
+    // It is named between the look at the file and the change of it.
+    assert_eq!(add("laptop").await.map(drop).unwrap_err().code, Code::ConfigBusy);
+    assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
+
+    // Or while the store of before is locked, and has a key yet that is to be erased.
+    add("laptop").await.unwrap();
+    stores.keyring.set_locked(true);
+    let delete = Request::DeleteClient { name: "laptop".parse().unwrap() };
+    commands.carry_out(delete).await.unwrap();
+    let text = std::fs::read_to_string(&paths.config).unwrap();
+    std::fs::write(&paths.config, text.replace("os-keyring", "file")).unwrap();
+    assert!(!commands.is_failing().await, "the store in use works");
+    let left = commands.settle().await;
+    assert!(left.iter().any(|note| note.contains("in os-keyring, which was used before")), "{left:?}");
+    assert!(vault.problem().is_none(), "it is no trouble of the store in use");
+    stores.keyring.set_locked(false);
+    assert_eq!(commands.settle().await, Notes::new());
+    assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
+}
+
+/// Files on a disk that is full.
+struct Full(FileStore);
+
+impl SecretStore for Full {
+    fn get(&mut self, id: &SecretId) -> Result<Secret, SecretsError> {
+        self.0.get(id)
+    }
+    fn set(&mut self, _id: &SecretId, _secret: &Secret) -> Result<(), SecretsError> {
+        self.probe()
+    }
+    fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError> {
+        self.0.delete(id)
+    }
+    fn probe(&mut self) -> Result<(), SecretsError> {
+        Err(SecretsError::Full("no space left on device".into()))
+    }
+}
+
+struct FullDisk(std::path::PathBuf);
+
+impl Stores for FullDisk {
+    fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
+        let dir = self.0.clone();
+        Secrets::over(kind, move || Box::new(Full(FileStore::new(&dir))))
+    }
+    fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn keys_on_a_full_disk_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, ..) = inviting(dir.path()).await;
+    let world = World { stores: Arc::new(FullDisk(paths.secrets())), ..World::real(&paths) };
+    let vault = Arc::new(Vault::local(&paths, &world));
+    let status = Commands::new(ConfigStore::new(&paths).unwrap(), vault, world).secrets_status().await;
+    let SecretsStatus { usable, problem, found, needed, .. } = status.unwrap();
+    assert_eq!((usable, problem.unwrap().code), (false, Code::StoreFull));
+    assert_eq!((found, needed), (2, 2));
+}

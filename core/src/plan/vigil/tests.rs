@@ -1,0 +1,326 @@
+//! Tests of `vigil`: what is asked of a tor, and what is closed, as time goes by.
+
+use super::*;
+
+fn relay(number: u8) -> RelayId {
+    format!("${number:040X}").parse().unwrap()
+}
+
+fn seconds(seconds: f64) -> Moment {
+    Duration::from_secs_f64(seconds)
+}
+
+fn refused() -> Option<String> {
+    Some("CONNECTREFUSED".to_owned())
+}
+
+/// Plays it as an engine does, whose looks find this, and gives what was done in that time.
+fn play(vigil: &mut Vigil, from: f64, to: f64, look: &Look) -> Vec<Task> {
+    let (mut now, mut done) = (seconds(from), Vec::new());
+    while now < seconds(to) {
+        let task = vigil.task(now);
+        match &task {
+            Task::Look => {
+                vigil.looks(now);
+                vigil.found(look, now);
+            }
+            Task::Probe(_) => vigil.began(None, now),
+            Task::Close(_) => {}
+            Task::Wait(until) => {
+                now = until.unwrap_or(seconds(to));
+                continue;
+            }
+        }
+        done.push(task);
+    }
+    done
+}
+
+#[test]
+fn nothing_is_asked_while_nobody_looks_and_nothing_is_used_or_offered() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(1.0));
+    vigil.used(seconds(2.0));
+
+    assert!(!play(&mut vigil, 2.0, 15.0, &Look::default()).is_empty());
+    assert_eq!(vigil.task(seconds(15.0)), Task::Wait(None));
+    // tor closes what it does not need.
+    vigil.link(Link::Down(1, None), seconds(200.0));
+    assert_eq!(vigil.task(seconds(201.0)), Task::Wait(None));
+    assert_eq!(vigil.offline(seconds(300.0)), None);
+}
+
+#[test]
+fn a_service_costs_six_questions_a_minute() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.services(true, seconds(0.0));
+    let look = Look { relays: vec![relay(1)], ..Look::default() };
+    play(&mut vigil, 0.0, 60.0, &look);
+
+    let asked = play(&mut vigil, 60.0, 120.0, &look);
+
+    assert_eq!(asked, vec![Task::Look; 6]);
+}
+
+#[test]
+fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_back() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.link(Link::Up(2, relay(2)), seconds(0.0));
+    vigil.link(Link::Down(1, refused()), seconds(10.0));
+    assert_eq!(vigil.offline(seconds(20.0)), None, "one stands");
+    vigil.link(Link::Down(2, refused()), seconds(20.0));
+    assert_eq!(vigil.offline(seconds(21.0)), None, "tor may have another at once");
+    assert_eq!(vigil.offline(seconds(21.5)), Some("CONNECTREFUSED"));
+
+    let tried = play(&mut vigil, 20.0, 50.0, &Look::default());
+    let tried: Vec<_> = tried.into_iter().filter(|task| matches!(task, Task::Probe(_))).collect();
+
+    assert!((6..10).contains(&tried.len()), "{tried:?}");
+    assert!(tried.contains(&Task::Probe(relay(1))) && tried.contains(&Task::Probe(relay(2))));
+    vigil.link(Link::Up(3, relay(2)), seconds(50.0));
+    assert_eq!(vigil.offline(seconds(60.0)), None);
+}
+
+#[test]
+fn after_sleep_there_is_no_network_until_it_answers() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    tor.play(&mut vigil, 0.0, 101.0);
+    vigil.woke(seconds(250.0));
+    assert_eq!(vigil.offline(seconds(250.0)), Some(ASLEEP));
+
+    tor.play(&mut vigil, 250.0, 253.0);
+
+    assert_eq!(vigil.offline(seconds(253.0)), None);
+    assert_eq!(tor.closed, [], "a network that answers was there all the while");
+}
+
+#[test]
+fn a_host_without_connections_sleeps_on() {
+    let mut vigil = Vigil::default();
+    vigil.woke(seconds(250.0));
+    assert_eq!(vigil.offline(seconds(251.0)), None);
+    assert_eq!(vigil.task(seconds(251.0)), Task::Wait(None));
+}
+
+#[test]
+fn who_looks_has_the_network_proven_every_two_seconds() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.watched(seconds(60.0));
+    assert_eq!(vigil.last_proof(), Some(seconds(0.0)));
+
+    assert_eq!(vigil.task(seconds(60.0)), Task::Probe(relay(1)));
+    vigil.began(Some(7), seconds(60.0));
+    assert_eq!(vigil.task(seconds(60.0)), Task::Look);
+    vigil.looks(seconds(60.0));
+    vigil.found(&Look { under_way: vec![7], ..Look::default() }, seconds(60.0));
+    assert_eq!(vigil.task(seconds(60.1)), Task::Wait(Some(seconds(60.4))));
+    vigil.looks(seconds(60.4));
+    vigil.found(&Look { built: vec![7], ..Look::default() }, seconds(60.4));
+
+    assert_eq!(vigil.last_proof(), Some(seconds(60.4)));
+    assert_eq!(vigil.task(seconds(60.4)), Task::Close(7));
+    assert_eq!(vigil.task(seconds(62.0)), Task::Probe(relay(1)));
+}
+
+/// When it is told that a relay has closed a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    BeforeItsBeginning,
+    BeforeTheNextLook,
+    AfterTheNextLook,
+}
+
+/// A tor with introduction circuits over one relay, and a session.
+struct Tor {
+    circuits: Vec<Circuit>,
+    next: u64,
+    /// All circuits of one hop are refused, and that is told then.
+    refuses: Option<Told>,
+    /// Circuits of one hop up to this number are never built.
+    silent_to: u64,
+    probes: Vec<(u64, RelayId, f64)>,
+    closed: Vec<(u64, f64)>,
+}
+
+impl Tor {
+    fn new() -> Self {
+        let circuit = |(number, carries)| Circuit { number, first: relay(1), carries };
+        let circuits = [
+            (1, Carries::Introductions),
+            (2, Carries::Introductions),
+            (3, Carries::Session),
+            (4, Carries::Other),
+        ];
+        Self {
+            circuits: circuits.map(circuit).into(),
+            next: 10,
+            refuses: None,
+            silent_to: 0,
+            probes: vec![],
+            closed: vec![],
+        }
+    }
+
+    fn tell_refused(&self, told: Told, vigil: &mut Vigil, now: f64) {
+        if self.refuses == Some(told)
+            && let Some((number, ..)) = self.probes.last()
+        {
+            vigil.refused(*number, seconds(now));
+        }
+    }
+
+    /// Plays it. tor takes a tenth of a second to build a circuit, and puts a closed introduction circuit up again.
+    fn play(&mut self, vigil: &mut Vigil, from: f64, to: f64) {
+        let mut now = from;
+        while now < to {
+            match vigil.task(seconds(now)) {
+                Task::Look => {
+                    vigil.looks(seconds(now));
+                    let (mut built, mut under_way) = (vec![], vec![]);
+                    for (number, _, began) in &self.probes {
+                        if self.refuses.is_some() {
+                            continue;
+                        }
+                        let is_built = *number > self.silent_to && now >= began + 0.1;
+                        (if is_built { &mut built } else { &mut under_way }).push(*number);
+                    }
+                    let circuits = self.circuits.clone();
+                    let look = Look { relays: vec![relay(1)], built, under_way, circuits, ..Look::default() };
+                    vigil.found(&look, seconds(now));
+                    self.tell_refused(Told::AfterTheNextLook, vigil, now);
+                }
+                Task::Probe(relay) => {
+                    self.probes.push((self.next, relay, now));
+                    self.tell_refused(Told::BeforeItsBeginning, vigil, now);
+                    vigil.began(Some(self.next), seconds(now));
+                    self.tell_refused(Told::BeforeTheNextLook, vigil, now);
+                    self.next += 1;
+                }
+                Task::Close(number) => {
+                    let closed = self.circuits.iter().position(|circuit| circuit.number == number);
+                    if let Some(closed) = closed.map(|at| self.circuits.remove(at)) {
+                        self.closed.push((number, now));
+                        if closed.carries == Carries::Introductions {
+                            self.circuits.push(Circuit { number: self.next, ..closed });
+                            self.next += 1;
+                        }
+                    }
+                }
+                Task::Wait(until) => now = until.map_or(to, |until| until.as_secs_f64()).max(now + 0.001),
+            }
+        }
+    }
+}
+
+fn serving() -> Vigil {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.link(Link::Up(2, relay(2)), seconds(0.0));
+    vigil.services(true, seconds(0.0));
+    vigil
+}
+
+#[test]
+fn a_relay_that_carries_introductions_is_asked_three_times_a_minute() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+
+    tor.play(&mut vigil, 0.0, 600.0);
+
+    assert!((27..=30).contains(&tor.probes.len()), "{:?}", tor.probes);
+    assert!(tor.probes.iter().all(|(_, asked, _)| *asked == relay(1)));
+    assert_eq!(tor.closed, []);
+}
+
+#[test]
+fn circuits_over_a_connection_that_died_in_silence_are_closed_within_half_a_minute_but_for_sessions() {
+    for died in 0..25 {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        let died = 100.0 + f64::from(died);
+        tor.play(&mut vigil, 0.0, died);
+        // What is asked first goes over the old connection, all else over a new one.
+        tor.silent_to = tor.next;
+
+        tor.play(&mut vigil, died, died + 28.0);
+
+        let mut closed: Vec<_> = tor.closed.iter().map(|(number, _)| *number).collect();
+        closed.sort_unstable();
+        assert_eq!(closed, [1, 2, 4], "died at {died}");
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_a_circuit_has_answered() {
+    for told in [Told::BeforeItsBeginning, Told::BeforeTheNextLook, Told::AfterTheNextLook] {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        tor.refuses = Some(told);
+        tor.play(&mut vigil, 0.0, 300.0);
+
+        assert_eq!(tor.closed, [], "{told:?}: circuits that work were closed");
+        assert!(vigil.last_proof() > Some(seconds(270.0)), "{told:?}: {:?}", vigil.last_proof());
+        assert!((12..=16).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
+
+        vigil.woke(seconds(400.0));
+        tor.play(&mut vigil, 400.0, 405.0);
+        assert_eq!(vigil.offline(seconds(405.0)), None, "{told:?}");
+        assert_eq!(tor.closed, [], "{told:?}");
+    }
+}
+
+#[test]
+fn one_relay_that_refuses_while_others_answer_costs_no_introduction_circuit() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    let mut now = 0.0;
+    while now < 600.0 {
+        // Every other question is refused.
+        tor.refuses = tor.refuses.xor(Some(Told::BeforeTheNextLook));
+        tor.play(&mut vigil, now, now + 21.0);
+        now += 21.0;
+    }
+    assert_eq!(tor.closed, []);
+}
+
+#[test]
+fn nothing_is_closed_while_nothing_shows_that_the_network_is_there() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    tor.play(&mut vigil, 0.0, 100.0);
+    tor.silent_to = u64::MAX;
+
+    tor.play(&mut vigil, 100.0, 700.0);
+
+    assert_eq!(tor.closed, []);
+    let last: Vec<_> = tor.probes.iter().map(|(_, asked, _)| asked.clone()).collect();
+    assert!(last.contains(&relay(2)), "only one relay is tried");
+    assert!(tor.probes.len() < 130, "{} tries in ten minutes", tor.probes.len());
+}
+
+#[test]
+fn a_connection_that_fails_again_and_again_costs_few_introduction_circuits() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    for turn in 0..90_u32 {
+        let from = f64::from(turn) * 20.0;
+        tor.silent_to = tor.next;
+        tor.play(&mut vigil, from, from + 20.0);
+    }
+
+    let in_any_five_minutes = tor
+        .closed
+        .iter()
+        .map(|(_, at)| tor.closed.iter().filter(|(_, other)| (*at..at + 300.0).contains(other)).count());
+    assert!(in_any_five_minutes.clone().max() > Some(0) && in_any_five_minutes.max() <= Some(6));
+}
+
+#[test]
+fn who_connects_has_the_network_asked_once_in_ten_seconds() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    let mut tor = Tor::new();
+    for second in 60..120_u32 {
+        vigil.used(seconds(f64::from(second)));
+        tor.play(&mut vigil, f64::from(second), f64::from(second + 1));
+    }
+
+    assert!((5..=7).contains(&tor.probes.len()), "{:?}", tor.probes);
+}
