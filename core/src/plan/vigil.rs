@@ -252,18 +252,23 @@ impl Vigil {
         }
     }
 
-    /// A relay has closed this circuit, which may be one of ours. A relay that has too much to do does that: it has answered all the same.
+    /// A relay has closed this circuit, which may be one of ours.
     pub fn refused(&mut self, circuit: u64, now: Moment) {
         // A look that does not find it any more may be read before, and what tor says of the beginning of it later.
         let doubted = self.doubted.iter().find(|(_, last)| **last == circuit).map(|(relay, _)| relay.clone());
-        if let Some(relay) = &doubted {
-            self.doubted.remove(relay);
-        }
         let probe = self.probe.take_if(|probe| probe.circuit == circuit);
         match probe.map(|probe| probe.relay).or(doubted) {
-            Some(relay) => self.answers(relay, now),
+            Some(relay) => self.refuses(relay, now),
             None => self.refused = Some(circuit),
         }
+    }
+
+    /// A relay that has too much to do refuses circuits: it has answered all the same. Those that it has carry on, and would not be built
+    /// again. (It may keep such an answer back, like every DESTROY, so that it seems silent at first.)
+    fn refuses(&mut self, relay: RelayId, now: Moment) {
+        self.doubted.remove(&relay);
+        self.dead.remove(&relay);
+        self.answers(relay, now);
     }
 
     fn answers(&mut self, relay: RelayId, now: Moment) {
@@ -289,7 +294,7 @@ impl Vigil {
         let (asked, refused) = (self.asked.take(), self.refused.take());
         let Some((circuit, relay)) = circuit.zip(asked) else { return };
         match refused == Some(circuit) {
-            true => self.answers(relay, now),
+            true => self.refuses(relay, now),
             false => self.probe = Some(Probe { circuit, relay, began: now }),
         }
     }

@@ -270,16 +270,26 @@ fn a_relay_that_refuses_a_circuit_has_answered() {
 }
 
 #[test]
-fn one_relay_that_refuses_while_others_answer_costs_no_introduction_circuit() {
-    let (mut vigil, mut tor) = (serving(), Tor::new());
-    let mut now = 0.0;
-    while now < 600.0 {
-        // Every other question is refused.
-        tor.refuses = tor.refuses.xor(Some(Told::BeforeTheNextLook));
-        tor.play(&mut vigil, now, now + 21.0);
-        now += 21.0;
+fn a_relay_that_refuses_circuits_keeps_those_that_it_has() {
+    for is_silent_at_first in [false, true] {
+        let (mut vigil, mut tor) = (serving(), Tor::new());
+        let mut now = 0.0;
+        while now < 900.0 {
+            if is_silent_at_first {
+                (tor.refuses, tor.silent_to) = (None, tor.next);
+                while tor.probes.last().is_none_or(|(number, ..)| *number < tor.silent_to) {
+                    tor.play(&mut vigil, now, now + 0.5);
+                    now += 0.5;
+                }
+            }
+            // Every other question is refused after that.
+            tor.refuses = tor.refuses.xor(Some(Told::BeforeTheNextLook));
+            tor.play(&mut vigil, now, now + 21.0);
+            now += 21.0;
+        }
+        assert_eq!(tor.closed, [], "{is_silent_at_first}");
+        assert_eq!(vigil.offline(seconds(now)), None);
     }
-    assert_eq!(tor.closed, []);
 }
 
 #[test]
