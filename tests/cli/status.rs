@@ -68,6 +68,14 @@ fn lists_have_no_header_in_a_pipe_and_a_line_for_each() {
 }
 
 #[test]
+fn a_host_that_is_set_up_and_has_no_agent_says_so() {
+    let ran = set_up().ormesh(&["status"]);
+    assert!(ran.stdout.contains("service:"), "{}", ran.stdout);
+    assert!(ran.stderr.starts_with("hint: no agent runs"), "{}", ran.stderr);
+    assert_eq!(set_up().ormesh(&["status", "--json"]).stderr, "");
+}
+
+#[test]
 fn empty_lists_are_empty_and_say_what_to_do() {
     let host = Host::new();
     for noun in ["export", "client", "remote", "import"] {

@@ -32,6 +32,16 @@ fn a_pause_ends_sessions_and_tor_and_a_resume_brings_all_back() {
     assert!(ended(session.stream(), PATIENCE), "a session goes on at a paused importer");
     assert!(TcpStream::connect(import).is_err(), "a paused import accepts");
     until("tor ends", || !is_running(tor));
+    // What can't come to pass is refused, and not waited for.
+    for args in [&["ping", "remote"][..], &["nc", "remote", "80"]] {
+        let ran = laptop.ormesh(args);
+        assert!(
+            ran.stderr.contains("the agent is paused\nhint: ormesh agent resume"),
+            "{args:?}: {}",
+            ran.stderr
+        );
+        assert_eq!(ran.code, 3, "{args:?}");
+    }
     laptop.good(&["agent", "resume"]);
     laptop.wait_until("the remote is reached again", is_connected("remote"));
     open_echo(import);

@@ -127,9 +127,13 @@ impl Commands {
                 self.load().await?;
                 self.set_aside_unseen().await?;
                 self.vault.give_up_what_is_aside().await?;
-                self.vault.settle(&changing, &self.store).await?;
+                let erased = self.vault.settle(&changing, &self.store).await?;
                 self.vault.check_settled().await?;
-                done(vec!["nothing superfluous is left in the secret store".into()])
+                done(vec![match erased {
+                    0 => "nothing superfluous was in the secret store".into(),
+                    1 => "1 key that nothing needs any more was erased".into(),
+                    many => format!("{many} keys that nothing needs any more were erased"),
+                }])
             }
             Request::AcceptConfig => {
                 self.store.apart(ConfigStore::accept).await?;
@@ -546,7 +550,7 @@ impl Commands {
     async fn settle_holding(&self, changing: &Changing) -> Notes {
         let settled = self.vault.settle(changing, &self.store).await;
         match settled {
-            Ok(()) => Vec::new(),
+            Ok(_) => Vec::new(),
             Err(problem) => {
                 self.vault.owe_again();
                 vec![format!("old keys will be erased once the secret store can be written ({problem})")]

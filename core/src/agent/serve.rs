@@ -295,8 +295,17 @@ impl Server {
         edit::find(&in_force.config.remotes, remote).map(|remote| remote.address)
     }
 
+    /// Whose service a connection leads to; while the agent is paused it would wait for nothing.
+    fn reachable(&self, remote: &RemoteName) -> Result<OnionAddress, Problem> {
+        let address = self.address(remote)?;
+        match *self.paused.borrow() {
+            true => Err(Problem::new(Code::AgentPaused, "the agent is paused").hint("ormesh agent resume")),
+            false => Ok(address),
+        }
+    }
+
     async fn connect(&self, mut asker: Asker, remote: &RemoteName, port: Port) -> std::io::Result<()> {
-        let address = match self.address(remote) {
+        let address = match self.reachable(remote) {
             Ok(address) => address,
             Err(problem) => return asker.answer(&Response::Refused(problem)).await,
         };
@@ -374,7 +383,7 @@ impl Server {
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {
-        let address = self.address(remote)?;
+        let address = self.reachable(remote)?;
         let refused = |error: ConnectError| cannot_reach(remote, &error);
         let plain = self.in_force.borrow().config.remotes.get(remote).is_some_and(|remote| remote.plain_tor);
         let began = Instant::now();
@@ -497,6 +506,11 @@ fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
         Some(DialError::KeyRefused) => {
             format!("ask its owner for a new invite, then: ormesh remote add {remote} --replace")
         }
+        Some(DialError::PortNotExported(Port::RESPONDER)) => {
+            return Problem::new(code, format!("{remote} exports no port to you at present"))
+                .about(problem::Subject::Remote(remote.clone()))
+                .hint("ask its owner to export one, or to grant one to you");
+        }
         Some(DialError::PortNotExported(_)) => "ask its owner to export it, or to grant it to you".into(),
         Some(DialError::NotReady) => "ormesh status shows how far tor is; ormesh wait waits for it".into(),
         _ => "see whether the host is up; its own `ormesh status` says more".into(),
@@ -525,7 +539,16 @@ mod tests {
         let cases = [
             (DialError::KeyRefused, Code::RemoteKeyRefused, "ormesh remote add nas --replace"),
             (DialError::KeyMissing, Code::RemoteKeyMissing, "see whether the host is up"),
-            (DialError::PortNotExported(Port::RESPONDER), Code::PortNotGranted, "ask its owner to export it"),
+            (
+                DialError::PortNotExported("80".parse().unwrap()),
+                Code::PortNotGranted,
+                "ask its owner to export it",
+            ),
+            (
+                DialError::PortNotExported(Port::RESPONDER),
+                Code::PortNotGranted,
+                "ask its owner to export one",
+            ),
             (DialError::NotReady, Code::TorNotConnected, "ormesh wait"),
             (DialError::Code(7), Code::DialFailed, "see whether the host is up"),
             (DialError::Gone, Code::RemoteUnreachable, "see whether the host is up"),
@@ -534,6 +557,7 @@ mod tests {
             let problem = cannot_reach(&remote, &ConnectError::Dial(error));
             assert_eq!(problem.id(), (code, Some(&problem::Subject::Remote(remote.clone()))));
             assert!(problem.hint.contains(hint), "{code}: {}", problem.hint);
+            assert!(!problem.message.contains("port 1 "), "nobody exports it: {}", problem.message);
         }
         let left = cannot_reach(&remote, &ConnectError::AppGone);
         assert_eq!(left.code, Code::RemoteUnreachable);

@@ -307,8 +307,8 @@ impl Vault {
         needed(config, &lock_of(&self.history))
     }
 
-    /// Erases what is in doubt and not needed by the configuration; an error when some could not be erased yet.
-    pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<(), Problem> {
+    /// Erases what is in doubt and not needed by the configuration, and counts it; an error when some could not be erased yet.
+    pub(super) async fn settle(&self, _changing: &Changing, store: &ConfigStore) -> Result<usize, Problem> {
         let owed: Vec<_> = lock_of(&self.owed).iter().copied().collect();
         if !owed.is_empty() {
             self.owe(&owed, None).await?;
@@ -317,7 +317,9 @@ impl Vault {
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
         self.catch_up().await?;
         // A file that is not there tells nothing: then everything is kept.
-        let Some(config) = &self.files.apart(read).await? else { return self.check_settled().await };
+        let Some(config) = &self.files.apart(read).await? else {
+            return self.check_settled().await.map(|()| 0);
+        };
         let journal = self.journal().await?;
         if migrate::unfinished(&journal).await? {
             let current = self.current(config)?;
@@ -326,7 +328,7 @@ impl Vault {
             migrate::clean_up(|id| needed.contains(id), &current, &other, &journal).await?;
         }
         if self.in_doubt().await?.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let kind = match config.agent.secrets {
             Some(kind) => kind,
@@ -343,14 +345,17 @@ impl Vault {
         let settled = journal.settle(is_needed, &self.secrets(config, kind), open).await?;
         self.forget(&settled.erased).await;
         match settled.waiting.first() {
-            Some((_, at, error)) if *at == kind => Ok(self.noted(Err(error.clone()))?),
+            Some((_, at, error)) if *at == kind => {
+                self.noted(Err(error.clone()))?;
+                Ok(settled.erased.len())
+            }
             // Nothing else is kept there any more: that is no trouble of the store in use.
             Some((_, at, error)) => {
                 let mut problem = Problem::from(error.clone());
                 problem.message = format!("in {at}, which was used before: {}", problem.message);
                 Err(problem)
             }
-            None => Ok(()),
+            None => Ok(settled.erased.len()),
         }
     }
 

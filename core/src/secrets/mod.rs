@@ -78,7 +78,8 @@ impl SecretsError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoEntry(_) => {
-                "unlock the keyring; `ormesh secrets status` shows which store is in use".into()
+                "unlock the keyring, if that is the store (`ormesh secrets status`); a lost key is replaced by `ormesh client rotate`, or by a new invite"
+                    .into()
             }
             Self::Locked(_) => {
                 "log in or unlock the keyring; on a host without one, ORMESH_SECRETS=file at first use".into()

@@ -73,8 +73,13 @@ async fn what_is_taken_out_by_hand_keeps_its_keys_until_they_are_pruned() {
     assert!(next.settle().await.is_empty());
     assert!(key.exists());
 
-    next.carry_out(Request::PruneSecrets).await.unwrap();
+    let pruned = async || match next.carry_out(Request::PruneSecrets).await.unwrap() {
+        Response::Done { notes } => notes,
+        _ => panic!("it is not an answer to that"),
+    };
+    assert_eq!(pruned().await, ["1 key that nothing needs any more was erased"]);
     assert!(!key.exists());
+    assert_eq!(pruned().await, ["nothing superfluous was in the secret store"]);
 }
 
 /// Files between whose changes another command is quicker: when a key is noted, the remote has another.

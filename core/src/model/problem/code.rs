@@ -249,6 +249,9 @@ codes! {
     AgentStarting, "agent-starting", NotReady, Error,
         "The agent is starting.",
         "Try again in a moment.";
+    AgentPaused, "agent-paused", NotReady, Error,
+        "The agent is paused: nothing is shared or reached.",
+        "`ormesh agent resume`.";
     AgentEnding, "agent-ending", NotReady, Error,
         "The agent is ending.",
         "Try again when it has ended.";

@@ -37,10 +37,15 @@ impl Status {
             && status.clients.is_empty()
             && status.remotes.is_empty()
             && status.requests.is_empty();
-        if nothing && !self.json {
-            output::hint(
+        match (nothing, &status.agent) {
+            _ if self.json => {}
+            (true, _) => output::hint(
                 "nothing is set up yet; `ormesh export add 22` offers ssh, `ormesh remote add NAME` takes an invite",
-            );
+            ),
+            (false, None) => {
+                output::hint("no agent runs, so nothing is shared or reached; ormesh agent run starts one")
+            }
+            (false, Some(_)) => {}
         }
         DONE
     }

@@ -9,7 +9,7 @@ use ormesh_core::model::status_yaml::{agent_state, client_state, import_state, r
 use tokio::time::Instant;
 
 use crate::args;
-use crate::output::{DONE, Outcome};
+use crate::output::{self, DONE, Outcome};
 use crate::this_host::Host;
 
 /// Between two looks for an agent that does not run yet.
@@ -38,34 +38,63 @@ pub(crate) enum What {
 impl Wait {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
-        let mut missing = "no agent runs".to_owned();
+        let mut missing = Missing::default();
         // A year is never to a command, and fits every clock.
         let seconds = self.timeout.map_or(365 * 86_400, u64::from);
         let deadline = Instant::now() + Duration::from_secs(seconds);
         match tokio::time::timeout_at(deadline, until_ready(&host, &self.what, &mut missing)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Problem::new(Code::NotReady, format!("not ready after {seconds} s: {missing}"))
-                .hint("ormesh status shows everything; a longer --timeout gives Tor more time")
-                .into()),
+            Err(_) => {
+                let Missing { what, hint } = missing;
+                Err(Problem::new(Code::NotReady, format!("not ready after {seconds} s: {what}"))
+                    .hint(hint)
+                    .into())
+            }
         }
     }
 }
 
+/// What is waited for, and what helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Missing {
+    what: String,
+    hint: &'static str,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self { what: "no agent runs".into(), hint: "ormesh agent run starts one" }
+    }
+}
+
+impl Missing {
+    /// Takes the next one, and says it to somebody who sits before a terminal.
+    fn becomes(&mut self, next: Self, is_first: bool) {
+        if is_first || *self != next {
+            output::said(format_args!("waiting: {}", next.what));
+        }
+        *self = next;
+    }
+}
+
 /// Follows one agent after another until one is ready; keeps in `missing` what it waits for.
-async fn until_ready(host: &Host, what: &[What], missing: &mut String) -> Outcome {
+async fn until_ready(host: &Host, what: &[What], missing: &mut Missing) -> Outcome {
+    let mut is_first = true;
     loop {
         let Some(agent) = host.running().await? else {
-            *missing = "no agent runs".into();
+            missing.becomes(Missing::default(), std::mem::take(&mut is_first));
             tokio::time::sleep(LOOK).await;
             continue;
         };
         let mut watch = agent.watch().await?;
         // An agent that ends may be one that is being restarted.
         while let Ok(status) = watch.next().await {
-            match self::missing(&status, what) {
-                Some(sentence) => *missing = sentence,
-                None => return DONE,
-            }
+            let Some(what) = self::missing(&status, what) else { return DONE };
+            let hint = match status.agent.as_ref().map(|agent| &agent.state) {
+                Some(AgentState::Paused) => "ormesh agent resume",
+                _ => "ormesh status shows everything; a longer --timeout gives Tor more time",
+            };
+            missing.becomes(Missing { what, hint }, std::mem::take(&mut is_first));
         }
         tokio::time::sleep(LOOK).await;
     }
