@@ -8,6 +8,7 @@ mod again;
 mod app;
 mod driver;
 mod figures;
+mod keyboard;
 mod mesh;
 mod panel;
 mod reopened;

@@ -8,10 +8,13 @@ use std::process::{Child, Command, Stdio};
 use support::{Running, until};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
-    AtomEnum, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, MapState,
+    AtomEnum, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT,
+    KEY_RELEASE_EVENT, MapState, Window,
 };
+use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
+use x11rb::{CURRENT_TIME, NONE};
 
 /// A virtual display, ended with this value.
 pub(crate) struct Screen {
@@ -71,25 +74,86 @@ impl Screen {
         last
     }
 
+    /// Gives the keyboard to the app's window, as a window manager does.
+    pub(crate) fn give_keys(&self) {
+        let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
+        let root = connection.setup().roots[screen].root;
+        until("the window can take keys", || {
+            let window = windows(&connection, root).pop()?;
+            connection.set_input_focus(InputFocus::PARENT, window, CURRENT_TIME).ok()?.check().ok()
+        });
+    }
+
+    /// Types a text on the keyboard, key by key and without a pause; `\n` is Enter, `\t` is Tab, `\x1b` is Escape.
+    pub(crate) fn type_keys(&self, text: &str) {
+        let (connection, _) = RustConnection::connect(Some(&self.name)).unwrap();
+        for key in text.chars() {
+            let (code, shifted) = key_of(&connection, key);
+            let shift = key_of_symbol(&connection, SHIFT).0;
+            let mut strokes = vec![(KEY_PRESS_EVENT, code), (KEY_RELEASE_EVENT, code)];
+            if shifted {
+                strokes.insert(0, (KEY_PRESS_EVENT, shift));
+                strokes.push((KEY_RELEASE_EVENT, shift));
+            }
+            for (stroke, code) in strokes {
+                connection.xtest_fake_input(stroke, code, CURRENT_TIME, NONE, 0, 0, 0).unwrap();
+            }
+        }
+        connection.sync().unwrap();
+    }
+
     /// Asks the app's window to close, as a window manager does (ICCCM §4.2.8.1, WM_DELETE_WINDOW).
     pub(crate) fn close_the_window(&self) {
         let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
         let root = connection.setup().roots[screen].root;
         let atom = |name: &str| connection.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
         let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
-        let tree = connection.query_tree(root).unwrap().reply().unwrap();
-        for window in tree.children {
-            let is_shown = connection.get_window_attributes(window).unwrap().reply().unwrap().map_state;
-            let known = connection.get_property(false, window, protocols, AtomEnum::ATOM, 0, 64).unwrap();
-            let closable =
-                known.reply().unwrap().value32().is_some_and(|mut all| all.any(|one| one == delete));
-            if is_shown == MapState::VIEWABLE && closable {
-                let event = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
-                connection.send_event(false, window, EventMask::NO_EVENT, event).unwrap();
-            }
+        for window in windows(&connection, root) {
+            let event = ClientMessageEvent::new(32, window, protocols, [delete, 0, 0, 0, 0]);
+            connection.send_event(false, window, EventMask::NO_EVENT, event).unwrap();
         }
         connection.sync().unwrap();
     }
+}
+
+/// The windows that are shown and can be closed, the uppermost last: one that goes away meanwhile is none.
+fn windows(connection: &RustConnection, root: Window) -> Vec<Window> {
+    let atom = |name: &str| connection.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
+    let (protocols, delete) = (atom("WM_PROTOCOLS"), atom("WM_DELETE_WINDOW"));
+    let is_ours = |window: &Window| {
+        let shown = connection.get_window_attributes(*window).unwrap().reply().ok()?.map_state;
+        let known = connection.get_property(false, *window, protocols, AtomEnum::ATOM, 0, 64).unwrap();
+        let closable = known.reply().ok()?.value32()?.any(|one| one == delete);
+        Some(shown == MapState::VIEWABLE && closable)
+    };
+    let all = connection.query_tree(root).unwrap().reply().unwrap().children;
+    all.into_iter().filter(|window| is_ours(window) == Some(true)).collect()
+}
+
+/// The key of Shift, as X names it (keysymdef.h).
+const SHIFT: u32 = 0xffe1;
+
+/// The key that types a character, and whether it takes Shift. Latin-1 characters name themselves, control keys are 0xff00 and up.
+fn key_of(connection: &RustConnection, key: char) -> (u8, bool) {
+    key_of_symbol(
+        connection,
+        match key {
+            '\n' => 0xff0d,
+            '\t' => 0xff09,
+            '\x1b' => 0xff1b,
+            key => u32::from(key),
+        },
+    )
+}
+
+fn key_of_symbol(connection: &RustConnection, symbol: u32) -> (u8, bool) {
+    let (first, last) = (connection.setup().min_keycode, connection.setup().max_keycode);
+    let map = connection.get_keyboard_mapping(first, last - first + 1).unwrap().reply().unwrap();
+    let rows = map.keysyms.chunks(usize::from(map.keysyms_per_keycode));
+    (first..=last)
+        .zip(rows)
+        .find_map(|(code, row)| Some((code, row.iter().take(2).position(|one| *one == symbol)? == 1)))
+        .expect("the keyboard has the key")
 }
 
 /// What was on a screen: four bytes a pixel, blue, green, red and one of no meaning.

@@ -11,6 +11,8 @@ import { gzipSync } from 'node:zlib';
 import { PICTURES, ROOT, browser, run, serve, spread } from './stage.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** `ONLY=enter npm test` plays the tests whose names it fits, and builds what they need. */
+const ONLY = process.env['ONLY'] ? new RegExp(process.env['ONLY'], 'i') : null;
 let passed = 0;
 let failed = 0;
 
@@ -20,6 +22,7 @@ let failed = 0;
  * @param {() => unknown} body
  */
 async function test(name, body) {
+  if (ONLY && !ONLY.test(name) && !name.includes('build')) return;
   try {
     await body();
     passed += 1;
@@ -129,7 +132,7 @@ async function findings(page) {
 }
 
 await spread(
-  names,
+  names.filter((name) => !ONLY || ONLY.test(name)),
   3,
   () => Promise.resolve(null),
   (name) =>
@@ -247,6 +250,157 @@ await test('the keyboard alone shares a port, with the focus kept in the dialog 
     await page.getByText('127.0.0.1:8080').waitFor();
     const edits = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'edit'));
     assert.deepEqual(edits, [{ command: 'edit', args: [{ edit: 'add-export', target: '8080', port: null, allow_lan: false }] }]);
+  }));
+
+await test('enter right after the last key does what the button does, and says what is missing', () =>
+  withPage({}, async (page) => {
+    const calls = (/** @type {string} */ command) => page.evaluate((command) => window.gallery.backend?.calls.filter((call) => call.command === command).length, command);
+    const focused = () => page.evaluate(() => /** @type {HTMLInputElement} */ (document.activeElement).labels?.[0]?.textContent?.trim());
+
+    await show(page, 'add-export');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is needed.').waitFor();
+    await page.keyboard.type('8080');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.equal(await calls('edit'), 1);
+
+    await show(page, 'add-export');
+    await page.keyboard.type('70000x');
+    await page.keyboard.press('Enter');
+    await page.getByText('is not [ADDRESS:]PORT').waitFor();
+    assert.equal(await calls('edit'), 0);
+
+    // The address here is suggested by the port, and waited for as well.
+    await show(page, 'add-import');
+    await page.getByLabel('Port of home-server').fill('5432');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.equal(await calls('edit'), 1);
+
+    // A long field that holds one text takes no line: Enter in it goes on, or to what is missing.
+    await show(page, 'add-remote');
+    await page.getByLabel('I have an invite').check();
+    await page.getByLabel('Invite', { exact: true }).fill(`ormesh1${'q'.repeat(120)}`);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => /** @type {HTMLInputElement} */ (document.activeElement).labels?.[0]?.textContent?.trim() === 'Name');
+    assert.equal(await page.getByLabel('Invite', { exact: true }).inputValue(), `ormesh1${'q'.repeat(120)}`);
+    await page.keyboard.type('home');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Import from home' }).waitFor();
+    assert.equal(await calls('remoteAdd'), 1);
+
+    await show(page, 'add-client-request');
+    await page.getByRole('textbox', { name: 'Their request' }).fill('ormeshreq1qypz9x8gf2tvdw0');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => /** @type {HTMLInputElement} */ (document.activeElement).labels?.[0]?.textContent?.trim() === 'Name');
+    await page.keyboard.type('anna-laptop');
+    // A click as quick as that waits, too.
+    await page.getByRole('button', { name: 'Let in' }).click();
+    await page.getByRole('dialog', { name: 'Invite for anna-laptop' }).waitFor();
+
+    // Bridges are lines.
+    await show(page, 'settings');
+    await page.getByLabel('Bridges').fill('198.51.100.4:9001');
+    await page.keyboard.press('Enter');
+    await page.keyboard.type('198.51.100.5:9001');
+    assert.equal(await page.getByLabel('Bridges').inputValue(), '198.51.100.4:9001\n198.51.100.5:9001');
+    await page.getByRole('textbox', { name: 'Address', exact: true }).fill('127.0.0.1:9251');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'setSetting'));
+    assert.equal(await focused(), 'Address');
+  }));
+
+await test('the focus never falls to the page: it goes back to what opened a dialog, or to what is nearest', () =>
+  withPage({}, async (page) => {
+    const active = () =>
+      page.evaluate(() => {
+        const at = document.activeElement;
+        const text = at?.getAttribute('aria-label') ?? at?.querySelector('strong')?.textContent ?? (at instanceof HTMLInputElement ? at.labels?.[0]?.textContent : at?.textContent);
+        return at === document.body ? 'the page' : (text ?? '').replace(/\s+/g, ' ').trim();
+      });
+    const tabTo = async (/** @type {string} */ name) => {
+      for (let turn = 0; turn < 80 && (await active()) !== name; turn += 1) await page.keyboard.press('Tab');
+      assert.equal(await active(), name);
+    };
+    const press = async (/** @type {string} */ name) => {
+      await tabTo(name);
+      await page.keyboard.press('Enter');
+    };
+    const dialog = (/** @type {string} */ name) => page.getByRole('dialog', { name }).waitFor();
+    const is = async (/** @type {string} */ name) => {
+      for (let turn = 0; turn < 50 && ((await active()) !== name || (await page.locator('dialog').count()) > 0); turn += 1) await page.waitForTimeout(20);
+      assert.equal(await active(), name);
+      assert.equal(await page.locator('dialog').count(), 0);
+    };
+
+    // Every dialog that is left by Escape.
+    await show(page, 'mesh-open');
+    for (const [button, title] of [
+      ['Add export', 'Share a port'],
+      ['Add client', 'Let somebody in'],
+      ['Change access', 'Access of anna-laptop'],
+      ['New keys', 'New keys for anna-laptop?'],
+      ['Revoke', 'Revoke anna-laptop?'],
+      ['Stop exporting port 22', 'Stop sharing port 22?'],
+      ['Who may open port 22', 'Who may open port 22'],
+      ['Add remote', 'Add a remote'],
+      ['Continue', 'Access to studio'],
+      ['Give up the request for studio', 'Give up the request for studio?'],
+      ['Add import from home-server', 'Import from home-server'],
+    ]) {
+      await press(/** @type {string} */ (button));
+      await dialog(/** @type {string} */ (title));
+      await page.keyboard.press('Escape');
+      await is(/** @type {string} */ (button));
+    }
+
+    // What goes away by what was done: to its neighbour.
+    await tabTo('Revoke');
+    await page.keyboard.press('Enter');
+    await dialog('Revoke anna-laptop?');
+    await press('Revoke');
+    await is('build-server');
+    await press('Give up the request for studio');
+    await dialog('Give up the request for studio?');
+    await press('Give up request');
+    await is('Ping cabin');
+    await press('Stop exporting port 22');
+    await press('Stop sharing');
+    await page.getByText('Stop sharing port').waitFor({ state: 'detached' });
+    assert.match(await active(), /^(Who may open|Stop exporting) port/);
+
+    // A ping's button is off while it asks, and has the focus afterwards.
+    await press('Ping home-server');
+    await page.getByText(/^Answered in/).waitFor();
+    await is('Ping home-server');
+
+    // An import that was made.
+    await press('Add import from home-server');
+    await dialog('Import from home-server');
+    await page.keyboard.type('22');
+    await page.keyboard.press('Enter');
+    await is('Add import from home-server');
+
+    // From one dialog to the next, and out: the page itself has become another.
+    await show(page, 'welcome');
+    await press('Share a port');
+    await page.keyboard.type('8080');
+    await page.keyboard.press('Enter');
+    await dialog('Let somebody in');
+    await page.keyboard.press('Escape');
+    await is('Add export');
+
+    // A step of a dialog.
+    await show(page, 'mesh');
+    await press('Add remote');
+    await dialog('Add a remote');
+    await page.keyboard.type('workshop');
+    await press('Make request');
+    await page.getByText('Send this request to the owner').waitFor();
+    assert.equal(await active(), 'Copy');
+    await page.keyboard.press('Escape');
+    await is('Add remote');
   }));
 
 await test('who gains by an export is named, and it can be for some clients only, now or later', () =>

@@ -134,15 +134,24 @@ export function mock(given: Given): Mock {
         change({ exports: status.exports.map((one) => (one.port === port ? { target: one.target, port, ...(clients && { clients }) } : one)) });
         return clients === null ? [] : [`${clients.join(' and ')} can now reach port ${port}`];
       }
+      if (status && edit.edit === 'delete-export') change({ exports: status.exports.filter((one) => one.port !== edit.port) });
+      if (status && edit.edit === 'delete-import')
+        change({ remotes: status.remotes.map((one) => ({ ...one, imports: one.imports.filter((each) => each.listen !== edit.listen) })) });
       return [];
     }),
     clientAdd: command('clientAdd', (client) => invite(client.request === null)),
     clientToken: command('clientToken', () => invite(true)),
     clientRotate: command('clientRotate', () => invite(true)),
-    clientDelete: command('clientDelete', (name) => [`${name} was revoked`]),
+    clientDelete: command('clientDelete', (name) => {
+      if (view.status) change({ clients: view.status.clients.filter((one) => one.name !== name) });
+      return [`${name} was revoked`];
+    }),
     remoteAdd: command('remoteAdd', () => []),
     remoteRequest: command('remoteRequest', () => REQUEST_TEXT),
-    remoteDelete: command('remoteDelete', () => []),
+    remoteDelete: command('remoteDelete', (name) => {
+      if (view.status) change({ remotes: view.status.remotes.filter((one) => one.name !== name), requests: view.status.requests.filter((one) => one !== name) });
+      return [];
+    }),
     check: async (what, text) => check(what, text, given.settings?.socks_users === 'all'),
     ping: command(
       'ping',

@@ -14,10 +14,12 @@ export class Check {
   careful = $state(false);
   problem = $state<Problem | null>(null);
   #turn = 0;
+  #now: (() => Promise<void>) | null = null;
 
   /** Checks what was typed; to be called from an effect on the text. Returns what drops the answer. */
   follow(backend: Pick<Backend, 'check'>, what: Checkable, text: string): () => void {
     const turn = ++this.#turn;
+    this.#now = null;
     if (text.trim() === '') {
       this.is = 'empty';
       this.detail = null;
@@ -25,7 +27,7 @@ export class Check {
       return () => {};
     }
     this.is = 'typing';
-    const timer = setTimeout(async () => {
+    const ask = async () => {
       try {
         const { detail, careful } = await backend.check(what, text.trim());
         if (turn !== this.#turn) return;
@@ -39,7 +41,19 @@ export class Check {
         this.detail = null;
         this.problem = asProblem(error);
       }
-    }, PAUSE);
+    };
+    let asked: Promise<void> | null = null;
+    const now = () => {
+      clearTimeout(timer);
+      return (asked ??= ask());
+    };
+    const timer = setTimeout(now, PAUSE);
+    this.#now = now;
     return () => clearTimeout(timer);
+  }
+
+  /** Makes the check at once, and resolves when it has answered. */
+  async settle(): Promise<void> {
+    await this.#now?.();
   }
 }
