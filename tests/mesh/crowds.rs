@@ -98,6 +98,14 @@ fn one_port_leaves_room_for_the_others_and_both_ends_say_that_it_is_full() {
     assert_eq!(nc.code, 4, "{nc:?}");
     assert!(nc.stderr.contains("is full: ") && nc.stdout.is_empty(), "{nc:?}");
     assert!(server.log().contains("full: connections are turned away"));
+    // An application that waits for the server's first word sees a failure, no empty answer.
+    for mut silent in [TcpStream::connect(public).unwrap(), socks_dial(laptop.socks(), "remote", 80).unwrap()]
+    {
+        let ended = silent.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+    }
+    let log = laptop.log();
+    assert!(log.contains("the far side has no room for it: port 80 is full: "), "{log}");
 
     // It goes away by itself.
     drop(open);

@@ -1,25 +1,17 @@
-//! Finds out whether a remote refuses our connections because it is full. When a remote ends a connection without any bytes, its agent is
-//! asked, and asked again until it has room.
+//! Asks the agent of a remote that was found to be full again and again, until it has room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
-use crate::forward::dialler::{Dialler, Early};
-use crate::forward::responder;
-use crate::model::address::Port;
+use crate::forward::dialler::Dialler;
 use crate::model::onion::OnionAddress;
 use crate::plan::health::{Full, Report};
 
 /// Between two questions to one remote.
 const PAUSE: Duration = Duration::from_secs(10);
-/// How long a question may take.
-const LIMIT: Duration = Duration::from_secs(30);
-/// Its circuits are shared with what keeps a remote's state known.
-const GROUP: &str = "state";
 
 /// Who is being asked. Dropping it ends that.
 #[derive(Default)]
@@ -35,7 +27,7 @@ impl Crowds {
         let dialler = Arc::clone(dialler);
         let task = tokio::spawn(async move {
             loop {
-                let full = timeout(LIMIT, question(&dialler, &remote)).await.ok().flatten();
+                let full = dialler.info(&remote).await.map(|info| -> Full { info.full().collect() });
                 let is_full = full.as_ref().is_some_and(|full| !full.is_empty());
                 if is_full {
                     tracing::debug!(%remote, ?full, "ports without room");
@@ -60,10 +52,4 @@ impl Drop for Crowds {
     fn drop(&mut self) {
         self.0.values().for_each(AbortHandle::abort);
     }
-}
-
-async fn question(dialler: &Dialler, remote: &OnionAddress) -> Option<Full> {
-    let connected = dialler.connect(remote, Port::RESPONDER, GROUP, Early::none()).await.ok()?;
-    let info = responder::ask_info(connected.stream).await.ok()?;
-    Some(info.ports.iter().filter_map(|info| Some((info.port, info.full?))).collect())
 }

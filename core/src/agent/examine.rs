@@ -232,7 +232,7 @@ async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
     }
     let told = told.map(|info| Told {
         ports: info.ports.iter().map(|port| (port.port, port.open)).collect(),
-        full: info.full(),
+        full: info.full().map(|(port, (held, of))| (port, held, of)).collect(),
     });
     Reach::Met { told: told.map_err(|error| error.to_string()), round_trip }
 }

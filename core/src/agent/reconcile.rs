@@ -108,9 +108,7 @@ impl Reconciler {
                     }
                 }
                 Wake::Gone(sockets) => self.take_gone(sockets),
-                Wake::Silent(address) => {
-                    self.remotes.ask_silent(&self.inputs.config.borrow().config, address)
-                }
+                Wake::Full(address) => self.remotes.ask_full(&self.inputs.config.borrow().config, address),
                 Wake::Parted | Wake::Timer => {}
             }
         }

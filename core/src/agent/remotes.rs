@@ -31,9 +31,8 @@ impl Remotes {
         self.warmers.start(&self.dialler, address, endpoints.groups(&address), peer);
     }
 
-    /// Asks a remote that ended a connection without sending anything whether it was full. A remote that runs no ormesh is not
-    /// asked.
-    pub(super) fn ask_silent(&mut self, config: &Config, address: OnionAddress) {
+    /// Asks a remote with a port that was found to be full, until it has room. A remote that runs no ormesh is not asked.
+    pub(super) fn ask_full(&mut self, config: &Config, address: OnionAddress) {
         if config.remote_at(&address).is_some_and(|(_, remote)| !remote.plain_tor) {
             self.crowds.ask(&self.dialler, address);
         }

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -16,14 +15,14 @@ use super::examine::Examiner;
 use super::follow_tor::{self, Followed};
 use super::known::Known;
 use super::wires::Applied;
-use crate::engine::EngineState;
+use crate::engine::{DialError, EngineState};
 use crate::forward::calendar::Calendar;
 use crate::forward::capacity::Crowded;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::guests::Guests;
-use crate::forward::heard::{Heard, Unended};
-use crate::forward::relay::{self, OnNearEnd};
+use crate::forward::relay::{self, Ending, OnNearEnd};
 use crate::forward::responder::{self, Prober};
+use crate::forward::silence::{Why, asking};
 use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
@@ -48,8 +47,6 @@ const CONFIRM: Duration = Duration::from_secs(2);
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection attempt is slow, and its user is informed.
 const SLOW: Duration = Duration::from_secs(3);
-/// How long a host may take to say why it ended a connection without sending anything.
-const ASK_WHY: Duration = Duration::from_secs(10);
 /// How long a connection to the agent may wait for the next one after an error (EMFILE, say).
 const ACCEPT_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -346,40 +343,13 @@ impl Server {
         asker.answer(&Response::Connected).await?;
         let mut near = asker.into_pieces();
         let rule = OnNearEnd::for_application(HalfClose::Hold, self.guests.holds());
-        let heard = Heard::default();
-        let meter = heard.meter(relay::Traffic::default());
-        let unended = Unended::new(&mut near);
-        let ending = relay::run(unended, connected.stream, connected.unsent, rule, meter).await;
-        let silent = heard.was_silent(&ending);
-        if silent && let Some(why) = self.why_silent(remote, &address, port).await {
-            tracing::info!(%remote, %port, "connection of ormesh nc refused: {why}");
-            near.fail(why).await?;
-        } else if ending.is_cut() {
-            tracing::info!(%remote, why = %ending, "connection of ormesh nc cut off");
-            let cut = Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"));
-            near.fail(cut.hint("what has come may be a part of what was sent")).await?;
-        } else if silent {
-            near.shutdown().await?;
+        let far = asking(&self.dialler, address, port, connected.stream);
+        let ending = relay::run(&mut near, far, connected.unsent, rule, relay::Traffic::default()).await;
+        if ending.is_cut() {
+            tracing::info!(%remote, %port, why = %ending, "connection of ormesh nc cut off");
+            near.fail(cut_off(remote, &ending)).await?;
         }
         Ok(())
-    }
-
-    /// Why a port ended a connection without sending anything, if its host knows: it is full, or nothing listens behind the port.
-    async fn why_silent(&self, remote: &RemoteName, address: &OnionAddress, port: Port) -> Option<Problem> {
-        let config = Arc::clone(&self.in_force.borrow().config);
-        if config.remotes.get(remote).is_none_or(|remote| remote.plain_tor) {
-            return None;
-        }
-        let question = async {
-            let connected = self.dialler.connect(address, Port::RESPONDER, "nc", Early::none()).await.ok()?;
-            responder::ask_info(connected.stream).await.ok()
-        };
-        let info = tokio::time::timeout(ASK_WHY, question).await.ok()??;
-        let asked = info.ports.iter().find(|asked| asked.port == port)?;
-        match asked.full {
-            Some(full) => Some(catalogue::full_there(remote, port, full)),
-            None => (!asked.open).then(|| catalogue::no_backend_there(remote, port)),
-        }
     }
 
     async fn ping(&self, remote: &RemoteName, port: Option<Port>) -> Result<Pong, Problem> {
@@ -412,7 +382,7 @@ impl Server {
             if let Ok(info) = responder::ask_info(info.stream).await {
                 pong.ports =
                     info.ports.iter().map(|info| PortTold { port: info.port, open: info.open }).collect();
-                full = info.full();
+                full = info.full().collect();
             }
             if let Some(took) = answered {
                 // The last word, so that status shows the same.
@@ -426,9 +396,9 @@ impl Server {
             .hint(format!("ormesh ping {remote} PORT")));
         }
         let closed = port.filter(|port| pong.ports.iter().any(|told| told.port == *port && !told.open));
-        let full = full.into_iter().find(|(other, ..)| Some(*other) == port);
-        if let Some((port, held, of)) = full {
-            return Err(catalogue::full_there(remote, port, (held, of)));
+        let full: Option<(Port, _)> = full.into_iter().find(|(other, _)| Some(*other) == port);
+        if let Some((port, full)) = full {
+            return Err(catalogue::full_there(remote, port, full));
         }
         match closed {
             Some(port) => Err(catalogue::no_backend_there(remote, port)),
@@ -493,7 +463,6 @@ fn subject_of(request: &Request) -> Option<Subject> {
 }
 
 fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
-    use crate::engine::DialError;
     let code = match error.dial_error() {
         Some(DialError::KeyRefused) => Code::RemoteKeyRefused,
         Some(DialError::KeyMissing) => Code::RemoteKeyMissing,
@@ -520,6 +489,24 @@ fn cannot_reach(remote: &RemoteName, error: &ConnectError) -> Problem {
         .hint(hint)
 }
 
+/// What is said of a connection that was cut off, where its agent knows why.
+fn cut_off(remote: &RemoteName, ending: &Ending) -> Problem {
+    let why = match ending {
+        Ending::FarBroke(error) => Why::find(error),
+        _ => None,
+    };
+    match why {
+        Some(Why::Full(port, held, of)) => catalogue::full_there(remote, port, (held, of)),
+        Some(Why::NoBackend(port)) => catalogue::no_backend_there(remote, port),
+        Some(Why::NotExported(port)) => {
+            let error = ConnectError::Dial(DialError::PortNotExported(port));
+            cannot_reach(remote, &error)
+        }
+        None => Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"))
+            .hint("what has come may be a part of what was sent"),
+    }
+}
+
 fn ending() -> Problem {
     Problem::new(Code::AgentEnding, "the agent is ending").hint("try again when it has ended")
 }
@@ -531,7 +518,6 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::DialError;
 
     #[test]
     fn what_keeps_a_remote_from_being_reached_has_its_code_and_what_helps() {

@@ -34,8 +34,8 @@ pub(super) enum Wake {
     Parted,
     /// Sockets were removed or replaced by another program.
     Gone(BTreeSet<Socket>),
-    /// A remote ended a connection without sending anything.
-    Silent(OnionAddress),
+    /// A port of a remote was found to be full.
+    Full(OnionAddress),
     Asked(Question),
     Timer,
 }
@@ -76,7 +76,7 @@ pub(super) async fn next(
         socket = openings.news() => Wake::Opened(socket),
         () = context.partings.news() => Wake::Parted,
         gone = sockets.gone() => Wake::Gone(gone),
-        address = dialler.next_silent() => Wake::Silent(address),
+        address = dialler.next_full() => Wake::Full(address),
         () = timer => Wake::Timer,
     }
 }

@@ -17,13 +17,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 pub use early::{AppGone, Early};
 pub use lines::Carried;
 
+use super::answers::Answers;
 use super::reports::Reports;
+use super::responder::{self, Info};
 use crate::engine::stream::Stream;
 use crate::engine::{DialError, EngineState, OnionEngine};
 use crate::model::address::Port;
@@ -126,9 +128,10 @@ pub struct Dialler {
     lost: watch::Sender<u64>,
     /// The remote whose descriptor came last.
     descriptor: watch::Sender<Option<OnionAddress>>,
-    /// Remotes that ended a connection without sending anything and were not reported yet.
-    silent: Mutex<BTreeSet<OnionAddress>>,
-    silent_told: Notify,
+    answers: Answers,
+    /// Remotes that were found to be full and were not reported yet.
+    full: Mutex<BTreeSet<OnionAddress>>,
+    full_told: Notify,
 }
 
 impl Dialler {
@@ -154,8 +157,9 @@ impl Dialler {
             reports,
             lost: watch::Sender::new(0),
             descriptor: watch::Sender::default(),
-            silent: Mutex::default(),
-            silent_told: Notify::new(),
+            answers: Answers::default(),
+            full: Mutex::default(),
+            full_told: Notify::new(),
         })
     }
 
@@ -175,31 +179,46 @@ impl Dialler {
         &self.reports
     }
 
-    /// Call this when a remote ended a connection without sending anything.
-    pub(super) fn ended_silent(&self, remote: &OnionAddress) {
-        if self.silent().insert(*remote) {
-            self.silent_told.notify_one();
+    /// Asks the agent of a remote for its ports, or has part in an answer to the same question. None where it is not known to have one, or
+    /// where it does not answer.
+    pub async fn info(&self, remote: &OnionAddress) -> Option<Arc<Info>> {
+        if !self.lines.has_responder(remote) {
+            return None;
+        }
+        let question = async {
+            let connected = self.connect(remote, Port::RESPONDER, ASKED_BY, Early::none()).await.ok()?;
+            responder::ask_info(connected.stream).await.ok()
+        };
+        let question = async { timeout(ANSWER, question).await.ok().flatten() };
+        timeout(ANSWER, self.answers.ask(remote, question)).await.ok().flatten()
+    }
+
+    /// Call this when a port of a remote was found to be full.
+    pub(super) fn found_full(&self, remote: &OnionAddress) {
+        if self.full().insert(*remote) {
+            self.full_told.notify_one();
         }
     }
 
-    /// Waits for a remote that ended a connection without having said anything. Cancel-safe; for one who waits.
-    pub async fn next_silent(&self) -> OnionAddress {
+    /// Waits for a remote with a port that was found to be full. Cancel-safe; for one who waits.
+    pub async fn next_full(&self) -> OnionAddress {
         loop {
-            if let Some(remote) = self.silent().pop_first() {
+            if let Some(remote) = self.full().pop_first() {
                 return remote;
             }
-            self.silent_told.notified().await;
+            self.full_told.notified().await;
         }
     }
 
-    fn silent(&self) -> MutexGuard<'_, BTreeSet<OnionAddress>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn full(&self) -> MutexGuard<'_, BTreeSet<OnionAddress>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a remote that was deleted or whose key was replaced.
     pub fn forget(&self, remote: &OnionAddress) {
         self.remotes().forget(remote);
         self.lines.forget(remote);
+        self.answers.forget(remote);
     }
 
     /// These are all remotes that there are. Connections to one that is not among them end by a reset.
@@ -449,6 +468,12 @@ impl Course {
 
 /// The first and the longest pause between attempts. A service is often not found soon after its first upload, then it is.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+
+/// How long the agent of a remote may take to tell of its ports.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// The circuits over which agents are asked; those that keep a remote's state known are the same.
+const ASKED_BY: &str = "state";
 
 /// Further attempts after the other end refused.
 const REFUSED_RETRIES: u32 = 2;

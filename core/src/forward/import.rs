@@ -8,13 +8,13 @@ use tracing::{debug, info};
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
-use super::heard::Heard;
 use super::holds::{HOLD_LIMIT, Holds};
 use super::lanes::Lanes;
 use super::listen::{self, Bound, ListenError, SocketPath};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, Meter, OnNearEnd, Traffic};
 use super::server::{AtBound, Renewer, Server};
+use super::silence::asking;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
@@ -189,11 +189,8 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(sent_early + unsent.len());
     let rule = OnNearEnd::for_application(spec.half_close, &shared.holds);
-    let heard = Heard::default();
-    let ending = relay::run(app, stream, unsent, rule, heard.meter(ride.meter(traffic))).await;
-    if heard.was_silent(&ending) {
-        dialler.ended_silent(&spec.address);
-    }
+    let far = asking(dialler, spec.address, spec.port, stream);
+    let ending = relay::run(app, far, unsent, rule, ride.meter(traffic)).await;
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {

@@ -5,6 +5,7 @@
 //!
 //! Everything runs on the caller's tokio runtime. Each listener owns its sessions: closing it ends them and waits for that.
 
+mod answers;
 pub mod backend;
 pub mod calendar;
 pub mod capacity;
@@ -12,7 +13,6 @@ mod cuts;
 pub mod dialler;
 pub mod gate;
 pub mod guests;
-pub mod heard;
 pub mod holders;
 pub mod holds;
 pub mod import;
@@ -27,6 +27,7 @@ pub mod reports;
 pub mod responder;
 mod server;
 pub mod shares;
+pub mod silence;
 pub mod sockets;
 pub mod socks_front;
 #[cfg(unix)]

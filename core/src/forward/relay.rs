@@ -88,8 +88,16 @@ pub enum Ending {
     #[error("the connection broke: {0}")]
     NearBroke(io::Error),
     /// The far side's connection broke.
-    #[error("the far side's connection broke: {0}")]
+    #[error("{}", far_broke(.0))]
     FarBroke(io::Error),
+}
+
+/// What we know of how it broke says all; the system's words need to be told whose connection it was.
+fn far_broke(error: &io::Error) -> String {
+    match error.get_ref() {
+        Some(why) => why.to_string(),
+        None => format!("the far side's connection broke: {error}"),
+    }
 }
 
 impl Ending {

@@ -117,8 +117,8 @@ pub struct PortInfo {
 
 impl Info {
     /// The ports that have no room: open sessions, and how many there can be of all.
-    pub fn full(&self) -> Vec<(Port, u64, u64)> {
-        self.ports.iter().filter_map(|info| info.full.map(|(held, of)| (info.port, held, of))).collect()
+    pub fn full(&self) -> impl Iterator<Item = (Port, (u64, u64))> {
+        self.ports.iter().filter_map(|info| Some((info.port, info.full?)))
     }
 
     /// The answer about a port; `None` if it is not granted.

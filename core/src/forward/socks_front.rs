@@ -19,7 +19,6 @@ use tracing::{debug, info};
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
 use super::dialler::{ConnectError, Connected, Dialler, Early};
-use super::heard::Heard;
 use super::holds::{HOLD_LIMIT, Holds};
 use super::import::{Stats, Usage};
 use super::lanes::Lanes;
@@ -27,6 +26,7 @@ use super::listen::{self, Bound, ListenError};
 use super::owner::{Owners, TurnedAway};
 use super::relay::{self, Meter, OnNearEnd};
 use super::server::{AtBound, Server};
+use super::silence::asking;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
 use crate::engine::stream::Stream;
@@ -205,7 +205,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let _open = shared.usage.begin();
     keep_alive(&app);
     // Boxed, so that what it takes to connect is given back once connected.
-    let Some((connected, ride, address)) = Box::pin(serve(&shared, &mut app)).await else { return };
+    let Some((connected, ride, (address, port))) = Box::pin(serve(&shared, &mut app)).await else { return };
     let connected = match connected {
         Ok(connected) => connected,
         Err(Uncertain(error)) => return app.abort(&error.to_string()),
@@ -213,12 +213,8 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(connected.sent_early + connected.unsent.len());
     let rule = OnNearEnd::for_application(HalfClose::Hold, &shared.holds);
-    let heard = Heard::default();
-    let meter = heard.meter(ride.meter(traffic));
-    let ending = relay::run(app, connected.stream, connected.unsent, rule, meter).await;
-    if heard.was_silent(&ending) {
-        shared.dialler.ended_silent(&address);
-    }
+    let far = asking(&shared.dialler, address, port, connected.stream);
+    let ending = relay::run(app, far, connected.unsent, rule, ride.meter(traffic)).await;
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {
@@ -233,7 +229,7 @@ struct Uncertain(ConnectError);
 async fn serve(
     shared: &Shared,
     app: &mut Stream,
-) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride, OnionAddress)> {
+) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride, (OnionAddress, Port))> {
     let request = timeout(HANDSHAKE, handshake(app)).await.ok()?;
     let (host, port) = match request {
         Ok(request) => request,
@@ -253,10 +249,10 @@ async fn serve(
     match shared.dialler.connect(&address, port, &group, Early::of(app)).await {
         Ok(connected) => {
             app.write_all(&Reply::Succeeded.bytes()).await.ok()?;
-            Some((Ok(connected), ride, address))
+            Some((Ok(connected), ride, (address, port)))
         }
         Err(ConnectError::Dial(error)) => refuse(app, Reply::to(&error)).await,
-        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride, address)),
+        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride, (address, port))),
         Err(ConnectError::AppGone) => None,
     }
 }

@@ -107,16 +107,21 @@ impl Ticket {
         format!("c{}", self.number)
     }
 
-    /// Waits for tor's word on how the connection ended, once it is closed. An error where the other end did not close it in order.
+    /// Waits for tor's word on how the connection ended, once it is closed. An error where the other end did not close it in order; its kind is
+    /// `ConnectionReset` only if the other end did that.
     pub(super) async fn confirm(mut self) -> io::Result<()> {
-        let why = match timeout(WORD, &mut self.told).await {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+        let (kind, why) = match timeout(WORD, &mut self.told).await {
             Ok(Ok(End::Done)) => return Ok(()),
-            Ok(Ok(End::Ours)) => "tor ended it both ways after our end".to_owned(),
-            Ok(Ok(End::Broken(reason))) => sentence(&reason),
-            Ok(Err(_)) => "tor has ended".to_owned(),
-            Err(_) => "tor closed it without a word".to_owned(),
+            Ok(Ok(End::Ours)) => (ConnectionAborted, "tor ended it both ways after our end".to_owned()),
+            Ok(Ok(End::Broken(reason))) => {
+                let is_theirs = reason == "CONNRESET";
+                (if is_theirs { ConnectionReset } else { ConnectionAborted }, sentence(&reason))
+            }
+            Ok(Err(_)) => (ConnectionAborted, "tor has ended".to_owned()),
+            Err(_) => (ConnectionAborted, "tor closed it without a word".to_owned()),
         };
-        Err(io::Error::new(io::ErrorKind::ConnectionReset, why))
+        Err(io::Error::new(kind, why))
     }
 }
 

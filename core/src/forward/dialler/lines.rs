@@ -85,7 +85,7 @@ impl Line {
     fn check_wanted(&self) -> io::Result<()> {
         match self.unwanted.load(Ordering::Relaxed) {
             false => Ok(()),
-            true => Err(io::Error::new(io::ErrorKind::ConnectionReset, "its remote was deleted")),
+            true => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "its remote was deleted")),
         }
     }
 }
@@ -102,6 +102,11 @@ impl Lines {
     /// The remote is known to have a responder.
     pub(super) fn responds(&self, remote: &OnionAddress) {
         self.known().responders.insert(*remote);
+    }
+
+    /// Whether it is.
+    pub(super) fn has_responder(&self, remote: &OnionAddress) -> bool {
+        self.known().responders.contains(remote)
     }
 
     pub(super) fn forget(&self, remote: &OnionAddress) {
@@ -198,8 +203,8 @@ impl AsyncRead for Carried {
                 ready!(this.dead.as_mut().poll(cx));
                 this.line.check_wanted()?;
                 Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::ConnectionReset,
-                    "its circuit through Tor answers no more",
+                    io::ErrorKind::ConnectionAborted,
+                    "its circuit through Tor does not answer any more",
                 )))
             }
             done => {

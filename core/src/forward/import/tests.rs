@@ -135,6 +135,31 @@ async fn an_application_that_goes_away_ends_the_dialling() {
 }
 
 #[tokio::test]
+async fn an_end_without_a_byte_is_a_reset_where_the_agent_there_says_that_its_port_is_full() {
+    for (told, is_reset) in
+        [(r#"{"port":22,"open":true,"full":[4,4]}"#, true), (r#"{"port":22,"open":true}"#, false)]
+    {
+        let (import, _, mut peers) = import([], Act::Accept(NOW)).await;
+        import.shared.dialler.has_responder(&onion());
+        let mut app = connect(&import).await;
+        drop(soon(peers.recv()).await.unwrap());
+        let asked = async {
+            let mut agent = soon(peers.recv()).await.unwrap();
+            assert_eq!(agent.port, Port::RESPONDER);
+            let answer = format!("{{\"ormesh\":1,\"ports\":[{told}]}}\n");
+            agent.stream.write_all(answer.as_bytes()).await.unwrap();
+            agent
+        };
+
+        let (ended, _agent) = tokio::join!(read_all(&mut app), asked);
+
+        assert_eq!(ended.is_err(), is_reset, "{ended:?}");
+        let full = tokio::time::timeout(Duration::from_millis(1), import.shared.dialler.next_full()).await;
+        assert_eq!(full.is_ok(), is_reset, "it is asked again while it is full");
+    }
+}
+
+#[tokio::test]
 async fn a_half_closed_request_gets_its_whole_reply() {
     const REPLY: usize = 1_000_000;
     let (import, _, mut peers) = import([], Act::Accept(NOW)).await;

@@ -51,9 +51,9 @@ async fn a_circuit_that_died_without_a_word_ends_its_connections_within_two_minu
 
     let (after, how) = end(&mut first, 10 * MINUTE).await.unwrap();
 
-    assert_eq!(how, io::ErrorKind::ConnectionReset);
+    assert_eq!(how, io::ErrorKind::ConnectionAborted);
     assert!(after <= 2 * MINUTE, "{after:?}");
-    assert_eq!(end(&mut second, MINUTE).await, Some((Duration::ZERO, io::ErrorKind::ConnectionReset)));
+    assert_eq!(end(&mut second, MINUTE).await, Some((Duration::ZERO, io::ErrorKind::ConnectionAborted)));
     // The next one gets another circuit.
     let (mut next, _next) = bench.open().await;
     assert_eq!(bench.isolations(), ["g", "g", "g", "g", "g~beside0", "g~1"]);
@@ -97,7 +97,7 @@ async fn while_the_network_is_gone_nothing_ends_before_tcp_would_give_up() {
 
         let (after, how) = end(&mut stream, 60 * MINUTE).await.unwrap();
 
-        assert_eq!(how, io::ErrorKind::ConnectionReset);
+        assert_eq!(how, io::ErrorKind::ConnectionAborted);
         assert!((GIVEN_UP..GIVEN_UP + 2 * MINUTE + QUIET.0).contains(&after), "{after:?}");
     }
 }
@@ -114,7 +114,7 @@ async fn a_plain_tor_is_asked_once_a_new_connection_hangs_and_not_before() {
 
     let (mut second, _second) = bench.open().await;
 
-    assert_eq!(end(&mut first, 4 * MINUTE).await.map(|(_, how)| how), Some(io::ErrorKind::ConnectionReset));
+    assert_eq!(end(&mut first, 4 * MINUTE).await.map(|(_, how)| how), Some(io::ErrorKind::ConnectionAborted));
     assert_eq!(end(&mut second, MINUTE).await, None);
     let asked = ["g", "g", "g~beside0", "g", "g", "g~beside1"];
     assert_eq!(bench.isolations(), [&["g", "g", "g~1"], &asked[..]].concat());
@@ -157,7 +157,7 @@ async fn an_upload_that_gets_on_slowly_goes_on_and_one_that_stands_still_does_no
     let stopped = Instant::now();
     let ended = timeout(10 * MINUTE, reader.read_u8()).await.expect("it ends").unwrap_err();
 
-    assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(ended.kind(), io::ErrorKind::ConnectionAborted);
     assert!(stopped.elapsed() <= 2 * MINUTE + QUIET.0, "{:?}", stopped.elapsed());
     drop(reader);
     uploading.abort();
@@ -178,7 +178,7 @@ async fn bytes_that_tor_only_keeps_hide_no_dead_circuit() {
 
     let ended = timeout(10 * MINUTE, reader.read_u8()).await.expect("it ends").unwrap_err();
 
-    assert_eq!(ended.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(ended.kind(), io::ErrorKind::ConnectionAborted);
     assert!(began.elapsed() <= 2 * MINUTE, "{:?}", began.elapsed());
     typing.abort();
 }
@@ -206,7 +206,7 @@ async fn what_leads_to_a_deleted_remote_ends_and_a_connection_that_comes_too_lat
         let read = timeout(MINUTE, stream.read_u8()).await.expect("it ends").unwrap_err();
         assert_eq!(read.to_string(), "its remote was deleted");
         let written = stream.write_all(b"x").await.unwrap_err();
-        assert_eq!(written.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(written.kind(), io::ErrorKind::ConnectionAborted);
     }
     // Added again, it is reached as before.
     bench.dialler.keep([onion()].into());
