@@ -355,3 +355,6 @@ fn not_listening(error: &ListenError) -> Problem {
     };
     Problem::new(code, error.to_string())
 }
+
+#[cfg(all(test, unix))]
+mod tests;

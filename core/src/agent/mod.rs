@@ -1,6 +1,8 @@
 //! Room 8, agent: [`run`] is the agent. [`ask`] carries out a shell's request: in the running agent, or with the same code in this process.
 
 mod absent;
+#[cfg(test)]
+mod bench;
 mod chronicle_log;
 mod commands;
 mod crowds;

@@ -582,3 +582,6 @@ fn needed(config: &Config, history: &History) -> BTreeSet<SecretId> {
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

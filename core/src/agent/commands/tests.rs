@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use super::super::bench::Both;
 use super::*;
 use crate::secrets::file::FileStore;
-use crate::secrets::memory::MemoryStore;
 use crate::secrets::{SecretStore, Secrets, SecretsError, Stores};
 use crate::store::files::{Change, Files, Ways};
 use crate::store::private;
@@ -242,25 +242,6 @@ async fn a_loss_that_is_accepted_leaves_no_key_that_can_not_be_pruned() {
             alone(&paths, Request::PruneSecrets).await;
             assert!(!has_key(&paths, &client), "{lost:?}, by an agent: {is_agents}");
         }
-    }
-}
-
-/// Both stores in memory.
-#[derive(Default)]
-struct Both {
-    files: MemoryStore,
-    keyring: MemoryStore,
-}
-
-impl Stores for Both {
-    fn open(&self, kind: StoreKind, _instance: &str) -> Secrets {
-        match kind {
-            StoreKind::File => self.files.secrets(kind),
-            StoreKind::OsKeyring => self.keyring.secrets(kind),
-        }
-    }
-    fn preferred(&self) -> Result<Option<StoreKind>, Problem> {
-        Ok(None)
     }
 }
 
