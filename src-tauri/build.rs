@@ -8,7 +8,7 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "agent_start",
     "check",
     "client_add",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 26] = [
     "set_start_at_login",
     "settings",
     "state",
+    "suggest_listen",
 ];
 
 #[cfg(feature = "desktop")]

@@ -133,10 +133,39 @@ fn an_address_in_use_is_said_and_the_import_recovers() {
     window.sees("in use");
     window.press("Import");
     window.find("//li[contains(., 'Blocked')]");
+    window.gone("//*[contains(@class, 'toast ')]");
     window.keep("blocked");
 
     drop(holder);
     window.gone("//li[contains(., 'Blocked')]");
+}
+
+#[test]
+fn a_socks_address_in_use_is_said_where_it_is_set_and_another_is_offered() {
+    let host = Host::new();
+    let holder = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let held = holder.local_addr().unwrap().to_string();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+
+    window.press("Settings");
+    window.find("//label[normalize-space()='On']").press();
+    window.replace("Address", "banana");
+    window.sees("banana");
+    window.find("//section[@aria-labelledby='socks']//button[normalize-space()='Save' and @disabled]");
+    window.keep("socks-banana");
+    window.replace("Address", &held);
+    window.sees("is in use now");
+    window.press("Save");
+    window.sees("It is tried again by itself");
+    window.gone("//*[contains(@class, 'toast ')]");
+    window.keep("socks-in-use");
+    let offer = window.find("//button[starts-with(normalize-space(), 'Use 127.0.0.1:')]");
+    let free = offer.text().trim_start_matches("Use ").to_owned();
+    offer.press();
+    window.press("Save");
+    until("it is set", || (host.ormesh(&["config", "get", "agent.socks-addr"]).trim() == free).then_some(()));
+    window.find("//*[contains(@class, 'toast ') and contains(@class, 'tone-good')][contains(., 'Saved')]");
 }
 
 #[test]

@@ -551,6 +551,44 @@ await test('a SOCKS address that others reach is noted, and can be closed to the
     assert.deepEqual(calls, [['agent.socks-users', 'me']]);
   }));
 
+await test('an address in use is offered another that is free, and what is not good is told once and never with a tick', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings');
+    const address = page.getByRole('textbox', { name: 'Address', exact: true });
+    const save = page.getByRole('button', { name: 'Save', exact: true });
+    await address.fill('banana');
+    await page.getByText('is not an address and port').waitFor();
+    assert.equal(await save.isDisabled(), true);
+    await address.fill('127.0.0.1:1080');
+    await page.getByText('127.0.0.1:1080 is in use now').waitFor();
+    await page.getByRole('button', { name: 'Use 127.0.0.1:1081' }).click();
+    assert.equal(await address.inputValue(), '127.0.0.1:1081');
+    await save.click();
+    await page.locator('.toast.tone-good', { hasText: 'Saved' }).waitFor();
+    await page.locator('.toast button').click();
+    await address.fill('0.0.0.0:9250');
+    await save.click();
+    await page.getByRole('status').getByText('Connections to 0.0.0.0:9250 from other machines are refused').waitFor();
+    await page.screenshot({ path: join(PICTURES, 'settings-noted-light.png') });
+    assert.equal(await page.locator('.toast').count(), 0);
+
+    await show(page, 'add-import-used');
+    await page.getByText('127.0.0.1:3128 is in use by another program').waitFor();
+    await page.getByRole('button', { name: 'Use 127.0.0.1:3129' }).click();
+    assert.equal(await page.getByLabel('Address here').inputValue(), '127.0.0.1:3129');
+    await page.getByLabel('Address here').fill('127.0.0.1:3128');
+    await page.getByRole('button', { name: 'Import', exact: true }).click();
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.equal(await page.locator('.toast').count(), 0);
+
+    // A note is no tick.
+    await show(page, 'export-access');
+    await page.getByLabel('only these').check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.locator('.toast.tone-quiet').first().waitFor();
+    assert.equal(await page.locator('.toast.tone-good').count(), 0);
+  }));
+
 await test('a blocked network leads to the field for bridges', () =>
   withPage({}, async (page) => {
     await show(page, 'doctor-network');

@@ -25,7 +25,7 @@ const bad = (message: string, hint = ''): never => {
 
 /** As the core's parsers, roughly. */
 export function check(what: Checkable, text: string, open = false): Checked {
-  const ok = (detail: string | null = null, careful = false): Checked => ({ ok: true, detail, careful });
+  const ok = (detail: string | null = null, careful = false, instead: string | null = null): Checked => ({ ok: true, detail, careful, instead });
   switch (what) {
     case 'client-name':
     case 'remote-name':
@@ -40,10 +40,11 @@ export function check(what: Checkable, text: string, open = false): Checked {
     case 'listen':
       if (text.startsWith('unix:/')) return ok();
       if (!/^(.+:)?\d{1,5}$/.test(text)) bad(`"${text}" is not [ADDRESS:]PORT or unix:PATH`);
-      if (what === 'listen' && text.endsWith(':3128')) return ok(`${text} is in use by another program; the import waits until it is free`, true);
+      if (what === 'listen' && text.endsWith(':3128')) return ok(`${text} is in use by another program; the import waits until it is free`, true, '127.0.0.1:3129');
       return ok(text.includes(':') ? null : `127.0.0.1:${text}`);
     case 'socks':
       if (!/^(off|.+:\d{1,5})$/.test(text)) bad(`"${text}" is not an address and port`, 'give an address as in 127.0.0.1:9250, or off');
+      if (text === '127.0.0.1:1080') return ok(`${text} is in use now; the agent takes it when it is free`, true, '127.0.0.1:1081');
       if (/^(off|127\.)/.test(text)) return ok();
       if (open) return ok(`everyone who can reach this machine can connect to the SOCKS address ${text}, and so to every port of every remote`, true);
       return ok(`connections to ${text} from other machines are refused, since it is for this user alone; \`ormesh config set agent.socks-users all\` lets them in`, true);
@@ -153,6 +154,7 @@ export function mock(given: Given): Mock {
       return [];
     }),
     check: async (what, text) => check(what, text, given.settings?.socks_users === 'all'),
+    suggestListen: command('suggestListen', (port) => `127.0.0.1:${port < 1024 ? port + 10_000 : port}`),
     ping: command(
       'ping',
       () =>
@@ -186,7 +188,9 @@ export function mock(given: Given): Mock {
       version: '0.1.0',
       ...given.settings,
     })),
-    setSetting: command('setSetting', () => undefined),
+    setSetting: command('setSetting', (key, value) =>
+      key !== 'agent.socks-addr' || /^(off|127\.)/.test(value) ? [] : [`connections to ${value} from other machines are refused, since it is for this user alone`],
+    ),
     setStartAtLogin: command('setStartAtLogin', () => undefined),
     secretsStatus: command('secretsStatus', () => ({
       store: 'os-keyring' as const,

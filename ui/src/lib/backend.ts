@@ -35,6 +35,8 @@ export interface Backend {
   remoteDelete(name: string): Promise<string[]>;
 
   check(what: Checkable, text: string): Promise<Checked>;
+  /** An address for an import of this port, which nobody has at present. */
+  suggestListen(port: number): Promise<string>;
   ping(remote: string, port: number | null): Promise<Pong>;
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -51,7 +53,8 @@ export interface Backend {
   openImport(listen: string): Promise<void>;
 
   settings(): Promise<Settings>;
-  setSetting(key: SettingKey, value: string): Promise<void>;
+  /** Resolves to what follows from it, one sentence each. */
+  setSetting(key: SettingKey, value: string): Promise<string[]>;
   setStartAtLogin(on: boolean): Promise<void>;
   /** Asks the store anew, which may make the system show its prompt to unlock it; the agent then retries what waited for it. */
   secretsStatus(): Promise<SecretsStatus>;
@@ -75,6 +78,7 @@ export const tauri: Backend = {
   remoteDelete: (name) => call('remote_delete', { name }),
 
   check: (what, text) => call('check', { what, text }),
+  suggestListen: (port) => call('suggest_listen', { port }),
   ping: (remote, port) => call('ping', { remote, port }),
   pause: () => call('pause'),
   resume: () => call('resume'),

@@ -12,6 +12,7 @@ export class Check {
   is = $state<'empty' | 'typing' | 'good' | 'bad'>('empty');
   detail = $state<string | null>(null);
   careful = $state(false);
+  instead = $state<string | null>(null);
   problem = $state<Problem | null>(null);
   #turn = 0;
   #now: (() => Promise<void>) | null = null;
@@ -29,11 +30,12 @@ export class Check {
     this.is = 'typing';
     const ask = async () => {
       try {
-        const { detail, careful } = await backend.check(what, text.trim());
+        const { detail, careful, instead } = await backend.check(what, text.trim());
         if (turn !== this.#turn) return;
         this.is = 'good';
         this.detail = detail;
         this.careful = careful ?? false;
+        this.instead = instead ?? null;
         this.problem = null;
       } catch (error) {
         if (turn !== this.#turn) return;

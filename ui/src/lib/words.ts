@@ -312,13 +312,6 @@ export function isWeb(port: number): boolean {
   return [80, 443, 3000, 5000, 8000, 8080, 8096, 8123, 8384, 8443, 8888, 9000, 9090, 32400].includes(port);
 }
 
-/** A free-looking local port to suggest for a remote's: privileged ones move up by 10000. */
-export function suggestListen(port: number, taken: string[]): string {
-  let local = port < 1024 ? port + 10_000 : port;
-  while (taken.some((listen) => listen.endsWith(`:${local}`)) && local < 65_535) local += 1;
-  return `127.0.0.1:${local}`;
-}
-
 /** The day that an expiry checked by the core means, seen from now: `30d`, `12w` or a day; as core's `Day::parse_expiry`. */
 export function expiryDay(text: string, now: number): string {
   const span = /^(\d+)([dw])$/.exec(text);

@@ -3,6 +3,7 @@
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::config::Users;
 use ormesh_core::model::edit::{Edit, Setting};
+use ormesh_core::model::exposure;
 use ormesh_core::model::problem::Problem;
 use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
@@ -52,9 +53,21 @@ pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
     })
 }
 
+/// Gives what follows from it, one sentence each.
 #[tauri::command]
-pub(super) async fn set_setting(host: State<'_, Host>, key: String, value: String) -> Result<(), Problem> {
-    host.edit(Edit::Set(Setting::parse(&key, value.trim())?)).await.map(drop)
+pub(super) async fn set_setting(
+    host: State<'_, Host>,
+    key: String,
+    value: String,
+) -> Result<Vec<String>, Problem> {
+    let setting = Setting::parse(&key, value.trim())?;
+    let is_of_socks = matches!(setting, Setting::SocksAddr(_) | Setting::SocksUsers(_));
+    let mut notes = host.edit(Edit::Set(setting)).await?;
+    if is_of_socks {
+        let agent = host.config()?.agent;
+        notes.extend(agent.socks_addr.and_then(|addr| exposure::of_socks(addr, agent.socks_users)));
+    }
+    Ok(notes)
 }
 
 #[tauri::command]

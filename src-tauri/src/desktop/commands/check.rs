@@ -1,13 +1,13 @@
 //! What is being typed, checked by the parsers that will read it. Nothing is kept and nothing is changed.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use ormesh_core::agent::own_day;
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::address::{ListenAddr, Port, Target};
 use ormesh_core::model::bridge;
-use ormesh_core::model::config::Config;
+use ormesh_core::model::config::{Config, parse_socks};
 use ormesh_core::model::edit::{self, Edit, Setting};
 use ormesh_core::model::exposure;
 use ormesh_core::model::invite::{Invite, InviteKey};
@@ -54,6 +54,8 @@ pub(super) struct Checked {
     detail: Option<String>,
     /// Whether the detail is something to think about first.
     careful: bool,
+    /// What would do as well, where there is reason not to take it.
+    instead: Option<String>,
 }
 
 #[tauri::command]
@@ -63,9 +65,36 @@ pub(super) fn check(host: State<'_, Host>, what: Checkable, text: Confidential) 
     let text = text.expose().trim();
     match what {
         Checkable::Listen => listen(text, config.as_ref()),
-        Checkable::Socks => socks(text, config.as_ref()),
-        _ => Ok(Checked { ok: true, detail: detail(what, text, config.as_ref())?, careful: false }),
+        Checkable::Socks => socks(text, config.as_ref(), socks_now(&host)),
+        _ => Ok(Checked {
+            ok: true,
+            detail: detail(what, text, config.as_ref())?,
+            careful: false,
+            instead: None,
+        }),
     }
+}
+
+/// An address for an import of this port: one that nobody has at present.
+#[tauri::command]
+pub(super) fn suggest_listen(host: State<'_, Host>, port: u16) -> Result<String, Problem> {
+    let wished = typed::port(port)?.get();
+    let first = if wished < 1024 { wished + 10_000 } else { wished };
+    let config = host.config().ok();
+    let start = SocketAddr::from((Ipv4Addr::LOCALHOST, first));
+    Ok(free_from(start, config.as_ref()).unwrap_or(start).to_string())
+}
+
+/// The first address from this one on that nobody has, by its port.
+fn free_from(addr: SocketAddr, config: Option<&Config>) -> Option<SocketAddr> {
+    /// How many are tried.
+    const TRIED: u16 = 200;
+    let ports = addr.port()..=addr.port().saturating_add(TRIED);
+    let mut all = ports.map(|port| SocketAddr::new(addr.ip(), port));
+    all.find(|addr| {
+        let listen = ListenAddr::Tcp(*addr);
+        config.is_none_or(|config| edit::check_free(config, &listen).is_ok()) && !is_in_use(&listen)
+    })
 }
 
 fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option<String>, Problem> {
@@ -93,7 +122,7 @@ fn detail(what: Checkable, text: &str, config: Option<&Config>) -> Result<Option
         }
         Checkable::Port => parse::<Port>(text, "as in 22").map(|_| None),
         Checkable::Listen => listen(text, config).map(|checked| checked.detail),
-        Checkable::Socks => socks(text, config).map(|checked| checked.detail),
+        Checkable::Socks => socks(text, config, None).map(|checked| checked.detail),
         Checkable::Expiry => typed::expiry(text).map(|day| Some(format!("ends at {}", own_day::ends(day)))),
         Checkable::Invite => invite(text),
         Checkable::Request => typed::request(text).map(|_| None),
@@ -116,25 +145,35 @@ fn listen(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
         (false, true) => (format!("{listen}, open to everyone who can reach this machine"), true),
         (false, false) => (listen.to_string(), false),
     };
-    Ok(Checked { ok: true, detail: Some(detail), careful })
+    let instead = match &listen {
+        ListenAddr::Tcp(addr) if is_in_use(&listen) => free_from(*addr, config),
+        ListenAddr::Tcp(_) | ListenAddr::Unix(_) => None,
+    };
+    Ok(Checked { ok: true, detail: Some(detail), careful, instead: instead.map(|addr| addr.to_string()) })
 }
 
-/// Where the SOCKS server would listen, and who could reach it there.
-fn socks(text: &str, config: Option<&Config>) -> Result<Checked, Problem> {
-    let setting = Setting::parse("agent.socks-addr", text)?;
-    let Setting::SocksAddr(Some(addr)) = &setting else {
-        return Ok(Checked { ok: true, detail: None, careful: false });
+/// Where the agent's SOCKS server listens now.
+fn socks_now(host: &Host) -> Option<SocketAddr> {
+    host.view().status?.agent?.socks
+}
+
+/// Where the SOCKS server would listen, and who could reach it there. `now`: where it listens already.
+fn socks(text: &str, config: Option<&Config>, now: Option<SocketAddr>) -> Result<Checked, Problem> {
+    let wished = parse_socks(text).map_err(|why| usage(why, "give an address as in 127.0.0.1:9250"))?;
+    let Some(addr) = wished else {
+        return Ok(Checked { ok: true, detail: None, careful: false, instead: None });
     };
     let agent = config.map(|config| config.agent.clone()).unwrap_or_default();
-    let in_use = agent.socks_addr != Some(*addr) && is_in_use(&ListenAddr::Tcp(*addr));
+    let in_use = now != Some(addr) && is_in_use(&ListenAddr::Tcp(addr));
     let detail = match in_use {
         true => Some(format!("{addr} is in use now; the agent takes it when it is free")),
-        false => exposure::of_socks(*addr, agent.socks_users),
+        false => exposure::of_socks(addr, agent.socks_users),
     };
     if let Some(config) = config {
-        edit::apply(config, &Edit::Set(setting))?;
+        edit::apply(config, &Edit::Set(Setting::SocksAddr(wished)))?;
     }
-    Ok(Checked { ok: true, careful: detail.is_some(), detail })
+    let instead = if in_use { free_from(addr, config).map(|addr| addr.to_string()) } else { None };
+    Ok(Checked { ok: true, careful: detail.is_some(), detail, instead })
 }
 
 /// Whether somebody listens there now.
@@ -199,6 +238,22 @@ mod tests {
         assert_eq!(check(Checkable::Bridges, ""), Ok(None));
         assert!(check(Checkable::Bridges, "192.0.2.1:443").is_err());
         assert!(check(Checkable::Expiry, "2030-01-02").unwrap().unwrap().starts_with("ends at 2030-01-0"));
+    }
+
+    #[test]
+    fn an_address_in_use_is_careful_and_comes_with_one_that_is_free() {
+        let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let held = holder.local_addr().unwrap();
+
+        for checked in [listen(&held.to_string(), None), socks(&held.to_string(), None, None)] {
+            let checked = checked.unwrap();
+            assert!(checked.careful && checked.detail.unwrap().contains("in use"));
+            let instead: SocketAddr = checked.instead.unwrap().parse().unwrap();
+            assert!(instead.ip() == held.ip() && instead.port() > held.port());
+        }
+        assert_eq!(free_from(held, None).map(|addr| addr.ip()), Some(held.ip()));
+        let wrong = socks("banana", None, None).unwrap_err();
+        assert!(!wrong.message.contains("socks-addr") && !wrong.hint.is_empty(), "{wrong:?}");
     }
 
     #[test]

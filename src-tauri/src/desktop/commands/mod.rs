@@ -34,6 +34,7 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         app::set_start_at_login,
         app::settings,
         check::check,
+        check::suggest_listen,
         mesh::client_add,
         mesh::client_delete,
         mesh::client_rotate,

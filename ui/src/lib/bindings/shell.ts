@@ -46,7 +46,11 @@ detail: string | null,
 /**
  * Whether the detail is something to think about first.
  */
-careful: boolean, };
+careful: boolean, 
+/**
+ * What would do as well, where there is reason not to take it.
+ */
+instead: string | null, };
 export type Settings = { 
 /**
  * `127.0.0.1:9250`, or `off`.
