@@ -35,8 +35,7 @@ pub(super) enum Outcome {
     Done,
     /// The key that it needs is being fetched; [`Fetched`] follows.
     Waiting,
-    /// Its socket is being made, or that of a gate that it needs, or tor is still ending sessions; it comes again when there is news of that
-    /// ([`Openings::news`], [`Partings::news`](crate::forward::partings::Partings::news)).
+    /// Its socket is being made, or that of a gate that it needs; it comes again when there is news of that ([`Openings::news`]).
     UnderWay,
     /// It failed.
     Failed(Problem),
@@ -134,8 +133,6 @@ impl Executor {
                 }
                 Outcome::Done
             }
-            // Its gates are closed, so nobody comes in by it.
-            Step::Withdraw(address) if self.context.partings.is_under_way(address) => Outcome::UnderWay,
             Step::Withdraw(address) => {
                 self.keys.services.remove(address);
                 let withdrawn = self.engine.withdraw(address).await;

@@ -109,7 +109,7 @@ impl Reconciler {
                 }
                 Wake::Gone(sockets) => self.take_gone(sockets),
                 Wake::Full(address) => self.remotes.ask_full(&self.inputs.config.borrow().config, address),
-                Wake::Parted | Wake::Timer => {}
+                Wake::Timer => {}
             }
         }
     }

@@ -30,8 +30,6 @@ pub(super) enum Wake {
     Reported(Instant, Report),
     /// A socket that was being made is ready, or failed.
     Opened(Socket),
-    /// Sessions that were ended have ended at tor, too.
-    Parted,
     /// Sockets were removed or replaced by another program.
     Gone(BTreeSet<Socket>),
     /// A port of a remote was found to be full.
@@ -54,7 +52,7 @@ pub(super) async fn next(
             None => std::future::pending().await,
         }
     };
-    let Executor { sockets, openings, context, .. } = executor;
+    let Executor { sockets, openings, .. } = executor;
     tokio::select! {
         biased;
         Ok(()) = inputs.stop.changed() => Wake::Stop,
@@ -74,7 +72,6 @@ pub(super) async fn next(
         Some((at, report)) = inputs.reported.recv() => Wake::Reported(at, report),
         Some(question) = inputs.questions.recv() => Wake::Asked(question),
         socket = openings.news() => Wake::Opened(socket),
-        () = context.partings.news() => Wake::Parted,
         gone = sockets.gone() => Wake::Gone(gone),
         address = dialler.next_full() => Wake::Full(address),
         () = timer => Wake::Timer,

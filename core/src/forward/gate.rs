@@ -18,7 +18,6 @@ use tracing::debug;
 use super::calendar::Calendar;
 use super::capacity::{Crowded, Member, Part, Place};
 use super::listen::{Bound, ListenError, SocketPath};
-use super::partings::Partings;
 use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
 use super::server::{AtBound, Renewer, Server};
@@ -53,8 +52,6 @@ pub struct GateContext {
     pub tor: TorProcess,
     /// What opens them, and connects to what is behind them.
     pub ports: Arc<dyn Ports>,
-    /// Sessions that closed gates have ended, until tor knows of it.
-    pub partings: Partings,
 }
 
 impl GateContext {
@@ -65,7 +62,7 @@ impl GateContext {
 
     /// With other ports than this system's.
     pub fn over(run_dir: impl Into<PathBuf>, ports: Arc<dyn Ports>) -> Self {
-        Self { run_dir: run_dir.into(), tor: TorProcess::default(), ports, partings: Partings::default() }
+        Self { run_dir: run_dir.into(), tor: TorProcess::default(), ports }
     }
 }
 
@@ -230,8 +227,6 @@ struct Shared {
     last: Mutex<Option<(Instant, Option<String>)>>,
     tor: TorProcess,
     ports: Arc<dyn Ports>,
-    partings: Partings,
-    is_closing: Arc<AtomicBool>,
 }
 
 impl Gate {
@@ -262,8 +257,6 @@ impl Gate {
             last: Mutex::default(),
             tor: context.tor.clone(),
             ports: Arc::clone(&context.ports),
-            partings: context.partings.clone(),
-            is_closing: Arc::default(),
         });
         let each = Arc::clone(&shared);
         let part = shared.sessions.part(port);
@@ -319,10 +312,8 @@ impl Gate {
         self.server.refuse();
     }
 
-    /// Takes no more sessions, closes the open ones at both ends, and waits until they are gone. That tor has told the clients is waited for
-    /// by [`GateContext::partings`].
+    /// Takes no more sessions, closes the open ones at both ends, and waits until they are gone.
     pub async fn close_all(&self) {
-        self.shared.is_closing.store(true, Ordering::Relaxed);
         self.server.close().await;
     }
 }
@@ -344,7 +335,6 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
         debug!(client = %shared.sessions.client(), "a connection to a gate did not come from tor");
         return;
     }
-    let tor = shared.partings.watch(tor, *shared.sessions.address(), &shared.is_closing);
     let _open = shared.sessions.enter();
     let target = &shared.target;
     let backend = shared.ports.connect(target).await;

@@ -20,7 +20,6 @@ pub mod lanes;
 pub mod listen;
 mod listening;
 pub mod owner;
-pub mod partings;
 pub mod ports;
 pub mod relay;
 pub mod reports;

@@ -157,44 +157,6 @@ async fn closing_ends_fifty_sessions_at_both_ends_and_lets_no_one_in() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_closed_is_waited_for_until_tor_closes_it_too() {
-    let bench = bench(SESSION_CAP).await;
-    let gate = bench.gate(22).await;
-    let (mut tor, silent) = (bench.dial(&gate).await, bench.dial(&gate).await);
-    for _ in 0..2 {
-        soon(bench.backend.accept()).await.unwrap();
-    }
-    let is_waited_for = || bench.context.partings.is_under_way(&onion());
-    assert!(!is_waited_for());
-
-    soon(gate.close_all()).await;
-
-    assert_eq!(bench.sessions.stats().open, 0);
-    // It is read from still: an error would be an end for tor before it has sent what there is.
-    tor.write_all(b"on its way").await.unwrap();
-    assert_eq!(soon(read_all(&mut tor)).await.unwrap(), b"");
-    drop(tor);
-    assert!(is_waited_for());
-    drop(silent);
-    soon(bench.context.partings.news()).await;
-    assert!(!is_waited_for());
-}
-
-#[tokio::test]
-async fn a_tor_that_does_not_close_its_side_is_not_waited_for_for_long() {
-    let bench = bench(SESSION_CAP).await;
-    let gate = bench.gate(22).await;
-    let _tor = bench.dial(&gate).await;
-    soon(bench.backend.accept()).await.unwrap();
-
-    soon(gate.close_all()).await;
-
-    assert!(bench.context.partings.is_under_way(&onion()));
-    soon(bench.context.partings.news()).await;
-    assert!(!bench.context.partings.is_under_way(&onion()));
-}
-
-#[tokio::test]
 async fn another_cap_holds_from_the_next_session_on() {
     let bench = bench(1).await;
     let gate = bench.gate(22).await;
