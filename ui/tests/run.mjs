@@ -465,6 +465,20 @@ await test('an invite with a key is copied as a secret and says when the clipboa
     assert.deepEqual(calls, ['copySecret']);
   }));
 
+await test('nothing green is said of an invite that nobody has used, nor by the head while something needs a person', () =>
+  withPage({}, async (page) => {
+    await show(page, 'invite-unused');
+    assert.equal(await page.locator('section[aria-labelledby=clients] li').getByText('Invite not used yet').count(), 2);
+    assert.equal(await page.locator('section[aria-labelledby=clients] li .tone-good').count(), 0);
+    const head = (/** @type {string} */ tone) => page.locator(`header h1 .tone-${tone}`);
+    assert.equal(await head('good').innerText(), 'Online');
+    // A client that fails, with no problem of its own; a problem.
+    for (const state of ['mesh', 'locked']) {
+      await show(page, state);
+      assert.equal(await head('busy').innerText(), 'Online, with a problem');
+    }
+  }));
+
 await test('a problem that stands says when it began', () =>
   withPage({}, async (page) => {
     await show(page, 'client-full');

@@ -327,6 +327,18 @@ export const states: Shown[] = [
   { name: 'locked', given: { view: running({ ...full, problems: [locked] }) } },
   { name: 'severities', given: { view: running({ ...full, problems: [locked, crowded, curious] }) } },
   { name: 'client-full', given: { view: running({ ...full, clients: full.clients.map((one) => (one.name === 'anna-laptop' ? { ...one, full: [80] } : one)), problems: [crowded] }) } },
+  {
+    name: 'invite-unused',
+    given: {
+      view: running({
+        ...calm,
+        clients: [
+          { ...full.clients[2]!, state: { is: 'reachable' } },
+          { ...full.clients[2]!, name: 'tablet', state: { is: 'invited' } },
+        ],
+      }),
+    },
+  },
   { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },
   { name: 'config-lost-accept', given: { view: running({ ...full, problems: [lost] }) }, press: ['Accept the loss'] },
   {

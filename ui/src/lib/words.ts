@@ -45,7 +45,10 @@ export function headline(view: AgentView): Headline {
         case 'connecting':
           return say('busy', 'busy', 'Connecting', sentence(state.doing), state.percent);
         case 'online':
-          return age(say('good', 'connected', 'Online', 'Connected through Tor'), view.status?.agent?.unconfirmed);
+          return age(
+            view.status && needsAPerson(view.status) ? say('busy', 'connected', 'Online, with a problem', 'Connected through Tor') : say('good', 'connected', 'Online', 'Connected through Tor'),
+            view.status?.agent?.unconfirmed,
+          );
         case 'offline': {
           // Where a problem says the cause, with what to do, this says what follows from it.
           const told = view.status?.problems.some((problem) => problem.subject?.is === 'tor');
@@ -57,6 +60,9 @@ export function headline(view: AgentView): Headline {
     }
   }
 }
+
+/** Whether something is wrong that a person should know of at a glance; as the tray's. */
+const needsAPerson = (status: Status) => status.problems.some((problem) => problem.severity !== 'note') || status.clients.some((client) => client.state?.is === 'failing');
 
 /** A state that was proven too long ago to be certain. */
 function age<S extends Said>(said: S, unconfirmed: number | undefined): S {
@@ -89,11 +95,13 @@ export function clientSaid(client: ClientStatus, now: number, agent: Doing): Sai
       return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
     case 'invited':
       if (client.last_seen !== null) return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
-      return { tone: 'busy', icon: 'waiting', word: 'Invited', more: 'has not connected yet' };
+      return { tone: 'quiet', icon: 'waiting', word: 'Invite not used yet', more: 'its service is not on the network' };
     case 'publishing':
       return { tone: 'busy', icon: 'busy', word: 'Publishing', more: 'its service is on its way to the network' };
     case 'reachable':
-      return { tone: 'good', icon: 'ready', word: 'Reachable', more: seen || 'not connected now' };
+      // That its service is there is not yet that it can be used.
+      if (client.last_seen === null) return { tone: 'quiet', icon: 'waiting', word: 'Invite not used yet', more: 'its service is ready' };
+      return { tone: 'good', icon: 'ready', word: 'Reachable', more: seen };
     case 'connected':
       return { tone: 'good', icon: 'connected', word: 'Connected', more: count(client.sessions, 'session') };
     case 'expired':

@@ -1,7 +1,10 @@
 //! The tray as data: what is known of the host → icon, tooltip and menu. Pure; `show` puts it on the screen.
 
 use ormesh_core::model::address::ListenAddr;
-use ormesh_core::model::status::{AgentState, ImportState, ImportStatus, RemoteStatus, Status};
+use ormesh_core::model::problem::Severity;
+use ormesh_core::model::status::{
+    AgentState, ClientState, ClientStatus, ImportState, ImportStatus, RemoteStatus, Status,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AgentPresence, View};
@@ -114,8 +117,11 @@ fn state(view: &View) -> (Icon, String) {
     }
 }
 
+/// As the window's head says it.
 fn needs_a_person(status: &Status) -> bool {
-    !status.problems.is_empty()
+    let is_failing = |client: &ClientStatus| matches!(client.state, Some(ClientState::Failing { .. }));
+    status.problems.iter().any(|problem| problem.severity != Severity::Note)
+        || status.clients.iter().any(is_failing)
 }
 
 /// One item for each import that can be used.
