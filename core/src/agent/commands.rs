@@ -86,10 +86,18 @@ impl Commands {
                 let mut edited = self.edit(move |config| edit::apply(config, &change)).await?;
                 // The change is made: what is said of it must not fail.
                 let out = self.kept_out().await.unwrap_or_default();
+                let today = self.today();
+                edited.old.clients.retain(|_, client| !self.vault.is_over(client, today));
+                if let Edit::SetClient { name, expires: Some(_), .. } = &edit
+                    && let Some(client) = edited.new.clients.get(name)
+                {
+                    self.vault.begin_anew(&client.address).await;
+                }
+                edited.new.clients.retain(|_, client| !self.vault.is_over(client, today));
                 for config in [&mut edited.old, &mut edited.new] {
                     config.clients.retain(|_, client| !out.contains(&client.address));
                 }
-                done(access_notes(&edit, &edited, self.today()))
+                done(access_notes(&edit, &edited, today))
             }
             Request::AddClient { name, ports, expires, key } => {
                 self.add_client(name, ports, expires, key).await
@@ -201,7 +209,7 @@ impl Commands {
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         let old = edit::find(&config.clients, &name)?.clone();
-        check_not_over(&name, &old, self.today())?;
+        self.check_not_over(&name, &old)?;
         let made = self.world.random.keys(given)?;
         let (address, key, requested) = (made.address, made.public, given.is_some());
         let change = KeyChange::RotateClient { name: name.clone(), address, key, requested };
@@ -287,6 +295,22 @@ impl Commands {
                 self.settle().await;
             }
         }
+    }
+
+    /// An invite whose last day is over is taken by nobody.
+    fn check_not_over(&self, name: &ClientName, client: &Client) -> Result<(), Problem> {
+        let today = self.today();
+        let Some(day) = client.expires.filter(|_| self.vault.is_over(client, today)) else { return Ok(()) };
+        let message = match day.is_over(today) {
+            true => format!(
+                "the access of {name} was over at the end of {day} in UTC, so its invite would not be taken"
+            ),
+            false => format!(
+                "the access of {name} was over at the end of {day} in UTC, and stays over though this host's clock was set back"
+            ),
+        };
+        Err(Problem::new(Code::ClientExpired, message)
+            .hint(format!("ormesh client set {name} --expires WHEN gives it another last day, or never")))
     }
 
     fn today(&self) -> Day {
@@ -566,7 +590,7 @@ impl Commands {
         format: InviteFormat,
         notes: Notes,
     ) -> Result<Response, Problem> {
-        check_not_over(name, client, self.today())?;
+        self.check_not_over(name, client)?;
         if self.kept_out().await?.contains(&client.address) {
             let message = format!("{name} is cut off, and not yet out of the configuration file");
             return Err(Problem::new(Code::ClientCutOff, message).hint(format!(
@@ -661,20 +685,6 @@ fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
         _ => {}
     }
     notes
-}
-
-/// An invite whose last day is over is taken by nobody.
-fn check_not_over(name: &ClientName, client: &Client, today: Day) -> Result<(), Problem> {
-    match client.expires.filter(|day| day.is_over(today)) {
-        None => Ok(()),
-        Some(day) => Err(Problem::new(
-            Code::ClientExpired,
-            format!(
-                "the access of {name} was over at the end of {day} in UTC, so its invite would not be taken"
-            ),
-        )
-        .hint(format!("ormesh client set {name} --expires WHEN gives it another last day, or never"))),
-    }
 }
 
 /// The secrets that a configuration names, needed or not.

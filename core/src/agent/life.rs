@@ -166,6 +166,7 @@ fn wire(
         fetched,
         forgotten,
         store_answers: vault.answers(),
+        expired: vault.expired(),
         reported,
         questions,
     };

@@ -109,7 +109,7 @@ impl Reconciler {
                 }
                 Wake::Gone(sockets) => self.take_gone(sockets),
                 Wake::Full(address) => self.remotes.ask_full(&self.inputs.config.borrow().config, address),
-                Wake::Timer => {}
+                Wake::Expired | Wake::Timer => {}
             }
         }
     }
@@ -123,7 +123,8 @@ impl Reconciler {
         if paused && !matches!(*self.inputs.engine_state.borrow(), EngineState::Stopped) {
             self.close_all().await;
         }
-        let mut desired = Desired::from_config(&in_force.config, self.about.calendar.today(), paused);
+        self.look_at_days(&in_force.config);
+        let mut desired = self.desired(&in_force.config, paused);
         desired.services.retain(|address, _| !self.observed.health.is_open(address));
         self.observed.last_seen =
             in_force.config.clients.values().filter_map(|client| self.seen(&client.address)).collect();
@@ -183,6 +184,26 @@ impl Reconciler {
         }
         // A Step may have made another possible, or failed and be due for a retry: both show in a new plan.
         if again { Some(now) } else { plan.wake }
+    }
+
+    /// What is wanted today. A client whose access was seen to be over is out on any day.
+    fn desired(&self, config: &Config, paused: bool) -> Desired {
+        let today = self.about.calendar.today();
+        let mut desired = Desired::from_config(config, today, paused);
+        desired.services.retain(|address, _| {
+            let last = config.client_at(address).and_then(|(_, client)| client.expires);
+            !self.observed.expired.is_over(address, last, today)
+        });
+        desired
+    }
+
+    /// Sees whose access is over, and has that written down.
+    fn look_at_days(&mut self, config: &Config) {
+        if self.vault.look_at_days(config, self.about.calendar.today()) {
+            let vault = Arc::clone(&self.vault);
+            tokio::spawn(async move { vault.note_expired().await });
+        }
+        self.observed.expired = self.inputs.expired.borrow_and_update().clone();
     }
 
     /// Waits for what comes first, at most until the moment at which the loop has something to do by itself.
@@ -441,8 +462,7 @@ impl Reconciler {
     fn with_view<T>(&self, look: impl FnOnce(&View<'_>, &[Problem]) -> T) -> T {
         let in_force = self.inputs.config.borrow().clone();
         let is_paused = *self.inputs.paused.borrow();
-        let today = self.about.calendar.today();
-        let desired = Desired::from_config(&in_force.config, today, is_paused);
+        let desired = self.desired(&in_force.config, is_paused);
         let here = self
             .vault
             .history_problem()

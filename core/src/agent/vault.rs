@@ -1,6 +1,7 @@
-//! The agent's access to secrets: the configured store, the journal of uncertain entries, and which clients have connected.
+//! The agent's access to secrets: the configured store, the journal of uncertain entries, and which clients have connected or expired.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 use super::world::World;
 use crate::ipc::SecretsStatus;
 use crate::model::config::{Client, Config};
+use crate::model::day::Day;
+use crate::model::expired::Expired;
 use crate::model::keys::Secret;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, Subject, catalogue};
@@ -21,7 +24,7 @@ use crate::store::files::Files;
 use crate::store::history::History;
 use crate::store::lock::{self, Lock};
 use crate::store::paths::Paths;
-use crate::store::{ConfigStore, private};
+use crate::store::{ConfigStore, notes, private};
 
 /// How long a keyring may take when a person may have to unlock it first.
 const PROMPT: Duration = Duration::from_secs(60);
@@ -30,6 +33,8 @@ const QUIET: Duration = Duration::from_secs(3);
 /// How long one change of keys waits for another one, which may be waiting for a person.
 const CHANGE: Duration = Duration::from_secs(65);
 const CHANGE_LOOK: Duration = Duration::from_millis(5);
+/// What the names of the notes begin with that tell whose access was seen to be over.
+const EXPIRED: &str = "expired-";
 
 /// Held while keys are being changed: nobody else settles the journal meanwhile.
 pub(super) struct Changing {
@@ -45,6 +50,10 @@ pub(super) struct Vault {
     history: Arc<Mutex<History>>,
     /// Held while the history is written, so that the newest is written last. Whether the file lacks something for want of room, say.
     writing: tokio::sync::Mutex<bool>,
+    /// Whose access was seen to be over.
+    expired: watch::Sender<Expired>,
+    /// Held while that is noted on disk. Whether the notes lack something.
+    noting: tokio::sync::Mutex<bool>,
     /// Secrets to be erased that the journal could not be told of yet.
     owed: Mutex<BTreeSet<SecretId>>,
     owing: Notify,
@@ -75,6 +84,8 @@ impl Vault {
             stores: Arc::clone(&world.stores),
             history: Arc::new(Mutex::new(history)),
             writing: Default::default(),
+            expired: watch::Sender::new(expired_before(paths)),
+            noting: Default::default(),
             owed: Mutex::default(),
             owing: Notify::new(),
             open: Mutex::default(),
@@ -316,6 +327,9 @@ impl Vault {
         let reading = store.clone();
         let read = move || if reading.exists() { reading.load().map(Some) } else { Ok(None) };
         self.catch_up().await?;
+        if *self.noting.lock().await {
+            self.note_expired().await;
+        }
         // A file that is not there tells nothing: then everything is kept.
         let Some(config) = &self.files.apart(read).await? else {
             return self.check_settled().await.map(|()| 0);
@@ -365,6 +379,11 @@ impl Vault {
             SecretId::Service(address) => lock_of(&self.history).forget(address),
             SecretId::Client(_) => false,
         };
+        for id in erased {
+            if let SecretId::Service(address) = id {
+                self.begin_anew(address).await;
+            }
+        }
         // Each one, not just the first.
         if erased.iter().filter(|id| forget(id)).count() > 0 {
             self.write_history().await;
@@ -531,6 +550,42 @@ impl Vault {
         lock_of(&self.history).problem().cloned()
     }
 
+    /// Whose access was seen to be over: it stays so when the clock is set back.
+    pub(super) fn expired(&self) -> watch::Receiver<Expired> {
+        self.expired.subscribe()
+    }
+
+    /// Whether a client's access is over today, or was seen to be.
+    pub(super) fn is_over(&self, client: &Client, today: Day) -> bool {
+        self.expired.borrow().is_over(&client.address, client.expires, today)
+    }
+
+    /// Sees whose access is over today. True when that is news, which [`Vault::note_expired`] writes down.
+    pub(super) fn look_at_days(&self, config: &Config, today: Day) -> bool {
+        let news = |expired: &mut Expired| expired.look(config, today);
+        self.expired.send_if_modified(news)
+    }
+
+    /// A client is given its last day by a hand, be it the one that was over.
+    pub(super) async fn begin_anew(&self, address: &OnionAddress) {
+        if self.expired.send_if_modified(|expired| expired.forget(address)) {
+            self.note_expired().await;
+        }
+    }
+
+    /// Writes down whose access was seen to be over.
+    pub(super) async fn note_expired(&self) {
+        let mut is_behind = self.noting.lock().await;
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
+        let seen = self.expired.borrow().all().clone();
+        let noted = self.files.apart(move || notes::write(&files, &state, EXPIRED, &seen)).await;
+        *is_behind = noted.is_err();
+        if let Err(error) = noted {
+            tracing::warn!(%error, "failed to note whose access is over");
+            self.owing.notify_one();
+        }
+    }
+
     async fn write_history(&self) {
         let mut is_behind = self.writing.lock().await;
         let page = lock_of(&self.history).page();
@@ -567,6 +622,12 @@ fn journal(files: &Files, state: &std::path::Path) -> Result<Journal, SecretsErr
         tracing::warn!("{warning}");
     }
     Ok(journal)
+}
+
+fn expired_before(paths: &Paths) -> Expired {
+    let noted: io::Result<BTreeSet<_>> = notes::read(&paths.state, EXPIRED);
+    // Who was revoked is read there, too, and no agent starts where that fails.
+    Expired::new(noted.unwrap_or_default())
 }
 
 fn needed(config: &Config, history: &History) -> BTreeSet<SecretId> {

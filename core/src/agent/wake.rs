@@ -34,6 +34,8 @@ pub(super) enum Wake {
     Gone(BTreeSet<Socket>),
     /// A port of a remote was found to be full.
     Full(OnionAddress),
+    /// A client's access was seen to be over, or was given another end.
+    Expired,
     Asked(Question),
     Timer,
 }
@@ -66,6 +68,7 @@ pub(super) async fn next(
         Ok(()) = inputs.store_answers.changed() => {
             Wake::Reported(Instant::now(), Report::Store(vault.problem()))
         }
+        Ok(()) = inputs.expired.changed() => Wake::Expired,
         Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),
         Some(event) = inputs.gate_events.recv() => Wake::Gate(event),
         Some(fetched) = inputs.fetched.recv() => Wake::Fetched(fetched),

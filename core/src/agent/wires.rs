@@ -15,6 +15,7 @@ use crate::forward::calendar::Calendar;
 use crate::forward::dialler::Rekey;
 use crate::forward::gate::GateEvent;
 use crate::forward::reports::Reported;
+use crate::model::expired::Expired;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::status::Status;
@@ -73,6 +74,8 @@ pub(super) struct Inputs {
     pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
     pub(super) forgotten: mpsc::UnboundedReceiver<Forgotten>,
     pub(super) store_answers: watch::Receiver<Option<Failure>>,
+    /// Whose access was seen to be over.
+    pub(super) expired: watch::Receiver<Expired>,
     pub(super) reported: Reported,
     pub(super) questions: mpsc::UnboundedReceiver<Question>,
 }

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod config;
 pub mod day;
 pub mod edit;
+pub mod expired;
 pub mod exposure;
 pub mod invite;
 pub(crate) mod key_change;

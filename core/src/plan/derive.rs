@@ -231,7 +231,7 @@ fn agent_state(engine: &EngineState, is_paused: bool) -> AgentState {
 }
 
 fn client_state(view: &View<'_>, agent: &AgentState, client: &ClientStatus, traffic: Traffic) -> ClientState {
-    if client.expires.is_some_and(|day| day.is_over(view.today())) {
+    if view.observed.expired.is_over(&client.address, client.expires, view.today()) {
         return ClientState::Expired;
     }
     if *agent == AgentState::Paused {

@@ -10,6 +10,7 @@ use super::desired::{Desired, Door, Listener, Socks};
 use super::health::{Health, Report};
 use super::step::{Step, Subject};
 use crate::model::address::{ListenAddr, Port};
+use crate::model::expired::Expired;
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
 
@@ -34,6 +35,8 @@ pub struct Observed {
     pub failures: BTreeMap<Subject, Backoff>,
     /// When each client was last seen, in seconds since 1970: who used it last is published first.
     pub last_seen: BTreeMap<OnionAddress, u64>,
+    /// Whose access was seen to be over.
+    pub expired: Expired,
     /// When the last service was handed to tor.
     pub last_publish: Option<Moment>,
     /// When this host was online and offline, and which remotes it has lost and found.

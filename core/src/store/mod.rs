@@ -9,12 +9,12 @@ pub mod history;
 mod in_force;
 pub mod lock;
 mod moment;
+pub mod notes;
 pub mod paths;
 mod places;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 pub mod private;
-mod revoked;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -42,6 +42,8 @@ pub use in_force::InForce;
 
 /// How often an edit is repeated because another program changes the file at the same moment.
 const TRIES: usize = 10;
+/// What the names of the notes begin with that tell who was revoked while the configuration file could not be changed.
+const REVOKED: &str = "revoked-";
 
 /// The configuration file of one host, and what of it is in force. Clones share both. Whatever touches a file may wait for a disk, or for
 /// another process: in the agent such calls are made [`apart`] from its one thread.
@@ -225,7 +227,7 @@ impl ConfigStore {
 
     fn noted(&self) -> Result<BTreeSet<OnionAddress>, Problem> {
         let state = &self.paths().state;
-        revoked::read(state).map_err(|error| {
+        notes::read(state, REVOKED).map_err(|error| {
             Problem::new(
                 Code::FileFailed,
                 format!("failed to read who was revoked in {}: {error}", state.display()),
@@ -406,7 +408,7 @@ impl ConfigStore {
         }
         let out = self.inner.in_force.borrow().out();
         // Compared with what is there, not with what was meant to be: an earlier try may have failed halfway.
-        let written = revoked::write(&self.inner.file.files, &self.paths().state, &out);
+        let written = notes::write(&self.inner.file.files, &self.paths().state, REVOKED, &out);
         let are_noted = written.is_ok();
         if let Err(error) = written {
             tracing::warn!(%error, "failed to note who was revoked");
@@ -419,8 +421,8 @@ impl ConfigStore {
     /// Forgets the notes of those who were taken out of the file by this edit, with no agent to do so.
     fn forget_revoked(&self, old: &Config, new: &Config) {
         for client in old.clients.values().filter(|client| new.client_at(&client.address).is_none()) {
-            if let Err(error) = revoked::forget(&self.inner.file.files, &self.paths().state, &client.address)
-            {
+            let (files, state) = (&self.inner.file.files, &self.paths().state);
+            if let Err(error) = notes::forget(files, state, REVOKED, &client.address) {
                 tracing::warn!(%error, "failed to forget who was revoked");
             }
         }

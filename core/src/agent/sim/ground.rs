@@ -357,10 +357,14 @@ impl Ways for Ground {
         }
         self.touched();
         // A file without content takes no room.
-        if self.weather().disk_full && change == Change::Write && !name.starts_with("revoked-") {
+        if self.weather().disk_full && change == Change::Write && !is_note(&name) {
             self.inner().refusals += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
     }
+}
+
+fn is_note(name: &str) -> bool {
+    ["revoked-", "expired-"].iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,6 +1,7 @@
 //! The simulation: the whole agent in a simulated world that a seed decides. See ARCHITECTURE, "The simulation".
 
 mod chance;
+mod clock;
 mod ground;
 mod host;
 mod keyrings;

@@ -112,6 +112,11 @@ impl Paper {
         Some(paper)
     }
 
+    /// The client whose service this is.
+    pub(super) fn client_at(&self, address: &OnionAddress) -> Option<&Client> {
+        self.clients.values().find(|client| client.address == *address)
+    }
+
     /// The ports of each client's service at a time of day, the responder's among them; a client with nothing to reach has none.
     pub(super) fn services(&self, unix: u64) -> BTreeMap<OnionAddress, (ClientPublicKey, BTreeSet<u16>)> {
         let mut services = BTreeMap::new();

@@ -189,6 +189,12 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         Request::RotateClient { name, .. } => before.clients.get(name.as_str()).cloned(),
         _ => None,
     };
+    let renewed = match &request {
+        Request::Edit(Edit::SetClient { name, expires: Some(_), .. }) => {
+            before.clients.get(name.as_str()).cloned()
+        }
+        _ => None,
+    };
     let was_full = host.ground.weather().disk_full;
     let prunes = matches!(
         request,
@@ -220,6 +226,11 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
     }
     if let (Some(client), Ok(_)) = (rotated, &answer) {
         host.truths.gone(client.address, false);
+    }
+    // Behind means that it is in the file, too.
+    let is_changed = answer.as_ref().map_or_else(|problem| problem.code == Code::AgentBehind, |_| true);
+    if let Some(client) = renewed.filter(|_| is_changed) {
+        host.truths.renewed(&client.address);
     }
     match answer {
         Ok(Response::Invite { text, .. }) => keep_invite(host, text.expose()),

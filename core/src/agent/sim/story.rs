@@ -64,6 +64,7 @@ pub(super) fn play(seed: u64) -> Told {
         // Whatever it was doing is no more: this is the crash.
         drop(runtime);
         host.truths.set_scene(None);
+        host.truths.forget_unnoted();
         if let Some(panic) = PANIC.take() {
             host.ground.fail(&panic);
         }

@@ -64,6 +64,10 @@ struct Model {
     /// Services that must not be reachable from a time on, for ever.
     gone: BTreeMap<OnionAddress, Duration>,
     paused: Option<Duration>,
+    /// Clients whose access the agent has said to be over, by their service, and the end that it had: over, whatever the clock says.
+    over: BTreeMap<OnionAddress, u64>,
+    /// The latest time of day that there ever was.
+    latest: u64,
     /// When the calendar last jumped: a date may be looked at late after it.
     jumped: Duration,
     /// What can't be held against the program: keys whose deletion a full disk kept from being noted.
@@ -228,7 +232,33 @@ impl Truths {
         self.model().paused = is_paused.then(|| self.ground.now());
     }
 
+    fn learn_time(&self) {
+        let unix = self.ground.unix();
+        let mut model = self.model();
+        model.latest = model.latest.max(unix);
+    }
+
+    /// Somebody gives a client its end anew.
+    pub(super) fn renewed(&self, address: &OnionAddress) {
+        let mut model = self.model();
+        model.over.remove(address);
+        model.read = None;
+    }
+
+    /// What was told, and not noted on disk before the agent ended, is not known to the next one.
+    pub(super) fn forget_unnoted(&self) {
+        let entries = std::fs::read_dir(&self.paths.state).into_iter().flatten().flatten();
+        let names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut model = self.model();
+        model
+            .over
+            .retain(|address, _| names.iter().any(|name| name.starts_with(&format!("expired-{address}"))));
+        model.read = None;
+    }
+
     pub(super) fn jumped(&self) {
+        // Before the clock is set, and once more when it was.
+        self.learn_time();
         self.model().jumped = self.ground.now();
     }
 
@@ -239,6 +269,7 @@ impl Truths {
     /// Takes in what the file says now.
     fn read(&self) {
         let (now, unix) = (self.ground.now(), self.ground.unix());
+        self.learn_time();
         // Access ends with a day, so with an hour.
         let state = (self.ground.changes(), unix / 3600);
         let mut model = self.model();
@@ -273,7 +304,11 @@ impl Truths {
                 gates.extend(all.map(|(address, port)| (gate_name(&address, port), (address, port))));
             }
         }
-        let services = model.paper.services(unix);
+        let mut services = model.paper.services(unix);
+        let Model { paper, over, .. } = &mut *model;
+        // Until another end is given. Who is taken out may come back.
+        over.retain(|address, ends| paper.client_at(address).is_none_or(|client| client.ends == Some(*ends)));
+        services.retain(|address, _| !over.contains_key(address));
         let granted =
             services.iter().flat_map(|(address, (_, ports))| ports.iter().map(|port| (*address, *port)));
         let before = std::mem::replace(&mut model.granted, granted.collect());
@@ -406,10 +441,21 @@ impl Truths {
 
     fn status(&self, status: &Status) -> Result<(), String> {
         let (published, gates) = (self.published(), self.open_gates()?);
-        let (now, model) = (self.ground.now(), self.model());
+        let (now, mut model) = (self.ground.now(), self.model());
         // tor's end is told by an event, which may be on its way.
         let is_steady = model.unready + LATE < now;
         for client in &status.clients {
+            let ends = model.paper.client_at(&client.address).and_then(|client| client.ends);
+            if client.state == Some(ClientState::Expired)
+                && let Some(ends) = ends
+            {
+                if model.latest.max(self.ground.unix()) < ends {
+                    return Err(format!("{} is said to be over, and never was", client.name));
+                }
+                if model.over.insert(client.address, ends).is_none() {
+                    model.read = None;
+                }
+            }
             if client.state == Some(ClientState::Reachable) && is_steady {
                 let service = published.iter().find(|service| service.address == client.address);
                 let Some(service) = service else {
@@ -444,7 +490,11 @@ impl Truths {
     pub(super) fn judge_calm(&self, status: &Status) -> Result<(), String> {
         self.read();
         let (published, gates) = (self.published(), self.open_gates()?);
-        let wanted = self.model().paper.services(self.ground.unix());
+        if let Err(why) = self.status(status) {
+            return Err(why);
+        }
+        let mut wanted = self.model().paper.services(self.ground.unix());
+        wanted.retain(|address, _| !self.model().over.contains_key(address));
         let should: BTreeMap<_, _> =
             wanted.iter().map(|(address, service)| (*address, service.clone())).collect();
         let is: BTreeMap<OnionAddress, (ClientPublicKey, BTreeSet<u16>)> = published
