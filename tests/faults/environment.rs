@@ -1,4 +1,4 @@
-//! What a container is told by its environment: applied at each start, to the same end.
+//! What a container is told by its environment: applied at the first start that is told so, and the same at each.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -44,6 +44,48 @@ fn it_is_applied_once_and_the_same_at_each_start() {
     assert_eq!(host.status().exports.len(), 3);
     assert_eq!(addresses(&host).len(), 3);
     assert_eq!(host.good(&["client", "token", "laptop"]), invite);
+}
+
+#[test]
+fn what_a_command_deleted_is_not_made_again_at_the_next_start() {
+    // Where the configuration can be written, and where it can't.
+    for given in [None, Some(("ORMESH_CONFIG", "/proc/ormesh/config.toml"))] {
+        let mut host = alone();
+        let told = |exports, clients| {
+            let named = [("ORMESH_EXPORTS", exports), ("ORMESH_CLIENTS", clients), ("ORMESH_EPHEMERAL", "1")];
+            named.into_iter().chain(given).collect::<Vec<_>>()
+        };
+        let ports =
+            |host: &Host| host.status().exports.iter().map(|export| export.port.get()).collect::<Vec<_>>();
+        let (all, fewer) = (told(EXPORTS, CLIENTS), told("22", "desktop"));
+        start_with(&mut host, &all);
+        let before = addresses(&host);
+        host.good(&["client", "delete", "laptop"]);
+        host.good(&["export", "delete", "80"]);
+        for _ in 0..2 {
+            host.stop();
+            start_with(&mut host, &all);
+            assert_eq!(addresses(&host), before[..1], "a client that was deleted is there again");
+            assert_eq!(ports(&host), [22], "an export that was deleted is there again");
+        }
+        // One that is named anew is made anew.
+        for told in [&fewer, &all] {
+            host.stop();
+            start_with(&mut host, told);
+        }
+        let after = addresses(&host);
+        assert!(after.len() == 2 && after[0] == before[0] && after[1] != before[1], "{after:?}");
+        assert_eq!(ports(&host), [22, 80]);
+        // What was named before can't be known: nobody is let in for that.
+        host.good(&["client", "delete", "laptop"]);
+        host.stop();
+        fs::write(host.state().join("environment.json"), "spoilt").unwrap();
+        for _ in 0..2 {
+            start_with(&mut host, &all);
+            assert_eq!(addresses(&host), before[..1]);
+            host.stop();
+        }
+    }
 }
 
 #[test]

@@ -206,10 +206,15 @@ impl Commands {
         name: ClientName,
         given: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
+        let seen = edit::find(&self.load().await?.clients, &name)?.address;
         let changing = self.vault.change().await?;
         let config = self.load().await?;
         let old = edit::find(&config.clients, &name)?.clone();
         self.check_not_over(&name, &old)?;
+        if old.address != seen {
+            // Of two who rotate it at once, the first would have an invite that is dead when it is printed.
+            return self.rotated_meanwhile(&config, &name, &old, given).await;
+        }
         let made = self.world.random.keys(given)?;
         let (address, key, requested) = (made.address, made.public, given.is_some());
         let change = KeyChange::RotateClient { name: name.clone(), address, key, requested };
@@ -217,6 +222,24 @@ impl Commands {
             self.write_keys(&changing, &config, made.secrets, ids_of(&old).into(), change).await?;
         let client = edit::find(&config.clients, &name)?;
         Ok(new_invite(client, made.own, notes))
+    }
+
+    /// Another command gave the client new keys while this one waited for its turn: the newest invite is for both.
+    async fn rotated_meanwhile(
+        &self,
+        config: &Config,
+        name: &ClientName,
+        client: &Client,
+        given: Option<ClientPublicKey>,
+    ) -> Result<Response, Problem> {
+        let is_the_same = given.map_or(!client.requested, |key| client.key == key);
+        let said = format!("another command has given {name} new keys at the same time");
+        if !is_the_same {
+            return Err(Problem::new(Code::ConfigBusy, said)
+                .hint(format!("ormesh client rotate {name}, once more, gives it the keys that you meant")));
+        }
+        self.invite(config, name, client, InviteFormat::Ormesh, vec![format!("{said}; this is its invite")])
+            .await
     }
 
     /// The client of that name in the file: one that is not in force yet, say.

@@ -1,4 +1,10 @@
-//! `ORMESH_EXPORTS` and `ORMESH_CLIENTS`: a container's exports and clients, added once at start. Nothing is ever removed because of them.
+//! `ORMESH_EXPORTS` and `ORMESH_CLIENTS`: a container's exports and clients, added at the first start that names them. Nothing is ever
+//! removed because of them, and what a command has removed is not added again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::commands::Commands;
 use crate::ipc::Request;
@@ -10,6 +16,35 @@ use crate::plan::adopt::{self, Found};
 use crate::plan::given;
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, atomic, private};
+
+/// What the variables named at the last start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Named {
+    exports: BTreeSet<String>,
+    clients: BTreeSet<String>,
+}
+
+/// What the two variables say.
+struct Variables {
+    exports: String,
+    clients: String,
+}
+
+impl Variables {
+    fn from_env() -> Self {
+        let var = |name| std::env::var(name).unwrap_or_default();
+        Self { exports: var("ORMESH_EXPORTS"), clients: var("ORMESH_CLIENTS") }
+    }
+
+    fn named(&self) -> Named {
+        let words = |entry: &str| entry.split_whitespace().collect::<Vec<_>>().join(" ");
+        Named {
+            exports: entries(&self.exports).map(words).collect(),
+            clients: entries(&self.clients).map(str::to_owned).collect(),
+        }
+    }
+}
 
 /// The requests that a value of `ORMESH_EXPORTS` stands for: `TARGET [PORT]`, separated by semicolons.
 fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
@@ -131,25 +166,74 @@ fn take_in(given: &Paths, own: &Paths, is_there: bool) -> Result<Option<Problem>
 ///
 /// Errors: a malformed variable; an export that collides; a state directory that would not outlive a container.
 pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<(), Problem> {
-    let var = |name| std::env::var(name).unwrap_or_default();
-    let (exports, clients) = (exports(&var("ORMESH_EXPORTS"))?, clients(&var("ORMESH_CLIENTS"))?);
-    if !clients.is_empty() && var("ORMESH_EPHEMERAL") != "1" && private::is_ephemeral(&store.paths().state) {
-        let state = store.paths().state.display();
+    let variables = Variables::from_env();
+    let is_ephemeral = std::env::var("ORMESH_EPHEMERAL").is_ok_and(|value| value == "1");
+    let state = &store.paths().state;
+    if entries(&variables.clients).next().is_some() && !is_ephemeral && private::is_ephemeral(state) {
+        let state = state.display();
         return Err(Problem::new(
             Code::StateNotKept,
             format!("{state} does not outlive this container, so every address would change at each start"),
         )
         .hint("mount a volume there (ORMESH_STATE), or set ORMESH_EPHEMERAL=1 if that is what you want"));
     }
-    for edit in exports {
-        commands.carry_out(Request::Edit(edit)).await?;
+    apply_these(store, commands, &variables).await
+}
+
+/// Adds what is named for the first time. What was named at the last start was added then: where it is not there, a command has removed it.
+async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Variables) -> Result<(), Problem> {
+    // Both are read before anything is added.
+    let (edits, names) = (exports(&variables.exports)?, clients(&variables.clients)?);
+    let now = variables.named();
+    let before = named_before(store.paths(), &now);
+    for edit in edits {
+        let Edit::AddExport { target, port, .. } = &edit else { continue };
+        let Some(at) = port.or(target.port()) else { continue };
+        let entry = |text: &&String| exports(text).is_ok_and(|edits| edits.contains(&edit));
+        if !before.exports.iter().any(|text| entry(&text)) {
+            commands.carry_out(Request::Edit(edit)).await?;
+        } else if !store.load()?.exports.contains_key(&at) {
+            tracing::info!("ORMESH_EXPORTS names port {at}, which was deleted here: it stays so");
+        }
     }
-    for name in clients {
-        if !store.load()?.clients.contains_key(&name) {
-            commands.carry_out(Request::AddClient { name, ports: None, expires: None, key: None }).await?;
+    for name in names {
+        let is_there = store.load()?.clients.contains_key(&name);
+        match before.clients.contains(name.as_str()) {
+            _ if is_there => {}
+            true => tracing::info!(
+                "ORMESH_CLIENTS names {name}, which was deleted here: it stays so; ormesh client add {name} makes it anew"
+            ),
+            false => {
+                let add = Request::AddClient { name, ports: None, expires: None, key: None };
+                commands.carry_out(add).await?;
+            }
+        }
+    }
+    if now != before {
+        let bytes = serde_json::to_vec(&now).expect("lists of texts have a JSON form");
+        if let Err(error) = atomic::replace(&named_file(store.paths()), &bytes) {
+            tracing::warn!(%error, "failed to note what the environment names: what is deleted may be made again");
         }
     }
     Ok(())
+}
+
+fn named_file(paths: &Paths) -> PathBuf {
+    paths.state.join("environment.json")
+}
+
+/// What was named at the last start. A note that can't be read may have named all that is named now: nobody is let in again for that.
+fn named_before(paths: &Paths, now: &Named) -> Named {
+    let path = named_file(paths);
+    let read = match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Named::default()),
+        Err(error) => Err(error.to_string()),
+    };
+    read.unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), error, "what the environment named before can't be read: nothing is added by it");
+        now.clone()
+    })
 }
 
 #[cfg(test)]

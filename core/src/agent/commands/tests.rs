@@ -323,3 +323,47 @@ async fn keys_on_a_full_disk_are_found() {
     assert_eq!((usable, problem.unwrap().code), (false, Code::StoreFull));
     assert_eq!((found, needed), (2, 2));
 }
+
+/// The invite, and what was said with it.
+fn invite_in(answer: Result<Response, Problem>) -> (String, Notes) {
+    match answer {
+        Ok(Response::Invite { text, notes }) => (text.expose().to_owned(), notes),
+        Ok(_) => panic!("it is not an answer to that"),
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_rotate_a_client_at_once_both_have_the_invite_that_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _, Client { address, .. }) = inviting(dir.path()).await;
+    // What is asked of files is done at once: each command has looked at the client before either may change it.
+    let agent = commands(&paths, Files::over(Arc::new(Crash { left: AtomicUsize::new(usize::MAX) })));
+    let name: ClientName = "laptop".parse().unwrap();
+    let both = async |keys: [Option<ClientPublicKey>; 2]| {
+        let held = agent.vault.change().await.unwrap();
+        let [first, second] = keys.map(|key| Request::RotateClient { name: name.clone(), key });
+        tokio::join!(agent.carry_out(first), agent.carry_out(second), async { drop(held) })
+    };
+    let (first, second, ()) = both([None, None]).await;
+    let ((first, _), (second, notes)) = (invite_in(first), invite_in(second));
+    assert!(first == second, "one of the invites is dead");
+    assert!(notes.iter().any(|note| note.contains("another command has given laptop new keys")), "{notes:?}");
+    let client = &crate::store::load(&paths).unwrap().clients[&name];
+    assert!(client.address != address && second == *invite_text_of(&agent, client).await);
+
+    let key = ClientKey::from_bytes(&[7; 32]).unwrap().public();
+    let (first, second, ()) = both([None, Some(key)]).await;
+    invite_in(first);
+    let Err(refused) = second else { panic!("the key of a request was not taken, and nobody said so") };
+    assert_eq!(refused.code, Code::ConfigBusy, "{refused}");
+    let (_, notes) =
+        invite_in(agent.carry_out(Request::RotateClient { name: name.clone(), key: None }).await);
+    assert_eq!(notes, Notes::new(), "one alone");
+}
+
+/// The invite that is shown of a client.
+async fn invite_text_of(agent: &Commands, client: &Client) -> Zeroizing<String> {
+    let config = agent.load().await.unwrap();
+    invite_text(client, InviteKey::Private(agent.client_key(&config, client.key).await.unwrap()))
+}

@@ -490,9 +490,7 @@ impl Truths {
     pub(super) fn judge_calm(&self, status: &Status) -> Result<(), String> {
         self.read();
         let (published, gates) = (self.published(), self.open_gates()?);
-        if let Err(why) = self.status(status) {
-            return Err(why);
-        }
+        self.status(status)?;
         let mut wanted = self.model().paper.services(self.ground.unix());
         wanted.retain(|address, _| !self.model().over.contains_key(address));
         let should: BTreeMap<_, _> =
