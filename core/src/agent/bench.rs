@@ -1,6 +1,8 @@
 //! What tests of this room share: a host in a directory of its own, with secret stores in memory, a clock that they set, and an engine without
 //! tor.
 
+#![cfg_attr(not(unix), allow(dead_code, reason = "the tests over Unix sockets use the rest"))]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,14 +10,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 
+use super::life::Life;
 use super::random::Random;
 use super::vault::Vault;
 use super::world::World;
 use crate::engine::fake::{FakeEngine, FakeNetwork};
+use crate::engine::{OnionEngine, ServiceSpec};
 use crate::forward::calendar::Calendar;
+use crate::forward::gate::{ClientSessions, Gate, GateContext};
 use crate::forward::ports::SystemPorts;
-use crate::model::address::Port;
+use crate::forward::responder::{Grants, Responder};
+use crate::model::address::{Port, Target};
 use crate::model::config::{self, Client, Config, InstanceId};
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
@@ -23,7 +31,8 @@ use crate::model::problem::Problem;
 use crate::model::store_kind::StoreKind;
 use crate::secrets::memory::MemoryStore;
 use crate::secrets::worker::perform;
-use crate::secrets::{Answer, Front, Op, Secrets, Stores};
+use crate::secrets::{Answer, Front, Op, SecretId, Secrets, Stores};
+use crate::store::ConfigStore;
 use crate::store::files::Files;
 use crate::store::paths::Paths;
 use crate::store::private;
@@ -157,4 +166,78 @@ pub(super) async fn until(mut holds: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// Another host, which runs a service for us: port 22, and its agent's own.
+pub(super) struct Website {
+    pub(super) engine: Arc<FakeEngine>,
+    pub(super) sessions: Arc<ClientSessions>,
+    pub(super) backend: TcpListener,
+    key: ServiceKey,
+    spec: ServiceSpec,
+    _doors: (Gate, Responder),
+    _dir: TempDir,
+}
+
+/// The number of its service and of our key for it.
+pub(super) const WEBSITE: u8 = 9;
+
+impl Website {
+    /// It is up, for us, on this network.
+    pub(super) async fn on(network: &FakeNetwork) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (key, context) = (service_key(WEBSITE), GateContext::new(dir.path()));
+        let events = mpsc::unbounded_channel().0;
+        let us = "us".parse().unwrap();
+        let sessions = ClientSessions::new(key.address(), us, true, events, 100, Calendar::system());
+        let target: Target = backend.local_addr().unwrap().to_string().parse().unwrap();
+        let gate = Gate::open(&context, port(22), target.clone(), Arc::clone(&sessions)).await.unwrap();
+        let grants = Grants { ports: [(port(22), target)].into(), expires: None };
+        let (_, grants) = watch::channel(Arc::new(grants));
+        let (theirs, prober) = (Arc::clone(&sessions), Arc::default());
+        let responder = Responder::open(&context, &key.address(), grants, theirs, prober).await.unwrap();
+        let ports = [(port(22), gate.addr().clone()), (Port::RESPONDER, responder.addr().clone())];
+        let client = client_key(WEBSITE).public();
+        let spec = ServiceSpec { address: key.address(), client, ports: ports.into() };
+        let engine = network.engine(dir.path());
+        let _doors = (gate, responder);
+        let website = Self { engine, sessions, backend, key, spec, _doors, _dir: dir };
+        website.set_up(true).await;
+        website
+    }
+
+    /// It goes up or down.
+    pub(super) async fn set_up(&self, is_up: bool) {
+        self.engine.run(is_up).await;
+        if is_up {
+            self.engine.publish(&self.spec, &self.key).await.unwrap();
+        }
+    }
+}
+
+impl Host {
+    /// An agent at its beginning, with this configuration besides the remote `website`, of which it has the key. Its loop does not run.
+    pub(super) async fn agent(&self, text: &str) -> (Life, Arc<FakeEngine>) {
+        let (address, key) = (address(WEBSITE), client_key(WEBSITE));
+        let remote = format!("[remote.website]\naddress = \"{address}\"\nkey = \"{}\"\n", key.public());
+        let text = format!("[agent]\nsecrets = \"file\"\nsocks-addr = \"off\"\n{remote}{text}");
+        std::fs::write(&self.paths.config, text).unwrap();
+        let store = self.stores.files.secrets(StoreKind::File);
+        store.set(SecretId::Client(key.public()), key.to_secret()).await.unwrap();
+        let (store, engine) = (ConfigStore::new(&self.paths).unwrap(), self.engine());
+        store.start().unwrap();
+        let as_engine = Arc::clone(&engine) as Arc<dyn OnionEngine>;
+        let life = Life::begin(&self.paths, self.world(), store, self.vault(), as_engine).await;
+        (life, engine)
+    }
+}
+
+/// Runs an agent's loop while something is done.
+pub(super) async fn during<T>(life: &mut Life, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        biased;
+        done = soon(work) => done,
+        () = life.run() => panic!("nobody has stopped it"),
+    }
 }

@@ -38,7 +38,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Life {
     /// Answers shells.
     pub(super) server: Arc<Server>,
-    reconciler: Reconciler,
+    pub(super) reconciler: Reconciler,
     chores: Vec<AbortHandle>,
 }
 

@@ -507,3 +507,6 @@ impl Reconciler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
