@@ -7,7 +7,7 @@
 //!
 //! What agents say to each other (the responder) has a small one of its own, so that it can tell why the other one is full.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -61,7 +61,6 @@ struct Capacity {
 pub(super) struct Member {
     capacity: Arc<Capacity>,
     id: Id,
-    refused: AtomicU64,
 }
 
 impl Member {
@@ -77,17 +76,12 @@ impl Member {
 
     fn of(capacity: &Arc<Capacity>, cap: u64) -> Arc<Self> {
         let id = capacity.shares().join(cap);
-        Arc::new(Self { capacity: Arc::clone(capacity), id, refused: AtomicU64::new(0) })
+        Arc::new(Self { capacity: Arc::clone(capacity), id })
     }
 
     /// Allows it another number of sessions from now on; those that are open stay.
     pub(super) fn set_cap(&self, cap: u64) {
         self.capacity.shares().set_cap(self.id, cap);
-    }
-
-    /// How many connections found no place.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -171,7 +165,6 @@ impl Part {
 
     /// Notes that a connection was turned away.
     pub(super) fn refuse(&self, full: Full) {
-        self.member.refused.fetch_add(1, Ordering::Relaxed);
         let mut last = self.last();
         let before = last.map_or(0, |(_, _, refused)| refused);
         if before == 0 {
@@ -368,7 +361,7 @@ mod tests {
         web.refuse(full);
         web.refuse(full);
         let crowded = Crowded { held: 1, of: 2, by_agent: false, refused: 2 };
-        assert_eq!((web.crowded(), ssh.crowded(), client.refused()), (Some(crowded), None, 2));
+        assert_eq!((web.crowded(), ssh.crowded()), (Some(crowded), None));
         assert!(crowded.sentence().starts_with("full: 1 of 2, "));
 
         // However long it is full.

@@ -89,7 +89,6 @@ pub struct ClientSessions {
     member: Arc<Member>,
     gates: Mutex<BTreeMap<Port, Weak<Part>>>,
     open: AtomicU64,
-    total: AtomicU64,
     last_seen: AtomicU64,
     known: AtomicBool,
     traffic: Arc<Traffic>,
@@ -102,10 +101,6 @@ pub struct ClientSessions {
 pub struct SessionStats {
     /// Open now.
     pub open: u64,
-    /// Since the agent's start.
-    pub total: u64,
-    /// Turned away because too many were open.
-    pub refused: u64,
     /// Bytes from the client.
     pub bytes_in: u64,
     /// Bytes to the client.
@@ -130,7 +125,6 @@ impl ClientSessions {
             member: Member::new(cap),
             gates: Mutex::default(),
             open: AtomicU64::new(0),
-            total: AtomicU64::new(0),
             last_seen: AtomicU64::new(0),
             known: AtomicBool::new(known),
             traffic: Arc::default(),
@@ -163,8 +157,6 @@ impl ClientSessions {
         let last = self.last_seen.load(Ordering::Relaxed);
         SessionStats {
             open: self.open.load(Ordering::Relaxed),
-            total: self.total.load(Ordering::Relaxed),
-            refused: self.member.refused(),
             bytes_in: self.traffic.up(),
             bytes_out: self.traffic.down(),
             last_seen: (last > 0).then_some(last),
@@ -189,7 +181,6 @@ impl ClientSessions {
     /// Counts a session until it is dropped.
     fn enter(self: &Arc<Self>) -> OpenSession {
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.total.fetch_add(1, Ordering::Relaxed);
         self.last_seen.store(self.calendar.now(), Ordering::Relaxed);
         if !self.known.swap(true, Ordering::Relaxed) {
             let event = GateEvent::FirstStream { address: self.address, client: self.client() };
@@ -305,11 +296,6 @@ impl Gate {
             }
             last
         })
-    }
-
-    /// Takes no more sessions; the open ones go on.
-    pub fn refuse(&self) {
-        self.server.refuse();
     }
 
     /// Takes no more sessions, closes the open ones at both ends, and waits until they are gone.

@@ -146,7 +146,7 @@ async fn all_gates_of_a_client_count_its_sessions_together_until_the_last_is_clo
     drop(tor);
 
     bench.open(&[22]).await;
-    assert_eq!(bench.sessions().unwrap().stats().total, 0);
+    assert!(!Arc::ptr_eq(&first, bench.sessions().unwrap()));
 }
 
 #[tokio::test]
@@ -313,7 +313,9 @@ async fn the_socket_of_a_gate_that_was_removed_is_missed_and_made_again_for_the_
     for number in [22, 1] {
         std::fs::remove_file(bench.path(number)).unwrap();
     }
+    tokio::time::pause();
     let gone = soon(bench.executor.sockets.gone()).await;
+    tokio::time::resume();
     assert_eq!(gone, [1, 22].map(|number| Socket::Gate(address(1), port(number))).into());
 
     bench.open(&[22, 1]).await;

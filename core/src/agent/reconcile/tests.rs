@@ -44,6 +44,10 @@ async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
+fn is_reachable(status: &Status) -> bool {
+    matches!(status.remotes[0].state, Some(RemoteState::Reachable { .. }))
+}
+
 fn dials(engine: &FakeEngine) -> usize {
     engine.dialled().iter().filter(|dialled| dialled.address == address(WEBSITE)).count()
 }
@@ -127,8 +131,7 @@ async fn a_remote_that_is_back_is_found_as_soon_as_anybody_is_reached() {
     let status = status(&life).await;
     let dialler = Arc::clone(&life.reconciler.dialler);
     during(&mut life, async {
-        let state = async || status().await.remotes[0].state.clone();
-        while !matches!(state().await, Some(RemoteState::Reachable { .. })) {
+        while !is_reachable(&status().await) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let remote = address(WEBSITE);
@@ -139,7 +142,7 @@ async fn a_remote_that_is_back_is_found_as_soon_as_anybody_is_reached() {
         let before = dials(&engine);
         report(Err(DialError::NotPublished));
         until(|| dials(&engine) > before).await;
-        while !matches!(state().await, Some(RemoteState::Reachable { .. })) {
+        while !is_reachable(&status().await) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -171,7 +174,7 @@ async fn while_somebody_looks_network_and_remotes_are_proven_again_and_else_not(
     let host = Host::new();
     let website = Website::on(&host.network).await;
     let (mut life, engine) = host.agent("").await;
-    let server = Arc::clone(&life.server);
+    let (server, status) = (Arc::clone(&life.server), status(&life).await);
     let proven = async || {
         let look = |view: &View<'_>, _: &[Problem]| {
             (view.observed.health.network().map(|known| known.proven), view.now)
@@ -179,7 +182,9 @@ async fn while_somebody_looks_network_and_remotes_are_proven_again_and_else_not(
         server.known.ask(look).await.unwrap()
     };
     during(&mut life, async {
-        until(|| dials(&engine) > 0).await;
+        while !is_reachable(&status().await) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         soon(async { while proven().await.0.is_none() {} }).await;
         // A question is a look, so the first one after a long time finds an old proof, and the next a new one.
         pass(Duration::from_secs(100)).await;

@@ -66,7 +66,7 @@ async fn a_session_reaches_the_backend_and_is_counted() {
     drop(tor);
     until(|| bench.sessions.stats().open == 0).await;
     let stats = bench.sessions.stats();
-    assert_eq!((stats.total, stats.bytes_in, stats.bytes_out, stats.refused), (1, 5, 8, 0));
+    assert_eq!((stats.bytes_in, stats.bytes_out), (5, 8));
     assert!(stats.last_seen.is_some());
     let first = GateEvent::FirstStream { address: onion(), client: "laptop".parse().unwrap() };
     assert_eq!(bench.events.try_recv().unwrap(), first);
@@ -186,7 +186,10 @@ async fn sessions_over_the_cap_are_closed_at_once_over_all_gates() {
         assert_eq!(soon(read_all(&mut one_too_many)).await.unwrap(), b"");
     }
 
-    assert_eq!((bench.sessions.stats().open, bench.sessions.stats().refused), (3, 2));
+    assert_eq!(bench.sessions.stats().open, 3);
+    let refused = bench.sessions.crowded();
+    let refused: Vec<_> = refused.iter().map(|(port, crowded)| (port.get(), crowded.refused)).collect();
+    assert_eq!(refused, [(22, 1), (80, 1)]);
     drop(open.pop());
     until(|| bench.sessions.stats().open == 2).await;
     let _tor = bench.dial(&gates[0]).await;
@@ -248,4 +251,56 @@ async fn a_backend_may_be_a_unix_socket() {
     backend.write_all(b"x").await.unwrap();
 
     soon(tor.read_exact(&mut [0])).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_socket_in_the_place_of_one_that_was_removed_serves_the_same_sessions() {
+    let bench = bench(SESSION_CAP).await;
+    let mut gate = bench.gate(22).await;
+    let mut tor = bench.dial(&gate).await;
+    let (mut backend, _) = soon(bench.backend.accept()).await.unwrap();
+    let socket = gate.socket().unwrap().clone();
+    assert!(!socket.is_gone());
+    let GateAddr::Unix(name) = gate.addr().clone() else { panic!("not a Unix socket") };
+    fs::remove_file(bench.dir.path().join(name)).unwrap();
+    assert!(socket.is_gone());
+
+    let (bound, addr) = open_socket(&bench.context, &onion(), port(22)).await.unwrap();
+    gate.renew(bound, addr);
+
+    assert!(gate.socket().is_some_and(|new| *new != socket && !new.is_gone()));
+    let _another = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    tor.write_all(b"x").await.unwrap();
+    soon(backend.read_exact(&mut [0])).await.unwrap();
+    assert_eq!(bench.sessions.stats().open, 2);
+}
+
+#[tokio::test]
+async fn only_the_gate_that_turned_somebody_away_is_told_and_only_while_it_is_open() {
+    let bench = bench(1).await;
+    let (full, other) = (bench.gate(22).await, bench.gate(80).await);
+    let _first = bench.dial(&full).await;
+    soon(bench.backend.accept()).await.unwrap();
+    assert_eq!(bench.sessions.crowded(), []);
+
+    assert_eq!(soon(read_all(&mut bench.dial(&full).await)).await.unwrap(), b"");
+
+    let crowded: Vec<_> = bench.sessions.crowded().into_iter().map(|(port, _)| port.get()).collect();
+    assert_eq!(crowded, [22]);
+    soon(full.close_all()).await;
+    drop(full);
+    until(|| bench.sessions.crowded().is_empty()).await;
+    drop(other);
+}
+
+#[test]
+fn all_gates_know_which_process_is_tor_and_whether_one_is() {
+    let (tor, at_a_gate) = (TorProcess::default(), TorProcess::default());
+    assert_eq!(tor.get(), None);
+    let shared = tor.clone();
+    tor.set(Some(7));
+    assert_eq!((shared.get(), at_a_gate.get()), (Some(7), None));
+    tor.set(None);
+    assert_eq!(shared.get(), None);
 }
