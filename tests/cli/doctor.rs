@@ -41,7 +41,7 @@ fn without_an_agent_the_agent_fails_and_the_rest_is_told_as_far_as_it_is_known()
     assert!(lines[1].trim_start().starts_with("hint: start it: `ormesh agent run`"), "{}", lines[1]);
     assert!(lines[2].starts_with("secrets       –       there are no keys yet"), "{}", lines[2]);
     let found =
-        format!("tor           ok      tor 0.4.9.11 at {} can be used (found by: ORMESH_TOR)", tor.display());
+        format!("tor           ok      tor 0.4.9.11 at {} can be used (found by ORMESH_TOR)", tor.display());
     assert_eq!(lines[3], found);
     assert!(lines[4..].iter().all(|line| line.contains("  –  ")), "{ran:?}");
     assert_eq!(lines.len(), 13);

@@ -467,11 +467,11 @@ impl Vault {
         let moved = migrate::migrate(needed, &from, &to, &self.journal().await?, flip).await;
         match moved {
             Ok(Leftovers::None) => {
-                notes.push(format!("moved {count} keys to {}", to.kind()));
+                notes.push(moved_keys(count, to.kind()));
                 Ok(notes)
             }
             Ok(Leftovers::Some(error)) => {
-                let moved = format!("moved {count} keys to {}", to.kind());
+                let moved = moved_keys(count, to.kind());
                 notes.push(format!("{moved}; the old copies will be erased later ({error})"));
                 Ok(notes)
             }
@@ -642,6 +642,11 @@ fn needed(config: &Config, history: &History) -> BTreeSet<SecretId> {
 
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn moved_keys(count: usize, to: StoreKind) -> String {
+    let keys = if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
+    format!("moved {keys} to {}", to.in_words())
 }
 
 #[cfg(test)]

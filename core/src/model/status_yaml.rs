@@ -217,6 +217,12 @@ pub fn timestamp(unix: u64) -> String {
     moment.map_or_else(|| unix.to_string(), |moment| moment.to_string())
 }
 
+/// A moment for people, in UTC: `2026-11-27 14:05 UTC`.
+pub fn minute(unix: u64) -> String {
+    let moment = i64::try_from(unix).ok().and_then(|unix| jiff::Timestamp::from_second(unix).ok());
+    moment.map_or_else(|| unix.to_string(), |moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 /// `3d 4h`, `2h 5m`, `1m 30s`, `12s`.
 pub fn uptime(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);

@@ -16,6 +16,16 @@ pub enum StoreKind {
     File,
 }
 
+impl StoreKind {
+    /// As a sentence calls it.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::OsKeyring => "the system's keyring",
+            Self::File => "the directory of key files",
+        }
+    }
+}
+
 impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -13,7 +13,7 @@ use crate::model::name::ClientName;
 use crate::model::problem::Problem;
 use crate::model::problem::catalogue::SET_THE_CLOCK;
 use crate::model::status::TorStatus;
-use crate::model::status_yaml::{timestamp, uptime};
+use crate::model::status_yaml::{minute, uptime};
 use crate::model::store_kind::StoreKind;
 
 /// More names than this are counted rather than listed.
@@ -213,12 +213,20 @@ fn secrets(secrets: &Secrets) -> Layer {
         }
         Secrets::Usable { kind, needed, found } if found < needed => Layer::bad(
             LayerName::Secrets,
-            format!("{kind} can be used, but lacks {} of the {needed} keys that are needed", needed - found),
+            format!(
+                "{} can be used, but lacks {} of the {needed} keys that are needed",
+                kind.in_words(),
+                needed - found
+            ),
             "a key that is lost is made anew by `ormesh client rotate`, or comes with a new invite",
         ),
         Secrets::Usable { kind, needed, .. } => {
-            let keys = if *needed == 1 { "key" } else { "keys" };
-            Layer::good(LayerName::Secrets, format!("{kind} is unlocked and has the {needed} {keys} needed"))
+            let has = match needed {
+                0 => "no key is needed yet".to_owned(),
+                1 => "the key that is needed is there".to_owned(),
+                _ => format!("all {needed} keys that are needed are there"),
+            };
+            Layer::good(LayerName::Secrets, format!("{} can be used; {has}", kind.in_words()))
         }
         Secrets::Unusable(problem) => {
             Layer::bad(LayerName::Secrets, problem.message.clone(), problem.hint.clone())
@@ -227,14 +235,30 @@ fn secrets(secrets: &Secrets) -> Layer {
     }
 }
 
+/// As `engine/ctor/find` says it: a place, and after a semicolon what was passed over before that.
+fn where_found(found: &str) -> String {
+    match found.split_once("; ") {
+        Some((place, rest)) => format!("found {}; {rest}", by_place(place)),
+        None => format!("found {}", by_place(found)),
+    }
+}
+
+fn by_place(place: &str) -> String {
+    match place {
+        "PATH" => "in PATH".into(),
+        "beside ormesh" => "beside ormesh".into(),
+        named => format!("by {named}"),
+    }
+}
+
 fn tor(tor: &Tor) -> Layer {
     let which = |info: &TorStatus| format!("tor {} at {}", info.version, info.path.display());
     match tor {
         Tor::Runs(info) => {
-            Layer::good(LayerName::Tor, format!("{} runs (found by: {})", which(info), info.found))
+            Layer::good(LayerName::Tor, format!("{} runs ({})", which(info), where_found(&info.found)))
         }
         Tor::Found(info) => {
-            Layer::good(LayerName::Tor, format!("{} can be used (found by: {})", which(info), info.found))
+            Layer::good(LayerName::Tor, format!("{} can be used ({})", which(info), where_found(&info.found)))
         }
         Tor::Fails { why, hint } => Layer::bad(LayerName::Tor, why.clone(), hint.clone()),
         Tor::Starting => Layer::unknown(LayerName::Tor, "it is being started"),
@@ -252,8 +276,8 @@ fn clock(link: &Link, now: u64) -> Layer {
             LayerName::Clock,
             format!(
                 "this host's clock says {}, and the Tor network's consensus begins at {}: it is behind",
-                timestamp(now),
-                timestamp(from)
+                minute(now),
+                minute(from)
             ),
             SET_THE_CLOCK,
         ),
@@ -261,16 +285,16 @@ fn clock(link: &Link, now: u64) -> Layer {
             LayerName::Clock,
             format!(
                 "the last consensus that tor has ended at {}, so it tells nothing of this host's clock",
-                timestamp(to)
+                minute(to)
             ),
         ),
         Some((from, to)) => Layer::good(
             LayerName::Clock,
             format!(
                 "{} is within the Tor network's consensus, {} to {}",
-                timestamp(now),
-                timestamp(from),
-                timestamp(to)
+                minute(now),
+                minute(from),
+                minute(to)
             ),
         ),
         None => Layer::unknown(LayerName::Clock, "not known, since tor has no consensus yet"),

@@ -218,8 +218,8 @@ const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null =
   const good = (layer: LayerName, sentence: string, remote?: string): Layer => ({ layer, ok: true, sentence, hint: null, ...(remote && { remote }) });
   const all: Layer[] = [
     good('agent', 'process 4711 has been running for 5 h'),
-    good('secrets', 'os-keyring is unlocked and has the 7 keys needed'),
-    good('tor', 'tor 0.4.9.11 at /usr/bin/tor runs (found by: PATH)'),
+    good('secrets', 'the system’s keyring can be used; all 7 keys that are needed are there'),
+    good('tor', 'tor 0.4.9.11 at /usr/bin/tor runs (found in PATH)'),
     good('clock', '2026-11-22 12:00 UTC is within the Tor network’s consensus, 11:00 to 14:00'),
     good('network', 'connected to 3 relays of Tor'),
     good('bootstrap', 'connected to the Tor network'),

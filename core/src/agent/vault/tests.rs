@@ -170,7 +170,7 @@ async fn a_move_takes_what_is_there_and_says_which_invite_is_not() {
     let moved = vault.migrate(&changing, &config, StoreKind::OsKeyring, async || Ok(())).await.unwrap();
 
     let lost = "the invite of c2 can't be shown again: its key is not in the store";
-    assert_eq!(moved, [lost, "moved 4 keys to os-keyring"]);
+    assert_eq!(moved, [lost, "moved 4 keys to the system's keyring"]);
     let there: BTreeSet<_> = host.stores.keyring.ids().into_iter().collect();
     assert_eq!(there, [service(1), service(2), service(3), invite(1)].into());
     assert_eq!(host.stores.files.ids(), []);

@@ -92,9 +92,9 @@ fn text(layers: &[Layer]) -> String {
 fn a_host_that_is_well_is_said_to_be_in_every_layer() {
     insta::assert_snapshot!(text(&layers(&well())), @r"
     agent ok: process 7 has been running for 1m 30s
-    secrets ok: file is unlocked and has the 2 keys needed
-    tor ok: tor 0.4.9.11 at /usr/bin/tor runs (found by: PATH)
-    clock ok: 2026-11-24T21:00:00Z is within the Tor network's consensus, 2026-11-24T20:50:00Z to 2026-11-24T23:46:40Z
+    secrets ok: the directory of key files can be used; all 2 keys that are needed are there
+    tor ok: tor 0.4.9.11 at /usr/bin/tor runs (found in PATH)
+    clock ok: 2026-11-24 21:00 UTC is within the Tor network's consensus, 2026-11-24 20:50 UTC to 2026-11-24 23:46 UTC
     network ok: connected to 3 relays of Tor
     bootstrap ok: connected to the Tor network
     descriptor ok: published for laptop (6 directories have it); a stranger was refused 1m 15s ago
@@ -119,8 +119,8 @@ fn without_an_agent_what_can_be_known_is_told_and_the_rest_is_not_guessed() {
 
     insta::assert_snapshot!(text(&layers), @r"
     agent FAILED: no agent is running
-    secrets ok: file is unlocked and has the 2 keys needed
-    tor ok: tor 0.4.9.11 at /usr/bin/tor can be used (found by: PATH)
+    secrets ok: the directory of key files can be used; all 2 keys that are needed are there
+    tor ok: tor 0.4.9.11 at /usr/bin/tor can be used (found in PATH)
     clock -: not tried, since no agent runs
     network -: not tried, since no agent runs
     bootstrap -: not tried, since no agent runs
