@@ -8,7 +8,8 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 30] = [
+    "agent_restart",
     "agent_start",
     "check",
     "client_add",
@@ -21,7 +22,9 @@ const COMMANDS: [&str; 27] = [
     "copy_secret",
     "diagnose",
     "edit",
+    "open_config",
     "open_import",
+    "open_log",
     "pause",
     "ping",
     "quit",

@@ -1,5 +1,6 @@
 //! A host with the app on it: directories of its own, a display, and a driver for the window.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,6 +74,17 @@ impl Host {
     /// Runs `ormesh`, which must succeed, and gives what it printed.
     pub(crate) fn ormesh(&self, args: &[&str]) -> String {
         self.host.good(args)
+    }
+
+    /// Has files opened by a program that notes their paths, and gives where.
+    pub(crate) fn note_what_is_opened(&mut self) -> PathBuf {
+        let (bin, noted) = (self.home().join("bin"), self.home().join("opened"));
+        std::fs::create_dir_all(&bin).unwrap();
+        let opener = bin.join("xdg-open");
+        std::fs::write(&opener, format!("#!/bin/sh\necho \"$1\" >> '{}'\n", noted.display())).unwrap();
+        std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.host.set("PATH", bin);
+        noted
     }
 
     /// Its display.

@@ -32,7 +32,7 @@ fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
     window.keep("locked");
 
     session.restart(Lock::Open);
-    window.press("Try again");
+    window.press("Unlock");
     window.gone("//*[@aria-label='Problems']//*[contains(., 'locked')]");
     window.press("Show invite");
     let shown = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
@@ -166,6 +166,60 @@ fn a_socks_address_in_use_is_said_where_it_is_set_and_another_is_offered() {
     window.press("Save");
     until("it is set", || (host.ormesh(&["config", "get", "agent.socks-addr"]).trim() == free).then_some(()));
     window.find("//*[contains(@class, 'toast ') and contains(@class, 'tone-good')][contains(., 'Saved')]");
+}
+
+#[test]
+fn an_agent_that_is_stopped_is_said_not_to_answer_and_is_restarted_by_a_button() {
+    let mut host = Host::new();
+    let opened = host.note_what_is_opened();
+    host.ormesh(&["export", "add", "8080"]);
+    host.ormesh(&["client", "add", "laptop"]);
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+    let pid = until("the agent runs", || host.agent_pid());
+
+    send(pid, Signal::STOP);
+    window.find("//h1[contains(., 'Not answering')]");
+    window.gone("//main//*[contains(@class, 'tone-good')]");
+    window.keep("silent");
+    window.press("Open the log");
+    let log = || std::fs::read_to_string(&opened).ok().filter(|text| text.trim_end().ends_with("agent.log"));
+    until("the log is opened", log);
+
+    // One that goes on by itself is heard again.
+    send(pid, Signal::CONT);
+    window.gone("//h1[contains(., 'Not answering')]");
+    send(pid, Signal::STOP);
+    window.find("//h1[contains(., 'Not answering')]");
+    window.press("Restart the agent");
+    let next = until("another agent runs", || host.agent_pid().filter(|next| *next != pid));
+    assert_ne!(next, pid);
+    window.gone("//h1[contains(., 'Not answering')]");
+    window.gone("//*[contains(., 'does not answer')]");
+}
+
+#[test]
+fn a_broken_configuration_is_told_once_and_opened_by_a_button() {
+    let mut host = Host::new();
+    let opened = host.note_what_is_opened();
+    let window = host.window();
+    window.find("//button[normalize-space()='Pause']");
+    let config = host.ormesh(&["config", "path"]).trim().to_owned();
+    let good = std::fs::read_to_string(&config).unwrap();
+
+    std::fs::write(&config, format!("{good}\n[exprots]\n")).unwrap();
+    window.sees("exprots");
+    window.press("Settings");
+    window.keep("broken-configuration");
+    let told = "return arguments[0](document.body.innerText.split('exprots').length - 1)";
+    assert_eq!(window.run(told, serde_json::json!([])), 1);
+    window.press("Open the configuration");
+    let is_there = || std::fs::read_to_string(&opened).ok().filter(|text| text.trim() == config);
+    until("the configuration is opened", is_there);
+
+    std::fs::write(&config, good).unwrap();
+    window.gone("//*[contains(text(), 'exprots')]");
+    window.sees("SOCKS address");
 }
 
 #[test]

@@ -479,6 +479,59 @@ await test('nothing green is said of an invite that nobody has used, nor by the 
     }
   }));
 
+await test('an agent that answers nothing is said to, with what was last known of it, and is restarted by a button', () =>
+  withPage({}, async (page) => {
+    await show(page, 'agent-silent');
+    assert.equal(await page.locator('header h1 .tone-bad').innerText(), 'Not answering');
+    await page.getByText('Nothing was heard of the agent for 1 min.').waitFor();
+    assert.equal(await page.locator('main .tone-good').count(), 0, 'nothing is said to be well');
+    assert.ok((await page.getByText('when last heard').count()) > 3);
+    assert.equal(await page.getByRole('button', { name: 'Pause' }).isDisabled(), true);
+    await page.getByRole('button', { name: 'Restart the agent' }).click();
+    await page.getByRole('button', { name: 'Open the log' }).click();
+    const calls = await page.evaluate(() => window.gallery.backend?.calls.map((call) => call.command).filter((one) => /Restart|open/.test(one)));
+    assert.deepEqual(calls, ['agentRestart', 'openLog']);
+  }));
+
+await test('a broken configuration is told once, with a button that opens it, whether an agent runs or not', () =>
+  withPage({}, async (page) => {
+    for (const state of ['config-broken', 'no-config']) {
+      await show(page, state);
+      assert.equal(await page.getByText('unknown key').count(), 1);
+      await page.getByRole('button', { name: 'Open the configuration' }).click();
+      await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'openConfig'));
+    }
+    await page.keyboard.press('Control+3');
+    await page.getByText('The settings are shown when the configuration can be read.').waitFor();
+    assert.equal(await page.getByText('unknown key').count(), 1);
+  }));
+
+await test("the web view's own menu is for text alone", () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-export');
+    const stopped = (/** @type {string} */ selector) =>
+      page.locator(selector).first().evaluate((at) => !at.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true, cancelable: true })));
+    assert.equal(await stopped('main'), true);
+    assert.equal(await stopped('dialog .button'), true);
+    assert.equal(await stopped('dialog input[type=radio]'), true);
+    assert.equal(await stopped('dialog input[type=text]'), false);
+  }));
+
+await test('what was taken away is said to be, and comes back by a button where it can', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    const rows = page.locator('section[aria-labelledby=exports] li');
+    const before = await rows.count();
+    await page.getByRole('button', { name: 'Stop exporting port 80' }).click();
+    await page.getByRole('button', { name: 'Stop sharing' }).click();
+    await page.getByText('Port 80 is no longer shared.').waitFor();
+    await page.screenshot({ path: join(PICTURES, 'undo-light.png') });
+    assert.equal(await rows.count(), before - 1);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Undone: it is as it was.').waitFor();
+    assert.equal(await rows.count(), before);
+  }));
+
 await test('a problem that stands says when it began', () =>
   withPage({}, async (page) => {
     await show(page, 'client-full');
@@ -493,7 +546,7 @@ await test('revoking asks first, from the harmless button, and says what will br
     assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), 'Cancel');
     assert.equal(await page.evaluate(() => window.gallery.backend?.calls.some((call) => call.command === 'clientDelete')), false);
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
-    await page.getByText('anna-laptop was revoked').waitFor();
+    await page.locator('.toast.tone-good', { hasText: 'Revoked anna-laptop' }).waitFor();
     assert.equal(await page.locator('dialog').count(), 0);
   }));
 
@@ -513,7 +566,7 @@ await test('a lost configuration is written back by its button, and its loss acc
 await test('a locked keyring has its button, and asking anew is what it does', () =>
   withPage({}, async (page) => {
     await show(page, 'locked');
-    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('button', { name: 'Unlock' }).click();
     await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
   }));
 
@@ -526,7 +579,7 @@ await test('a store that can only be read is said to be so, and one that can not
     await page.getByText('Usable').waitFor();
     assert.equal(await page.getByText('to read only').count(), 0);
     await show(page, 'settings');
-    await page.getByText('7 of 7 there').waitFor();
+    await page.getByText('all 7 are there').waitFor();
     assert.equal(await page.getByText('Usable').count(), 0);
   }));
 
@@ -599,8 +652,16 @@ await test('an address in use is offered another that is free, and what is not g
     await show(page, 'export-access');
     await page.getByLabel('only these').check();
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.locator('.toast.tone-quiet').first().waitFor();
-    assert.equal(await page.locator('.toast.tone-good').count(), 0);
+    await page.locator('.toast.tone-quiet', { hasText: 'can now reach port' }).waitFor();
+  }));
+
+await test('a bridge that does not answer is named, and leads to where it is changed', () =>
+  withPage({}, async (page) => {
+    await show(page, 'dead-bridge');
+    await page.getByText('It is obfs4 192.0.2.7:443; bridges.torproject.org has others.').waitFor();
+    assert.equal(await page.getByText('0123456789ABCDEF').count(), 0);
+    await page.getByRole('button', { name: 'Change the bridge' }).click();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('data-anchor') === 'bridges');
   }));
 
 await test('a blocked network leads to the field for bridges', () =>

@@ -82,6 +82,15 @@ impl FromStr for Transport {
     }
 }
 
+/// Why there is no network, where so many bridges are the only ways into it. Bridges are private: none is named by its address.
+pub fn none_answers(bridges: usize) -> String {
+    let which = match bridges {
+        1 => "the bridge does not answer".to_owned(),
+        number => format!("none of the {number} bridges answers"),
+    };
+    format!("{which}: it may be gone, or this host is offline")
+}
+
 /// One bridge. Its text form is one word after the other, each of printable ASCII, with one space between them: whatever was read, it is
 /// one line of tor's configuration (tor(1), "Bridge") and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -308,8 +308,8 @@ fn network(link: &Link) -> Layer {
         }
         (_, Some(warning), _) if link.bridges > 0 => Layer::bad(
             LayerName::Network,
-            format!("{warning} (through {})", number(link.bridges, "bridge")),
-            "check this host's network; a bridge may be gone: bridges.torproject.org has others",
+            warning.clone(),
+            "check this host's network; or use another bridge: bridges.torproject.org has them",
         ),
         (_, Some(warning), _) => Layer::bad(
             LayerName::Network,

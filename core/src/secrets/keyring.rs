@@ -127,10 +127,20 @@ impl From<Error> for Failure {
         // Their `Display` holds no value; their `Debug` may.
         match error {
             Error::NoEntry => Self::NoEntry,
-            Error::NoStorageAccess(reason) => Self::Other(SecretsError::Locked(reason.to_string())),
+            Error::NoStorageAccess(reason) => {
+                Self::Other(SecretsError::Locked(why_locked(&reason.to_string())))
+            }
             Error::NoDefaultStore => Self::Other(SecretsError::Absent("none is set up".into())),
             other => Self::Other(SecretsError::Failed(other.to_string())),
         }
+    }
+}
+
+/// What the Secret Service's crate says of a store that stays locked, in words: `SS error: prompt dismissed`.
+fn why_locked(reason: &str) -> String {
+    match reason.contains("prompt dismissed") {
+        true => "its password was asked for and not given".into(),
+        false => reason.trim_start_matches("SS error: ").into(),
     }
 }
 

@@ -82,10 +82,10 @@ impl SecretsError {
                     .into()
             }
             Self::Locked(_) => {
-                "log in or unlock the keyring; on a host without one, ORMESH_SECRETS=file at first use".into()
+                "type the keyring's password when it is asked for, or log in; on a host without a keyring, ORMESH_SECRETS=file at first use".into()
             }
             Self::Absent(_) => "start the keyring, or use files: `ormesh secrets migrate --to file`".into(),
-            Self::TimedOut(_) => "see whether the keyring waits for an answer, or restart it".into(),
+            Self::TimedOut(_) => "look for a window of the keyring that waits for its password; if there is none, restart the keyring".into(),
             Self::Full(_) => "free some space and try again".into(),
             Self::Unsafe { mend, .. } => mend.clone(),
             Self::Failed(_) => "`ormesh secrets status` tries the store".into(),

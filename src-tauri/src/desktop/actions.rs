@@ -1,5 +1,7 @@
 //! What the window and the tray both do: open or copy an import's address, and end the app.
 
+use std::path::Path;
+
 use ormesh_core::model::address::ListenAddr;
 use ormesh_core::model::problem::{Code, Problem};
 use tauri::{AppHandle, Manager as _};
@@ -19,6 +21,17 @@ pub(crate) fn open_address(host: &Host, listen: &ListenAddr) -> Result<(), Probl
         .ok_or_else(|| Problem::new(Code::NoPage, format!("there is no web page to open at {listen}")))?;
     open::that_detached(address)
         .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to open the browser: {error}")))
+}
+
+/// Opens a text of ours in the program that the system has for it.
+pub(crate) fn open_file(path: &Path) -> Result<(), Problem> {
+    if !path.is_file() {
+        return Err(Problem::new(Code::NotThere, format!("there is no file {}", path.display())));
+    }
+    open::that_detached(path).map_err(|error| {
+        Problem::new(Code::SystemFailed, format!("failed to open {}: {error}", path.display()))
+            .hint("open it in an editor")
+    })
 }
 
 /// Copies an import's address.

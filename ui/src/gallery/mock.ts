@@ -2,7 +2,7 @@
 
 import type { Backend } from '../lib/backend';
 import type { Layer, Pong, Problem, SecretsStatus } from '../lib/bindings';
-import type { AgentView, Checkable, Checked, Invite, Settings } from '../lib/bindings/shell';
+import type { AgentView, Checkable, Checked, Edited, Invite, Settings } from '../lib/bindings/shell';
 import { problemOf } from '../lib/problems';
 
 export interface Call {
@@ -123,7 +123,7 @@ export function mock(given: Given): Mock {
       watchers.add(watcher);
       return () => watchers.delete(watcher);
     },
-    edit: command('edit', (edit) => {
+    edit: command('edit', (edit): Edited => {
       const { status } = view;
       if (status && edit.edit === 'add-export') {
         const port = edit.port ?? Number(edit.target.split(':').at(-1));
@@ -133,19 +133,24 @@ export function mock(given: Given): Mock {
       if (status && edit.edit === 'set-export') {
         const { port, clients } = edit;
         change({ exports: status.exports.map((one) => (one.port === port ? { target: one.target, port, ...(clients && { clients }) } : one)) });
-        return clients === null ? [] : [`${clients.join(' and ')} can now reach port ${port}`];
+        const before = status.exports.find((one) => one.port === port)?.clients ?? null;
+        return { notes: clients === null ? [] : [`${clients.join(' and ')} can now reach port ${port}`], undo: { edit: 'set-export', port, clients: before } };
       }
-      if (status && edit.edit === 'delete-export') change({ exports: status.exports.filter((one) => one.port !== edit.port) });
+      if (status && edit.edit === 'delete-export') {
+        const one = status.exports.find((one) => one.port === edit.port);
+        change({ exports: status.exports.filter((one) => one.port !== edit.port) });
+        if (one) return { notes: [], undo: { edit: 'add-export', target: one.target, port: one.port, allow_lan: true, ...(one.clients && { clients: one.clients }) } };
+      }
       if (status && edit.edit === 'delete-import')
         change({ remotes: status.remotes.map((one) => ({ ...one, imports: one.imports.filter((each) => each.listen !== edit.listen) })) });
-      return [];
+      return { notes: [], undo: null };
     }),
     clientAdd: command('clientAdd', (client) => invite(client.request === null)),
     clientToken: command('clientToken', () => invite(true)),
     clientRotate: command('clientRotate', () => invite(true)),
     clientDelete: command('clientDelete', (name) => {
       if (view.status) change({ clients: view.status.clients.filter((one) => one.name !== name) });
-      return [`${name} was revoked`];
+      return [];
     }),
     remoteAdd: command('remoteAdd', () => []),
     remoteRequest: command('remoteRequest', () => REQUEST_TEXT),
@@ -174,6 +179,9 @@ export function mock(given: Given): Mock {
     configRestore: command('configRestore', () => []),
     configAccept: command('configAccept', () => []),
     agentStart: command('agentStart', () => undefined),
+    agentRestart: command('agentRestart', () => undefined),
+    openLog: command('openLog', () => undefined),
+    openConfig: command('openConfig', () => undefined),
     copySecret: command('copySecret', () => undefined),
     copy: command('copy', () => undefined),
     openImport: command('openImport', () => undefined),
@@ -184,6 +192,7 @@ export function mock(given: Given): Mock {
       tor_path: '',
       bridges: [],
       log: '/home/anna/.local/state/ormesh/agent.log',
+      config: '/home/anna/.config/ormesh/config.toml',
       start_at_login: true,
       version: '0.1.0',
       ...given.settings,

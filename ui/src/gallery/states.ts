@@ -88,12 +88,12 @@ const calm: Status = {
 
 const empty: Status = { ...full, exports: [], clients: [], remotes: [], requests: [] };
 
-const running = (status: Status, problem: Problem | null = null): AgentView => ({ agent: 'running', status, problem, ours: true });
+const running = (status: Status, problem: Problem | null = null): AgentView => ({ agent: 'running', status, problem, silent: null, ours: true });
 /** As the core derives it while there is no connection: no service is published, no session is open, imports listen. */
-const unconnected = (state: AgentState, problems: Problem[] = []): AgentView =>
+const unconnected = (state: AgentState, problems: Problem[] = [], bridges?: number): AgentView =>
   running({
     ...full,
-    agent: full.agent && { ...full.agent, state, tor: state.is === 'starting' ? null : full.agent.tor },
+    agent: full.agent && { ...full.agent, state, tor: state.is === 'starting' ? null : full.agent.tor, ...(bridges && { bridges }) },
     clients: full.clients.map((one) => ({ ...one, state: one.state?.is === 'expired' ? one.state : { is: 'invited' }, sessions: 0 })),
     remotes: full.remotes.map((one) => ({
       ...one,
@@ -202,7 +202,12 @@ const lost = problemOf(
   { kind: 'refused', subject: { is: 'configuration' } },
 );
 
-const locked = problemOf('store-locked', 'the keyring is locked: 7 services and remotes wait for their keys', 'unlock the login keyring', {
+const broken = problemOf('config-mistake', 'line 12, column 3: unknown key "exprots"', 'mend the file, or ask: ormesh config check', {
+  kind: 'usage',
+  subject: { is: 'configuration' },
+});
+
+const locked = problemOf('store-locked', 'the secret store is locked: its password was asked for and not given', 'type the keyring’s password when it is asked for, or log in', {
   kind: 'secrets',
   subject: { is: 'store' },
 });
@@ -293,7 +298,7 @@ export const states: Shown[] = [
   { name: 'exports-only', given: { view: running({ ...empty, exports: full.exports.slice(0, 1) }) } },
   { name: 'remotes-only', given: { view: running({ ...empty, remotes: full.remotes }) } },
   { name: 'request-only', given: { view: running({ ...empty, requests: ['studio'] }) } },
-  { name: 'starting', given: { view: { agent: 'starting', status: null, problem: null, ours: false } } },
+  { name: 'starting', given: { view: { agent: 'starting', status: null, problem: null, silent: null, ours: false } } },
   { name: 'first-connecting', given: { view: running({ ...empty, agent: full.agent && { ...full.agent, state: { is: 'connecting', percent: 14, doing: 'handshaking with a relay' } } }) } },
   {
     name: 'no-tor',
@@ -339,6 +344,19 @@ export const states: Shown[] = [
       }),
     },
   },
+  {
+    name: 'dead-bridge',
+    given: {
+      view: {
+        ...unconnected({ is: 'offline', why: 'the bridge does not answer: it may be gone, or this host is offline' }, [
+          problemOf('tor-stuck', 'the bridge does not answer: it may be gone, or this host is offline', 'ormesh doctor says where the way ends', { kind: 'tor', subject: { is: 'tor' } }),
+        ], 1),
+      },
+      settings: { bridges: ['obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0'] },
+    },
+  },
+  { name: 'agent-silent', given: { view: { ...running(full), silent: NOW - 75 } } },
+  { name: 'config-broken', given: { view: running({ ...full, problems: [broken] }) } },
   { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },
   { name: 'config-lost-accept', given: { view: running({ ...full, problems: [lost] }) }, press: ['Accept the loss'] },
   {
@@ -347,13 +365,13 @@ export const states: Shown[] = [
       view: {
         agent: 'none',
         status: { ...full, agent: null, clients: full.clients.map((one) => ({ ...one, state: null, sessions: 0 })), remotes: full.remotes.map((one) => ({ ...one, state: null, imports: one.imports.map((i) => ({ ...i, state: null })) })) },
-        ours: false,
+        silent: null, ours: false,
         problem: problemOf('agent-failed', 'the agent ended unexpectedly', 'what it last said is in its log', { kind: 'not-ready' }),
       },
     },
   },
-  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: problemOf('config-mistake', 'line 12, column 3: unknown key "exprots"', 'mend the file, or ask: ormesh config check', { kind: 'usage', subject: { is: 'configuration' } }), ours: false } } },
-  { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null, ours: false } } },
+  { name: 'no-config', given: { view: { agent: 'none', status: null, problem: broken, silent: null, ours: false }, refuse: { settings: broken } } },
+  { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null, silent: null, ours: false } } },
   { name: 'add-export', given: { view: running(full) }, ask: { kind: 'export' } },
   { name: 'add-export-some', given: { view: running(full) }, ask: { kind: 'export' }, press: ['type:Port=8080', 'radio:only', 'box:tablet'] },
   { name: 'add-export-many', given: { view: running(many()) }, ask: { kind: 'export' }, press: ['radio:only'] },

@@ -6,7 +6,7 @@ import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
 import type { Edit, Layer, Pong, Problem, SecretsStatus, StoreKind } from './bindings';
-import type { AgentView, Checkable, Checked, Invite, Settings } from './bindings/shell';
+import type { AgentView, Checkable, Checked, Edited, Invite, Settings } from './bindings/shell';
 import { problemOf } from './problems';
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
@@ -18,8 +18,8 @@ export interface Backend {
   /** Calls back at each change of it; resolves to what ends that. */
   onState(callback: (view: AgentView) => void): Promise<() => void>;
 
-  /** A change that touches no secret; resolves to notes, one sentence each. In `SetClient`, a field left out stays as it is and null clears it. */
-  edit(edit: Edit): Promise<string[]>;
+  /** A change that touches no secret; resolves to what follows from it, and to what takes it back. In `SetClient`, a field left out stays as it is and null clears it. */
+  edit(edit: Edit): Promise<Edited>;
   /** Makes a client, or takes its public key from `request` (`ormeshreq1…`). `expires` is text as for the check `expiry`. */
   clientAdd(client: { name: string; ports: number[] | null; expires: string | null; request: string | null }): Promise<Invite>;
   /** The invite again, until the client has first connected. */
@@ -46,11 +46,18 @@ export interface Backend {
   configAccept(): Promise<string[]>;
   /** Starts the agent; one of another version is stopped first. Resolves when it was started, not when it is online. */
   agentStart(): Promise<void>;
+  /** Ends the agent that runs, also one that answers nothing, and starts another. */
+  agentRestart(): Promise<void>;
   /** To the clipboard, and out of it after 60 s if it is still there. */
   copySecret(text: string): Promise<void>;
   copy(text: string): Promise<void>;
   /** Opens an import in the browser. */
   openImport(listen: string): Promise<void>;
+
+  /** Opens the agent's log in the program that shows texts. */
+  openLog(): Promise<void>;
+  /** The same of the configuration. */
+  openConfig(): Promise<void>;
 
   settings(): Promise<Settings>;
   /** Resolves to what follows from it, one sentence each. */
@@ -85,9 +92,12 @@ export const tauri: Backend = {
   configRestore: () => call('config_restore'),
   configAccept: () => call('config_accept'),
   agentStart: () => call('agent_start'),
+  agentRestart: () => call('agent_restart'),
   copySecret: (text) => call('copy_secret', { text }),
   copy: (text) => call('copy', { text }),
   openImport: (listen) => call('open_import', { listen }),
+  openLog: () => call('open_log'),
+  openConfig: () => call('open_config'),
 
   settings: () => call('settings'),
   setSetting: (key, value) => call('set_setting', { key, value }),

@@ -21,7 +21,8 @@ export interface Headline extends Said {
   percent: number | null;
 }
 
-export function headline(view: AgentView): Headline {
+/** `now`: in seconds since 1970. */
+export function headline(view: AgentView, now: number): Headline {
   const say = (tone: Tone, icon: Said['icon'], word: string, more = '', percent: number | null = null): Headline => ({
     tone,
     icon,
@@ -29,6 +30,7 @@ export function headline(view: AgentView): Headline {
     more,
     percent,
   });
+  if (view.silent !== null && view.silent !== undefined) return say('bad', 'bad', 'Not answering', `Nothing was heard of the agent for ${span(Math.max(0, now - view.silent))}.`);
   switch (view.agent) {
     case 'none':
       return say('bad', 'off', 'Stopped', 'Nothing is shared or reached until the agent runs.');
@@ -70,18 +72,27 @@ function age<S extends Said>(said: S, unconfirmed: number | undefined): S {
   return { ...said, tone: 'busy', icon: 'waiting', more: `not confirmed for ${span(unconfirmed)}` };
 }
 
-/** What the agent is doing, which says how a thing of its is meant: what is paused is not wrong, what listens without Tor leads nowhere. */
-export type Doing = 'paused' | 'online' | 'connecting' | 'none';
+/** What the agent is doing, which says how a thing of its is meant: what is paused is not wrong, what listens without Tor leads nowhere, and what a silent one last said is only what was. */
+export type Doing = 'paused' | 'online' | 'connecting' | 'silent' | 'none';
 
-export function doing(status: Status | null): Doing {
-  const is = status?.agent?.state.is;
+export function doing(view: Pick<AgentView, 'status' | 'silent'>): Doing {
+  const is = view.status?.agent?.state.is;
+  if (is !== undefined && view.silent !== null && view.silent !== undefined) return 'silent';
   return is === undefined ? 'none' : is === 'paused' || is === 'online' ? is : 'connecting';
 }
 
 /** Whether connections of it are turned away, for want of room. */
 export const isFull = (client: ClientStatus) => (client.full?.length ?? 0) > 0 && client.state?.is !== 'failing' && client.state?.is !== 'expired';
 
-export function clientSaid(client: ClientStatus, now: number, agent: Doing): Said {
+/** What was last known, which nothing confirms any more: neither good nor on its way. */
+const asOnce = (said: Said, agent: Doing): Said =>
+  agent === 'silent' && said.tone !== 'bad' ? { ...said, tone: 'quiet', icon: 'waiting', word: `${said.word}, when last heard` } : said;
+
+export const clientSaid = (client: ClientStatus, now: number, agent: Doing): Said => asOnce(clientNow(client, now, agent), agent);
+export const remoteSaid = (remote: RemoteStatus, agent: Doing): Said => asOnce(remoteNow(remote, agent), agent);
+export const importSaid = (of: ImportStatus, agent: Doing): Said => asOnce(importNow(of, agent), agent);
+
+function clientNow(client: ClientStatus, now: number, agent: Doing): Said {
   const seen = client.last_seen === null ? '' : `last seen ${ago(client.last_seen, now)}`;
   // Whoever was here once is invited no more, whatever keeps its service from the network.
   if (agent === 'paused' && client.state?.is !== 'expired') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: seen };
@@ -111,7 +122,7 @@ export function clientSaid(client: ClientStatus, now: number, agent: Doing): Sai
   }
 }
 
-export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
+function remoteNow(remote: RemoteStatus, agent: Doing): Said {
   if (agent === 'paused') return { tone: 'quiet', icon: 'paused', word: 'Paused', more: '' };
   switch (remote.state?.is) {
     case undefined:
@@ -125,7 +136,7 @@ export function remoteSaid(remote: RemoteStatus, agent: Doing): Said {
   }
 }
 
-export function importSaid(of: ImportStatus, agent: Doing): Said {
+function importNow(of: ImportStatus, agent: Doing): Said {
   switch (of.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
@@ -212,7 +223,8 @@ export function sentence(text: string, names: readonly string[] = []): string {
   const trimmed = text.trim();
   if (trimmed === '') return '';
   const [first] = trimmed.split(/[\s,;:.']/);
-  const start = /^[a-z]+(?:[\s,;:.']|$)/.test(trimmed) && !/^(tor|ormesh|unix)\b/.test(trimmed) && !names.includes(first!);
+  // The name of a setting is written as it is: `agent.socks-addr`.
+  const start = /^[a-z]+(?:[\s,;:']|\.(?!\S)|$)/.test(trimmed) && !/^(tor|ormesh|unix)\b/.test(trimmed) && !names.includes(first!);
   const capital = start ? trimmed[0]!.toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
@@ -254,7 +266,7 @@ export function ago(then: number, now: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
   if (seconds < 14 * 86_400) return `${count(Math.floor(seconds / 86_400), 'day')} ago`;
-  return `on ${new Date(then * 1000).toISOString().slice(0, 10)}`;
+  return `on ${dayName(new Date(then * 1000).toISOString().slice(0, 10))}`;
 }
 
 export function uptime(seconds: number): string {
@@ -310,6 +322,25 @@ export function usage(port: number, listen: string): string | null {
   if (port === 3306) return `mysql -h ${bare} -P ${local}`;
   if (port === 6379) return `redis-cli -h ${bare} -p ${local}`;
   return null;
+}
+
+/** Where tor was found, as the core names the place. */
+export function torFound(found: string): string {
+  const [place, ...rest] = found.split('; ');
+  const said = place === 'PATH' ? 'found in PATH' : place === 'beside ormesh' ? 'the one that comes with ormesh' : place === 'agent.tor-path' ? 'the one that is named below' : `named by ${place}`;
+  return [said, ...rest].join('; ');
+}
+
+/** A bridge by its transport and address, without what is secret in its line. */
+export function bridgeName(line: string): string {
+  const [transport, address] = /^[a-z]/i.test(line) ? line.split(' ') : ['', line.split(' ')[0]];
+  return [transport, address].filter(Boolean).join(' ');
+}
+
+/** A day as people write it, `31 December 2026`, from `2026-12-31`. */
+export function dayName(day: string): string {
+  const date = new Date(`${day}T12:00:00Z`);
+  return Number.isNaN(date.getTime()) ? day : new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' }).format(date);
 }
 
 /** A noun or a name at the start of a line. */

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use super::ends::{self, End};
 use super::reply::presentable;
 use crate::engine::EngineState;
+use crate::model::bridge;
 use crate::model::onion::OnionAddress;
 use crate::plan::vigil::{ASLEEP, Link};
 
@@ -163,9 +164,10 @@ fn parse_refused(rest: &str) -> Option<u64> {
     (is_over && has("PURPOSE=CONTROLLER") && has("REASON=DESTROYED")).then_some(circuit)
 }
 
-/// Says in a sentence why there is no network, by the reason of a connection's end.
-pub(super) fn offline_sentence(reason: &str) -> String {
+/// Says in a sentence why there is no network, by the reason of a connection's end and the number of bridges.
+pub(super) fn offline_sentence(reason: &str, bridges: usize) -> String {
     match reason {
+        _ if reason != ASLEEP && bridges > 0 => bridge::none_answers(bridges),
         ASLEEP => "this host was asleep, and tor has not reached the network since".to_owned(),
         "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
             sentence(reason, "")
@@ -285,14 +287,20 @@ impl Progress {
         }
     }
 
-    /// What to tell.
-    pub(super) fn state(&self) -> EngineState {
+    /// What to tell, where tor may enter the network by so many bridges alone.
+    pub(super) fn state(&self, bridges: usize) -> EngineState {
+        /// From this percent on tor is through its first relay, which is a bridge where there are any (tor's `bootstrap_status_t`).
+        const ENTERED: u8 = 15;
         let Phase { percent, doing, warning } = &self.phase;
         if *percent == 100 && !self.lacks_dir_info {
             return EngineState::Ready;
         }
         let doing = if *percent == 100 { "Fetching directory information" } else { doing };
-        let warning = self.clock.clone().or_else(|| warning.clone());
+        let warning = match bridges > 0 && *percent < ENTERED {
+            true => warning.as_ref().map(|_| bridge::none_answers(bridges)),
+            false => warning.clone(),
+        };
+        let warning = self.clock.clone().or(warning);
         EngineState::Bootstrapping { percent: *percent, doing: doing.to_owned(), warning }
     }
 
@@ -389,8 +397,12 @@ mod tests {
         for other in ["ORCONN", "ORCONN x CONNECTED ID=7", "ORCONN x LAUNCHED ID=7", "ORCONN x CLOSED"] {
             assert_eq!(link(other), None, "{other}");
         }
-        assert!(offline_sentence("CONNECTREFUSED").contains("firewall"));
-        assert!(offline_sentence("IOERROR").contains("offline"));
+        assert!(offline_sentence("CONNECTREFUSED", 0).contains("firewall"));
+        assert!(offline_sentence("IOERROR", 0).contains("offline"));
+        // There is no other way in: whatever the reason, it is the bridge's.
+        assert!(offline_sentence("CONNECTREFUSED", 1).starts_with("the bridge does not answer"));
+        assert!(offline_sentence("NOROUTE", 3).starts_with("none of the 3 bridges answers"));
+        assert!(offline_sentence(ASLEEP, 1).contains("asleep"));
     }
 
     #[test]
@@ -462,13 +474,17 @@ mod tests {
 
     #[test]
     fn a_warning_lasts_until_tor_gets_on() {
-        let warning = |progress: &Progress| match progress.state() {
+        let warning = |progress: &Progress| match progress.state(0) {
             EngineState::Bootstrapping { warning, .. } => warning,
             other => panic!("{other:?}"),
         };
         let mut progress = Progress::new(phase(5, None));
 
         progress.note(&TorEvent::Bootstrap(phase(5, Some("offline"))));
+        let by_bridge = progress.state(1);
+        assert!(
+            matches!(by_bridge, EngineState::Bootstrapping { warning: Some(why), .. } if why == bridge::none_answers(1))
+        );
         assert_eq!(warning(&progress).as_deref(), Some("offline"));
         progress.note(&TorEvent::Bootstrap(phase(5, None)));
         assert_eq!(warning(&progress).as_deref(), Some("offline"));
@@ -479,15 +495,15 @@ mod tests {
 
         progress.note(&TorEvent::Bootstrap(phase(100, None)));
         assert_eq!(
-            (progress.state(), progress.clock_warning()),
+            (progress.state(0), progress.clock_warning()),
             (EngineState::Ready, Some(clock_sentence(7200)))
         );
         progress.note(&TorEvent::ClockJumped);
         assert_eq!(progress.clock_warning(), None);
         progress.note(&TorEvent::DirInfo { is_enough: false });
-        assert!(matches!(progress.state(), EngineState::Bootstrapping { percent: 100, .. }));
+        assert!(matches!(progress.state(0), EngineState::Bootstrapping { percent: 100, .. }));
         progress.note(&TorEvent::DirInfo { is_enough: true });
-        assert_eq!(progress.state(), EngineState::Ready);
+        assert_eq!(progress.state(0), EngineState::Ready);
     }
 
     proptest! {
@@ -535,7 +551,7 @@ mod tests {
             if let Some((event, phase)) = parse(&lines).zip(phase) {
                 let mut progress = Progress::new(phase);
                 progress.note(&event);
-                progress.state();
+                progress.state(0);
                 progress.clock_warning();
             }
         });

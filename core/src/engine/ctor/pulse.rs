@@ -44,7 +44,8 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
             if let Task::Wait(due) = task {
                 sleep.due(due);
             }
-            shared.set_offline(vigil.offline(now).map(events::offline_sentence));
+            let bridges = shared.bridges().len();
+            shared.set_offline(vigil.offline(now).map(|why| events::offline_sentence(why, bridges)));
             task
         };
         let answered = match task {

@@ -303,7 +303,7 @@ async fn watch_over(
     shared.set_link(Some(Link { control: control.clone(), socks, was_ready: false }));
     let end = loop {
         shared.set_clock_warning(progress.clock_warning());
-        let state = match (progress.state(), &*offline.borrow_and_update()) {
+        let state = match (progress.state(shared.bridges().len()), &*offline.borrow_and_update()) {
             (EngineState::Ready, Some(why)) => EngineState::Offline { why: why.clone() },
             (state, _) => state,
         };

@@ -51,6 +51,11 @@ pub(super) async fn agent_start(host: State<'_, Host>) -> Result<(), Problem> {
 }
 
 #[tauri::command]
+pub(super) async fn agent_restart(host: State<'_, Host>) -> Result<(), Problem> {
+    host.restart_agent().await
+}
+
+#[tauri::command]
 pub(super) async fn secrets_status(host: State<'_, Host>) -> Result<SecretsStatus, Problem> {
     match host.ask(Request::SecretsStatus).await? {
         Response::Secrets(status) => Ok(status),

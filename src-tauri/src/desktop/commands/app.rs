@@ -32,8 +32,10 @@ pub(super) struct Settings {
     /// One line each, as they are set.
     bridges: Vec<String>,
     start_at_login: bool,
-    /// Where the agent that the app started writes its log.
+    /// Where the agent that the app started writes its log; empty where there is none.
     log: String,
+    /// The configuration file.
+    config: String,
     /// Of the app.
     version: &'static str,
 }
@@ -48,7 +50,11 @@ pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
         tor_path: Setting::get(&config, "agent.tor-path")?,
         bridges: config.agent.bridges.iter().map(ToString::to_string).collect(),
         start_at_login: login::is_on()?,
-        log: host.log().display().to_string(),
+        log: Some(host.log())
+            .filter(|log| log.is_file())
+            .map(|log| log.display().to_string())
+            .unwrap_or_default(),
+        config: host.config_path().display().to_string(),
         version: env!("CARGO_PKG_VERSION"),
     })
 }
@@ -92,6 +98,18 @@ pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -
 #[tauri::command]
 pub(super) fn open_import(host: State<'_, Host>, listen: String) -> Result<(), Problem> {
     actions::open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
+}
+
+/// Opens the agent's log in the program that shows texts.
+#[tauri::command]
+pub(super) fn open_log(host: State<'_, Host>) -> Result<(), Problem> {
+    actions::open_file(&host.log())
+}
+
+/// The same of the configuration.
+#[tauri::command]
+pub(super) fn open_config(host: State<'_, Host>) -> Result<(), Problem> {
+    actions::open_file(host.config_path())
 }
 
 #[tauri::command]

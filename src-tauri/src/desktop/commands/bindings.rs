@@ -7,7 +7,7 @@ use ts_rs::{Config, TS};
 
 use super::app::Settings;
 use super::check::{Checkable, Checked};
-use super::mesh::ShownInvite;
+use super::mesh::{Edited, ShownInvite};
 use crate::host::{AgentPresence, View};
 
 const HEAD: &str = "// Generated from the shell's types. Don't edit: `ORMESH_BINDINGS=write cargo test --features desktop bindings`\n";
@@ -18,14 +18,16 @@ fn the_windows_types_are_those_of_the_shell() {
     let types = [
         <AgentPresence as TS>::decl(&cfg),
         <View as TS>::decl(&cfg),
+        <Edited as TS>::decl(&cfg),
         <ShownInvite as TS>::decl(&cfg),
         <Checkable as TS>::decl(&cfg),
         <Checked as TS>::decl(&cfg),
         <Settings as TS>::decl(&cfg),
     ];
     let types: String = types.iter().map(|decl| format!("export {decl}\n")).collect();
-    let wanted =
-        format!("{HEAD}\nimport type {{ Problem, Status, StoreKind, Users }} from './index';\n\n{types}");
+    let wanted = format!(
+        "{HEAD}\nimport type {{ Edit, Problem, Status, StoreKind, Users }} from './index';\n\n{types}"
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/src/lib/bindings/shell.ts");
 
     if std::env::var_os("ORMESH_BINDINGS").is_some_and(|how| how == "write") {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tauri::State;
 
 use super::typed::{self, parse, usage};
+use super::undo;
 use crate::host::Host;
 use crate::qr;
 
@@ -29,14 +30,27 @@ pub(super) struct ShownInvite {
     secret: bool,
 }
 
+/// A change that was made.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(super) struct Edited {
+    /// What follows from it, one sentence each.
+    notes: Vec<String>,
+    /// The change that takes it back; none where that can't be done.
+    #[cfg_attr(test, ts(type = "Edit | null"))]
+    undo: Option<Edit>,
+}
+
 const CLIENT: &str = "as in my-MacBook";
 const REMOTE: &str = "as in website";
 
 #[tauri::command]
-pub(super) async fn edit(host: State<'_, Host>, edit: serde_json::Value) -> Result<Vec<String>, Problem> {
+pub(super) async fn edit(host: State<'_, Host>, edit: serde_json::Value) -> Result<Edited, Problem> {
     let edit = serde_json::from_value(edit).map_err(|error| usage(error, ""))?;
-    let edit = with_own_day(edit, host.config().ok().as_ref())?;
-    host.edit(edit).await
+    let before = host.config().ok();
+    let edit = with_own_day(edit, before.as_ref())?;
+    let undo = before.and_then(|before| undo::of(&edit, &before));
+    Ok(Edited { notes: host.edit(edit).await?, undo })
 }
 
 #[tauri::command]

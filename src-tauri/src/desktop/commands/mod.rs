@@ -9,6 +9,7 @@ mod bindings;
 mod check;
 mod mesh;
 mod typed;
+mod undo;
 
 use tauri::Wry;
 use tauri::ipc::Invoke;
@@ -16,6 +17,7 @@ use tauri::ipc::Invoke;
 /// Hands each call of the window to its command.
 pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
     tauri::generate_handler![
+        agent::agent_restart,
         agent::agent_start,
         agent::config_accept,
         agent::config_restore,
@@ -28,7 +30,9 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         agent::state,
         app::copy,
         app::copy_secret,
+        app::open_config,
         app::open_import,
+        app::open_log,
         app::quit,
         app::set_setting,
         app::set_start_at_login,

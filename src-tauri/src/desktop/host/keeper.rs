@@ -3,7 +3,7 @@
 //! An agent that was stopped in order (`ormesh agent stop`), or that someone else runs, is waited for and not replaced: its end was wanted.
 
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ormesh_core::agent;
 use ormesh_core::ipc::client::Client;
@@ -30,10 +30,16 @@ const ABSENT: Duration = Duration::from_secs(1);
 /// How often one of another version is asked again.
 const OTHER: Duration = Duration::from_secs(5);
 
+/// How often a running agent that says nothing new is asked whether it is there, and how long it may take to answer.
+const PROBE: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// What the app wants of the keeper.
 pub(super) enum Order {
     /// Start the agent, now.
     Start(oneshot::Sender<Result<(), Problem>>),
+    /// End the agent, whoever has started it, and start another.
+    Restart(oneshot::Sender<Result<(), Problem>>),
     /// End the agent if it is ours, and the keeper.
     End(oneshot::Sender<()>),
 }
@@ -41,6 +47,7 @@ pub(super) enum Order {
 /// What a wait ended with.
 enum Tick {
     Status(Box<Result<Status, Problem>>),
+    Heard(bool),
     ChildEnded(Option<ExitStatus>),
     Look,
     Order(Order),
@@ -115,9 +122,12 @@ impl Keeper {
                 }
             }
         });
+        let mut probes = probes(self.paths.clone());
+        let mut heard = now();
         loop {
             let tick = tokio::select! {
                 Some(status) = statuses.recv() => Tick::Status(Box::new(status)),
+                Some(answers) = probes.recv() => Tick::Heard(answers),
                 Some(order) = self.orders.recv() => Tick::Order(order),
                 else => return Flow::Continue(()),
             };
@@ -125,9 +135,20 @@ impl Keeper {
                 Tick::Status(status) => {
                     let Ok(status) = *status else { return Flow::Continue(()) };
                     self.wanted = self.child.is_some();
+                    heard = now();
                     self.tell(AgentPresence::Running, Some(status), None);
                 }
+                Tick::Heard(true) => {
+                    heard = now();
+                    self.hush(None);
+                }
+                Tick::Heard(false) => self.hush(Some(heard)),
                 Tick::Order(Order::Start(reply)) => drop(reply.send(Ok(()))),
+                Tick::Order(Order::Restart(reply)) => {
+                    // Whoever asked may be gone.
+                    let _ = reply.send(self.restart().await);
+                    return Flow::Continue(());
+                }
                 Tick::Order(Order::End(ended)) => return Flow::Break(ended),
                 Tick::ChildEnded(_) | Tick::Look => {}
             }
@@ -162,8 +183,11 @@ impl Keeper {
                 // Whoever asked may be gone.
                 let _ = reply.send(started);
             }
+            Tick::Order(Order::Restart(reply)) => {
+                let _ = reply.send(self.restart().await);
+            }
             Tick::ChildEnded(status) => self.mourn(status),
-            Tick::Look | Tick::Status(_) => self.pause = self.pause.saturating_sub(ABSENT),
+            Tick::Look | Tick::Status(_) | Tick::Heard(_) => self.pause = self.pause.saturating_sub(ABSENT),
         }
         let (presence, problem) = match self.child {
             Some(_) => (AgentPresence::Starting, None),
@@ -177,28 +201,41 @@ impl Keeper {
 
     /// An agent runs that can't be asked.
     async fn beside(&mut self, problem: Problem) -> Flow {
-        let (presence, problem) = match problem.code == Code::OtherVersion {
-            true => (
-                AgentPresence::OtherVersion,
-                problem.hint("a restart interrupts its open connections for a moment"),
-            ),
-            false => (AgentPresence::None, problem),
+        let is_silent = problem.code == Code::AgentSilent;
+        let presence = match problem.code {
+            Code::OtherVersion => AgentPresence::OtherVersion,
+            Code::AgentSilent => AgentPresence::Running,
+            _ => AgentPresence::None,
         };
-        let status = agent::at_rest(&self.paths).await.ok();
-        self.tell(presence, status, Some(problem));
+        if is_silent {
+            // What it last said stays, with its age.
+            let since = self.told.borrow().silent.unwrap_or_else(now);
+            let known = self.told.borrow().status.clone();
+            let status = match known {
+                Some(status) => Some(status),
+                None => agent::at_rest(&self.paths).await.ok(),
+            };
+            self.tell(presence, status, None);
+            self.hush(Some(since));
+        } else {
+            let problem = match presence {
+                AgentPresence::OtherVersion => {
+                    problem.hint("a restart interrupts its open connections for a moment")
+                }
+                _ => problem,
+            };
+            let status = agent::at_rest(&self.paths).await.ok();
+            self.tell(presence, status, Some(problem));
+        }
         let tick = tokio::select! {
             () = sleep(OTHER) => Tick::Look,
             Some(order) = self.orders.recv() => Tick::Order(order),
         };
         match tick {
             Tick::Order(Order::End(ended)) => return Flow::Break(ended),
-            Tick::Order(Order::Start(reply)) => {
-                let started = match older::end(&self.paths).await {
-                    Ok(()) => self.start_now(),
-                    Err(problem) => Err(problem),
-                };
+            Tick::Order(Order::Start(reply) | Order::Restart(reply)) => {
                 // Whoever asked may be gone.
-                let _ = reply.send(started);
+                let _ = reply.send(self.restart().await);
             }
             _ => {}
         }
@@ -214,6 +251,22 @@ impl Keeper {
             self.child = Some(AgentChild::start(&self.paths)?);
         }
         Ok(())
+    }
+
+    /// Ends the agent that runs, and starts one.
+    async fn restart(&mut self) -> Result<(), Problem> {
+        let is_silent = self.told.borrow().silent.is_some();
+        older::end(&self.paths, is_silent).await?;
+        if let Some(mut child) = self.child.take() {
+            // It has let go of the lock: its end is near, and wanted.
+            child.ended().await;
+        }
+        self.start_now()
+    }
+
+    /// Tells since when the agent has been silent, or that it is not.
+    fn hush(&self, since: Option<u64>) {
+        self.told.send_if_modified(|view| std::mem::replace(&mut view.silent, since) != since);
     }
 
     /// The child ended: by itself, which is mended, or in order, which was wanted.
@@ -240,11 +293,32 @@ impl Keeper {
     }
 
     fn tell(&self, agent: AgentPresence, status: Option<Status>, problem: Option<Problem>) {
-        let new = View { agent, status, problem, ours: self.child.is_some() };
+        let new = View { agent, status, problem, silent: None, ours: self.child.is_some() };
         self.told.send_if_modified(|view| {
             let changed = *view != new;
             *view = new;
             changed
         });
     }
+}
+
+/// Asks the agent again and again whether it is there, which it answers from memory, until nobody takes the answers.
+fn probes(paths: Paths) -> mpsc::Receiver<bool> {
+    let (send, answers) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            sleep(PROBE).await;
+            // One that ended, or refuses, has answered: what follows its words tells the rest.
+            let answers = tokio::time::timeout(ANSWER, agent::greet(&paths)).await.is_ok();
+            if send.send(answers).await.is_err() {
+                return;
+            }
+        }
+    });
+    answers
+}
+
+/// Seconds since 1970-01-01 UTC.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,7 +7,7 @@ mod keeper;
 mod older;
 mod view;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ormesh_core::agent::{self, Examination};
 use ormesh_core::ipc::{Request, Response};
@@ -54,6 +54,11 @@ impl Host {
         child::log_path(&self.paths)
     }
 
+    /// Where the configuration is.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.paths.config
+    }
+
     /// The configuration as it is on disk.
     pub(crate) fn config(&self) -> Result<Config, Problem> {
         ConfigStore::new(&self.paths)?.load()
@@ -95,6 +100,13 @@ impl Host {
     /// Starts the agent, after having stopped one of another version. It need not be ready when this returns.
     pub(crate) async fn start_agent(&self) -> Result<(), Problem> {
         self.order(Order::Start).await.unwrap_or_else(|| Err(no_agent()))
+    }
+
+    /// Ends the agent that runs and starts another, also one that answers nothing.
+    ///
+    /// Errors: it is a service manager's to restart, or it does not end.
+    pub(crate) async fn restart_agent(&self) -> Result<(), Problem> {
+        self.order(Order::Restart).await.unwrap_or_else(|| Err(no_agent()))
     }
 
     /// Ends the agent if the app started it, and follows it no more.

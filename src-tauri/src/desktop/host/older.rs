@@ -18,27 +18,38 @@ use ormesh_core::store::lock;
 use ormesh_core::store::paths::Paths;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The same for one that answers nothing: it is killed then, since a stopped process obeys nothing else.
+const SILENT_DEADLINE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Ends the agent that holds these paths' lock, and waits until it has let go.
 ///
+/// `is_silent`: it answers nothing, so it is asked nothing.
+///
 /// Errors: it is a service manager's to end, or it does not end.
-pub(super) async fn end(paths: &Paths) -> Result<(), Problem> {
+pub(super) async fn end(paths: &Paths, is_silent: bool) -> Result<(), Problem> {
     let holder = std::fs::read_to_string(paths.agent_pid()).ok().and_then(|pid| pid.trim().parse().ok());
     // The number is that of an agent only as long as the lock is held.
     let Some(pid) = holder.filter(|_| is_held(paths)) else { return Ok(()) };
     if let Some(command) = system::service_command(pid) {
         return Err(catalogue::agent_managed(command));
     }
-    let is_told = match agent::greet(paths).await {
-        Ok(Some(running)) => running.stop().await.is_ok(),
-        _ => false,
-    };
+    let is_told = !is_silent
+        && match agent::greet(paths).await {
+            Ok(Some(running)) => running.stop().await.is_ok(),
+            _ => false,
+        };
     if !is_told {
         system::terminate(pid);
     }
     let start = Instant::now();
+    let mut is_killed = !is_silent;
     while is_held(paths) {
+        if !is_killed && start.elapsed() >= SILENT_DEADLINE {
+            tracing::warn!(pid, "the agent answers nothing and does not end; killing it");
+            system::kill(pid);
+            is_killed = true;
+        }
         if start.elapsed() >= DEADLINE {
             return Err(Problem::new(
                 Code::AgentNotEnding,

@@ -31,6 +31,8 @@ pub(crate) struct View {
     /// Why there is no agent, or why it can't be spoken to.
     #[cfg_attr(test, ts(type = "Problem | null"))]
     pub(crate) problem: Option<Problem>,
+    /// Since when a running agent has answered nothing, in seconds since 1970-01-01 UTC: what is known of it is as old.
+    pub(crate) silent: Option<u64>,
     /// Whether quitting ends the agent, since the app started it.
     pub(crate) ours: bool,
 }
@@ -38,6 +40,6 @@ pub(crate) struct View {
 impl View {
     /// What is known before anything was asked.
     pub(crate) fn unknown() -> Self {
-        Self { agent: AgentPresence::None, status: None, problem: None, ours: false }
+        Self { agent: AgentPresence::None, status: None, problem: None, silent: None, ours: false }
     }
 }

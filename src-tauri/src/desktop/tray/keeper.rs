@@ -107,6 +107,7 @@ async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
         Action::Pause => host.done(Request::Pause).await.map(drop),
         Action::Resume => host.done(Request::Resume).await.map(drop),
         Action::StartAgent => host.start_agent().await,
+        Action::RestartAgent => host.restart_agent().await,
         Action::OpenWindow => {
             window::show(app);
             Ok(())

@@ -61,6 +61,8 @@ pub(crate) enum Action {
     Resume,
     /// Starts the agent.
     StartAgent,
+    /// Ends the agent that runs, and starts another.
+    RestartAgent,
     /// Shows the window.
     OpenWindow,
     /// Changes whether the app starts at login.
@@ -95,6 +97,9 @@ impl Tray {
 
 fn state(view: &View) -> (Icon, String) {
     let agent = view.status.as_ref().and_then(|status| status.agent.as_ref());
+    if view.silent.is_some() {
+        return (Icon::Attention, "The agent does not answer".into());
+    }
     match (view.agent, agent) {
         (AgentPresence::Starting, _) => (Icon::Connecting, "Starting".into()),
         (AgentPresence::OtherVersion, _) => (Icon::Attention, "The agent is of another version".into()),
@@ -150,6 +155,9 @@ fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
 /// Starting, pausing or resuming: whichever makes sense.
 fn steer(view: &View) -> Option<Item> {
     let agent = view.status.as_ref().and_then(|status| status.agent.as_ref());
+    if view.silent.is_some() {
+        return Some(Item::Act("Restart the agent".into(), Action::RestartAgent));
+    }
     match (view.agent, agent.map(|agent| &agent.state)) {
         (AgentPresence::Starting, _) | (AgentPresence::Running, None) => None,
         (AgentPresence::None, _) => Some(Item::Act("Start".into(), Action::StartAgent)),
@@ -200,7 +208,7 @@ mod tests {
             "remotes":[{{"name":"website","address":"{ADDRESS}","expires":null,"state":null,"imports":[{imports}]}}]}}"#
         );
         let status = serde_json::from_str(&status).unwrap();
-        View { agent: AgentPresence::Running, status: Some(status), problem: None, ours: true }
+        View { agent: AgentPresence::Running, status: Some(status), problem: None, silent: None, ours: true }
     }
 
     fn import(listen: &str, port: u16, state: &str) -> String {
@@ -276,7 +284,8 @@ mod tests {
     fn pausing_starting_and_quitting_follow_the_agent() {
         let online = view(r#"{"is":"online"}"#, "");
         let paused = view(r#"{"is":"paused"}"#, "");
-        let none = View { agent: AgentPresence::None, status: None, problem: None, ours: false };
+        let none =
+            View { agent: AgentPresence::None, status: None, problem: None, silent: None, ours: false };
         let other = View { agent: AgentPresence::OtherVersion, ..none.clone() };
         let joined = View { ours: false, ..online.clone() };
 

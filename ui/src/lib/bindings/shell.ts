@@ -1,6 +1,6 @@
 // Generated from the shell's types. Don't edit: `ORMESH_BINDINGS=write cargo test --features desktop bindings`
 
-import type { Problem, Status, StoreKind, Users } from './index';
+import type { Edit, Problem, Status, StoreKind, Users } from './index';
 
 export type AgentPresence = "none" | "starting" | "running" | "other-version";
 export type AgentView = { 
@@ -17,9 +17,22 @@ status: Status | null,
  */
 problem: Problem | null, 
 /**
+ * Since when a running agent has answered nothing, in seconds since 1970-01-01 UTC: what is known of it is as old.
+ */
+silent: number | null, 
+/**
  * Whether quitting ends the agent, since the app started it.
  */
 ours: boolean, };
+export type Edited = { 
+/**
+ * What follows from it, one sentence each.
+ */
+notes: Array<string>, 
+/**
+ * The change that takes it back; none where that can't be done.
+ */
+undo: Edit | null, };
 export type Invite = { 
 /**
  * `ormesh1…`.
@@ -73,9 +86,13 @@ tor_path: string,
  */
 bridges: Array<string>, start_at_login: boolean, 
 /**
- * Where the agent that the app started writes its log.
+ * Where the agent that the app started writes its log; empty where there is none.
  */
 log: string, 
+/**
+ * The configuration file.
+ */
+config: string, 
 /**
  * Of the app.
  */

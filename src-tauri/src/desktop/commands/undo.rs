@@ -1,0 +1,86 @@
+//! What takes an edit back: an edit that makes again what the configuration said before. Pure.
+//!
+//! What erases keys has none: a client that was revoked, or a remote that was deleted, comes back by a new invite only.
+
+use ormesh_core::model::config::Config;
+use ormesh_core::model::edit::Edit;
+
+/// The edit after which this one might not have been; none where there is no such one.
+pub(super) fn of(edit: &Edit, before: &Config) -> Option<Edit> {
+    match edit {
+        Edit::DeleteExport { port } => {
+            let export = before.exports.get(port)?.clone();
+            Some(Edit::AddExport {
+                target: export.target,
+                port: Some(*port),
+                allow_lan: export.allow_lan,
+                clients: export.clients,
+            })
+        }
+        Edit::SetExport { port, .. } => {
+            let clients = before.exports.get(port)?.clients.clone();
+            Some(Edit::SetExport { port: *port, clients })
+        }
+        Edit::DeleteImport { listen, .. } => {
+            let (listen, remote, _, import) = before.imports().find(|(other, ..)| *other == listen)?;
+            Some(Edit::AddImport {
+                remote: remote.clone(),
+                remote_port: import.remote_port,
+                listen: listen.clone(),
+                half_close: import.half_close,
+                users: Some(import.users),
+            })
+        }
+        Edit::AddExport { .. } | Edit::AddImport { .. } | Edit::SetClient { .. } | Edit::Set(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ormesh_core::model::config::{Export, Import, InstanceId, Remote};
+    use ormesh_core::model::edit;
+
+    use super::*;
+
+    fn config() -> Config {
+        let mut config = Config::new(InstanceId::from_random([0; 10]));
+        let export =
+            Export { target: "192.168.1.10:80".parse().unwrap(), allow_lan: true, clients: Some([].into()) };
+        config.exports.insert("80".parse().unwrap(), export);
+        let import = Import {
+            remote_port: "22".parse().unwrap(),
+            half_close: ormesh_core::model::config::HalfClose::Pass,
+            users: ormesh_core::model::config::Users::Me,
+        };
+        let remote = Remote {
+            address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),
+            key: "BEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQSCIJBEEQ".parse().unwrap(),
+            expires: None,
+            ports: [].into(),
+            plain_tor: false,
+            imports: [("127.0.0.1:10022".parse().unwrap(), import)].into(),
+        };
+        config.remotes.insert("home".parse().unwrap(), remote);
+        config
+    }
+
+    #[test]
+    fn what_was_taken_away_is_there_again_as_it_was() {
+        let before = config();
+        for edit in [
+            Edit::DeleteExport { port: "80".parse().unwrap() },
+            Edit::SetExport { port: "80".parse().unwrap(), clients: None },
+            Edit::DeleteImport { remote: None, listen: "127.0.0.1:10022".parse().unwrap() },
+        ] {
+            let undo = of(&edit, &before).expect("it can be taken back");
+            let after = edit::apply(&before, &edit).unwrap();
+            assert_ne!(after, before);
+            assert_eq!(edit::apply(&after, &undo).unwrap(), before, "{edit:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_there_is_not_put_back() {
+        assert_eq!(of(&Edit::DeleteExport { port: "22".parse().unwrap() }, &config()), None);
+    }
+}
