@@ -155,7 +155,7 @@ pub(super) fn config(text: &str) -> Config {
 
 /// Fails a test that would wait for ever.
 pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(300), work).await.expect("it should have come to pass")
+    tokio::time::timeout(Duration::from_secs(90), work).await.expect("it should have come to pass")
 }
 
 /// Waits until something holds; other tasks run meanwhile.

@@ -273,6 +273,8 @@ async fn what_the_journal_could_not_be_told_is_owed_until_it_can() {
     let (vault, store) = (host.vault(), ConfigStore::new(&host.paths).unwrap());
     std::fs::write(&host.paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
 
+    let owes = tokio::time::timeout(Duration::from_millis(20), vault.owes()).await;
+    assert!(owes.is_err(), "nothing is owed yet");
     vault.owe(&[service(1)], Some(FILE_STORE)).await.unwrap_err();
     soon(vault.owes()).await;
     let changing = vault.change().await.unwrap();

@@ -2,9 +2,12 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::super::super::bench::{Host, WEBSITE, Website, address, during, port, soon, until};
+use super::super::super::bench::{
+    Host, WEBSITE, Website, address, client, during, port, service_key, soon, until,
+};
 use super::super::super::life::Life;
 use super::*;
+use crate::engine::OnionEngine as _;
 use crate::engine::fake::{FakeEngine, Faults};
 use crate::ipc::client::{Client, Greeted};
 use crate::ipc::pieces::Pieces;
@@ -219,7 +222,7 @@ async fn status_is_confirmed_before_it_is_shown_where_that_takes_a_moment() {
     during(&mut life, async {
         host.ask(Request::Ping { remote: "website".parse().unwrap(), port: None }).await.unwrap();
         tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_secs(20)).await;
         tokio::time::resume();
         let status = host.status().await;
         assert_eq!(status.agent.unwrap().unconfirmed, None);
@@ -228,11 +231,11 @@ async fn status_is_confirmed_before_it_is_shown_where_that_takes_a_moment() {
         // Where it can't be, that is shown after a moment.
         engine.set_faults(Faults { hang: true, ..Faults::default() });
         tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_secs(20)).await;
         tokio::time::resume();
         let began = Instant::now();
         let status = host.status().await;
-        assert!(status.remotes[0].unconfirmed.is_some_and(|age| age >= 60), "{:?}", status.remotes[0]);
+        assert!(status.remotes[0].unconfirmed.is_some_and(|age| age >= 20), "{:?}", status.remotes[0]);
         assert!(began.elapsed() >= CONFIRM, "it was given no time");
     })
     .await;
@@ -269,6 +272,7 @@ async fn an_import_that_can_not_listen_yet_is_accepted_and_that_is_said() {
         let listen = taken.local_addr().unwrap();
         let Ok(Response::Done { notes }) = host.ask(import(listen)).await else { panic!("refused") };
         assert!(notes.iter().any(|note| note.starts_with("it is tried again by itself: ")), "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains("another port")), "and what helps: {notes:?}");
         let Ok(Response::Layers(layers)) = host.ask(Request::Doctor { remote: None }).await else {
             panic!("no layers")
         };
@@ -277,4 +281,76 @@ async fn an_import_that_can_not_listen_yet_is_accepted_and_that_is_said() {
         assert!(host.ask(unknown).await.is_err());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_client_is_out_when_it_is_said_to_be_and_though_the_file_can_not_be_changed() {
+    for is_spoilt in [false, true] {
+        let client = client(1);
+        let (address, key) = (client.address, client.key);
+        let text = format!(
+            "[[export]]\ntarget = \"127.0.0.1:9\"\nport = 22\n\n[client.laptop]\naddress = \"{address}\"\nkey = \"{key}\"\n"
+        );
+        let Bench { host, mut life, website: _up, .. } = bench(&text).await;
+        let store = host.stores.files.secrets(crate::model::store_kind::StoreKind::File);
+        store.set(crate::secrets::SecretId::Service(address), service_key(1).to_secret()).await.unwrap();
+        let is_up = || host.network.services().iter().any(|service| service.address == address);
+        let server = Arc::clone(&life.server);
+        during(&mut life, async {
+            until(is_up).await;
+            if is_spoilt {
+                let text = std::fs::read_to_string(&host.paths.config).unwrap();
+                std::fs::write(&host.paths.config, format!("{text}\nnonsense")).unwrap();
+            }
+            let deleted = host.ask(Request::DeleteClient { name: "laptop".parse().unwrap() }).await;
+
+            assert!(!is_up(), "it was said to be out");
+            assert!(server.in_force.borrow().config.clients.is_empty());
+            match is_spoilt {
+                false => assert!(matches!(deleted, Ok(Response::Done { .. }))),
+                true => {
+                    let problem = deleted.map(drop).unwrap_err();
+                    assert!(problem.message.starts_with("laptop is cut off, but "), "{problem}");
+                    assert!(problem.hint.contains("also tries again by itself"), "{}", problem.hint);
+                }
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_tor_has_forgotten_is_given_to_it_again_for_who_needs_it() {
+    let Bench { host, mut life, engine, website: _up } = bench("").await;
+    during(&mut life, async {
+        host.nc(22, &mut Vec::new()).await.unwrap();
+        engine.forget_keys();
+        host.nc(22, &mut Vec::new()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_remote_that_is_deleted_tor_keeps_no_key() {
+    let Bench { host, mut life, engine, website: _up } = bench("").await;
+    during(&mut life, async {
+        host.nc(22, &mut Vec::new()).await.unwrap();
+        host.ask(Request::DeleteRemote { name: "website".parse().unwrap() }).await.unwrap();
+        assert_eq!(engine.has_client_key(&address(WEBSITE)).await, Ok(false));
+        assert_eq!(host.stores.files.ids(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_is_in_force_after_a_reload_and_a_bad_one_is_not() {
+    let Bench { host, life, website: _up, .. } = bench("").await;
+    let (server, before) = (&life.server, life.server.in_force.borrow().generation);
+    let text = std::fs::read_to_string(&host.paths.config).unwrap();
+    std::fs::write(&host.paths.config, format!("[[export]]\ntarget = \"127.0.0.1:80\"\n{text}")).unwrap();
+    assert_eq!(server.reload().await, before + 1);
+    assert_eq!(server.in_force.borrow().config.exports.len(), 1);
+    std::fs::write(&host.paths.config, "nonsense").unwrap();
+    assert_eq!(server.reload().await, before + 1);
+    assert_eq!(server.in_force.borrow().config.exports.len(), 1);
 }
