@@ -8,7 +8,7 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 33] = [
     "agent_restart",
     "agent_start",
     "check",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 30] = [
     "client_delete",
     "client_rotate",
     "client_token",
+    "close_window",
     "config_accept",
     "config_restore",
     "copy",
@@ -34,8 +35,10 @@ const COMMANDS: [&str; 30] = [
     "resume",
     "secrets_migrate",
     "secrets_status",
+    "set_closing",
     "set_setting",
     "set_start_at_login",
+    "set_zoom",
     "settings",
     "state",
     "suggest_listen",

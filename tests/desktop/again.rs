@@ -81,7 +81,7 @@ fn memory(pid: u32) -> u64 {
 }
 
 /// Keeps a picture for people, in the directory that `ORMESH_PICTURES` names, if it names one.
-fn keep(picture: &Picture, name: &str) {
+pub(crate) fn keep(picture: &Picture, name: &str) {
     if let Some(directory) = std::env::var_os("ORMESH_PICTURES") {
         picture.write(&Path::new(&directory).join(format!("real-{name}.ppm")));
     }

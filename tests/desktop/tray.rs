@@ -83,3 +83,27 @@ fn start_at_login_is_a_box_that_can_be_ticked() {
         (!entry.exists()).then_some(())
     });
 }
+
+#[test]
+fn without_a_tray_a_closing_window_says_how_to_come_back_once_and_does_as_it_was_told() {
+    let host = Host::new();
+    let app = host.app(&[]);
+    host.screen().wait_for_a_painted_window();
+    let before = host.screen().settled_picture();
+
+    host.screen().close_the_window();
+    until("it asks", || (!host.screen().picture().is_like(&before)).then_some(()));
+    crate::again::keep(&host.screen().settled_picture(), "closing");
+    assert!(has_web_view(app.id()));
+    host.screen().give_keys();
+    host.screen().type_keys("\n");
+    until("the web view is gone", || (!has_web_view(app.id())).then_some(()));
+    assert!(host.agent_pid().is_some());
+
+    // A start shows it again, and it closes without a question from now on.
+    assert!(host.app(&[]).ended().success());
+    host.screen().wait_for_a_painted_window();
+    host.screen().settled_picture();
+    host.screen().close_the_window();
+    until("the web view is gone", || (!has_web_view(app.id())).then_some(()));
+}

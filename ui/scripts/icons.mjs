@@ -33,10 +33,11 @@ const app = (size) => {
     <g color="#ffffff" transform="translate(${move} ${move}) scale(${scale})">${size < 32 ? bold : mark}</g></svg>`;
 };
 
-/** The tray's: told apart by shape, since it has one colour. Only where all is well does the mark's host sit in its ring. */
+/** The tray's: told apart by shape, since it has one colour. Only where all is well does the mark's host sit in its ring; a mark of exclamation is in its place where something needs a person. */
 const trays = {
   online: `<path d="M22.2 6.4A11.4 11.4 0 1 0 27.4 16.6" fill="none" stroke="currentColor" stroke-width="3" stroke-linecap="round"/><circle cx="26.3" cy="10.6" r="3.4" fill="currentColor"/><circle cx="16" cy="16" r="5" fill="currentColor"/>`,
   connecting: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3" stroke-dasharray="7.6 3.92" stroke-linecap="butt"/><circle cx="16" cy="16" r="3" fill="currentColor"/>`,
+  problem: `<path d="M19.6 5.6A11 11 0 1 0 26.4 19.6" fill="none" stroke="currentColor" stroke-width="3" stroke-linecap="round"/><circle cx="16" cy="16" r="5" fill="currentColor"/><path d="M26 3v6.5" stroke="currentColor" stroke-width="3.6" stroke-linecap="round"/><circle cx="26" cy="14.6" r="2.1" fill="currentColor"/>`,
   offline: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3"/><path d="M8.3 23.7 23.7 8.3" stroke="currentColor" stroke-width="3"/>`,
   paused: `<circle cx="16" cy="16" r="11" fill="none" stroke="currentColor" stroke-width="3"/><path d="M13 11v10M19 11v10" stroke="currentColor" stroke-width="3"/>`,
 };

@@ -532,6 +532,38 @@ await test('what was taken away is said to be, and comes back by a button where 
     assert.equal(await rows.count(), before);
   }));
 
+await test('where there is no tray the window says before it closes what goes on, once, and a setting changes it', () =>
+  withPage({}, async (page) => {
+    const calls = () => page.evaluate(() => window.gallery.backend?.calls.filter((call) => /losing|closeWindow/.test(call.command)).map((call) => [call.command, ...call.args]));
+    await show(page, 'settings-no-tray');
+    await page.getByLabel('When the window is closed').selectOption('quit');
+    await page.evaluate(() => window.gallery.backend?.closing());
+    await page.getByRole('dialog', { name: 'Close the window?' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    await page.evaluate(() => window.gallery.backend?.closing());
+    await page.getByText('To come back, start ormesh again.').waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.deepEqual(await calls(), [
+      ['setClosing', 'quit'],
+      ['closeWindow', 'ask', false],
+      ['closeWindow', 'stay', true],
+    ]);
+    await show(page, 'settings');
+    assert.equal(await page.getByLabel('When the window is closed').count(), 0);
+  }));
+
+await test('the window is made larger and smaller by keys, in a dialog too', () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-export');
+    for (const key of ['Control++', 'Control+=', 'Control+-', 'Control+0']) await page.keyboard.press(key);
+    await page.waitForFunction(() => window.gallery.backend?.calls.filter((call) => call.command === 'setZoom').length === 4);
+    const steps = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'setZoom').map((call) => call.args[0]));
+    assert.deepEqual(steps, [1, 1, -1, 0]);
+    await page.getByText('100 %').waitFor();
+  }));
+
 await test('a problem that stands says when it began', () =>
   withPage({}, async (page) => {
     await show(page, 'client-full');

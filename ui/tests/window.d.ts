@@ -4,6 +4,6 @@ interface Window {
   gallery: {
     names: string[];
     ready?: Promise<void>;
-    backend?: { calls: { command: string; args: unknown[] }[]; push(view: unknown): void; state(): Promise<unknown> };
+    backend?: { calls: { command: string; args: unknown[] }[]; push(view: unknown): void; closing(): void; state(): Promise<unknown> };
   };
 }

@@ -9,6 +9,7 @@ mod clipboard;
 mod commands;
 mod host;
 mod login;
+mod preferences;
 mod qr;
 mod scratch;
 mod signals;
@@ -23,16 +24,19 @@ use std::process::ExitCode;
 use ormesh_core::agent::log;
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::paths::Paths;
-use tauri::{App, AppHandle, Emitter as _, Manager as _, RunEvent};
+use tauri::{App, AppHandle, CloseRequestApi, Emitter as _, Manager as _, RunEvent, WindowEvent};
 use tracing_subscriber::EnvFilter;
 
 use clipboard::Clipboard;
 use host::Host;
+use preferences::{Closing, Preferences};
 use scratch::Scratch;
 use single::Single;
 
 /// The event that tells the window the whole state.
 const STATE: &str = "state";
+/// The event that tells it that it is to be closed, and nothing would be left to see.
+const CLOSING: &str = "closing";
 
 fn main() -> ExitCode {
     match start() {
@@ -57,14 +61,22 @@ fn start() -> Result<(), Problem> {
         return Ok(());
     };
     let scratch = Scratch::fresh(&paths)?;
+    let preferences = Preferences::read(&paths);
     // Before there is an agent to end.
     let (ending, host) = tauri::async_runtime::block_on(async { (signals::listen(), Host::follow(paths)) });
     let app = tauri::Builder::default()
         .manage(host)
         .manage(scratch)
+        .manage(preferences)
         .manage(Clipboard::default())
+        .manage(window::Asking::default())
         .manage(tray::keeper::Shown::default())
         .invoke_handler(commands::handler())
+        .on_window_event(|window, event| {
+            if let WindowEvent::CloseRequested { api, .. } = event {
+                close(window.app_handle(), api);
+            }
+        })
         .on_menu_event(|app, event| tray::keeper::chosen(app, event.id().as_ref()))
         .setup(move |app| {
             set_up(app, single, hidden);
@@ -104,6 +116,26 @@ fn set_up(app: &App, mut single: Single, hidden: bool) {
             window::show(&again);
         }
     });
+}
+
+/// Where there is no tray, a closed window leaves nothing to see: the window asks what that is to mean, or does what was chosen before. One
+/// that is closed again while it asks is closed.
+fn close(app: &AppHandle, api: &CloseRequestApi) {
+    if tray::keeper::is_shown(app) {
+        return;
+    }
+    match app.state::<Preferences>().chosen().closing {
+        Closing::Stay => {}
+        Closing::Quit => {
+            api.prevent_close();
+            tauri::async_runtime::spawn(actions::end(app.clone()));
+        }
+        Closing::Ask => {
+            if app.state::<window::Asking>().begin() && app.emit_to(window::LABEL, CLOSING, ()).is_ok() {
+                api.prevent_close();
+            }
+        }
+    }
 }
 
 /// Ends the app when the system wishes it.

@@ -1,8 +1,11 @@
 //! The window: made when it is wanted, destroyed when it is closed, and closed to everything that is not ours.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tauri::webview::NewWindowResponse;
 use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindowBuilder};
 
+use crate::preferences::Preferences;
 use crate::scratch::Scratch;
 
 /// The one window's name, as `capabilities/main.json` has it.
@@ -11,6 +14,27 @@ pub(crate) const LABEL: &str = "main";
 /// Whether the web view's own private mode keeps what was shown off the disk. On Linux [`Scratch`] alone does: there, Tauri gives
 /// the window's files to the first private window only, and each later one would be empty.
 const PRIVATE_MODE: bool = cfg!(any(windows, target_os = "macos"));
+
+/// Whether the window asks whether it is to be closed.
+#[derive(Default)]
+pub(crate) struct Asking(AtomicBool);
+
+impl Asking {
+    /// It asks from now on; false where it asked already.
+    pub(crate) fn begin(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// It has been answered, or is another window.
+    pub(crate) fn end(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Shows the window at this size; 1 is as the system wants it.
+pub(crate) fn zoom(app: &AppHandle, zoom: f64) -> tauri::Result<()> {
+    app.get_webview_window(LABEL).map_or(Ok(()), |window| window.set_zoom(zoom))
+}
 
 /// Shows the window, in front. An error is logged: the tray and the agent go on without it.
 pub(crate) fn show(app: &AppHandle) {
@@ -24,6 +48,7 @@ pub(crate) fn show(app: &AppHandle) {
 }
 
 fn make(app: &AppHandle) -> tauri::Result<()> {
+    app.state::<Asking>().end();
     WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
         .title("ormesh")
         .inner_size(960.0, 720.0)
@@ -34,7 +59,7 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
-    Ok(())
+    zoom(app, app.state::<Preferences>().chosen().zoom)
 }
 
 /// The address that Tauri serves the window's own files from: `tauri://localhost`, on Windows `http://tauri.localhost`.

@@ -13,6 +13,8 @@ export interface Call {
 export interface Mock extends Backend {
   calls: Call[];
   push(view: AgentView): void;
+  /** Wishes the window closed. */
+  closing(): void;
 }
 
 export const INVITE_TEXT =
@@ -100,6 +102,7 @@ export function mock(given: Given): Mock {
   let view = given.view;
   const watchers = new Set<(view: AgentView) => void>();
   const calls: Call[] = [];
+  const closers = new Set<() => void>();
   const push = (next: AgentView) => {
     view = next;
     watchers.forEach((watcher) => watcher(next));
@@ -180,6 +183,14 @@ export function mock(given: Given): Mock {
     configAccept: command('configAccept', () => []),
     agentStart: command('agentStart', () => undefined),
     agentRestart: command('agentRestart', () => undefined),
+    onClosing: async (callback) => {
+      closers.add(callback);
+      return () => closers.delete(callback);
+    },
+    closing: () => closers.forEach((callback) => callback()),
+    closeWindow: command('closeWindow', () => undefined),
+    setClosing: command('setClosing', () => undefined),
+    setZoom: command('setZoom', (step) => (step === 0 ? 1 : step > 0 ? 1.1 : 0.9)),
     openLog: command('openLog', () => undefined),
     openConfig: command('openConfig', () => undefined),
     copySecret: command('copySecret', () => undefined),
@@ -194,6 +205,8 @@ export function mock(given: Given): Mock {
       log: '/home/anna/.local/state/ormesh/agent.log',
       config: '/home/anna/.config/ormesh/config.toml',
       start_at_login: true,
+      tray: true,
+      closing: 'ask' as const,
       version: '0.1.0',
       ...given.settings,
     })),

@@ -355,6 +355,8 @@ export const states: Shown[] = [
       settings: { bridges: ['obfs4 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=AbC iat-mode=0'] },
     },
   },
+  { name: 'closing', given: { view: running(full), settings: { tray: false } }, ask: { kind: 'closing' } },
+  { name: 'settings-no-tray', given: { view: running(full), settings: { tray: false } }, page: 'settings' },
   { name: 'agent-silent', given: { view: { ...running(full), silent: NOW - 75 } } },
   { name: 'config-broken', given: { view: running({ ...full, problems: [broken] }) } },
   { name: 'config-lost', given: { view: running({ ...full, problems: [lost] }) } },

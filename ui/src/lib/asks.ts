@@ -13,7 +13,9 @@ export type Ask =
   /** `replace`: an invite for a remote that is there · `answer`: the invite that answers a request made here. */
   | { kind: 'remote'; replace?: string; answer?: string }
   | { kind: 'import'; remote: string }
-  | { kind: 'confirm'; confirm: Confirmation };
+  | { kind: 'confirm'; confirm: Confirmation }
+  /** The window is to be closed, and nothing would be left to see. */
+  | { kind: 'closing' };
 
 /** A question before something that can't be undone by a click. */
 export interface Confirmation {

@@ -6,7 +6,7 @@ import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
 import type { Edit, Layer, Pong, Problem, SecretsStatus, StoreKind } from './bindings';
-import type { AgentView, Checkable, Checked, Edited, Invite, Settings } from './bindings/shell';
+import type { AgentView, Checkable, Checked, Closing, Edited, Invite, Settings } from './bindings/shell';
 import { problemOf } from './problems';
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
@@ -54,6 +54,13 @@ export interface Backend {
   /** Opens an import in the browser. */
   openImport(listen: string): Promise<void>;
 
+  /** Calls back when the window is to be closed and nothing would be left to see; resolves to what ends that. */
+  onClosing(callback: () => void): Promise<() => void>;
+  /** Answers that; `ask`: it stays open. */
+  closeWindow(how: Closing, always: boolean): Promise<void>;
+  setClosing(how: Closing): Promise<void>;
+  /** The next larger or smaller size of the window, by the sign, or the system's own by 0; kept. Resolves to the size: 1 is the system's. */
+  setZoom(step: -1 | 0 | 1): Promise<number>;
   /** Opens the agent's log in the program that shows texts. */
   openLog(): Promise<void>;
   /** The same of the configuration. */
@@ -96,6 +103,10 @@ export const tauri: Backend = {
   copySecret: (text) => call('copy_secret', { text }),
   copy: (text) => call('copy', { text }),
   openImport: (listen) => call('open_import', { listen }),
+  onClosing: (callback) => listen('closing', () => callback()),
+  closeWindow: (how, always) => call('close_window', { how, always }),
+  setClosing: (how) => call('set_closing', { how }),
+  setZoom: (step) => call('set_zoom', { step }),
   openLog: () => call('open_log'),
   openConfig: () => call('open_config'),
 

@@ -4,15 +4,17 @@ use ormesh_core::ipc::Confidential;
 use ormesh_core::model::config::Users;
 use ormesh_core::model::edit::{Edit, Setting};
 use ormesh_core::model::exposure;
-use ormesh_core::model::problem::Problem;
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
-use tauri::{AppHandle, State};
+use tauri::{AppHandle, Manager as _, State};
 
 use super::typed::parse;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
+use crate::preferences::{self, Closing, Preferences};
 use crate::tray::keeper;
+use crate::window::{self, Asking};
 use crate::{actions, login};
 
 /// The settings as they are.
@@ -36,14 +38,24 @@ pub(super) struct Settings {
     log: String,
     /// The configuration file.
     config: String,
+    /// Whether there is a tray to come back from.
+    tray: bool,
+    /// What closing the window does where there is none.
+    closing: Closing,
     /// Of the app.
     version: &'static str,
 }
 
 #[tauri::command]
-pub(super) fn settings(host: State<'_, Host>) -> Result<Settings, Problem> {
-    let config = host.config()?;
+pub(super) fn settings(
+    app: AppHandle,
+    host: State<'_, Host>,
+    preferences: State<'_, Preferences>,
+) -> Result<Settings, Problem> {
+    let (config, chosen) = (host.config()?, preferences.chosen());
     Ok(Settings {
+        tray: keeper::is_shown(&app),
+        closing: chosen.closing,
         socks_addr: Setting::get(&config, "agent.socks-addr")?,
         socks_users: config.agent.socks_users,
         secrets: config.agent.secrets,
@@ -98,6 +110,47 @@ pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -
 #[tauri::command]
 pub(super) fn open_import(host: State<'_, Host>, listen: String) -> Result<(), Problem> {
     actions::open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
+}
+
+/// Answers what closing the window means, and remembers it where that is wished.
+#[tauri::command]
+pub(super) async fn close_window(app: AppHandle, how: Closing, always: bool) -> Result<(), Problem> {
+    app.state::<Asking>().end();
+    if always {
+        app.state::<Preferences>().choose(|chosen| chosen.closing = how)?;
+    }
+    match how {
+        Closing::Ask => {}
+        Closing::Stay => {
+            let destroyed = app.get_webview_window(window::LABEL).map_or(Ok(()), |window| window.destroy());
+            destroyed.map_err(|error| {
+                Problem::new(Code::SystemFailed, format!("failed to close the window: {error}"))
+            })?;
+        }
+        Closing::Quit => actions::end(app).await,
+    }
+    Ok(())
+}
+
+/// Chooses what closing the window does where there is no tray.
+#[tauri::command]
+pub(super) fn set_closing(preferences: State<'_, Preferences>, how: Closing) -> Result<(), Problem> {
+    preferences.choose(|chosen| chosen.closing = how).map(drop)
+}
+
+/// Shows the window in the next larger or smaller size, by the sign, or in the system's own by 0; gives how large it is now.
+#[tauri::command]
+pub(super) fn set_zoom(
+    app: AppHandle,
+    preferences: State<'_, Preferences>,
+    step: i8,
+) -> Result<f64, Problem> {
+    let zoom = preferences::next(preferences.chosen().zoom, step);
+    preferences.choose(|chosen| chosen.zoom = zoom)?;
+    window::zoom(&app, zoom).map_err(|error| {
+        Problem::new(Code::SystemFailed, format!("failed to change the window's size: {error}"))
+    })?;
+    Ok(zoom)
 }
 
 /// Opens the agent's log in the program that shows texts.

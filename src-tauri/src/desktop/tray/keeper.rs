@@ -80,6 +80,13 @@ pub(crate) async fn refresh(app: &AppHandle) -> Result<(), show::TrayError> {
     Ok(())
 }
 
+/// Whether a tray is shown, as far as can be known.
+pub(crate) fn is_shown(app: &AppHandle) -> bool {
+    let shown = app.state::<Shown>();
+    let shown = shown.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    shown.is_some()
+}
+
 /// Takes the tray away. Main thread only.
 pub(crate) fn end(app: &AppHandle) {
     show::hide();

@@ -3,13 +3,15 @@
 use ormesh_core::model::address::ListenAddr;
 use ormesh_core::model::problem::Severity;
 use ormesh_core::model::status::{
-    AgentState, ClientState, ClientStatus, ImportState, ImportStatus, RemoteStatus, Status,
+    AgentState, ClientState, ClientStatus, ImportState, ImportStatus, RemoteState, RemoteStatus, Status,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AgentPresence, View};
 use crate::web;
 
+/// So many imports are shown one below the other; more are in a menu for each remote.
+const FEW: usize = 6;
 /// The longest sentence that a menu shows, in characters.
 const LONGEST: usize = 60;
 
@@ -28,7 +30,9 @@ pub(crate) enum Icon {
     Online,
     /// On its way: starting or connecting.
     Connecting,
-    /// Something needs a person.
+    /// Online, and something needs a person.
+    Problem,
+    /// Something needs a person before anything works.
     Attention,
     /// Paused, or no agent.
     Off,
@@ -43,6 +47,8 @@ pub(crate) enum Item {
     Act(String, Action),
     /// Something that is on or off.
     Check(String, bool, Action),
+    /// More items, which open beside it.
+    Menu(String, Vec<Item>),
     /// A line between groups.
     Separator,
 }
@@ -113,7 +119,7 @@ fn state(view: &View) -> (Icon, String) {
                 (Icon::Connecting, format!("Connecting to Tor, {percent} %"))
             }
             AgentState::Online => match view.status.as_ref().is_some_and(needs_a_person) {
-                true => (Icon::Attention, "Online, with a problem".into()),
+                true => (Icon::Problem, "Online, with a problem".into()),
                 false => (Icon::Online, "Online".into()),
             },
             AgentState::Offline { why } => (Icon::Attention, shortened(&format!("Offline: {why}"))),
@@ -129,11 +135,35 @@ fn needs_a_person(status: &Status) -> bool {
         || status.clients.iter().any(is_failing)
 }
 
-/// One item for each import that can be used.
+/// One item for each import, in a menu for each remote where they are many. What is used comes first, and what can't be reached last.
 fn imports(status: &Status) -> Vec<Item> {
-    let each =
-        status.remotes.iter().flat_map(|remote| remote.imports.iter().map(move |import| (remote, import)));
-    each.map(|(remote, import)| item(remote, import)).collect()
+    let mut remotes: Vec<&RemoteStatus> =
+        status.remotes.iter().filter(|remote| !remote.imports.is_empty()).collect();
+    let connections =
+        |remote: &RemoteStatus| remote.imports.iter().map(|import| import.sessions).sum::<u32>();
+    remotes.sort_by_key(|remote| (connections(remote) == 0, is_unreachable(remote)));
+    let items = |remote: &RemoteStatus| {
+        let mut imports: Vec<&ImportStatus> = remote.imports.iter().collect();
+        imports.sort_by_key(|import| import.sessions == 0);
+        imports.into_iter().map(|import| item(remote, import)).collect::<Vec<_>>()
+    };
+    if remotes.iter().map(|remote| remote.imports.len()).sum::<usize>() <= FEW {
+        return remotes.into_iter().flat_map(items).collect();
+    }
+    let menu = |remote: &RemoteStatus| {
+        let state = match connections(remote) {
+            _ if is_unreachable(remote) => ": can't be reached".to_owned(),
+            0 => String::new(),
+            1 => ": 1 connection".to_owned(),
+            number => format!(": {number} connections"),
+        };
+        Item::Menu(format!("{}{state}", remote.name), items(remote))
+    };
+    remotes.into_iter().map(menu).collect()
+}
+
+fn is_unreachable(remote: &RemoteStatus) -> bool {
+    matches!(remote.state, Some(RemoteState::Unreachable { .. }))
 }
 
 fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
@@ -141,7 +171,9 @@ fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
     match (&import.state, web::address(import)) {
         (Some(ImportState::Blocked { .. }), _) => Item::Label(format!("{name}: blocked")),
         (Some(ImportState::Paused), _) => Item::Label(format!("{name}: paused")),
+        (Some(ImportState::Degraded), _) => Item::Label(format!("{name}: waits for {}", remote.name)),
         (None, _) => Item::Label(format!("{name}: {}", import.listen)),
+        _ if is_unreachable(remote) => Item::Label(format!("{name}: waits for {}", remote.name)),
         (Some(_), Some(_)) => {
             Item::Act(format!("Open {name} in the browser"), Action::OpenImport(import.listen.clone()))
         }
@@ -223,7 +255,8 @@ mod tests {
     fn the_whole_menu_of_a_host_that_is_online() {
         let imports = [
             import("127.0.0.1:10022", 22, r#"{"is":"listening"}"#),
-            import("127.0.0.1:10080", 80, r#"{"is":"degraded"}"#),
+            import("127.0.0.1:10080", 80, r#"{"is":"listening"}"#),
+            import("127.0.0.1:10443", 443, r#"{"is":"degraded"}"#),
             import("127.0.0.1:8000", 8000, r#"{"is":"blocked","why":"in use"}"#),
         ];
 
@@ -241,6 +274,7 @@ mod tests {
                     "Open website 80 in the browser".into(),
                     Action::OpenImport(listen("127.0.0.1:10080"))
                 ),
+                Item::Label("website 443: waits for website".into()),
                 Item::Label("website 8000: blocked".into()),
                 Item::Separator,
                 Item::Act("Pause".into(), Action::Pause),
@@ -249,6 +283,43 @@ mod tests {
                 Item::Separator,
                 Item::Act("Quit and stop imports".into(), Action::Quit),
             ]
+        );
+    }
+
+    #[test]
+    fn many_imports_are_in_a_menu_for_each_remote_with_what_is_used_first() {
+        let listening = |port: u16| import(&format!("127.0.0.1:{port}"), port, r#"{"is":"listening"}"#);
+        let imports: Vec<String> = (9001..=9008).map(listening).collect();
+        let mut view = view(r#"{"is":"online"}"#, &imports.join(","));
+        let status = view.status.as_mut().unwrap();
+        let mut used = status.remotes[0].clone();
+        used.name = "zoo".parse().unwrap();
+        used.imports.truncate(2);
+        used.imports[1].sessions = 2;
+        let mut gone = used.clone();
+        gone.name = "gone".parse().unwrap();
+        gone.imports.iter_mut().for_each(|import| import.sessions = 0);
+        gone.state = Some(RemoteState::Unreachable { why: "so".into() });
+        status.remotes.extend([used, gone]);
+
+        let menus: Vec<(String, Vec<Item>)> = Tray::of(&view, false)
+            .items
+            .into_iter()
+            .filter_map(|item| match item {
+                Item::Menu(name, items) => Some((name, items)),
+                _ => None,
+            })
+            .collect();
+
+        let names: Vec<&str> = menus.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["zoo: 2 connections", "website", "gone: can't be reached"]);
+        assert!(matches!(&menus[0].1[0], Item::Act(text, _) if text.contains("zoo 9002")));
+        assert_eq!(menus[1].1.len(), 8);
+        assert!(
+            menus[2]
+                .1
+                .iter()
+                .all(|item| matches!(item, Item::Label(text) if text.ends_with("waits for gone")))
         );
     }
 
@@ -272,7 +343,7 @@ mod tests {
 
         let tray = Tray::of(&view, false);
 
-        assert_eq!(tray.icon, Icon::Attention);
+        assert_eq!(tray.icon, Icon::Problem);
         let Item::Label(said) = &tray.items[1] else { panic!("the problem comes after the state") };
         assert_eq!(
             (said.chars().count(), said.starts_with("line xxx"), said.ends_with('…')),

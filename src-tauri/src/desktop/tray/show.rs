@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use tauri::image::Image;
-use tray_icon::menu::{CheckMenuItem, IsMenuItem, Menu, MenuItem, PredefinedMenuItem};
+use tray_icon::menu::{CheckMenuItem, IsMenuItem, Menu, MenuItem, PredefinedMenuItem, Submenu};
 use tray_icon::{TrayIcon, TrayIconBuilder};
 
 use super::menu::{Action, Icon, Item, Tray};
@@ -80,20 +80,27 @@ fn change(icon: &TrayIcon, old: &Tray, new: &Tray) -> Result<(), TrayError> {
 fn menu(items: &[Item]) -> Result<Menu, TrayError> {
     let menu = Menu::new();
     for item in items {
-        menu.append(entry(item).as_ref())?;
+        menu.append(entry(item)?.as_ref())?;
     }
     Ok(menu)
 }
 
-fn entry(item: &Item) -> Box<dyn IsMenuItem> {
-    match item {
+fn entry(item: &Item) -> Result<Box<dyn IsMenuItem>, TrayError> {
+    Ok(match item {
         Item::Label(text) => Box::new(MenuItem::new(escaped(text), false, None)),
         Item::Act(text, action) => Box::new(MenuItem::with_id(id(action), escaped(text), true, None)),
         Item::Check(text, on, action) => {
             Box::new(CheckMenuItem::with_id(id(action), escaped(text), true, *on, None))
         }
+        Item::Menu(text, items) => {
+            let menu = Submenu::new(escaped(text), true);
+            for item in items {
+                menu.append(entry(item)?.as_ref())?;
+            }
+            Box::new(menu)
+        }
         Item::Separator => Box::new(PredefinedMenuItem::separator()),
-    }
+    })
 }
 
 /// The id says what is to be done, so that a click on a menu that was just replaced does what was read.
@@ -121,6 +128,7 @@ fn drawing(icon: Icon) -> Image<'static> {
     match icon {
         Icon::Online => tauri::include_image!("icons/tray/online-light@2x.png"),
         Icon::Connecting => tauri::include_image!("icons/tray/connecting-light@2x.png"),
+        Icon::Problem => tauri::include_image!("icons/tray/problem-light@2x.png"),
         Icon::Attention => tauri::include_image!("icons/tray/offline-light@2x.png"),
         Icon::Off => tauri::include_image!("icons/tray/paused-light@2x.png"),
     }
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_drawing_is_square_and_not_empty() {
-        for icon in [Icon::Online, Icon::Connecting, Icon::Attention, Icon::Off] {
+        for icon in [Icon::Online, Icon::Connecting, Icon::Problem, Icon::Attention, Icon::Off] {
             let image = drawing(icon);
             assert_eq!(image.width(), image.height());
             assert!(image.rgba().chunks_exact(4).any(|pixel| pixel[3] == 255));

@@ -64,6 +64,7 @@ careful: boolean,
  * What would do as well, where there is reason not to take it.
  */
 instead: string | null, };
+export type Closing = "ask" | "stay" | "quit";
 export type Settings = { 
 /**
  * `127.0.0.1:9250`, or `off`.
@@ -93,6 +94,14 @@ log: string,
  * The configuration file.
  */
 config: string, 
+/**
+ * Whether there is a tray to come back from.
+ */
+tray: boolean, 
+/**
+ * What closing the window does where there is none.
+ */
+closing: Closing, 
 /**
  * Of the app.
  */
