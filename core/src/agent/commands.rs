@@ -143,6 +143,7 @@ impl Commands {
                     many => format!("{many} keys that nothing needs any more were erased"),
                 }])
             }
+            Request::ForgetStore { store } => done(self.forget_store(store).await?),
             Request::AcceptConfig => {
                 self.store.apart(ConfigStore::accept).await?;
                 done(Vec::new())
@@ -671,6 +672,22 @@ impl Commands {
     pub(super) async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
         let config = self.load().await?;
         self.vault.status(&config).await
+    }
+
+    /// Gives up a store that is gone for good, and erases in the one in use what was left waiting for it.
+    async fn forget_store(&self, store: StoreKind) -> Result<Notes, Problem> {
+        let changing = self.vault.change().await?;
+        if self.load().await?.agent.secrets == Some(store) {
+            return Err(Problem::new(Code::NotAllowed, format!("{store} is the store in use"))
+                .hint("ormesh secrets migrate --to STORE moves the keys to another one"));
+        }
+        if !self.vault.give_up_store(store).await? {
+            return Err(Problem::new(Code::NotThere, format!("nothing is left to be erased in {store}"))
+                .hint("ormesh secrets status shows what is"));
+        }
+        let mut notes = vec![format!("keys that are left in {store} are not erased any more")];
+        notes.extend(self.settle_holding(&changing).await);
+        Ok(notes)
     }
 
     async fn migrate(&self, to: StoreKind) -> Result<Notes, Problem> {

@@ -375,7 +375,8 @@ impl Reconciler {
     fn take_key(&mut self, fetched: Fetched) {
         let subject = fetched.subject.clone();
         self.waiting.remove(&subject);
-        match self.executor.keys.take(fetched) {
+        let config = Arc::clone(&self.inputs.config.borrow().config);
+        match self.executor.keys.take(fetched, &config) {
             Ok(()) => {
                 self.observed.failures.remove(&subject);
             }

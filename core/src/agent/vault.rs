@@ -203,6 +203,11 @@ impl Vault {
         self.files.apart(move || Ok(journal(&files, &state)?.give_up()?)).await
     }
 
+    /// A person gives up a store that is gone for good. False when nothing is to be erased there.
+    pub(super) async fn give_up_store(&self, store: StoreKind) -> Result<bool, Problem> {
+        Ok(self.journal().await?.give_up_store(store).await?)
+    }
+
     /// Something could not be settled yet: what keeps settling is to try again.
     pub(super) fn owe_again(&self) {
         self.owing.notify_one();
@@ -402,6 +407,10 @@ impl Vault {
     pub(super) async fn status(&self, config: &Config) -> Result<SecretsStatus, Problem> {
         let needed = self.needed(config);
         let in_doubt = self.in_doubt().await?.len();
+        let also_in = match self.paths.state.exists() {
+            true => self.journal().await?.others(config.agent.secrets).await?.into_iter().next(),
+            false => None,
+        };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let Some(kind) = config.agent.secrets else {
             return Ok(SecretsStatus {
@@ -411,6 +420,7 @@ impl Vault {
                 needed: count(needed.len()),
                 found: 0,
                 in_doubt: count(in_doubt),
+                also_in,
                 place: "chosen when the first key is made".into(),
             });
         };
@@ -435,6 +445,7 @@ impl Vault {
             needed: count(needed.len()),
             found: count(found),
             in_doubt: count(in_doubt),
+            also_in,
             place,
         })
     }

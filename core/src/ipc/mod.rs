@@ -184,6 +184,11 @@ pub enum Request {
     },
     /// Erases what an interrupted change left in the store. Answer: `Done`.
     PruneSecrets,
+    /// Gives up a store that is gone for good and not in use: what was to be erased in it is left there. Answer: `Done`.
+    ForgetStore {
+        /// Which.
+        store: StoreKind,
+    },
     /// Closes listeners and sessions and stops tor, until `Resume` or the agent's end. Answer: `Done`. Agent only.
     Pause,
     /// Ends a pause. Answer: `Done`. Agent only.
@@ -271,6 +276,10 @@ pub struct SecretsStatus {
     pub found: u32,
     /// Secrets whose change was interrupted and will be settled.
     pub in_doubt: u32,
+    /// Another store, used before, that some of these may be in, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub also_in: Option<StoreKind>,
     /// Where they lie, in words: a directory, or the keyring's entry names.
     pub place: String,
 }

@@ -82,6 +82,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
                     "ormesh client invite {name} shows its invite; ormesh client rotate {name} makes a new one"
                 )));
             }
+            check_case(config.clients.keys(), name)?;
             if config.clients.len() >= MAX_CLIENTS {
                 return Err(Problem::new(
                     Code::TooMany,
@@ -108,6 +109,9 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.exports.values_mut().for_each(|export| forget(export, name));
         }
         KeyChange::AddRemote { name, remote, replace } => {
+            if !config.remotes.contains_key(name) && !config.requests.contains_key(name) {
+                check_remote_name(config, name)?;
+            }
             let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
             if let Some((other, _)) = same {
                 return Err(Problem::new(
@@ -136,6 +140,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.remotes.remove(name);
         }
         KeyChange::AddRequest { name, key } => {
+            check_remote_name(config, name)?;
             new.requests.insert(name.clone(), *key);
         }
         KeyChange::DeleteRequest { name } => {
@@ -155,6 +160,44 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         }
     }
     Ok(new)
+}
+
+/// Names that programs take for this machine, whatever they are asked to connect through (RFC 6761 §6.3, and Debian's /etc/hosts), and our own.
+const THIS_MACHINE: [&str; 6] =
+    ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "ormesh"];
+
+/// A remote's name is a host name to ssh, browsers and the SOCKS address.
+fn check_remote_name(config: &Config, name: &RemoteName) -> Result<(), Problem> {
+    if THIS_MACHINE.iter().any(|taken| taken.eq_ignore_ascii_case(name.as_str())) {
+        return Err(Problem::new(
+            Code::NotAllowed,
+            format!("a remote can't be called {name}: that means this machine"),
+        )
+        .hint("choose another name, as in website"));
+    }
+    check_case(config.remotes.keys().chain(config.requests.keys()), name)
+}
+
+/// Host names have no case, and people don't see it: two that differ in nothing else would be taken for each other.
+fn check_case<'a, N: ToString + PartialEq + 'a>(
+    there: impl Iterator<Item = &'a N>,
+    name: &N,
+) -> Result<(), Problem>
+where
+    N: Clone + Into<Subject>,
+{
+    let new = name.to_string();
+    let Some(other) =
+        there.into_iter().find(|other| *other != name && other.to_string().eq_ignore_ascii_case(&new))
+    else {
+        return Ok(());
+    };
+    let (what, other) = (name.clone().into().noun(), other.to_string());
+    Err(Problem::new(
+        Code::AlreadyThere,
+        format!("there is a {what} {other} already, and case makes no other name of it"),
+    )
+    .hint("choose another name"))
 }
 
 /// A key, like an address, is one client's: two with the same could not be told apart, nor one of them be revoked.
@@ -188,5 +231,85 @@ mod tests {
         assert_eq!(used(Some(File), None, File), Ok(Some(File)), "another hand chose the same");
         assert_eq!(used(None, Some(OsKeyring), File), Ok(Some(File)), "the keys are there");
         assert_eq!(used(Some(OsKeyring), None, File), Err(Code::ConfigBusy));
+    }
+
+    fn empty() -> Config {
+        Config::new(InstanceId::from_random([0; 10]))
+    }
+
+    fn code_of(config: &Config, change: &KeyChange) -> Option<Code> {
+        apply(config, change).err().map(|problem| problem.code)
+    }
+
+    fn add_client(name: &str, number: u8) -> KeyChange {
+        let (address, key) = keys(number);
+        KeyChange::AddClient { name: name.parse().unwrap(), client: Client::new(address, key) }
+    }
+
+    fn keys(number: u8) -> (OnionAddress, ClientPublicKey) {
+        let seed = zeroize::Zeroizing::new([number; 32]);
+        let key = crate::model::keys::ClientKey::from_bytes(&[number; 32]).unwrap().public();
+        (crate::model::keys::ServiceKey::from_seed(&seed).address(), key)
+    }
+
+    fn add_remote(name: &str, number: u8) -> KeyChange {
+        let (address, key) = keys(number);
+        let remote = Remote {
+            address,
+            key,
+            expires: None,
+            ports: Default::default(),
+            plain_tor: false,
+            imports: Default::default(),
+        };
+        KeyChange::AddRemote { name: name.parse().unwrap(), remote, replace: false }
+    }
+
+    fn request(name: &str, number: u8) -> KeyChange {
+        KeyChange::AddRequest { name: name.parse().unwrap(), key: keys(number).1 }
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_refused_and_those_that_are_there_work() {
+        let taken = Some(Code::AlreadyThere);
+        let config = apply(&empty(), &add_client("Anna", 1)).unwrap();
+        assert_eq!(code_of(&config, &add_client("anna", 2)), taken);
+        assert_eq!(code_of(&config, &add_client("Anna", 2)), taken);
+        assert_eq!(code_of(&config, &add_remote("anna", 2)), None, "a remote is none of the clients");
+
+        let config = apply(&empty(), &add_remote("Web", 1)).unwrap();
+        let config = apply(&config, &request("Mail", 2)).unwrap();
+        for name in ["web", "mail"] {
+            assert_eq!(code_of(&config, &add_remote(name, 3)), taken, "{name}");
+            assert_eq!(code_of(&config, &request(name, 3)), taken, "{name}");
+        }
+        assert_eq!(code_of(&config, &add_remote("Mail", 2)), None, "the answer to the request");
+
+        // A file may have both.
+        let (first, second) = (keys(1), keys(2));
+        let both = crate::model::config::parse(
+            &format!(
+                "[client.Anna]\naddress = \"{}\"\nkey = \"{}\"\n\n[client.anna]\naddress = \"{}\"\nkey = \"{}\"\n",
+                first.0, first.1, second.0, second.1
+            ),
+            &InstanceId::from_random([0; 10]),
+        );
+        let both = both.unwrap();
+        assert_eq!(both.clients.len(), 2);
+        let delete = KeyChange::DeleteClient { name: "anna".parse().unwrap() };
+        assert!(apply(&both, &delete).unwrap().clients.keys().map(ClientName::as_str).eq(["Anna"]));
+    }
+
+    #[test]
+    fn no_remote_is_called_what_means_this_machine() {
+        for name in ["localhost", "LOCALHOST", "ip6-loopback", "ormesh"] {
+            for change in [add_remote(name, 1), request(name, 1)] {
+                let problem = apply(&empty(), &change).unwrap_err();
+                assert_eq!(problem.code, Code::NotAllowed);
+                assert!(problem.message.contains("this machine") && !problem.hint.is_empty(), "{problem}");
+            }
+        }
+        assert_eq!(code_of(&empty(), &add_remote("localhost-2", 1)), None);
+        assert_eq!(code_of(&empty(), &add_client("localhost", 1)), None, "a client is no host to connect to");
     }
 }

@@ -1,6 +1,7 @@
 //! Names of clients and remotes, checked once when they are parsed.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub enum NameError {
     /// More than [`MAX_LEN`] characters.
     #[error("a name has at most {MAX_LEN} characters, this one has {0}")]
     TooLong(usize),
+    /// It is an IP or onion address.
+    #[error("{0} is an address, and a name is one that you choose")]
+    Address(String),
     /// It starts with something else than a letter.
     #[error("a name starts with a letter, not with {0:?}")]
     Start(char),
@@ -27,6 +31,10 @@ pub enum NameError {
 
 fn check(text: &str) -> Result<(), NameError> {
     let Some(first) = text.chars().next() else { return Err(NameError::Empty) };
+    let is_onion = text.len() <= MAX_LEN && text.to_ascii_lowercase().ends_with(".onion");
+    if is_onion || text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
+        return Err(NameError::Address(text.to_owned()));
+    }
     if !first.is_ascii_alphabetic() {
         return Err(NameError::Start(first));
     }
@@ -108,6 +116,10 @@ mod tests {
             ("a\nb", NameError::Char('\n')),
             ("é", NameError::Start('é')),
             (&"x".repeat(64), NameError::TooLong(64)),
+            ("10.0.0.1", NameError::Address("10.0.0.1".into())),
+            ("10.0.0.1:22", NameError::Address("10.0.0.1:22".into())),
+            ("fe80::1", NameError::Address("fe80::1".into())),
+            ("Example.Onion", NameError::Address("Example.Onion".into())),
         ] {
             assert_eq!(bad.parse::<RemoteName>(), Err(why));
         }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{SecretId, Secrets, SecretsError};
 use crate::model::store_kind::StoreKind;
 use crate::store::files::{Change, Files};
-use crate::store::lock;
+use crate::store::lock::{self, Lock};
 use crate::store::private::Dir;
 
 /// The journal's name in the state directory.
@@ -219,6 +219,34 @@ impl Journal {
         self.files.apart(read).await
     }
 
+    /// The stores, other than this one, that something may be left in which is to be erased.
+    pub(crate) async fn others(&self, than: Option<StoreKind>) -> Result<BTreeSet<StoreKind>, SecretsError> {
+        let journal = self.clone();
+        let (content, _) = self.files.apart(move || journal.load()).await?;
+        let moved = content.moving.iter().flat_map(|moving| [moving.from, moving.to]);
+        Ok(content.stores.iter().copied().chain(moved).filter(|kind| Some(*kind) != than).collect())
+    }
+
+    /// Gives up a store that is gone for good: what is left in it stays there. False when nothing says that anything is.
+    pub(crate) async fn give_up_store(&self, gone: StoreKind) -> Result<bool, SecretsError> {
+        let journal = self.clone();
+        let give_up = move || {
+            let mut is_known = false;
+            journal.change(|content| {
+                is_known = content.stores.remove(&gone);
+                let is_moved = content.moving.as_ref().is_some_and(|m| m.from == gone || m.to == gone);
+                if let Some(moving) = content.moving.take_if(|_| is_moved) {
+                    // Of these the store in use may have copies that nothing needs.
+                    content.in_doubt.extend(moving.ids);
+                    is_known = true;
+                }
+                is_known
+            })?;
+            Ok(is_known)
+        };
+        self.files.apart(give_up).await
+    }
+
     /// A move is over, and nothing is left in this store.
     pub(super) async fn moved(&self, left: StoreKind) -> Result<(), SecretsError> {
         let journal = self.clone();
@@ -250,29 +278,52 @@ impl Journal {
 
     /// Changes the file under its lock; `change` says whether there is anything to write.
     fn change(&self, change: impl FnOnce(&mut Content) -> bool) -> Result<(), SecretsError> {
-        let _lock = lock::wait(&self.state_dir.join(LOCK))
-            .map_err(|problem| SecretsError::Failed(problem.to_string()))?;
-        let (mut content, _) = self.load()?;
+        let _lock = self.lock()?;
+        let (mut content, _) = self.load_or_put_aside()?;
         if change(&mut content) { self.save(&content) } else { Ok(()) }
     }
 
+    fn lock(&self) -> Result<Lock, SecretsError> {
+        lock::wait(&self.state_dir.join(LOCK)).map_err(|problem| SecretsError::Failed(problem.to_string()))
+    }
+
     fn load(&self) -> Result<(Content, Option<String>), SecretsError> {
-        let dir = Dir::private(&self.state_dir)?;
-        let Some(bytes) = dir.read(FILE)? else { return Ok((Content::default(), None)) };
-        match serde_json::from_slice(&bytes) {
-            Ok(content @ Content { version: VERSION, .. }) => Ok((content, None)),
-            _ => {
-                self.before(Change::Remove)?;
-                dir.rename(FILE, DAMAGED)?;
-                let shown = self.state_dir.join(DAMAGED);
-                let warning = format!(
-                    "the journal of the secret store could not be read and is now {}; nothing was erased",
-                    shown.display()
-                );
-                tracing::warn!(path = %shown.display(), "put a journal aside that could not be read");
-                Ok((Content::default(), Some(warning)))
-            }
+        if let Some(content) = self.read()? {
+            return Ok((content, None));
         }
+        // Another process may have put it aside by now, and what is there may be its new one.
+        let _lock = self.lock()?;
+        self.load_or_put_aside()
+    }
+
+    /// What the file says; none where it can't be read. To be called with the lock only where what follows changes the file.
+    fn read(&self) -> Result<Option<Content>, SecretsError> {
+        let Some(bytes) = Dir::private(&self.state_dir)?.read(FILE)? else {
+            return Ok(Some(Content::default()));
+        };
+        Ok(serde_json::from_slice(&bytes).ok().filter(|content: &Content| content.version == VERSION))
+    }
+
+    /// With the lock held: what the file says, or nothing where it can't be read and is put aside.
+    fn load_or_put_aside(&self) -> Result<(Content, Option<String>), SecretsError> {
+        if let Some(content) = self.read()? {
+            return Ok((content, None));
+        }
+        let names = (1..).map(|number: u32| match number {
+            1 => DAMAGED.to_owned(),
+            _ => format!("{DAMAGED}-{number}"),
+        });
+        let is_free = |name: &String| std::fs::symlink_metadata(self.state_dir.join(name)).is_err();
+        let aside = names.into_iter().find(is_free).unwrap_or_else(|| DAMAGED.to_owned());
+        self.before(Change::Remove)?;
+        Dir::private(&self.state_dir)?.rename(FILE, &aside)?;
+        let shown = self.state_dir.join(aside);
+        let warning = format!(
+            "the journal of the secret store could not be read and is now {}; nothing was erased",
+            shown.display()
+        );
+        tracing::warn!(path = %shown.display(), "put a journal aside that could not be read");
+        Ok((Content::default(), Some(warning)))
     }
 
     fn before(&self, change: Change) -> Result<(), SecretsError> {

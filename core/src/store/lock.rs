@@ -40,19 +40,21 @@ pub fn is_held(path: &Path) -> bool {
 
 /// Takes a lock that others hold for moments only.
 pub fn wait(path: &Path) -> Result<Lock, Problem> {
+    match wait_at_most(path, PATIENCE) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Problem::new(Code::Busy, "another command has been making a change for too long")
+            .hint(format!("see which process holds {}", path.display()))),
+        Err(error) => Err(catalogue::cannot_lock(path, &error)),
+    }
+}
+
+/// Takes a lock; none when another process holds it all that time.
+pub fn wait_at_most(path: &Path, patience: Duration) -> io::Result<Option<Lock>> {
     let start = Instant::now();
     loop {
-        match try_lock(path) {
-            Ok(Some(lock)) => return Ok(lock),
-            Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-            Ok(None) => {
-                return Err(Problem::new(
-                    Code::Busy,
-                    "another command has been making a change for too long",
-                )
-                .hint(format!("see which process holds {}", path.display())));
-            }
-            Err(error) => return Err(catalogue::cannot_lock(path, &error)),
+        match try_lock(path)? {
+            None if start.elapsed() < patience => std::thread::sleep(PAUSE),
+            taken => return Ok(taken),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod watch;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch::{Receiver, Sender};
@@ -35,6 +36,7 @@ use crate::model::problem::{Code, Problem, ProblemKind};
 use crate::plan::adopt::{self, Found, Loss, Things};
 use config_file::ConfigFile;
 use files::Files;
+use lock::Lock;
 use paths::Paths;
 
 pub use dir_error::DirError;
@@ -42,6 +44,8 @@ pub use in_force::InForce;
 
 /// How often an edit is repeated because another program changes the file at the same moment.
 const TRIES: usize = 10;
+/// How long a change by hand waits for a command that makes another one.
+const LOCK_AT_MOST: Duration = Duration::from_secs(1);
 /// What the names of the notes begin with that tell who was revoked while the configuration file could not be changed.
 const REVOKED: &str = "revoked-";
 
@@ -187,6 +191,7 @@ impl ConfigStore {
     ///
     /// Errors: the file can't be read, or is invalid: starting the agent fails.
     pub fn start(&self) -> Result<(), Problem> {
+        let _lock = self.lock_shortly();
         let mut disk = self.disk();
         let noted = self.noted()?;
         let good = self.good(&mut disk).map(|good| good.config.clone());
@@ -239,6 +244,7 @@ impl ConfigStore {
     ///
     /// A file that another program is writing is not read: its watch reads it when that is done.
     pub fn reload(&self) -> u64 {
+        let _lock = self.lock_shortly();
         let mut disk = self.disk();
         if self.is_being_written() {
             return self.inner.in_force.borrow().generation;
@@ -450,6 +456,12 @@ impl ConfigStore {
             in_force.unwatched = problem;
             changed
         });
+    }
+
+    /// The lock under which the copy of what comes into force is written, so that no older one takes the place of a newer one. Somebody who
+    /// holds it for long must not keep out a change of the file, which may take access away.
+    fn lock_shortly(&self) -> Option<Lock> {
+        lock::wait_at_most(&self.paths().config_lock(), LOCK_AT_MOST).ok().flatten()
     }
 
     fn disk(&self) -> MutexGuard<'_, Remembered> {

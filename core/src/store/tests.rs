@@ -455,3 +455,54 @@ fn each_rejected_file_is_kept() {
     let first = format!("{name}.rejected");
     assert_eq!(names, [first.clone(), format!("{name}.rejected-2"), first, format!("{name}.rejected-3")]);
 }
+
+/// Files whose copies of the last good configuration are written with the lock of the configuration held, or not.
+#[derive(Debug)]
+struct Copies {
+    paths: Paths,
+    were_held: Mutex<Vec<bool>>,
+}
+
+#[async_trait::async_trait]
+impl files::Ways for Copies {
+    async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+
+    fn before(&self, path: &std::path::Path, _change: files::Change) -> std::io::Result<()> {
+        if path == self.paths.last_good() {
+            let is_held = lock::try_lock(&self.paths.config_lock()).unwrap().is_none();
+            self.were_held.lock().unwrap().push(is_held);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn each_copy_of_a_good_configuration_is_written_under_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path().join("config.toml"), dir.path().join("state")).unwrap();
+    private::ensure_dir(&paths.state).unwrap();
+    let copies = Arc::new(Copies { paths: paths.clone(), were_held: Mutex::default() });
+    let files = Files::over(Arc::clone(&copies) as _);
+    let store = ConfigStore::over(&paths, files, InstanceId::from_random([7; 10]));
+    let export = |port: u16| format!("[[export]]\ntarget = \"{port}\"\n");
+    std::fs::write(&paths.config, export(22)).unwrap();
+    store.start().unwrap();
+    std::fs::write(&paths.config, export(80)).unwrap();
+    store.reload();
+    let more = |config: &Config| {
+        let mut config = config.clone();
+        config.agent.max_sessions += 1;
+        Ok(config)
+    };
+    store.edit(more).unwrap();
+    assert_eq!(*copies.were_held.lock().unwrap(), [true; 3]);
+
+    // Somebody who holds it for long keeps out no change by hand.
+    let _held = lock::try_lock(&paths.config_lock()).unwrap().unwrap();
+    std::fs::write(&paths.config, export(443)).unwrap();
+    store.reload();
+    let in_force = store.in_force();
+    assert!(in_force.borrow().config.exports.keys().map(|port| port.get()).eq([443]));
+}

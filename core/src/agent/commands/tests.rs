@@ -277,9 +277,34 @@ async fn another_store_that_a_hand_names_meanwhile_leaves_no_key_in_the_one_of_b
     let left = commands.settle().await;
     assert!(left.iter().any(|note| note.contains("in os-keyring, which was used before")), "{left:?}");
     assert!(vault.problem().is_none(), "it is no trouble of the store in use");
+    assert_eq!(commands.secrets_status().await.unwrap().also_in, Some(StoreKind::OsKeyring));
     stores.keyring.set_locked(false);
     assert_eq!(commands.settle().await, Notes::new());
     assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_for_good_is_given_up_by_a_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _, laptop) = inviting(dir.path()).await;
+    let stores = Arc::new(Both::default());
+    stores.keyring.set_locked(true);
+    let world = World { stores: Arc::clone(&stores) as Arc<dyn Stores>, ..World::real(&paths) };
+    let vault = Arc::new(Vault::new(&paths, &world));
+    let commands = Commands::new(ConfigStore::new(&paths).unwrap(), Arc::clone(&vault), world);
+    vault.begin(&ids_of(&laptop), Some(StoreKind::OsKeyring)).await.unwrap();
+    commands.carry_out(Request::DeleteClient { name: "laptop".parse().unwrap() }).await.unwrap();
+    assert!(!commands.settle().await.is_empty());
+    let status = commands.secrets_status().await.unwrap();
+    assert_eq!((status.also_in, status.in_doubt), (Some(StoreKind::OsKeyring), 2));
+
+    let forget = |store| commands.carry_out(Request::ForgetStore { store });
+    assert_eq!(forget(StoreKind::File).await.map(drop).unwrap_err().code, Code::NotAllowed, "it is in use");
+    let Ok(Response::Done { notes }) = forget(StoreKind::OsKeyring).await else { panic!("not given up") };
+    assert_eq!(notes, ["keys that are left in os-keyring are not erased any more"]);
+    let status = commands.secrets_status().await.unwrap();
+    assert_eq!((status.also_in, status.in_doubt), (None, 0));
+    assert_eq!(forget(StoreKind::OsKeyring).await.map(drop).unwrap_err().code, Code::NotThere);
 }
 
 /// Files on a disk that is full.
@@ -338,7 +363,10 @@ async fn of_two_who_rotate_a_client_at_once_both_have_the_invite_that_works() {
     let dir = tempfile::tempdir().unwrap();
     let (paths, _, Client { address, .. }) = inviting(dir.path()).await;
     // What is asked of files is done at once: each command has looked at the client before either may change it.
-    let agent = commands(&paths, Files::over(Arc::new(Crash { left: AtomicUsize::new(usize::MAX) })));
+    let files = Files::over(Arc::new(Crash { left: AtomicUsize::new(usize::MAX) }));
+    let world = World { files: files.clone(), ..World::real(&paths) };
+    let store = ConfigStore::over(&paths, files, crate::model::config::InstanceId::from_random([7; 10]));
+    let agent = Commands::new(store, Arc::new(Vault::new(&paths, &world)), world);
     let name: ClientName = "laptop".parse().unwrap();
     let both = async |keys: [Option<ClientPublicKey>; 2]| {
         let held = agent.vault.change().await.unwrap();

@@ -68,7 +68,7 @@ impl Bench {
                     Outcome::Failed(problem) => return Err(problem),
                     Outcome::Waiting => {
                         let fetched = self.fetched.recv().await.unwrap();
-                        self.executor.keys.take(fetched)?;
+                        self.executor.keys.take(fetched, &self.config)?;
                     }
                     // As the loop does.
                     _ => drop(tokio::time::timeout(LOOK, self.executor.openings.news()).await),

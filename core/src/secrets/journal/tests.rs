@@ -201,3 +201,72 @@ fn a_journal_of_before_names_no_store_and_is_read_as_it_is() {
     std::fs::write(dir.path().join("state").join(FILE), text).unwrap();
     assert_eq!(journal.in_doubt(), Ok(BTreeSet::from([id(1)])));
 }
+
+/// Files whose journal is renamed with its lock held, or not.
+#[derive(Debug)]
+struct Watching {
+    lock: PathBuf,
+    were_held: std::sync::Mutex<Vec<bool>>,
+}
+
+#[async_trait::async_trait]
+impl crate::store::files::Ways for Watching {
+    async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+
+    fn before(&self, _path: &Path, change: Change) -> std::io::Result<()> {
+        if change == Change::Remove {
+            let is_held = lock::try_lock(&self.lock).unwrap().is_none();
+            self.were_held.lock().unwrap().push(is_held);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_journal_that_can_not_be_read_is_put_aside_under_the_lock_and_none_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let (plain, _) = Journal::open(&Files::default(), &state).unwrap();
+    plain.begin([id(1)], None).unwrap();
+    let watching = std::sync::Arc::new(Watching { lock: state.join(LOCK), were_held: Default::default() });
+    let files = Files::over(std::sync::Arc::clone(&watching) as _);
+    for number in 1..=3u8 {
+        Dir::private(&state).unwrap().write(FILE, format!("spoilt {number}").as_bytes()).unwrap();
+        // Another process may put it aside, and begin anew, while this one waits for the lock.
+        match number {
+            3 => Journal { files: files.clone(), state_dir: state.clone() }.begin([id(9)], None).unwrap(),
+            _ => assert!(Journal::open(&files, &state).unwrap().1.is_some()),
+        }
+        let aside = if number == 1 { DAMAGED.to_owned() } else { format!("{DAMAGED}-{number}") };
+        assert_eq!(std::fs::read_to_string(state.join(aside)).unwrap(), format!("spoilt {number}"));
+    }
+    assert_eq!(*watching.were_held.lock().unwrap(), [true; 3]);
+    assert_eq!(plain.in_doubt(), Ok([id(9)].into()));
+}
+
+#[tokio::test]
+async fn a_store_that_is_given_up_holds_up_nothing_any_more() {
+    let (_dir, journal) = journal();
+    assert_eq!(journal.give_up_store(StoreKind::OsKeyring).await, Ok(false));
+    journal.begin([id(1)], Some(StoreKind::OsKeyring)).unwrap();
+    journal.begin([id(2)], Some(StoreKind::File)).unwrap();
+    assert_eq!(journal.others(Some(StoreKind::File)).await, Ok([StoreKind::OsKeyring].into()));
+    assert_eq!(journal.give_up_store(StoreKind::OsKeyring).await, Ok(true));
+    assert_eq!(journal.others(Some(StoreKind::File)).await, Ok(BTreeSet::new()));
+    let store = MemoryStore::new();
+    let settled = journal.settle(|_| Some(false), &store.secrets(StoreKind::File), none).await.unwrap();
+    assert_eq!((settled.erased.len(), settled.waiting.len()), (2, 0));
+
+    // Nor one to which the keys were moved, or from which.
+    let moving = |from, to| Move { from, to, ids: [id(3)].into() };
+    for (from, to) in [(StoreKind::OsKeyring, StoreKind::File), (StoreKind::File, StoreKind::OsKeyring)] {
+        journal.set_moving(Some(moving(from, to))).await.unwrap();
+        assert_eq!(journal.others(Some(StoreKind::File)).await, Ok([StoreKind::OsKeyring].into()));
+        assert_eq!(journal.give_up_store(StoreKind::OsKeyring).await, Ok(true));
+        assert_eq!(journal.moving().await, Ok(None));
+        assert_eq!(journal.in_doubt(), Ok([id(3)].into()), "the store in use may have copies");
+        journal.settle(|_| Some(false), &store.secrets(StoreKind::File), none).await.unwrap();
+    }
+}

@@ -16,7 +16,7 @@ pub(crate) enum Secrets {
     /// Move every key to another store; safe to interrupt
     Migrate(Migrate),
     /// Erase what interrupted changes, and clients taken out of the file by hand, left in the store
-    Prune,
+    Prune(Prune),
 }
 
 #[derive(Args)]
@@ -33,6 +33,13 @@ pub(crate) struct Migrate {
     to: StoreKind,
 }
 
+#[derive(Args)]
+pub(crate) struct Prune {
+    /// Give up a store that was used before and is gone for good, instead: keys that are left in it are not erased any more
+    #[arg(long, value_name = "STORE", value_parser = args::store_kind)]
+    forget_store: Option<StoreKind>,
+}
+
 impl Secrets {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
@@ -46,7 +53,12 @@ impl Secrets {
                 output::said(format!("the secrets are in {to}"));
                 DONE
             }
-            Self::Prune => {
+            Self::Prune(Prune { forget_store: Some(store) }) => {
+                host.done(Request::ForgetStore { store }).await?;
+                output::said(format!("gave {store} up"));
+                DONE
+            }
+            Self::Prune(Prune { forget_store: None }) => {
                 host.done(Request::PruneSecrets).await?;
                 output::said("pruned");
                 DONE
@@ -61,6 +73,11 @@ fn show(status: &SecretsStatus, json: bool) -> Outcome {
         output::json(status)?;
     } else {
         output::print(&to_text(status))?;
+        if let Some(other) = status.also_in {
+            output::hint(format!(
+                "they are erased in {other}, too, once it answers; if it is gone for good, `ormesh secrets prune --forget-store {other}`"
+            ));
+        }
     }
     match status.problem.clone() {
         Some(problem) => Err(problem.into()),
@@ -82,6 +99,9 @@ fn to_text(status: &SecretsStatus) -> String {
     text.push_str(&format!("usable: {usable}\nfound: {} of {}\n", status.found, status.needed));
     if status.in_doubt > 0 {
         text.push_str(&format!("interrupted changes: {}\n", status.in_doubt));
+    }
+    if let Some(other) = status.also_in {
+        text.push_str(&format!("also in: {other}, which was used before\n"));
     }
     text
 }

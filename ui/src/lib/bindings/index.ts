@@ -465,6 +465,10 @@ found: number,
  */
 in_doubt: number, 
 /**
+ * Another store, used before, that some of these may be in, too.
+ */
+also_in?: StoreKind, 
+/**
  * Where they lie, in words: a directory, or the keyring's entry names.
  */
 place: string, };
