@@ -157,7 +157,7 @@ fn a_socks_address_in_use_is_said_where_it_is_set_and_another_is_offered() {
     window.replace("Address", &held);
     window.sees("is in use now");
     window.press("Save");
-    window.sees("It is tried again by itself");
+    window.sees("it is tried again by itself");
     window.gone("//*[contains(@class, 'toast ')]");
     window.keep("socks-in-use");
     let offer = window.find("//button[starts-with(normalize-space(), 'Use 127.0.0.1:')]");

@@ -112,8 +112,9 @@ impl Commands {
                 let config = self.load().await?;
                 let client = edit::find(&config.clients, &name)?;
                 self.vault.begin(&ids_of(client), config.agent.secrets).await?;
-                self.delete_client(&name, client.clone(), |_| {}).await?;
-                done(self.settle().await)
+                let mut notes = self.delete_client(&name, client.clone(), |_| {}).await?;
+                notes.extend(self.settle().await);
+                done(notes)
             }
             Request::RequestRemote { name } => self.request_remote(name).await,
             Request::AddRemote { name, invite, replace } => {
@@ -256,13 +257,13 @@ impl Commands {
         name: &ClientName,
         mut client: Client,
         mut revoke: impl FnMut(&Client),
-    ) -> Result<(), Problem> {
+    ) -> Result<Notes, Problem> {
         loop {
             revoke(&client);
             let Edited { old, new } = self.take_out(&client).await?;
             match new.clients.get(name) {
                 Some(other) if old.client_at(&client.address).is_none() => client = other.clone(),
-                _ => return Ok(()),
+                _ => return Ok(access::orphaned(&old, &new).into_iter().collect()),
             }
         }
     }
@@ -488,7 +489,9 @@ impl Commands {
                 continue;
             }
             self.owe(&[id], edited.old.agent.secrets).await;
-            return Ok(self.settle().await);
+            let mut notes: Notes = edited.old.remotes.get(name).and_then(imports_note).into_iter().collect();
+            notes.extend(self.settle().await);
+            return Ok(notes);
         }
     }
 
@@ -711,6 +714,7 @@ fn new_invite(client: &Client, own: Option<ClientKey>, notes: Notes) -> Response
 fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
     let mut notes = access::gained(&edited.old, &edited.new, today);
     match edit {
+        Edit::DeleteExport { .. } => notes.extend(access::lost(&edited.old, &edited.new, today)),
         Edit::SetClient { name, ports: Some(None), .. } => {
             notes = access::of_all(&edited.new, name).into_iter().collect()
         }
@@ -725,6 +729,16 @@ fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
         _ => {}
     }
     notes
+}
+
+/// What goes with a remote.
+fn imports_note(remote: &Remote) -> Option<String> {
+    let imports: Vec<String> = remote.imports.keys().map(ToString::to_string).collect();
+    match imports.as_slice() {
+        [] => None,
+        [one] => Some(format!("its import at {one} is gone, too")),
+        many => Some(format!("its {} imports are gone, too: {}", many.len(), many.join(", "))),
+    }
 }
 
 /// The secrets that a configuration names, needed or not.

@@ -43,6 +43,8 @@ use crate::store::{ConfigStore, InForce};
 
 /// What was not confirmed of late is waited for so long: a round trip over circuits that are there.
 const CONFIRM: Duration = Duration::from_secs(2);
+/// How long a question that changes nothing may hold up a revocation.
+const A_MOMENT: Duration = Duration::from_millis(50);
 /// How long an edit waits for the loop to have carried it out. It goes on after that, too.
 const APPLY: Duration = Duration::from_secs(10);
 /// After this time a connection attempt is slow, and its user is informed.
@@ -202,8 +204,8 @@ impl Server {
         let applied = self.applied.borrow();
         match (response, subject.and_then(|subject| applied.failures.get(&subject))) {
             (Response::Done { mut notes }, Some(problem)) => {
-                notes.push(format!("it is tried again by itself: {problem}"));
-                notes.extend((!problem.hint.is_empty()).then(|| problem.hint.clone()));
+                let hint = if problem.hint.is_empty() { "" } else { "; " };
+                notes.push(format!("{problem}: it is tried again by itself{hint}{}", problem.hint));
                 Response::Done { notes }
             }
             (response, _) => response,
@@ -221,6 +223,7 @@ impl Server {
             Some(client) => client,
             None => self.commands.listed_client(name).await?,
         };
+        let open = self.open_sessions(client.address).await;
         let (mut generation, mut services) = (0, BTreeSet::new());
         let revoke = |client: &Client| {
             generation = self.store.revoke(name, client);
@@ -233,19 +236,23 @@ impl Server {
         let is_down =
             |applied: &Applied| applied.generation >= generation && services.is_disjoint(&applied.up);
         let is_down = self.until(is_down).await;
-        if let Err(problem) = taken_out {
-            let message = format!("{name} is cut off, but the configuration file lists it still: {problem}");
-            let hint = match problem.hint.as_str() {
-                "" => String::new(),
-                hint => format!("{hint}; "),
-            };
-            let anew = match self.in_force.borrow().are_noted {
-                true => "",
-                false => ", and must not be started anew before that",
-            };
-            let hint = format!("{hint}the agent also tries again by itself{anew}");
-            return Err(Problem { message, hint, ..problem });
-        }
+        let mut notes = match taken_out {
+            Ok(notes) => notes,
+            Err(problem) => {
+                let message =
+                    format!("{name} is cut off, but the configuration file lists it still: {problem}");
+                let hint = match problem.hint.as_str() {
+                    "" => String::new(),
+                    hint => format!("{hint}; "),
+                };
+                let anew = match self.in_force.borrow().are_noted {
+                    true => "",
+                    false => ", and must not be started anew before that",
+                };
+                let hint = format!("{hint}the agent also tries again by itself{anew}");
+                return Err(Problem { message, hint, ..problem });
+            }
+        };
         if !is_down {
             self.commands.settle_later();
             let message = format!("{name} was deleted, but its service is not down yet");
@@ -257,7 +264,19 @@ impl Server {
             };
             return Err(Problem::new(Code::ServiceNotDown, message).hint(hint));
         }
-        Ok(self.commands.settle().await)
+        notes.extend(open.filter(|open| *open > 0).map(|open| match open {
+            1 => "1 open connection of it was ended".into(),
+            many => format!("{many} open connections of it were ended"),
+        }));
+        notes.extend(self.commands.settle().await);
+        Ok(notes)
+    }
+
+    /// How many connections of a client are open. A loop that is busy is not waited for: its access ends first.
+    async fn open_sessions(&self, address: OnionAddress) -> Option<u32> {
+        let sessions =
+            self.known.ask(move |view, _| view.clients.get(&address).map(|traffic| traffic.sessions));
+        tokio::time::timeout(A_MOMENT, sessions).await.ok().flatten().flatten()
     }
 
     /// Reads the configuration again and puts it in force; a bad one leaves the last good one in force. Gives the generation in force.

@@ -35,6 +35,40 @@ pub fn gained(old: &Config, new: &Config, today: Day) -> Vec<String> {
         .collect()
 }
 
+/// Says who can reach less than before, in the same way.
+pub fn lost(old: &Config, new: &Config, today: Day) -> Vec<String> {
+    let after = reaches(new, today);
+    let mut by_ports: BTreeMap<BTreeSet<Port>, Vec<&ClientName>> = BTreeMap::new();
+    for (name, had) in reaches(old, today) {
+        let less: BTreeSet<Port> = match after.get(name) {
+            Some(has) => had.difference(has).copied().collect(),
+            None => had,
+        };
+        if !less.is_empty() {
+            by_ports.entry(less).or_default().push(name);
+        }
+    }
+    by_ports
+        .iter()
+        .map(|(ports, names)| format!("{} can no longer reach {}", name_list(names), port_list(ports)))
+        .collect()
+}
+
+/// Says which exports are for nobody any more, as their last client is gone.
+pub fn orphaned(old: &Config, new: &Config) -> Option<String> {
+    let is_orphan = |port: &&Port| {
+        let clients = |config: &Config| {
+            config.exports.get(port).and_then(|export| export.clients.as_ref()).map(BTreeSet::is_empty)
+        };
+        clients(old) == Some(false) && clients(new) == Some(true)
+    };
+    let ports: BTreeSet<Port> = new.exports.keys().filter(is_orphan).copied().collect();
+    let (is, it) = if ports.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let hint =
+        ports.first().map(|port| format!("`ormesh export set {port} --client NAME` gives {it} another one"));
+    hint.map(|hint| format!("{} {is} for no client now; {hint}", port_list(&ports)))
+}
+
 /// Says what a client that was added without a list of ports can reach, now and later.
 pub fn of_all(config: &Config, name: &ClientName) -> Option<String> {
     let client = config.clients.get(name).filter(|client| client.ports.is_none())?;

@@ -16,6 +16,9 @@ pub enum DayError {
     /// A day after the last one that can be written.
     #[error("{0:?} is after {last}, the last day that there can be; without an end, access never ends", last = Day(u16::MAX))]
     Late(String),
+    /// A time before now.
+    #[error("{0:?} is over already: access ends at a time to come")]
+    Past(String),
     /// Not `30d`, `12w` or a day.
     #[error("{0:?} is neither a time from now (as in 30d, 12w) nor a day (as in 2026-12-31)")]
     Span(String),
@@ -60,6 +63,9 @@ impl Day {
         match text.parse() {
             Err(DayError::Day(_) | DayError::Span(_)) => {}
             read => return read,
+        }
+        if text.strip_prefix('-').is_some_and(|span| Self::parse_expiry(span, today).is_ok()) {
+            return Err(DayError::Past(text.to_owned()));
         }
         let error = || DayError::Span(text.to_owned());
         let late = || DayError::Late(text.to_owned());
@@ -151,6 +157,14 @@ mod tests {
         ] {
             assert!(Day::parse_expiry(bad, today).is_err(), "{bad:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_time_before_now_is_said_to_be_over() {
+        for text in ["-1d", "-30d", "-2w"] {
+            assert_eq!(Day::parse_expiry(text, Day(20_000)), Err(DayError::Past(text.to_owned())));
+        }
+        assert_eq!(Day::parse_expiry("-5", Day(20_000)), Err(DayError::Span("-5".into())));
     }
 
     #[test]

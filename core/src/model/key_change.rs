@@ -179,16 +179,12 @@ fn check_remote_name(config: &Config, name: &RemoteName) -> Result<(), Problem> 
 }
 
 /// Host names have no case, and people don't see it: two that differ in nothing else would be taken for each other.
-fn check_case<'a, N: ToString + PartialEq + 'a>(
-    there: impl Iterator<Item = &'a N>,
-    name: &N,
-) -> Result<(), Problem>
+fn check_case<'a, N>(mut there: impl Iterator<Item = &'a N>, name: &N) -> Result<(), Problem>
 where
-    N: Clone + Into<Subject>,
+    N: Clone + PartialEq + ToString + Into<Subject> + 'a,
 {
     let new = name.to_string();
-    let Some(other) =
-        there.into_iter().find(|other| *other != name && other.to_string().eq_ignore_ascii_case(&new))
+    let Some(other) = there.find(|other| *other != name && other.to_string().eq_ignore_ascii_case(&new))
     else {
         return Ok(());
     };

@@ -265,3 +265,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_goes_with_a_deletion_is_said() {
+    let config = config_of(
+        "[[export]]\ntarget = \"22\"\n\n[[export]]\ntarget = \"80\"\nclients = [\"ann\"]\n",
+        &["ann", "bob"],
+    );
+    let day = Day::from_epoch_days(20_000);
+    let mut less = config.clone();
+    less.exports.remove(&Port::new(22).unwrap());
+    assert_eq!(lost(&config, &less, day), ["ann and bob can no longer reach port 22"]);
+    assert_eq!(lost(&less, &config, day), Vec::<String>::new());
+    less.exports.remove(&Port::new(80).unwrap());
+    assert_eq!(
+        lost(&config, &less, day),
+        ["bob can no longer reach port 22", "ann can no longer reach ports 22 and 80"]
+    );
+    assert_eq!(orphaned(&config, &less), None, "what is no more is for nobody");
+
+    let delete = |name: &str| {
+        let name = name.parse().unwrap();
+        crate::model::key_change::apply(&config, &crate::model::key_change::KeyChange::DeleteClient { name })
+            .unwrap()
+    };
+    assert_eq!(orphaned(&config, &delete("bob")), None);
+    let said = orphaned(&config, &delete("ann")).unwrap();
+    assert_eq!(
+        said,
+        "port 80 is for no client now; `ormesh export set 80 --client NAME` gives it another one"
+    );
+}
+
+/// These exports, and clients of these names.
+fn config_of(exports: &str, clients: &[&str]) -> Config {
+    let mut text = exports.to_owned();
+    for (number, name) in (1u8..).zip(clients) {
+        let seed = zeroize::Zeroizing::new([number; 32]);
+        let address = crate::model::keys::ServiceKey::from_seed(&seed).address();
+        let key = crate::model::keys::ClientKey::from_bytes(&[number; 32]).unwrap().public();
+        text += &format!("\n[client.{name}]\naddress = \"{address}\"\nkey = \"{key}\"\n");
+    }
+    crate::model::config::parse(&text, &crate::model::config::InstanceId::from_random([7; 10])).unwrap()
+}

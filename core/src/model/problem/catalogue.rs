@@ -14,7 +14,7 @@ const START_BACKEND: &str = "start the program that is exported there";
 /// The configuration file makes no sense.
 pub fn config_mistake(path: &Path, error: &dyn Display) -> Problem {
     of_config(Code::ConfigMistake, format!("{}, {error}", path.display()))
-        .hint("correct that line; nothing was changed")
+        .hint("correct that line, or have `ormesh config restore` write the last good one back; nothing was changed")
 }
 
 /// The configuration file takes away what it should not without being asked; `loss` continues its path as a sentence.

@@ -53,7 +53,7 @@ pub(crate) struct Add {
     ports: Vec<PortOrAll>,
     /// End the access: after a time (30d, 12w) or a day (2027-06-30) where you are. It lasts to the end of that day, and of the day that
     /// it then is in UTC. Left out, or `never`, it has no end
-    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never)]
+    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never, allow_hyphen_values = true)]
     expires: Option<DayOrNever>,
     /// Let in whoever made this request (`ormesh remote request`), so that the invite carries no key
     #[arg(long, value_name = "REQUEST", value_parser = args::request)]
@@ -127,7 +127,7 @@ pub(crate) struct Set {
     #[arg(long = "port", value_name = "PORT", value_parser = args::port_or_all, allow_negative_numbers = true)]
     ports: Vec<PortOrAll>,
     /// End the access: after a time (30d, 12w) or a day (2027-06-30); `never` lifts the limit
-    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never)]
+    #[arg(long, value_name = "WHEN", value_parser = args::day_or_never, allow_hyphen_values = true)]
     expires: Option<DayOrNever>,
 }
 

@@ -1,8 +1,10 @@
 //! `ormesh config`: the file, and the settings in it that are no noun of their own.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ormesh_core::engine::ctor::Finder;
 use ormesh_core::ipc::Request;
 use ormesh_core::model::edit::{Edit, Setting};
 use ormesh_core::model::exposure;
@@ -88,7 +90,14 @@ impl Config {
             Self::Set(Set { key, value }) => {
                 let setting = Setting::parse(&key, &value)?;
                 let about_socks = matches!(setting, Setting::SocksAddr(_) | Setting::SocksUsers(_));
-                host.edit(Edit::Set(setting)).await?;
+                let tor = match &setting {
+                    Setting::TorPath(path) => path.clone(),
+                    _ => None,
+                };
+                let is_told = host.edit(Edit::Set(setting)).await?;
+                if let Some(path) = tor.filter(|_| !is_told) {
+                    output::notes(why_no_tor(path).await);
+                }
                 if about_socks {
                     let agent = host.config()?.agent;
                     output::notes(
@@ -112,4 +121,10 @@ impl Config {
         }
         DONE
     }
+}
+
+/// Why a program is not taken for tor, in a sentence: where no agent looks at it now, a person hears of a typing error all the same.
+async fn why_no_tor(path: PathBuf) -> Option<String> {
+    let finder = Finder { config: Some(path), ..Finder::default() };
+    finder.find().await.err().map(|none| format!("{}; {}", none.why, none.hint))
 }

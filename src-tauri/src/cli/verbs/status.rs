@@ -53,11 +53,14 @@ impl Status {
     async fn follow(self, host: &Host) -> Outcome {
         let mut watch = host.agent().await?.watch().await?;
         let terminal = io::stdout().is_terminal();
-        let mut first = true;
+        let mut shown: Option<status::Status> = None;
         loop {
             let status = watch.next().await?;
-            output::print(&self.document(&status, terminal, first)?)?;
-            first = false;
+            // On a terminal the clock goes on.
+            if terminal && !self.json || shown.as_ref().is_none_or(|shown| !is_same(shown, &status)) {
+                output::print(&self.document(&status, terminal, shown.is_none())?)?;
+                shown = Some(status);
+            }
         }
     }
 
@@ -70,4 +73,16 @@ impl Status {
             (false, false, false) => format!("---\n{}", to_yaml(status)),
         })
     }
+}
+
+/// Whether two states differ in nothing but how long the agent has run, which is no change.
+fn is_same(a: &status::Status, b: &status::Status) -> bool {
+    let timeless = |status: &status::Status| {
+        let mut status = status.clone();
+        if let Some(agent) = &mut status.agent {
+            agent.uptime = 0;
+        }
+        status
+    };
+    timeless(a) == timeless(b)
 }

@@ -22,17 +22,26 @@ pub(crate) struct SystemdUnit {
 
 impl SystemdUnit {
     pub(crate) fn run(self) -> Outcome {
+        // A package is made for everyone, wherever that is done.
+        let own = if self.binary.is_some() { Vec::new() } else { own_environment() };
         let binary = self.binary.map_or_else(this_binary::path, Ok)?;
         let binary = this_binary::exec_start(&binary.display().to_string());
         match self.system {
             true => {
                 output::print(&system_unit(&binary))?;
+                let left_out: Vec<_> = own.iter().map(|(name, _)| *name).collect();
+                if !left_out.is_empty() {
+                    output::notes([format!(
+                        "{} of your own environment are not in it: this service keeps its files in /var/lib/ormesh",
+                        left_out.join(", ")
+                    )]);
+                }
                 output::hint(
                     "save it as /etc/systemd/system/ormesh.service, then: systemctl daemon-reload && systemctl enable --now ormesh",
                 );
             }
             false => {
-                output::print(&user_unit(&binary))?;
+                output::print(&user_unit(&binary, &own))?;
                 output::hint(
                     "save it as ~/.config/systemd/user/ormesh.service, then: systemctl --user daemon-reload && systemctl --user \
                      enable --now ormesh; `loginctl enable-linger` starts it without a login",
@@ -43,7 +52,24 @@ impl SystemdUnit {
     }
 }
 
-fn user_unit(binary: &str) -> String {
+/// The variables that say which files and which tor an agent uses, as they are set here: the service is to use the same.
+fn own_environment() -> Vec<(&'static str, String)> {
+    let set = |name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        let is_path = name != "ORMESH_SECRETS";
+        let absolute =
+            is_path.then(|| std::path::absolute(&value).ok()?.to_str().map(str::to_owned)).flatten();
+        Some((name, absolute.unwrap_or(value)))
+    };
+    ["ORMESH_CONFIG", "ORMESH_STATE", "ORMESH_SECRETS", "ORMESH_TOR", "ORMESH_TOR_NETWORK"]
+        .into_iter()
+        .filter_map(set)
+        .collect()
+}
+
+fn user_unit(binary: &str, own: &[(&str, String)]) -> String {
+    let line = |(name, value): &(&str, String)| format!("Environment={}\n", assignment(name, value));
+    let environment: String = own.iter().map(line).collect();
     format!(
         "[Unit]
 Description=ormesh - onion-routed mesh
@@ -52,11 +78,17 @@ Description=ormesh - onion-routed mesh
 ExecStart={binary} agent run
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
-
+LimitNOFILE=65536
+{environment}
 [Install]
 WantedBy=default.target
 "
     )
+}
+
+/// A variable and its value in `Environment=` (systemd.exec(5)): words as in a command, with specifiers.
+fn assignment(name: &str, value: &str) -> String {
+    this_binary::exec_start(&format!("{name}={value}"))
 }
 
 /// The service has its own user, sees no home, may write to its state alone, and keeps one capability: to listen below port 1024.
@@ -109,13 +141,25 @@ WantedBy=multi-user.target
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_user_unit_is_the_promised_one() {
+        let unit = |environment: &str| {
+            format!(
+                "[Unit]\nDescription=ormesh - onion-routed mesh\n\n[Service]\nExecStart=/usr/bin/ormesh agent run\n\
+                 ExecReload=/bin/kill -HUP $MAINPID\n\
+                 Restart=always\nLimitNOFILE=65536\n{environment}\n[Install]\nWantedBy=default.target\n"
+            )
+        };
+        assert_eq!(user_unit("/usr/bin/ormesh", &[]), unit(""));
+        let own = [("ORMESH_CONFIG", "/srv/o.toml".to_owned()), ("ORMESH_STATE", "/a 100%/\"b\\".to_owned())];
         assert_eq!(
-            super::user_unit("/usr/bin/ormesh"),
-            "[Unit]\nDescription=ormesh - onion-routed mesh\n\n[Service]\nExecStart=/usr/bin/ormesh agent run\n\
-             ExecReload=/bin/kill -HUP $MAINPID\n\
-             Restart=always\n\n[Install]\nWantedBy=default.target\n"
+            user_unit("/usr/bin/ormesh", &own),
+            unit(
+                "Environment=\"ORMESH_CONFIG=/srv/o.toml\"\n\
+                 Environment=\"ORMESH_STATE=/a 100%%/\\\"b\\\\\"\n"
+            )
         );
     }
 }
