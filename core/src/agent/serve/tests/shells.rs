@@ -13,7 +13,7 @@ use crate::ipc::client::{Client, Greeted};
 use crate::ipc::pieces::Pieces;
 
 struct Bench {
-    host: Host,
+    host: Shells,
     life: Life,
     engine: Arc<FakeEngine>,
     website: Website,
@@ -26,16 +26,19 @@ async fn bench(text: &str) -> Bench {
     let (life, engine) = host.agent(text).await;
     let listener = Listener::bind(&host.paths.socket()).unwrap();
     tokio::spawn(Arc::clone(&life.server).run(listener));
-    Bench { host, life, engine, website }
+    Bench { host: Shells(host), life, engine, website }
 }
 
 fn nc(number: u16) -> Request {
     Request::Connect { remote: "website".parse().unwrap(), port: port(number) }
 }
 
-impl Host {
+/// A host whose agent is asked over its socket.
+struct Shells(Host);
+
+impl Shells {
     async fn shell(&self) -> Client {
-        Greeted::connect(&self.paths.socket()).await.unwrap().unwrap().understood().unwrap()
+        Greeted::connect(&self.0.paths.socket()).await.unwrap().unwrap().understood().unwrap()
     }
 
     async fn ask(&self, request: Request) -> Result<Response, Problem> {
@@ -293,15 +296,15 @@ async fn a_client_is_out_when_it_is_said_to_be_and_though_the_file_can_not_be_ch
             "[[export]]\ntarget = \"127.0.0.1:9\"\nport = 22\n\n[client.laptop]\naddress = \"{address}\"\nkey = \"{key}\"\n"
         );
         let Bench { host, mut life, website: _up, .. } = bench(&text).await;
-        let store = host.stores.files.secrets(crate::model::store_kind::StoreKind::File);
+        let store = host.0.stores.files.secrets(crate::model::store_kind::StoreKind::File);
         store.set(crate::secrets::SecretId::Service(address), service_key(1).to_secret()).await.unwrap();
-        let is_up = || host.network.services().iter().any(|service| service.address == address);
+        let is_up = || host.0.network.services().iter().any(|service| service.address == address);
         let server = Arc::clone(&life.server);
         during(&mut life, async {
             until(is_up).await;
             if is_spoilt {
-                let text = std::fs::read_to_string(&host.paths.config).unwrap();
-                std::fs::write(&host.paths.config, format!("{text}\nnonsense")).unwrap();
+                let text = std::fs::read_to_string(&host.0.paths.config).unwrap();
+                std::fs::write(&host.0.paths.config, format!("{text}\nnonsense")).unwrap();
             }
             let deleted = host.ask(Request::DeleteClient { name: "laptop".parse().unwrap() }).await;
 
@@ -338,7 +341,7 @@ async fn of_a_remote_that_is_deleted_tor_keeps_no_key() {
         host.nc(22, &mut Vec::new()).await.unwrap();
         host.ask(Request::DeleteRemote { name: "website".parse().unwrap() }).await.unwrap();
         assert_eq!(engine.has_client_key(&address(WEBSITE)).await, Ok(false));
-        assert_eq!(host.stores.files.ids(), []);
+        assert_eq!(host.0.stores.files.ids(), []);
     })
     .await;
 }
@@ -347,11 +350,11 @@ async fn of_a_remote_that_is_deleted_tor_keeps_no_key() {
 async fn a_file_that_was_changed_is_in_force_after_a_reload_and_a_bad_one_is_not() {
     let Bench { host, life, website: _up, .. } = bench("").await;
     let (server, before) = (&life.server, life.server.in_force.borrow().generation);
-    let text = std::fs::read_to_string(&host.paths.config).unwrap();
-    std::fs::write(&host.paths.config, format!("[[export]]\ntarget = \"127.0.0.1:80\"\n{text}")).unwrap();
+    let text = std::fs::read_to_string(&host.0.paths.config).unwrap();
+    std::fs::write(&host.0.paths.config, format!("[[export]]\ntarget = \"127.0.0.1:80\"\n{text}")).unwrap();
     assert_eq!(server.reload().await, before + 1);
     assert_eq!(server.in_force.borrow().config.exports.len(), 1);
-    std::fs::write(&host.paths.config, "nonsense").unwrap();
+    std::fs::write(&host.0.paths.config, "nonsense").unwrap();
     assert_eq!(server.reload().await, before + 1);
     assert_eq!(server.in_force.borrow().config.exports.len(), 1);
 }
