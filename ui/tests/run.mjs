@@ -564,6 +564,37 @@ await test('the window is made larger and smaller by keys, in a dialog too', () 
     await page.getByText('100 %').waitFor();
   }));
 
+await test('in a small window, or with large text, the head leaves the room to the page and breaks no word', () =>
+  withPage({}, async (page) => {
+    for (const [state, width, height, text] of /** @type {[string, number, number, string][]} */ ([
+      ['connecting', 480, 600, '200%'],
+      ['connecting', 240, 300, ''],
+      ['mesh', 380, 480, ''],
+      ['mesh', 304, 384, ''],
+    ])) {
+      await show(page, state);
+      await page.setViewportSize({ width, height });
+      await page.evaluate((text) => (document.documentElement.style.fontSize = text), text);
+      const head = await page.evaluate(() => {
+        const box = (/** @type {string} */ what) => /** @type {Element} */ (document.querySelector(what)).getBoundingClientRect();
+        const [all, word, pause] = [box('header'), box('header .word'), box('header .pause')];
+        const apart = pause.left >= word.right || pause.top >= word.bottom || pause.bottom <= word.top;
+        return { share: all.height / innerHeight, lines: word.height / parseFloat(getComputedStyle(document.documentElement).fontSize), apart };
+      });
+      const where = `${state} at ${width} × ${height} ${text}`;
+      assert.ok(head.share <= 1 / 3, `${where}: the head takes ${head.share.toFixed(2)}`);
+      // A state of several words may take a second line.
+      assert.ok(head.lines < (state === 'mesh' ? 3 : 2), `${where}: the word is broken`);
+      assert.ok(head.apart, `${where}: the word is covered`);
+      assert.equal(await overflow(page), 0, where);
+    }
+    // Who only reaches others sees that first.
+    await show(page, 'remotes-only');
+    await page.setViewportSize({ width: 380, height: 480 });
+    const top = await page.getByRole('heading', { name: 'Remotes' }).evaluate((at) => at.getBoundingClientRect().top);
+    assert.ok(top < 240, `the remotes begin at ${top}`);
+  }));
+
 await test('a problem that stands says when it began', () =>
   withPage({}, async (page) => {
     await show(page, 'client-full');
