@@ -219,6 +219,7 @@ fn a_tor_that_is_missing_is_the_layer_that_fails() {
 
     host.good(&["agent", "pause"]);
     let ran = host.ormesh(&["doctor", "--json"]);
+    assert_eq!(ran.code, 3, "a script must not take it for well");
     let layers: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(layers[3]["sentence"], "not tried, since the agent is paused");
 }

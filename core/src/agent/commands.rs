@@ -674,7 +674,12 @@ impl Commands {
     /// How the secret store is.
     pub(super) async fn secrets_status(&self) -> Result<SecretsStatus, Problem> {
         let config = self.load().await?;
-        self.vault.status(&config).await
+        self.secrets_status_of(&config).await
+    }
+
+    /// The same by a configuration that was read before: what the file lacks is not the store's fault.
+    pub(super) async fn secrets_status_of(&self, config: &Config) -> Result<SecretsStatus, Problem> {
+        self.vault.status(config).await
     }
 
     /// Gives up a store that is gone for good, and erases in the one in use what was left waiting for it.

@@ -145,8 +145,11 @@ impl Examiner<'_> {
         if let Some(name) = remote {
             edit::find(&self.config.remotes, name)?;
         }
-        let (secrets_status, remotes, exports) =
-            tokio::join!(self.commands.secrets_status(), self.try_remotes(remote), self.try_exports());
+        let (secrets_status, remotes, exports) = tokio::join!(
+            self.commands.secrets_status_of(self.config),
+            self.try_remotes(remote),
+            self.try_exports()
+        );
         // After the remotes, so that what was reached by them shows. It is taken in before what is asked next.
         let survey = self.dialler.engine().survey().await;
         self.dialler.reports().tell(Report::Surveyed(survey));
@@ -224,12 +227,13 @@ async fn reach(dialler: &Dialler, address: &OnionAddress) -> Reach {
     let took = began.elapsed();
     let round_trip = echo.is_ok().then(|| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     let told = match echo {
-        Ok(_) => responder::ask_info(&mut connected.stream).await,
+        Ok(responder::Echo { ports, .. }) => {
+            let told = responder::ask_info(&mut connected.stream).await;
+            dialler.reports().tell(Report::Answered { remote: *address, took, ports });
+            told
+        }
         Err(error) => Err(error),
     };
-    if round_trip.is_some() {
-        dialler.reports().tell(Report::Answered { remote: *address, took });
-    }
     let told = told.map(|info| Told {
         ports: info.ports.iter().map(|port| (port.port, port.open)).collect(),
         full: info.full().map(|(port, (held, of))| (port, held, of)).collect(),

@@ -168,7 +168,7 @@ impl Reconciler {
         });
         self.take_stock();
         let wanted = self.observed.keys.keys().copied().collect();
-        for line in self.observed.chronicle.look(&self.observed.health, &wanted, now) {
+        for line in self.observed.chronicle.look(&self.observed.health, paused, &wanted, now) {
             chronicle_log::write(&in_force.config, line);
         }
         if self.is_watched() && !paused {

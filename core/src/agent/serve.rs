@@ -21,7 +21,7 @@ use crate::forward::capacity::Crowded;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::guests::Guests;
 use crate::forward::relay::{self, Ending, OnNearEnd};
-use crate::forward::responder::{self, Prober};
+use crate::forward::responder::{self, Echo, Prober};
 use crate::forward::silence::{Why, asking};
 use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
@@ -337,10 +337,11 @@ impl Server {
         let (mut engine, mut failed) = (self.dialler.engine().state(), failing.subscribe());
         let mut dial = pin!(self.dialler.connect_telling(&address, port, "nc", Early::none(), &failing));
         let slow = Instant::now() + SLOW;
-        let mut said = None;
+        let (mut said, known) = (None, self.dialler.lost(&address));
         let connected = loop {
             let state = engine.borrow_and_update().clone();
-            let (error, is_slow) = (failed.borrow_and_update().clone(), Instant::now() >= slow);
+            let error = failed.borrow_and_update().clone().or_else(|| known.clone());
+            let is_slow = Instant::now() >= slow;
             let now = waiting::sentence(remote, &state, error.as_ref(), is_slow);
             if let Some(now) = now.filter(|now| said.as_ref() != Some(now)) {
                 asker.answer(&Response::Waiting(now.clone())).await?;
@@ -392,7 +393,7 @@ impl Server {
                 pong.connect = millis(began.elapsed());
             }
             let answered = responder::ask_echo(echo.stream).await.ok();
-            pong.round_trip = answered.map(millis);
+            pong.round_trip = answered.as_ref().map(|echo| millis(echo.took));
             let info = self
                 .dialler
                 .connect(&address, Port::RESPONDER, "ping", Early::none())
@@ -403,9 +404,9 @@ impl Server {
                     info.ports.iter().map(|info| PortTold { port: info.port, open: info.open }).collect();
                 full = info.full().collect();
             }
-            if let Some(took) = answered {
+            if let Some(Echo { took, ports }) = answered {
                 // The last word, so that status shows the same.
-                self.dialler.reports().tell(Report::Answered { remote: address, took });
+                self.dialler.reports().tell(Report::Answered { remote: address, took, ports });
             }
         } else if port.is_none() {
             return Err(Problem::new(

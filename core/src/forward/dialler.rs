@@ -47,6 +47,8 @@ pub trait Rekey: Send + Sync + 'static {
 pub struct Limits {
     /// From the first attempt to the last; also how long tor is waited for.
     pub overall: Duration,
+    /// The same for a remote that was not reached at the last attempt: it may be back, but whoever connects is not to wait for long.
+    pub lost: Duration,
     /// One attempt where a circuit has to be built. (Without a limit one was seen to hang for 185 s.)
     pub cold: Duration,
     /// One attempt on a circuit that was seen to work.
@@ -63,6 +65,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             overall: Duration::from_secs(60),
+            lost: Duration::from_secs(30),
             cold: Duration::from_secs(10),
             warm: Duration::from_secs(8),
             circuit_life: Duration::from_secs(9 * 60),
@@ -236,6 +239,11 @@ impl Dialler {
         self.remotes().forget_group(remote, group);
     }
 
+    /// Why a remote was not reached at the last attempt, if it was not.
+    pub fn lost(&self, remote: &OnionAddress) -> Option<DialError> {
+        self.remotes().lost(remote)
+    }
+
     /// Whether the group has a circuit to the remote that was seen to work.
     pub fn is_warm(&self, remote: &OnionAddress, group: &str) -> bool {
         self.remotes().circuit(remote, group, self.limits.circuit_life).1
@@ -282,7 +290,8 @@ impl Dialler {
     ) -> Result<Connected, ConnectError> {
         let mut state = self.engine.state();
         let mut lost = self.lost.subscribe();
-        let deadline = Instant::now() + self.limits.overall;
+        let is_lost = state.borrow().is_ready() && self.lost(remote).is_some();
+        let deadline = Instant::now() + if is_lost { self.limits.lost } else { self.limits.overall };
         let mut course = Course::default();
         loop {
             let ready = async { state.wait_for(EngineState::is_ready).await.is_ok() };
@@ -339,6 +348,10 @@ impl Dialler {
                     self.tell(remote, Err(error.clone()), began.elapsed(), warm);
                 }
                 failed.send_replace(Some(error.clone()));
+            }
+            if matches!(error, DialError::Gone | DialError::NotPublished) && self.lines.has_responder(remote)
+            {
+                self.lines.doubt_all(remote);
             }
             if error == DialError::TimedOut {
                 // The circuit hangs: the next attempt, and every later connection of the group, gets another.

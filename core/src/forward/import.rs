@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracing::{debug, info};
+use tracing::info;
 
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
@@ -180,8 +180,10 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let Connected { stream, unsent, sent_early, .. } = match connected {
         Ok(connected) => connected,
         Err(error) => {
-            if error != ConnectError::AppGone {
-                debug!(import = %spec.listen, remote = %spec.remote, %error, "connection given up");
+            if error != ConnectError::AppGone
+                && let Some(others) = shared.cuts.note()
+            {
+                info!(import = %spec.listen, remote = %spec.remote, why = %error, others, "connection given up");
             }
             return app.abort(&error.to_string());
         }

@@ -4,7 +4,7 @@
 //! → {"ormesh":1,"ask":"info"}
 //! ← {"ormesh":1,"ports":[{"port":22,"open":true}],"expires":"2026-12-31"}
 //! → {"ormesh":1,"ask":"echo","data":"x"}
-//! ← {"ormesh":1,"echo":"x"}
+//! ← {"ormesh":1,"echo":"x","ports":[22]}
 //! ```
 //!
 //! Fields that are not known are ignored; a question that is not known is answered with `error`. Both ends take the other for hostile:
@@ -15,7 +15,7 @@
 
 mod prober;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,18 @@ enum Ask {
 struct EchoAnswer {
     ormesh: u32,
     echo: String,
+    /// The ports granted. Unlike with `info`, no backend is tried for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ports: Option<BTreeSet<Port>>,
+}
+
+/// What an echo tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// From question to answer.
+    pub took: Duration,
+    /// The ports granted; none where the other agent is of a version that does not tell.
+    pub ports: Option<BTreeSet<Port>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -218,7 +230,8 @@ async fn answer_all(shared: &Shared, stream: impl AsyncRead + AsyncWrite + Unpin
         let answer = match serde_json::from_slice(&line) {
             Ok(Question { ask: Ask::Info, .. }) => to_line(&shared.info().await),
             Ok(Question { ask: Ask::Echo { data }, .. }) => {
-                to_line(&EchoAnswer { ormesh: VERSION, echo: data })
+                let ports = shared.grants.borrow().ports.keys().copied().collect();
+                to_line(&EchoAnswer { ormesh: VERSION, echo: data, ports: Some(ports) })
             }
             Ok(Question { ask: Ask::Unknown, .. }) => to_line(&error("unknown question")),
             Err(_) => {
@@ -283,13 +296,16 @@ pub async fn ask_info<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<In
     Ok(info)
 }
 
-/// Asks for an echo and returns how long it took, over a connection to [`Port::RESPONDER`].
-pub async fn ask_echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Duration, AskError> {
+/// Asks for an echo, over a connection to [`Port::RESPONDER`].
+pub async fn ask_echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Echo, AskError> {
     let began = Instant::now();
     let data = "ormesh".to_owned();
     let line = ask(stream, &Question { ormesh: VERSION, ask: Ask::Echo { data: data.clone() } }).await?;
     let answer: EchoAnswer = parse(&line)?;
-    if answer.echo == data { Ok(began.elapsed()) } else { Err(AskError::Nonsense) }
+    match answer.echo == data && answer.ports.as_ref().is_none_or(|ports| ports.len() <= PORTS_LIMIT) {
+        true => Ok(Echo { took: began.elapsed(), ports: answer.ports }),
+        false => Err(AskError::Nonsense),
+    }
 }
 
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: S, question: &Question) -> Result<Vec<u8>, AskError> {

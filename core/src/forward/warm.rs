@@ -1,7 +1,7 @@
 //! Warming: fetches a remote's descriptor and builds a circuit before they are needed. The agent decides when.
 
 use super::dialler::{ConnectError, Dialler, Early};
-use super::responder::{self, AskError};
+use super::responder::{self, AskError, Echo};
 use crate::engine::EngineError;
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
@@ -46,8 +46,8 @@ pub async fn warm(
         let _ = dialler.engine().fetch_descriptor(remote).await;
     }
     let connected = dialler.connect(remote, Port::RESPONDER, group, Early::none()).await?;
-    let took = responder::ask_echo(connected.stream).await?;
-    dialler.reports().tell(Report::Answered { remote: *remote, took });
+    let Echo { took, ports } = responder::ask_echo(connected.stream).await?;
+    dialler.reports().tell(Report::Answered { remote: *remote, took, ports });
     Ok(())
 }
 

@@ -76,12 +76,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pieces<S> {
         frame::write(&mut self.stream, &Response::Refused(why)).await
     }
 
-    /// Why reading failed: what the other end said, or that it went away.
+    /// Why reading failed: what the other end said, or that it went away with its connections.
     pub async fn failure(mut self) -> Problem {
-        let Reading::Failed = self.reading else { return agent_ended() };
-        match frame::read(&mut self.stream, MAX_RESPONSE).await {
+        let said = match self.reading {
+            Reading::Failed => frame::read(&mut self.stream, MAX_RESPONSE).await,
+            _ => Ok(None),
+        };
+        match said {
             Ok(Some(Response::Refused(problem))) => problem,
-            _ => agent_ended(),
+            _ => Problem::new(Code::CutOff, "the connection was cut off: the agent of this host has ended")
+                .hint("what has come may be a part of what was sent"),
         }
     }
 }
@@ -270,7 +274,7 @@ mod tests {
                 (heard.len(), end.unwrap_err().kind()),
                 (cut.saturating_sub(4), io::ErrorKind::UnexpectedEof)
             );
-            assert_eq!(far.failure().await.code, Code::AgentEnded);
+            assert_eq!(far.failure().await.code, Code::CutOff);
         }
     }
 

@@ -228,6 +228,8 @@ pub struct ClientStatus {
 pub enum ClientState {
     /// It has an invite; its service is not published yet.
     Invited,
+    /// No export is for it, so it has no service.
+    NoPort,
     /// Its service waits for its turn to be published, or is on its way.
     Publishing,
     /// Its service is published; nobody is connected.
@@ -324,4 +326,9 @@ pub enum ImportState {
     },
     /// It accepts connections, and its remote cannot be reached.
     Degraded,
+    /// It accepts connections, and its remote does not export the port to us, as the remote's agent said last.
+    NotExported {
+        /// Which remote.
+        by: RemoteName,
+    },
 }

@@ -183,6 +183,7 @@ pub fn with_age(state: String, unconfirmed: Option<u64>) -> String {
 pub fn client_state(state: &ClientState) -> String {
     match state {
         ClientState::Invited => "invited".into(),
+        ClientState::NoPort => "no port to reach".into(),
         ClientState::Publishing => "publishing".into(),
         ClientState::Reachable => "reachable".into(),
         ClientState::Connected => "connected".into(),
@@ -208,6 +209,7 @@ pub fn import_state(state: &ImportState) -> String {
         ImportState::Listening => "listening".into(),
         ImportState::Blocked { why } => format!("blocked ({why})"),
         ImportState::Degraded => "degraded (the remote is unreachable)".into(),
+        ImportState::NotExported { by } => format!("not exported by {by}"),
     }
 }
 

@@ -53,11 +53,18 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
-    /// Looks at what is, and gives what is new of it. `remotes` are those that are wanted; a pause is not told.
-    pub fn look(&mut self, health: &Health, remotes: &BTreeSet<OnionAddress>, now: Moment) -> Vec<Line> {
+    /// Looks at what is, and gives what is new of it. `remotes` are those that are wanted.
+    pub fn look(
+        &mut self,
+        health: &Health,
+        is_paused: bool,
+        remotes: &BTreeSet<OnionAddress>,
+        now: Moment,
+    ) -> Vec<Line> {
         let mut lines = Vec::new();
         let is_online = health.is_ready();
         let why = match health.engine() {
+            _ if is_paused => Some("the agent is paused".to_owned()),
             EngineState::Offline { why } | EngineState::Failed { why, .. } => Some(why.clone()),
             EngineState::Bootstrapping { warning: Some(why), .. } => Some(why.clone()),
             EngineState::Bootstrapping { doing, .. } => Some(format!("tor is not connected: {doing}")),
@@ -65,7 +72,7 @@ impl Chronicle {
         };
         match (self.online, is_online, why) {
             (Some((true, since)), false, why) => {
-                // A pause, or the end.
+                // Else it is the end.
                 if let Some(why) = why {
                     lines.push(Line::Offline { why, after: now.saturating_sub(since) });
                 }
@@ -153,7 +160,7 @@ mod tests {
             (103, dialled(Ok(()))),
         ] {
             health.report(report, seconds(second));
-            let lines = chronicle.look(&health, &[remote()].into(), seconds(second));
+            let lines = chronicle.look(&health, false, &[remote()].into(), seconds(second));
             told.extend(lines.into_iter().map(|line| (second, line)));
         }
         let lost = DialError::TimedOut.to_string();
@@ -176,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_told_and_so_is_its_end() {
+        let (mut health, mut chronicle) = (Health::default(), Chronicle::default());
+        let mut look = |state: EngineState, is_paused, second| {
+            health.report(Report::Engine(state), seconds(second));
+            chronicle.look(&health, is_paused, &BTreeSet::new(), seconds(second))
+        };
+        look(EngineState::Ready, false, 1);
+        // tor still runs when the pause begins.
+        assert_eq!(look(EngineState::Ready, true, 9), []);
+        let why = "the agent is paused".to_owned();
+        assert_eq!(look(EngineState::Stopped, true, 11), [Line::Offline { why, after: seconds(10) }]);
+        assert_eq!(look(EngineState::Stopped, true, 12), []);
+        assert_eq!(look(EngineState::Starting, false, 30), []);
+        assert_eq!(look(EngineState::Ready, false, 31), [Line::Online { again: true, after: seconds(20) }]);
+    }
+
+    #[test]
     fn only_the_last_lines_are_kept() {
         let (mut health, mut chronicle) = (Health::default(), Chronicle::default());
         for second in 0..1000 {
@@ -184,7 +208,7 @@ mod tests {
                 _ => EngineState::Offline { why: "relays refuse".to_owned() },
             };
             health.report(Report::Engine(state), seconds(second));
-            assert_eq!(chronicle.look(&health, &BTreeSet::new(), seconds(second)).len(), 1);
+            assert_eq!(chronicle.look(&health, false, &BTreeSet::new(), seconds(second)).len(), 1);
         }
         let kept: Vec<_> = chronicle.kept().map(|(at, _)| at.as_secs()).collect();
         assert_eq!(kept, Vec::from_iter(950..1000));

@@ -115,6 +115,11 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
             import.sessions = traffic.sessions;
             import.bytes = traffic.bytes;
             import.state = Some(import_state(view, &import.listen, &state));
+            if matches!(import.state, Some(ImportState::Listening))
+                && view.health().is_exported(&remote.address, import.remote_port) == Some(false)
+            {
+                import.state = Some(ImportState::NotExported { by: remote.name.clone() });
+            }
         }
         if matches!(state, RemoteState::Reachable { .. }) {
             remote.unconfirmed =
@@ -243,8 +248,10 @@ fn client_state(view: &View<'_>, agent: &AgentState, client: &ClientStatus, traf
     if let Some(backoff) = view.observed.failures.get(&Subject::Service(client.address)) {
         return ClientState::Failing { why: backoff.problem.message.clone() };
     }
+    if client.may_reach.is_empty() {
+        return ClientState::NoPort;
+    }
     if !view.desired.services.contains_key(&client.address) {
-        // Nothing to reach yet: no export, or none of those granted.
         return ClientState::Invited;
     }
     let is_there = view.health().is_uploaded(&client.address)

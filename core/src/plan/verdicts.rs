@@ -195,12 +195,13 @@ fn agent(agent: &Agent) -> Layer {
             format!("the agent runs by the last good configuration: {problem}"),
             problem.hint.clone(),
         ),
-        Agent::Runs { pid, uptime: seconds, is_paused, .. } => {
-            let paused = if *is_paused { ", paused" } else { "" };
-            Layer::good(
-                LayerName::Agent,
-                format!("process {pid} has been running for {}{paused}", uptime(*seconds)),
-            )
+        Agent::Runs { pid, uptime: seconds, is_paused: true, .. } => Layer::bad(
+            LayerName::Agent,
+            format!("process {pid} has been running for {}, and is paused", uptime(*seconds)),
+            "ormesh agent resume",
+        ),
+        Agent::Runs { pid, uptime: seconds, .. } => {
+            Layer::good(LayerName::Agent, format!("process {pid} has been running for {}", uptime(*seconds)))
         }
         Agent::Absent(problem) => Layer::bad(LayerName::Agent, problem.message.clone(), problem.hint.clone()),
     }

@@ -107,6 +107,8 @@ function clientNow(client: ClientStatus, now: number, agent: Doing): Said {
     case 'invited':
       if (client.last_seen !== null) return { tone: 'quiet', icon: 'off', word: 'Not published', more: seen };
       return { tone: 'quiet', icon: 'waiting', word: 'Invite not used yet', more: 'its service is not on the network' };
+    case 'no-port':
+      return { tone: 'quiet', icon: 'off', word: 'No port', more: 'nothing is shared with it now' };
     case 'publishing':
       return { tone: 'busy', icon: 'busy', word: 'Publishing', more: 'its service is on its way to the network' };
     case 'reachable':
@@ -153,6 +155,8 @@ function importNow(of: ImportStatus, agent: Doing): Said {
       return { tone: 'bad', icon: 'bad', word: 'Blocked', more: sentence(of.state.why) };
     case 'degraded':
       return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for its remote, which cannot be reached' };
+    case 'not-exported':
+      return { tone: 'bad', icon: 'bad', word: 'Not exported', more: `${of.state.by} does not export port ${of.remote_port} to this computer` };
   }
 }
 

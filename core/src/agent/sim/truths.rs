@@ -470,7 +470,9 @@ impl Truths {
         for import in status.remotes.iter().flat_map(|remote| &remote.imports) {
             let is_open = listening.contains(&import.listen.to_string());
             match &import.state {
-                Some(ImportState::Listening | ImportState::Degraded) if !is_open => {
+                Some(ImportState::Listening | ImportState::Degraded | ImportState::NotExported { .. })
+                    if !is_open =>
+                {
                     return Err(format!("{} is said to listen, and does not", import.listen));
                 }
                 Some(ImportState::Blocked { why }) if why.is_empty() => {
@@ -531,7 +533,11 @@ impl Truths {
         }
         let imports = status.remotes.iter().flat_map(|remote| &remote.imports);
         for import in imports {
-            if !matches!(import.state, Some(ImportState::Listening | ImportState::Degraded)) {
+            let listens = matches!(
+                import.state,
+                Some(ImportState::Listening | ImportState::Degraded | ImportState::NotExported { .. })
+            );
+            if !listens {
                 return Err(format!("all is calm, and status says {import:?}"));
             }
         }

@@ -118,7 +118,7 @@ impl Ticket {
                 let is_theirs = reason == "CONNRESET";
                 (if is_theirs { ConnectionReset } else { ConnectionAborted }, sentence(&reason))
             }
-            Ok(Err(_)) => (ConnectionAborted, "tor has ended".to_owned()),
+            Ok(Err(_)) => (ConnectionAborted, "the tor of this host has ended".to_owned()),
             Err(_) => (ConnectionAborted, "tor closed it without a word".to_owned()),
         };
         Err(io::Error::new(kind, why))
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(first.confirm().await.unwrap_err().to_string(), "its circuit through Tor broke");
         assert_eq!(last.confirm().await.unwrap_err().to_string(), "tor closed it without a word");
         ends.clear();
-        assert_eq!(third.confirm().await.unwrap_err().to_string(), "tor has ended");
+        assert_eq!(third.confirm().await.unwrap_err().to_string(), "the tor of this host has ended");
         let known = ends.known();
         assert!(known.waiting.is_empty() && known.streams.is_empty(), "{known:?}");
     }

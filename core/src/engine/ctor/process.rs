@@ -161,12 +161,23 @@ impl Log {
     fn reason(&self) -> Option<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = |level: &str| {
-            lines.iter().rev().find_map(|line| line.split_once(level).map(|(_, text)| text.trim().to_owned()))
+            let said = lines.iter().rev().filter_map(|line| line.split_once(level));
+            said.map(|(_, text)| text.trim()).find(|text| !is_usual(text)).map(str::to_owned)
         };
         // An error at the very end often only sums up what the one before it told.
         let general = |text: &String| !text.starts_with("Reading config failed");
         last("[err]").filter(general).or_else(|| last("[warn]")).or_else(|| last("[err]"))
     }
+}
+
+/// Whether it is a warning that tor gives each time it starts, for what it was told to be.
+fn is_usual(text: &str) -> bool {
+    const USUAL: [&str; 3] = [
+        "You are running Tor as root",
+        "You have used DirAuthority or Alternate",
+        "TestingTorNetwork is set",
+    ];
+    USUAL.iter().any(|usual| text.starts_with(usual))
 }
 
 async fn read_log(source: impl AsyncRead + Unpin, log: Log) {
@@ -213,6 +224,18 @@ mod tests {
 
         assert_eq!(log.0.lock().unwrap().len(), LOG_LINES);
         assert_eq!(log.reason().as_deref(), Some("It is \u{fffd} broken"));
+    }
+
+    #[test]
+    fn a_warning_that_tor_always_gives_is_no_reason_for_its_end() {
+        let log = Log::default();
+        let line = |text: &str| log.push(format!("Nov 22 15:00:00.000 [warn] {text}"));
+        line("You are running Tor as root. You don't need to, and you probably shouldn't.");
+        line("TestingTorNetwork is set. This will make your node almost unusable in the public Tor network.");
+        assert_eq!(log.reason(), None);
+        line("Could not bind to 127.0.0.1:9050");
+        line("You are running Tor as root. You don't need to, and you probably shouldn't.");
+        assert_eq!(log.reason().as_deref(), Some("Could not bind to 127.0.0.1:9050"));
     }
 
     #[tokio::test]

@@ -85,6 +85,12 @@ impl Remotes {
         }
     }
 
+    /// Why the remote was not met at the last attempt, if it was not.
+    pub(super) fn lost(&self, remote: &OnionAddress) -> Option<DialError> {
+        let (_, told) = self.0.get(remote)?.told.as_ref()?;
+        told.as_ref().err().filter(|error| !error.has_met()).cloned()
+    }
+
     /// After which time an attempt is late.
     pub(super) fn late(&self, remote: &OnionAddress, warm: bool) -> Duration {
         let known = self.0.get(remote).and_then(|remote| if warm { remote.warm } else { remote.cold });

@@ -173,6 +173,17 @@ impl Lines {
         }
     }
 
+    /// The remote is said to be gone: each of its circuits is to be asked at once, since tor may not hear of their end.
+    pub(super) fn doubt_all(&self, remote: &OnionAddress) {
+        for ((of, _), line) in &self.known().lines {
+            if of == remote
+                && let Some(line) = line.upgrade()
+            {
+                line.doubt.send_replace(Some(Port::RESPONDER));
+            }
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

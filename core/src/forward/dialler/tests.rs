@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::forward::reports::Reported;
 use crate::forward::sockets::Abort;
-use crate::forward::testing::{Act, Dialled, Keys, NOW, Peer, Script, onion, port, soon, until};
+use crate::forward::testing::{Act, Dialled, Keys, NOW, Peer, Script, onion, other_onion, port, soon, until};
 
 struct Bench {
     engine: Arc<Script>,
@@ -183,6 +183,21 @@ async fn a_service_not_yet_published_is_tried_again_until_it_is() {
 
     assert_eq!(bench.engine.dials().len(), 4);
     assert_eq!(began.elapsed(), Duration::from_millis(500 + 1000 + 2000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_connects_to_a_remote_that_is_known_to_be_away_waits_half_as_long_and_can_be_told_why() {
+    let bench = bench([], Act::Fail(NOW, DialError::NotPublished));
+    let wait = async || {
+        let began = Instant::now();
+        bench.dialler.connect(&onion(), port(80), "g", Early::none()).await.unwrap_err();
+        began.elapsed()
+    };
+    assert_eq!(bench.dialler.lost(&onion()), None);
+    assert_eq!(wait().await, Limits::default().overall);
+    assert_eq!(bench.dialler.lost(&onion()), Some(DialError::NotPublished));
+    assert_eq!(wait().await, Limits::default().lost);
+    assert_eq!(bench.dialler.lost(&other_onion()), None);
 }
 
 #[tokio::test(start_paused = true)]

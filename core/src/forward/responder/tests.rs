@@ -42,7 +42,7 @@ async fn answers_to(bytes: &[u8]) -> String {
 async fn the_documented_lines_are_those_spoken() {
     let cases = [
         ("{\"ormesh\":1,\"ask\":\"info\"}\n", "{\"ormesh\":1,\"ports\":[]}\n"),
-        ("{\"ormesh\":1,\"ask\":\"echo\",\"data\":\"x\"}\n", "{\"ormesh\":1,\"echo\":\"x\"}\n"),
+        ("{\"ormesh\":1,\"ask\":\"echo\",\"data\":\"x\"}\n", "{\"ormesh\":1,\"echo\":\"x\",\"ports\":[]}\n"),
         ("{\"ormesh\":1,\"ask\":\"later\"}\n", "{\"ormesh\":1,\"error\":\"unknown question\"}\n"),
         ("{\"ormesh\":2,\"ask\":\"info\",\"new\":[]}\n", "{\"ormesh\":1,\"ports\":[]}\n"),
         ("GET / HTTP/1.1\r\n", "{\"ormesh\":1,\"error\":\"not a question\"}\n"),

@@ -22,10 +22,11 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::backoff::Moment;
+use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::status::TorStatus;
@@ -73,6 +74,8 @@ pub struct RemoteHealth {
     pub reach: Option<Known<Result<(), DialError>>>,
     /// The last round trip, there while the host is reached.
     pub round_trip: Option<RoundTrip>,
+    /// The ports that it exports to us.
+    pub ports: Option<Known<BTreeSet<Port>>>,
     /// Its ports without room.
     pub full: Option<Known<Full>>,
 }
@@ -153,9 +156,14 @@ impl Health {
                 let by = Proof::Dial;
                 self.of_remote(remote, at, |remote| remote.tried(outcome, RoundTrip { took, at, warm }, by))
             }
-            Report::Answered { remote, took } => {
+            Report::Answered { remote, took, ports } => {
                 let round_trip = RoundTrip { took, at, warm: true };
-                self.of_remote(remote, at, |remote| remote.tried(Ok(()), round_trip, Proof::Answer))
+                self.of_remote(remote, at, |remote| {
+                    let is_news = remote.tried(Ok(()), round_trip, Proof::Answer);
+                    let has_told =
+                        ports.map(|ports| Known::learn(&mut remote.ports, ports, Proof::Answer, at));
+                    is_news | has_told.unwrap_or_default()
+                })
             }
             Report::Full(remote, full) => {
                 let full = full.unwrap_or_default();
@@ -295,6 +303,11 @@ impl Health {
     /// Whether the last attempt met a remote; none where there was none since tor is connected.
     pub fn is_reached(&self, address: &OnionAddress) -> Option<bool> {
         Some(self.remote(address)?.reach.as_ref()?.what.is_ok())
+    }
+
+    /// Whether a remote, as far as it has told, exports this port to us.
+    pub fn is_exported(&self, address: &OnionAddress, port: Port) -> Option<bool> {
+        Some(self.remote(address)?.ports.as_ref()?.what.contains(&port))
     }
 
     /// What is wrong with the secret store, as it answered last.

@@ -1,6 +1,6 @@
 //! The reports: one variant for each thing that can be learnt about this host and its remotes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::address::Port;
@@ -60,6 +60,8 @@ pub enum Report {
         remote: OnionAddress,
         /// From question to answer.
         took: Duration,
+        /// The ports that it exports to us, where it told.
+        ports: Option<BTreeSet<Port>>,
     },
     /// By a remote's agent, when it was asked: which of its ports have no room. None when it did not answer.
     Full(OnionAddress, Option<Full>),

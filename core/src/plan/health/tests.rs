@@ -141,6 +141,50 @@ fn a_port_that_is_full_is_said_beside_its_client() {
 }
 
 #[test]
+fn an_import_of_a_port_that_its_remote_does_not_export_says_so() {
+    let mut observed = online();
+    carry_out(&Turn::Listen(true), &mut observed, seconds(1));
+    let mut state_once_told = |ports: Option<&[u16]>, second| {
+        let ports = ports.map(|ports| ports.iter().map(|number| port(*number)).collect());
+        let answered = Report::Answered { remote: address(REMOTES[0]), took: seconds(1), ports };
+        observed.health.report(answered, seconds(second));
+        let status = shown(&observed, false, 0, seconds(second));
+        status.remotes[0].imports[0].state.clone().unwrap()
+    };
+    let not_exported = ImportState::NotExported { by: "r11".parse().unwrap() };
+
+    // An agent of an older version does not tell.
+    assert_eq!(state_once_told(None, 2), ImportState::Listening);
+    assert_eq!(state_once_told(Some(&[22]), 3), not_exported);
+    assert_eq!(state_once_told(None, 4), not_exported, "it was not taken back");
+    assert_eq!(state_once_told(Some(&[22, 80]), 5), ImportState::Listening);
+    assert_eq!(state_once_told(Some(&[]), 6), not_exported);
+    // What is known of a remote that is away is that it is away.
+    let lost = Report::Dialled {
+        remote: address(REMOTES[0]),
+        outcome: Err(DialError::Gone),
+        took: seconds(1),
+        warm: true,
+    };
+    observed.health.report(lost, seconds(7));
+    let status = shown(&observed, false, 0, seconds(7));
+    assert_eq!(status.remotes[0].imports[0].state, Some(ImportState::Degraded));
+}
+
+#[test]
+fn a_client_for_whom_no_export_is_has_no_port() {
+    let mut config = config();
+    config.exports.clear();
+    let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), false);
+    let observed = online();
+    let view = view(&config, &desired, &observed, seconds(2), 0);
+
+    let status = derive::status(&view, &[]);
+
+    assert!(status.clients.iter().all(|client| client.state == Some(ClientState::NoPort)));
+}
+
+#[test]
 fn bridges_are_counted_where_there_are_any() {
     let observed = online();
     let bridges = |hosts: &[&str]| {
@@ -161,7 +205,7 @@ fn events_are_told_by_this_hosts_clock_and_of_remotes_that_are_there() {
     for seed in [REMOTES[0], CLIENTS[0]] {
         observed.health.report(dialled(seed, Ok(()), 10, true), seconds(2));
     }
-    observed.chronicle.look(&observed.health, &wanted, seconds(2));
+    observed.chronicle.look(&observed.health, false, &wanted, seconds(2));
     let config = config();
     let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), false);
 
@@ -223,7 +267,8 @@ fn a_host_that_refuses_a_connection_was_met_and_its_round_trip_is_known() {
 #[test]
 fn there_is_one_round_trip_and_the_building_of_a_circuit_is_none() {
     let mut observed = online();
-    let answered = |millis| Report::Answered { remote: address(11), took: Duration::from_millis(millis) };
+    let answered =
+        |millis| Report::Answered { remote: address(11), took: Duration::from_millis(millis), ports: None };
     let turns = [
         (dialled(11, Ok(()), 2100, false), 2100),
         (answered(210), 210),
@@ -538,7 +583,7 @@ fn carry_out(turn: &Turn, observed: &mut Observed, now: Moment) {
         }
         Turn::Answer(seed, millis) => {
             let took = Duration::from_millis(*millis);
-            health.report(Report::Answered { remote: address(*seed), took }, now);
+            health.report(Report::Answered { remote: address(*seed), took, ports: None }, now);
         }
         Turn::RemoveKey(seed) => observed.done(&Step::RemoveKey(address(*seed)), now),
         Turn::Listen(true) => {

@@ -142,28 +142,46 @@ fn port(remote: &Remote) -> Layer {
             "ask its owner to export it, or to grant it to you",
         );
     }
-    // A port that is imported matters more than one that nobody here asked for.
+    // What nobody here has asked for is no failure.
     let is_imported = |port: &Port| remote.imports.contains(port);
-    let mut closed: Vec<Port> = told.ports.iter().filter(|(_, open)| !open).map(|(port, _)| *port).collect();
-    closed.sort_by_key(|port| (!is_imported(port), *port));
-    if let Some(port) = closed.first() {
+    let closed = |port: &Port| told.ports.iter().any(|(other, open)| other == port && !open);
+    let full = |port: &Port| told.full.iter().find(|(other, ..)| other == port);
+    if let Some(port) = remote.imports.iter().find(|port| closed(port)) {
         return Layer::bad(
             NAME,
             format!("nothing accepts connections behind port {port} of {name}"),
             "its owner must start the program that is exported there",
         );
     }
-    let mut full: Vec<_> = told.full.clone();
-    full.sort_by_key(|(port, ..)| (!is_imported(port), *port));
-    if let Some((port, held, of)) = full.first() {
+    if let Some((port, held, of)) = remote.imports.iter().find_map(full) {
         let full = catalogue::full_there(name, *port, (*held, *of));
         return Layer::bad(NAME, full.message, full.hint);
     }
-    let open: Vec<String> = told.ports.iter().map(|(port, _)| port.to_string()).collect();
+    let unused: Vec<String> = told
+        .ports
+        .iter()
+        .map(|(port, _)| *port)
+        .filter(|port| !is_imported(port))
+        .filter_map(|port| {
+            let why = match full(&port) {
+                Some((_, held, of)) => format!("port {port} is full: {held} of {of}"),
+                None if closed(&port) => format!("nothing accepts connections behind port {port}"),
+                None => return None,
+            };
+            Some(format!("; {why}, and no import here leads to it"))
+        })
+        .collect();
+    let unused = unused.join("");
+    let works = |port: &Port| !closed(port) && full(port).is_none();
+    let open: Vec<String> =
+        told.ports.iter().map(|(port, _)| port).filter(|port| works(port)).map(ToString::to_string).collect();
     match open.as_slice() {
-        [] => Layer::unknown(NAME, format!("{name} exports no port to this host")),
-        [one] => Layer::good(NAME, format!("port {one} of {name} is open")),
-        many if many.len() <= 8 => Layer::good(NAME, format!("ports {} of {name} are open", many.join(", "))),
-        many => Layer::good(NAME, format!("all {} ports of {name} are open", many.len())),
+        [] if told.ports.is_empty() => Layer::unknown(NAME, format!("{name} exports no port to this host")),
+        [] => Layer::unknown(NAME, format!("no port of {name} is open{unused}")),
+        [one] => Layer::good(NAME, format!("port {one} of {name} is open{unused}")),
+        many if many.len() <= 8 => {
+            Layer::good(NAME, format!("ports {} of {name} are open{unused}", many.join(", ")))
+        }
+        many => Layer::good(NAME, format!("{} ports of {name} are open{unused}", many.len())),
     }
 }

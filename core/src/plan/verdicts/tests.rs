@@ -171,14 +171,16 @@ fn behind_a_tor_that_does_not_run_nothing_was_tried() {
 }
 
 #[test]
-fn a_pause_is_no_failure() {
+fn a_pause_is_what_keeps_all_else_from_being_tried() {
     let layers = changed(|findings| {
         findings.agent = Agent::Runs { pid: 7, uptime: 90, is_paused: true, config: None };
         findings.tor = Tor::Found(info());
         findings.link = None;
     });
 
-    assert!(layers.iter().all(|layer| layer.ok != Some(false)), "{}", text(&layers));
+    let failed: Vec<_> = layers.iter().filter(|layer| layer.ok == Some(false)).collect();
+    assert_eq!(failed, [find(&layers, LayerName::Agent)], "{}", text(&layers));
+    assert_eq!(failed[0].hint.as_deref(), Some("ormesh agent resume"));
     assert_eq!(find(&layers, LayerName::Port).sentence, "not tried, since the agent is paused");
 }
 
@@ -299,7 +301,8 @@ fn each_way_of_not_reaching_a_remote_has_its_layer() {
     let why = || "why".to_owned();
     for (reach, verdicts) in [
         (met(&[(22, true)]), [Some(true), Some(true), Some(true)]),
-        (met(&[(22, true), (80, false)]), [Some(true), Some(true), Some(false)]),
+        (met(&[(22, true), (80, false)]), [Some(true), Some(true), Some(true)]),
+        (met(&[(22, false), (80, true)]), [Some(true), Some(true), Some(false)]),
         // Imported, and not granted any more.
         (met(&[(80, true)]), [Some(true), Some(true), Some(false)]),
         (Reach::Met { told: Err(why()), round_trip: None }, [Some(true), Some(true), None]),
@@ -348,12 +351,17 @@ fn a_port_that_is_full_at_the_other_end_fails_the_imported_one_first() {
 }
 
 #[test]
-fn an_import_of_a_closed_port_is_named_before_other_closed_ports() {
-    let layers = with_reach(met(&[(9, false), (22, false)]));
+fn a_closed_port_is_a_failure_only_where_it_is_imported() {
+    let port = |ports| find(&with_reach(met(ports)), LayerName::Port).clone();
 
+    let imported = port(&[(9, false), (22, false)]);
+    assert_eq!(imported.ok, Some(false));
+    assert_eq!(imported.sentence, "nothing accepts connections behind port 22 of website");
+    let other = port(&[(9, false), (22, true)]);
+    assert_eq!(other.ok, Some(true));
     assert_eq!(
-        find(&layers, LayerName::Port).sentence,
-        "nothing accepts connections behind port 22 of website"
+        other.sentence,
+        "port 22 of website is open; nothing accepts connections behind port 9, and no import here leads to it"
     );
 }
 

@@ -102,6 +102,10 @@ pub(crate) enum Verb {
     /// Ask a remote how it is, and how far
     Ping(ping::Ping),
     /// Walk the layers, from this host to the other end, and say which one fails
+    ///
+    /// The exit code is 0 where no layer fails; what could not be tried is no failure. Else it is that of the first one that fails: 3 for the
+    /// agent (none runs, it is paused, or it can't read the configuration), 5 for the secret store, 6 for tor, 4 for a remote's key or port,
+    /// 1 for anything else.
     Doctor(doctor::Doctor),
     /// Wait until this host is online and its clients and imports are ready
     Wait(wait::Wait),

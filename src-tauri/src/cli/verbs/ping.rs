@@ -8,6 +8,7 @@ use ormesh_core::ipc::{Pong, Request, Response};
 use ormesh_core::model::address::Port;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Problem, catalogue};
+use ormesh_core::model::status::RemoteState;
 use serde::Serialize;
 
 use crate::args::{self, RemoteRef};
@@ -86,6 +87,9 @@ impl Ping {
                 tokio::time::sleep(PAUSE).await;
             }
             tally.sent += 1;
+            if let Some(why) = lost(host, remote).await {
+                output::said(format!("{remote}: seq={} is on its way; {why}", tally.sent));
+            }
             match host.ask(Request::Ping { remote: remote.clone(), port: self.port }).await {
                 Ok(Response::Pong(pong)) => {
                     tally.good += 1;
@@ -114,6 +118,16 @@ impl Ping {
             Told::Problem(problem) => format!("{remote}: seq={seq} {problem}"),
         };
         Ok(output::line(&line)?)
+    }
+}
+
+/// What is known against it, where it was not reached at the last attempt.
+async fn lost(host: &Host, remote: &RemoteName) -> Option<String> {
+    let status = host.status().await.ok()?;
+    let known = status.remotes.into_iter().find(|known| known.name == *remote)?;
+    match known.state? {
+        RemoteState::Unreachable { why } => Some(format!("at the last attempt: {why}")),
+        _ => None,
     }
 }
 

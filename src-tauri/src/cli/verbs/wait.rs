@@ -31,7 +31,7 @@ pub(crate) enum What {
     Online,
     /// The service of each client that has a port to reach is published
     Clients,
-    /// Each import listens, and its remote was reached at the last try
+    /// Each import listens, and its remote was reached at the last try and exports the port
     Imports,
 }
 
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 7] = [
             (
                 |s| {
                     s.remotes[0].state = Some(RemoteState::Unreachable { why: "it is gone".into() });
@@ -233,6 +233,13 @@ mod tests {
             (
                 |s| s.remotes[0].imports[0].state = Some(ImportState::Blocked { why: "in use".into() }),
                 "import 127.0.0.1:10022 is blocked (in use)",
+            ),
+            (
+                |s| {
+                    let by = "website".parse().unwrap();
+                    s.remotes[0].imports[0].state = Some(ImportState::NotExported { by });
+                },
+                "import 127.0.0.1:10022 is not exported by website",
             ),
             (
                 |s| s.remotes[0].state = Some(RemoteState::Unknown),

@@ -170,6 +170,7 @@ fn item(remote: &RemoteStatus, import: &ImportStatus) -> Item {
     let name = format!("{} {}", remote.name, import.remote_port);
     match (&import.state, web::address(import)) {
         (Some(ImportState::Blocked { .. }), _) => Item::Label(format!("{name}: blocked")),
+        (Some(ImportState::NotExported { .. }), _) => Item::Label(format!("{name}: not exported there")),
         (Some(ImportState::Paused), _) => Item::Label(format!("{name}: paused")),
         (Some(ImportState::Degraded), _) => Item::Label(format!("{name}: waits for {}", remote.name)),
         (None, _) => Item::Label(format!("{name}: {}", import.listen)),

@@ -268,7 +268,7 @@ full?: Array<Port>,
  * When it last opened or held a session, in seconds since 1970-01-01 UTC.
  */
 last_seen: number | null, };
-export type ClientState = { "is": "invited" } | { "is": "publishing" } | { "is": "reachable" } | { "is": "connected" } | { "is": "expired" } | { "is": "failing", 
+export type ClientState = { "is": "invited" } | { "is": "no-port" } | { "is": "publishing" } | { "is": "reachable" } | { "is": "connected" } | { "is": "expired" } | { "is": "failing", 
 /**
  * Why, in a sentence.
  */
@@ -340,7 +340,11 @@ export type ImportState = { "is": "opening" } | { "is": "paused" } | { "is": "li
 /**
  * Why, and who holds the address.
  */
-why: string, } | { "is": "degraded" };
+why: string, } | { "is": "degraded" } | { "is": "not-exported", 
+/**
+ * Which remote.
+ */
+by: RemoteName, };
 export type HalfClose = "hold" | "pass";
 export type Users = "me" | "all";
 export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };

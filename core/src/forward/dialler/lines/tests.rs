@@ -61,6 +61,30 @@ async fn a_circuit_that_died_without_a_word_ends_its_connections_within_two_minu
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_new_connection_finds_the_host_gone_the_circuits_to_it_are_asked_at_once() {
+    let acts = [Act::Accept(NOW), Act::Fail(NOW, DialError::Gone), Act::Hang, Act::Hang];
+    let mut bench = bench(acts, Act::Fail(NOW, DialError::Gone));
+    bench.dialler.has_responder(&onion());
+    let (mut open, _peer) = bench.open().await;
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let gone = async {
+        // One attempt.
+        let connect = async { bench.dialler.connect(&onion(), port(80), "other", Early::none()).await };
+        let _ = timeout(Duration::from_millis(100), connect).await;
+        std::future::pending::<(Duration, io::ErrorKind)>().await
+    };
+    let (after, how) = tokio::select! {
+        biased;
+        ended = end(&mut open, 10 * MINUTE) => ended.unwrap(),
+        never = gone => never,
+    };
+
+    assert_eq!(how, io::ErrorKind::ConnectionAborted);
+    assert!(after <= MINUTE, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_circuit_that_answers_keeps_its_connections_and_is_asked_seldom() {
     let mut bench = bench([], Act::Accept(NOW));
     bench.dialler.has_responder(&onion());
