@@ -595,6 +595,43 @@ await test('in a small window, or with large text, the head leaves the room to t
     assert.ok(top < 240, `the remotes begin at ${top}`);
   }));
 
+await test('an invite or a request that is pasted or dropped anywhere opens what it is for, and nothing else does', () =>
+  withPage({}, async (page) => {
+    const give = (/** @type {'paste' | 'drop'} */ how, /** @type {string} */ text) =>
+      page.evaluate(
+        ([how, text]) => {
+          const data = new DataTransfer();
+          data.setData('text/plain', /** @type {string} */ (text));
+          const options = { bubbles: true, cancelable: true };
+          document.body.dispatchEvent(how === 'paste' ? new ClipboardEvent('paste', { ...options, clipboardData: data }) : new DragEvent('drop', { ...options, dataTransfer: data }));
+        },
+        [how, text],
+      );
+    const invite = `ormesh1${'q'.repeat(120)}`;
+    for (const how of /** @type {const} */ (['paste', 'drop'])) {
+      await show(page, 'mesh');
+      for (const text of ['', 'hello', '!!!', 'ormesh', 'x'.repeat(100_000)]) await give(how, text);
+      assert.equal(await page.locator('dialog').count(), 0);
+      await give(how, `Hi,\n  here it is: ${invite}\n`);
+      // Twice is as once.
+      await give(how, invite);
+      await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
+      assert.equal(await page.locator('dialog').count(), 1);
+      assert.match(await page.getByLabel('Invite', { exact: true }).inputValue(), /here it is: ormesh1q/);
+      // What a person types as a name becomes one.
+      await page.getByLabel('Name').pressSequentially('bob laptop');
+      assert.equal(await page.getByLabel('Name').inputValue(), 'bob-laptop');
+      await page.keyboard.press('Escape');
+      await page.locator('dialog').waitFor({ state: 'detached' });
+      await give(how, 'ormeshreq1qypz9x8gf2tvdw0');
+      await page.getByRole('dialog', { name: 'Let somebody in' }).waitFor();
+      assert.equal(await page.getByRole('textbox', { name: 'Their request' }).inputValue(), 'ormeshreq1qypz9x8gf2tvdw0');
+    }
+    await show(page, 'welcome');
+    await page.getByRole('button', { name: 'I have an invite' }).click();
+    await page.getByLabel('Invite', { exact: true }).waitFor();
+  }));
+
 await test('a problem that stands says when it began', () =>
   withPage({}, async (page) => {
     await show(page, 'client-full');

@@ -10,8 +10,8 @@ export type Ask =
   | { kind: 'client' }
   | { kind: 'access'; client: ClientStatus }
   | { kind: 'invite'; name: string; invite: Invite; secret: boolean }
-  /** `replace`: an invite for a remote that is there · `answer`: the invite that answers a request made here. */
-  | { kind: 'remote'; replace?: string; answer?: string }
+  /** `replace`: an invite for a remote that is there · `answer`: the invite that answers a request made here · `how`: what it starts with. */
+  | { kind: 'remote'; replace?: string; answer?: string; how?: 'invite' }
   | { kind: 'import'; remote: string }
   | { kind: 'confirm'; confirm: Confirmation }
   /** The window is to be closed, and nothing would be left to see. */
