@@ -73,28 +73,3 @@ fn enter_right_after_the_last_key_goes_on_and_the_focus_comes_back() {
     window.gone("//strong[normalize-space()='laptop']");
     has_focus(&window, "Add client");
 }
-
-#[test]
-fn the_window_is_made_larger_by_keys_and_is_so_the_next_time() {
-    let host = Host::new();
-    let width = |window: &Window| window.run("arguments[0](innerWidth)", json!([])).as_f64().unwrap();
-    let ready = |window: &Window| {
-        window.find("//button[normalize-space()='Share a port']");
-        host.screen().give_keys();
-    };
-
-    let before = {
-        let window = host.window();
-        ready(&window);
-        let before = width(&window);
-        host.screen().with_control('=');
-        until("it is larger", || (width(&window) < before).then_some(()));
-        before
-    };
-
-    let window = host.window();
-    ready(&window);
-    until("it is as large as before", || (width(&window) < before).then_some(()));
-    host.screen().with_control('0');
-    until("it is as the system has it", || (width(&window) == before).then_some(()));
-}

@@ -102,21 +102,6 @@ impl Screen {
         connection.sync().unwrap();
     }
 
-    /// Presses a key while Control is held.
-    pub(crate) fn with_control(&self, key: char) {
-        let (connection, _) = RustConnection::connect(Some(&self.name)).unwrap();
-        let (control, key) = (key_of_symbol(&connection, CONTROL).0, key_of(&connection, key).0);
-        for (stroke, code) in [
-            (KEY_PRESS_EVENT, control),
-            (KEY_PRESS_EVENT, key),
-            (KEY_RELEASE_EVENT, key),
-            (KEY_RELEASE_EVENT, control),
-        ] {
-            connection.xtest_fake_input(stroke, code, CURRENT_TIME, NONE, 0, 0, 0).unwrap();
-        }
-        connection.sync().unwrap();
-    }
-
     /// Asks the app's window to close, as a window manager does (ICCCM §4.2.8.1, WM_DELETE_WINDOW).
     pub(crate) fn close_the_window(&self) {
         let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
@@ -145,9 +130,8 @@ fn windows(connection: &RustConnection, root: Window) -> Vec<Window> {
     all.into_iter().filter(|window| is_ours(window) == Some(true)).collect()
 }
 
-/// The keys of Shift and Control, as X names them (keysymdef.h).
+/// The key of Shift, as X names it (keysymdef.h).
 const SHIFT: u32 = 0xffe1;
-const CONTROL: u32 = 0xffe3;
 
 /// The key that types a character, and whether it takes Shift. Latin-1 characters name themselves, control keys are 0xff00 and up.
 fn key_of(connection: &RustConnection, key: char) -> (u8, bool) {
