@@ -9,7 +9,7 @@ use super::super::serve::Server;
 use super::chance::Dice;
 use super::ground::WHO;
 use super::host::{Host, PEER_PORT, PEERS};
-use super::paper::{Client, Paper};
+use super::paper::Client;
 use crate::ipc::{Confidential, InviteFormat, Request, Response};
 use crate::model::address::Port;
 use crate::model::day::Day;
@@ -213,10 +213,9 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         host.truths.pruned();
     }
     if let Some(client) = deleted {
-        // Another shell may have rotated it in between: then this one's promise is about the new keys.
-        let is_out = !lists(&host.truths.paper(), &client);
         match (&answer, desk) {
-            (Ok(_), _) if is_out => host.truths.gone(client.address, true),
+            // Whatever keys another shell has given it in between.
+            (Ok(_), _) => host.truths.gone(client.address, true),
             (Err(_), Desk::Agent(_)) => host.truths.gone(client.address, false),
             _ => {}
         }
@@ -238,10 +237,6 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         _ => {}
     }
     host.truths.look();
-}
-
-fn lists(paper: &Paper, client: &Client) -> bool {
-    paper.clients.values().any(|other| other.address == client.address)
 }
 
 fn keep_invite(host: &Host, text: &str) {

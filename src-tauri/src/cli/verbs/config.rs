@@ -27,7 +27,7 @@ pub(crate) enum Config {
     Check,
     /// Write the last good configuration back, after the file was lost or spoilt
     Restore,
-    /// Take the file as it is, though it names nothing of what was there: confirms that all of it is to go
+    /// Use the file as it is now, even if all that was in it is gone: says that this was meant
     Accept,
 }
 

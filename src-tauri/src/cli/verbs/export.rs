@@ -15,7 +15,7 @@ use crate::this_host::Host;
 pub(crate) enum Export {
     /// Offer a port, to every client that has no list of ports, or to some clients only
     Add(Add),
-    /// Say for which clients a port is
+    /// Change which clients can reach a port
     Set(Set),
     /// List what is offered
     #[command(visible_alias = "ls")]
