@@ -43,6 +43,14 @@ fn what_a_newer_version_says_is_understood_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_code_that_is_known_says_how_bad_it_is_whatever_is_sent_beside_it() {
+    let code = Code::StoreLocked;
+    let problem = read(json!({ "code": code.as_str(), "kind": "tor", "severity": "note", "message": "?" }));
+    assert_eq!((problem.code, problem.kind, problem.severity), (code, code.kind(), code.severity()));
+    assert_ne!(problem.kind, ProblemKind::Tor);
+}
+
+#[test]
 fn what_the_version_before_codes_says_is_understood_as_far_as_it_goes() {
     let problem = read(json!({ "kind": "refused", "subject": "client anna", "message": "no", "hint": "" }));
     assert_eq!(problem.id(), (Code::Other, None));
