@@ -23,6 +23,8 @@ use crate::model::status::TorStatus;
 
 /// Bytes that may be under way in each direction of a connection.
 const PIPE: usize = 64 * 1024;
+/// How long tor waits for an answer (`SocksTimeout` of tor(1)).
+const TOR_WAITS: Duration = Duration::from_secs(120);
 
 /// How a service's gate is connected to.
 #[async_trait]
@@ -48,11 +50,26 @@ impl Default for FakeNetwork {
 }
 
 struct Service {
-    owner: Arc<()>,
+    /// The way of its engine to the network, which tells the engine, too.
+    owner: Arc<watch::Sender<Link>>,
     spec: ServiceSpec,
     run_dir: PathBuf,
     /// Its sessions end when this is dropped.
     up: watch::Sender<()>,
+    /// No introduction point of it stands, nor will one until it is published again: tor has used up its tries during an outage.
+    is_deaf: bool,
+}
+
+/// How an engine is connected to the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Link {
+    /// As it should be.
+    #[default]
+    Up,
+    /// Relays refuse; what was open has ended.
+    Cut,
+    /// Nothing arrives, and nothing ends.
+    Silent,
 }
 
 /// What goes wrong from now on. The default is nothing.
@@ -83,7 +100,8 @@ pub struct Dialled {
 
 /// See the module.
 pub struct FakeEngine {
-    me: Arc<()>,
+    /// Its way to the network.
+    me: Arc<watch::Sender<Link>>,
     network: FakeNetwork,
     run_dir: PathBuf,
     state: watch::Sender<EngineState>,
@@ -158,6 +176,31 @@ impl FakeEngine {
         lock(&self.inner).keys.clear();
     }
 
+    /// Its way to the network is cut, falls silent, or is there again.
+    pub fn set_link(&self, link: Link) {
+        self.me.send_replace(link);
+    }
+
+    /// Its way to the network.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.me.subscribe()
+    }
+
+    /// Its services lose their introduction points, each until it is published again.
+    pub fn deafen(&self) {
+        let mut services = lock(&self.network.services);
+        let mine = services.values_mut().filter(|service| Arc::ptr_eq(&service.owner, &self.me));
+        mine.for_each(|service| service.is_deaf = true);
+    }
+
+    /// How many introduction points of each of its services stand.
+    pub fn introductions(&self) -> BTreeMap<OnionAddress, u32> {
+        let is_cut = *self.me.borrow() == Link::Cut;
+        let services = lock(&self.network.services);
+        let mine = services.iter().filter(|(_, service)| Arc::ptr_eq(&service.owner, &self.me));
+        mine.map(|(address, service)| (*address, if is_cut || service.is_deaf { 0 } else { 3 })).collect()
+    }
+
     /// Changes what goes wrong.
     pub fn set_faults(&self, faults: Faults) {
         lock(&self.inner).faults = faults;
@@ -204,7 +247,7 @@ impl FakeEngine {
 
     fn put(&self, service: &ServiceSpec, up: watch::Sender<()>) {
         let (owner, run_dir) = (Arc::clone(&self.me), self.run_dir.clone());
-        let service = Service { owner, spec: service.clone(), run_dir, up };
+        let service = Service { owner, spec: service.clone(), run_dir, up, is_deaf: false };
         let address = service.spec.address;
         lock(&self.network.services).insert(address, service);
         self.tell(EngineEvent::Uploaded(address));
@@ -299,6 +342,7 @@ impl OnionEngine for FakeEngine {
             network: self.network.clone(),
             key: inner.keys.get(address).copied(),
             alive: inner.alive.subscribe(),
+            link: self.me.subscribe(),
             faults: inner.faults.clone(),
             address: *address,
             port,
@@ -311,6 +355,7 @@ struct FakeAttempt {
     network: FakeNetwork,
     key: Option<ClientPublicKey>,
     alive: watch::Receiver<()>,
+    link: watch::Receiver<Link>,
     faults: Faults,
     address: OnionAddress,
     port: Port,
@@ -339,18 +384,24 @@ impl AwaitReply for FakeAttempt {
         if let Some(error) = &self.faults.dial {
             return Err(error.clone());
         }
-        let (run_dir, gate, up) = self.find_gate()?;
+        let waiting = self.alive.clone();
+        until_it_speaks(&mut self.link, waiting.clone(), DialError::TimedOut).await?;
+        let (run_dir, gate, up, mut link) = self.find_gate()?;
+        until_it_speaks(&mut link, waiting, DialError::Gone).await?;
         let mut gate = self.network.gates.connect(&run_dir, &gate).await.map_err(|_| DialError::Failed)?;
         gate.write_all(&self.early).await.map_err(|_| DialError::Failed)?;
         let (near, far) = tokio::io::duplex(PIPE);
-        tokio::spawn(carry(far, gate, up, self.alive));
+        tokio::spawn(carry(far, gate, up, self.alive, [self.link, link]));
         Ok(Stream::Pipe(near))
     }
 }
 
 impl FakeAttempt {
     /// The refusals come in the order in which tor finds out.
-    fn find_gate(&self) -> Result<(PathBuf, GateAddr, watch::Receiver<()>), DialError> {
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn find_gate(
+        &self,
+    ) -> Result<(PathBuf, GateAddr, watch::Receiver<()>, watch::Receiver<Link>), DialError> {
         let services = lock(&self.network.services);
         let service = services.get(&self.address).ok_or(DialError::NotPublished)?;
         if !self.faults.asks_no_key {
@@ -359,8 +410,28 @@ impl FakeAttempt {
                 return Err(DialError::KeyRefused);
             }
         }
+        if service.is_deaf {
+            return Err(DialError::Gone);
+        }
         let gate = service.spec.ports.get(&self.port).ok_or(DialError::PortNotExported(self.port))?;
-        Ok((service.run_dir.clone(), gate.clone(), service.up.subscribe()))
+        Ok((service.run_dir.clone(), gate.clone(), service.up.subscribe(), service.owner.subscribe()))
+    }
+}
+
+/// Waits while a link is silent, as long as tor would; fails like this where it is cut.
+async fn until_it_speaks(
+    link: &mut watch::Receiver<Link>,
+    mut alive: watch::Receiver<()>,
+    cut: DialError,
+) -> Result<(), DialError> {
+    tokio::select! {
+        biased;
+        _ = alive.changed() => Err(DialError::Broken("tor closed it without an answer".to_owned())),
+        heard = tokio::time::timeout(TOR_WAITS, link.wait_for(|link| *link != Link::Silent)) => match heard {
+            Err(_) => Err(DialError::TimedOut),
+            Ok(Ok(link)) if *link == Link::Up => Ok(()),
+            Ok(_) => Err(cut),
+        },
     }
 }
 
@@ -382,16 +453,37 @@ impl Reach for Sockets {
 }
 
 /// A Tor stream ends both ways at once (tor-spec §6.3), and with either engine or the service.
-async fn carry(far: DuplexStream, gate: Stream, mut up: watch::Receiver<()>, mut alive: watch::Receiver<()>) {
+async fn carry(
+    far: DuplexStream,
+    gate: Stream,
+    mut up: watch::Receiver<()>,
+    mut alive: watch::Receiver<()>,
+    [mut near, mut beyond]: [watch::Receiver<Link>; 2],
+) {
     let (mut from_client, mut to_client) = tokio::io::split(far);
     let (mut from_gate, mut to_gate) = tokio::io::split(gate);
-    // Whichever ends first; why it ended makes no difference.
-    tokio::select! {
-        biased;
-        _ = tokio::io::copy(&mut from_client, &mut to_gate) => {}
-        _ = tokio::io::copy(&mut from_gate, &mut to_client) => {}
-        _ = up.changed() => {}
-        _ = alive.changed() => {}
+    let copied = async {
+        tokio::select! {
+            biased;
+            _ = tokio::io::copy(&mut from_client, &mut to_gate) => {}
+            _ = tokio::io::copy(&mut from_gate, &mut to_client) => {}
+        }
+    };
+    tokio::pin!(copied);
+    loop {
+        let links = [*near.borrow_and_update(), *beyond.borrow_and_update()];
+        if links.contains(&Link::Cut) {
+            return;
+        }
+        // Whichever ends first; why it ended makes no difference.
+        tokio::select! {
+            biased;
+            _ = up.changed() => return,
+            _ = alive.changed() => return,
+            changed = near.changed() => if changed.is_err() { return },
+            changed = beyond.changed() => if changed.is_err() { return },
+            () = &mut copied, if !links.contains(&Link::Silent) => return,
+        }
     }
 }
 
@@ -438,6 +530,38 @@ mod tests {
         assert!(hangs);
         assert!(matches!(reply.await, Err(DialError::Broken(_))));
         assert_eq!(engine.dialled().last().unwrap().isolation, "b");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_is_cut_or_falls_silent_and_a_service_goes_deaf() {
+        let network = FakeNetwork::new();
+        let (host, client) = (network.engine(Path::new("/host")), network.engine(Path::new("/client")));
+        host.run(true).await;
+        client.run(true).await;
+        let key = ServiceKey::from_seed(&[2; 32].into());
+        let client_key = ClientKey::from_bytes(&[1; 32]).unwrap();
+        let ports = [(Port::RESPONDER, GateAddr::Unix("none".into()))].into();
+        let service = ServiceSpec { address: key.address(), client: client_key.public(), ports };
+        client.add_client_key(&key.address(), &client_key).await.unwrap();
+        host.publish(&service, &key).await.unwrap();
+        let met = async || {
+            client.dial(&key.address(), Port::RESPONDER, "a").await.unwrap().reply().await.unwrap_err()
+        };
+        // There is nothing at its gate.
+        assert_eq!(met().await, DialError::Failed);
+
+        client.set_link(Link::Cut);
+        assert_eq!(met().await, DialError::TimedOut);
+        client.set_link(Link::Up);
+        host.set_link(Link::Cut);
+        assert_eq!((met().await, host.introductions()), (DialError::Gone, [(key.address(), 0)].into()));
+        host.set_link(Link::Silent);
+        assert!(tokio::time::timeout(Duration::from_secs(100), met()).await.is_err());
+        host.set_link(Link::Up);
+        host.deafen();
+        assert_eq!((met().await, host.introductions()), (DialError::Gone, [(key.address(), 0)].into()));
+        host.replace(&service, &key).await.unwrap();
+        assert_eq!((met().await, host.introductions()), (DialError::Failed, [(key.address(), 3)].into()));
     }
 
     #[tokio::test]

@@ -65,7 +65,7 @@ pub(super) struct Started {
 
 /// Another host, with its service.
 pub(super) struct Peer {
-    engine: Arc<FakeEngine>,
+    pub(super) engine: Arc<FakeEngine>,
     key: ServiceKey,
     spec: ServiceSpec,
     _responder: Responder,

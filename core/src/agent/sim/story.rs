@@ -14,7 +14,7 @@ use super::host::{Host, Peer, Started};
 use super::shells::{self, Desk};
 use super::tor::Tor;
 use crate::engine::OnionEngine as _;
-use crate::engine::fake::FakeEngine;
+use crate::engine::fake::{FakeEngine, Link};
 use crate::ipc::{Request, Response};
 use crate::model::address::Port;
 use crate::model::keys::ClientKey;
@@ -25,6 +25,9 @@ const CALM: Duration = Duration::from_secs(260);
 
 /// Longer than what a look finds takes to be mended and tried again.
 const LOOK: Duration = Duration::from_secs(11);
+
+/// So long after an outage all must work, after what the worst of them costs.
+const HEALED: Duration = Duration::from_secs(30);
 
 /// What became of a seed.
 pub(super) struct Told {
@@ -193,6 +196,13 @@ async fn act(
     all.await;
     if is_last {
         calm(host, server, peers, &desk).await;
+        judge(host, &desk).await;
+        let mut dice = dice("the last outage");
+        let lasts = dice.millis(1_000, 90_000);
+        tor.be_punctual();
+        outage(host, tor, &mut dice, lasts).await;
+        sleep(HEALED).await;
+        judge(host, &desk).await;
     }
     host.ground.say("the agent is told to stop");
     if let Err(problem) = server.answer(Request::Stop).await {
@@ -217,7 +227,7 @@ async fn faults(host: &Host, tor: &Tor, peers: &[Peer], mut dice: Dice, until: D
     while ground.now() < until {
         ground.turn("faults", dice.millis(500, 30_000)).await;
         let lasts = dice.millis(1_000, 60_000);
-        match dice.below(11) {
+        match dice.below(14) {
             0 | 1 => tor.die(),
             2 | 3 => {
                 let mood = dice.pick(&[Mood::Refuses, Mood::Hangs]);
@@ -261,9 +271,28 @@ async fn faults(host: &Host, tor: &Tor, peers: &[Peer], mut dice: Dice, until: D
                 ground.say(&format!("peer {peer} comes up"));
                 peers[peer].set_up(true).await;
             }
-            _ => tor.forget_keys(),
+            10 => tor.forget_keys(),
+            11 | 12 => outage(host, tor, &mut dice, lasts).await,
+            _ => {
+                let peer = usize::try_from(dice.below(peers.len() as u64)).expect("few");
+                let link = dice.pick(&[Link::Cut, Link::Silent]);
+                ground.say(&format!("the network of peer {peer} is {link:?}"));
+                peers[peer].engine.set_link(link);
+                ground.turn("faults end", lasts).await;
+                ground.say(&format!("the network of peer {peer} is back"));
+                peers[peer].engine.set_link(Link::Up);
+            }
         }
     }
+}
+
+/// The network of this host is away for a while.
+async fn outage(host: &Host, tor: &Tor, dice: &mut Dice, lasts: Duration) {
+    tor.set_link(dice.pick(&[Link::Cut, Link::Silent]));
+    host.truths.outage(true);
+    host.ground.turn("faults end", lasts).await;
+    tor.set_link(Link::Up);
+    host.truths.outage(false);
 }
 
 /// Clients use their invites.
@@ -324,6 +353,10 @@ async fn calm(host: &Host, server: &Arc<super::super::serve::Server>, peers: &[P
     // Nobody has looked for long: what a look finds (keys that tor forgot) is mended after it.
     let _ = desk.ask(Request::Status).await;
     sleep(LOOK).await;
+}
+
+/// All is as it is wanted.
+async fn judge(host: &Host, desk: &Desk) {
     match desk.ask(Request::Status).await {
         Ok(Response::Status(status)) => {
             if let Err(why) = host.truths.judge_calm(&status) {

@@ -1,4 +1,4 @@
-//! The tor of a simulated host: the fake engine with delays, refusals, late and lost events, and crashes.
+//! The tor of a simulated host: the fake engine with delays, refusals, late and lost events, outages of its network, and crashes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::ground::{Ground, Mood};
-use crate::engine::fake::{FakeEngine, Faults};
+use crate::engine::fake::{FakeEngine, Faults, Link};
 use crate::engine::{Attempt, DialError, EngineError, EngineEvent, EngineState, OnionEngine, ServiceSpec};
 use crate::model::address::Port;
 use crate::model::keys::{ClientKey, ServiceKey};
@@ -29,6 +29,12 @@ pub(super) struct Tor {
     /// Which process of it this is.
     process: AtomicU64,
     is_wanted: AtomicBool,
+    /// Which state of its network this is.
+    outage: AtomicU64,
+    /// Whether its services lose their introduction points for good in this outage.
+    burns: AtomicBool,
+    /// Whether the word of each upload comes in time from now on.
+    is_punctual: AtomicBool,
     told: mpsc::UnboundedSender<EngineEvent>,
     events: Mutex<Option<mpsc::UnboundedReceiver<EngineEvent>>>,
 }
@@ -49,6 +55,9 @@ impl Tor {
             inner,
             process: AtomicU64::new(0),
             is_wanted: AtomicBool::new(false),
+            outage: AtomicU64::new(0),
+            burns: AtomicBool::new(false),
+            is_punctual: AtomicBool::new(false),
             told,
             events: Mutex::new(Some(events)),
         });
@@ -69,22 +78,30 @@ impl Tor {
             if event == EngineEvent::Lost {
                 self.ground.say("tor has lost everything");
             }
-            let _ = self.told.send(event);
+            if event != EngineEvent::NetworkProven || *self.inner.link().borrow() == Link::Up {
+                let _ = self.told.send(event);
+            }
             return;
         };
         let mut dice = self.ground.draw(&format!("upload {}", short(&address)));
         let takes = match dice.below(20) {
-            0 => AGAIN,
-            1..4 => dice.millis(5_000, 20_000),
+            0 if !self.is_punctual.load(Ordering::SeqCst) => AGAIN,
+            0..4 => dice.millis(5_000, 20_000),
             _ => dice.millis(200, 3_000),
         };
         let (me, process) = (Weak::clone(&self.me), self.process.load(Ordering::SeqCst));
         tokio::spawn(async move {
             let Some(tor) = me.upgrade() else { return };
+            let is_it = || tor.process.load(Ordering::SeqCst) == process;
             tor.ground.turn(&format!("uploaded {}", short(&address)), takes).await;
-            if tor.process.load(Ordering::SeqCst) == process {
+            if is_it() && *tor.inner.link().borrow() != Link::Up {
+                tor.has_network().await;
+                tor.ground.turn(&format!("uploaded late {}", short(&address)), takes).await;
+            }
+            if is_it() {
                 tor.ground.say(&format!("uploaded {}", short(&address)));
                 let _ = tor.told.send(EngineEvent::Uploaded(address));
+                tor.tell_introductions();
             }
         });
     }
@@ -109,8 +126,67 @@ impl Tor {
             tor.ground.turn("tor comes up", dice.millis(100, 4_000)).await;
             drop(tor);
             let Some(tor) = is_it() else { return };
+            tor.has_network().await;
+            tor.ground.turn("tor is connected", dice.millis(100, 500)).await;
+            drop(tor);
+            let Some(tor) = is_it() else { return };
             tor.inner.recover();
             tor.ground.say("tor is ready");
+        });
+    }
+
+    /// Waits until its network is there.
+    async fn has_network(&self) {
+        // Its engine lives as long as it does.
+        let _ = self.inner.link().wait_for(|link| *link == Link::Up).await;
+    }
+
+    /// No word of an upload is lost from now on.
+    pub(super) fn be_punctual(&self) {
+        self.is_punctual.store(true, Ordering::SeqCst);
+    }
+
+    fn tell_introductions(&self) {
+        let _ = self.told.send(EngineEvent::Introductions(self.inner.introductions()));
+    }
+
+    /// Its network goes away in one way or another, or comes back. It is told so a while later. While relays refuse, tor may use up the tries
+    /// of its services.
+    pub(super) fn set_link(&self, link: Link) {
+        let mut dice = self.ground.draw("the network");
+        self.inner.set_link(link);
+        let burns = match link {
+            Link::Cut => dice.percent(50),
+            _ => self.burns.load(Ordering::SeqCst),
+        };
+        if burns {
+            self.inner.deafen();
+        }
+        self.burns.store(burns && link != Link::Up, Ordering::SeqCst);
+        self.ground.say(&format!("the network is {link:?}; services are deaf: {burns}"));
+        let notices = match link {
+            Link::Up => dice.millis(100, 4_000),
+            Link::Cut => dice.millis(500, 4_000),
+            // Some are over before anybody has noticed.
+            Link::Silent => dice.millis(4_000, 25_000),
+        };
+        let (me, outage) = (Weak::clone(&self.me), self.outage.fetch_add(1, Ordering::SeqCst) + 1);
+        tokio::spawn(async move {
+            let Some(tor) = me.upgrade() else { return };
+            tor.ground.turn("the network is noticed", notices).await;
+            if tor.outage.load(Ordering::SeqCst) != outage {
+                return;
+            }
+            let state = tor.inner.state().borrow().clone();
+            match (link, state) {
+                (Link::Up, EngineState::Offline { .. }) => tor.inner.recover(),
+                (Link::Cut | Link::Silent, EngineState::Ready) => {
+                    tor.inner.pretend(EngineState::Offline { why: "no relay answers".to_owned() });
+                }
+                _ => {}
+            }
+            tor.ground.say(&format!("it is noticed that the network is {link:?}"));
+            tor.tell_introductions();
         });
     }
 

@@ -21,6 +21,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, Subject};
 use crate::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
 use crate::model::store_kind::StoreKind;
+use crate::plan::health::{NETWORK_LIFE, REMOTE_LIFE};
 use crate::secrets::SecretId;
 use crate::store::history;
 use crate::store::paths::Paths;
@@ -74,6 +75,8 @@ struct Model {
     excused: BTreeSet<SecretId>,
     /// When tor was not ready last.
     unready: Duration,
+    /// Since when this host has no network.
+    outage: Option<Duration>,
     /// How often somebody asked for a client's keys, or all that are not needed, to be erased, or for all to be moved.
     prunes: u64,
 }
@@ -126,7 +129,8 @@ impl Truths {
     /// A life begins, or none goes on.
     pub(super) fn set_scene(&self, scene: Option<Scene>) {
         *self.scene() = scene;
-        self.model().paused = None;
+        let mut model = self.model();
+        (model.paused, model.outage) = (None, None);
     }
 
     /// What the file says, as far as it was good.
@@ -254,6 +258,11 @@ impl Truths {
             .over
             .retain(|address, _| names.iter().any(|name| name.starts_with(&format!("expired-{address}"))));
         model.read = None;
+    }
+
+    /// This host's network goes away, or comes back.
+    pub(super) fn outage(&self, is_one: bool) {
+        self.model().outage = is_one.then(|| self.ground.now());
     }
 
     pub(super) fn jumped(&self) {
@@ -485,6 +494,26 @@ impl Truths {
         if state == Some(AgentState::Online) && !is_steady && model.unready == now {
             return Err("the agent is said to be online, and tor is not ready".to_owned());
         }
+        let Some(outage) = model.outage.filter(|outage| now > *outage + NETWORK_LIFE + LATE) else {
+            return Ok(());
+        };
+        let away = (now - outage).as_secs();
+        if let Some(agent) = &status.agent
+            && agent.state == AgentState::Online
+            && agent.unconfirmed.is_none()
+        {
+            return Err(format!("the network has been away for {away} s, and the agent is said to be online"));
+        }
+        if now > outage + REMOTE_LIFE + LATE {
+            for remote in &status.remotes {
+                if matches!(remote.state, Some(RemoteState::Reachable { .. })) && remote.unconfirmed.is_none() {
+                    return Err(format!(
+                        "the network has been away for {away} s, and {} is said to be reachable",
+                        remote.name
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -505,6 +534,10 @@ impl Truths {
             })
             .collect();
         differ("the services", &is, &should)?;
+        let introductions = self.scene().as_ref().map(|scene| scene.tor.introductions()).unwrap_or_default();
+        if let Some((deaf, _)) = introductions.iter().find(|(_, number)| **number == 0) {
+            return Err(format!("no introduction point of {} stands", short(deaf)));
+        }
         for service in &published {
             for (port, gate) in &service.ports {
                 differ(
