@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::chance::Dice;
 use crate::store::files::{Change, Ways};
 
-/// More of one thing within a minute is a storm. What fails is tried every four seconds at most; people and faults add some, and two moves of
-/// all keys from store to store some sixty.
-const STORM: usize = 100;
+/// More of one thing within a minute is a storm. What fails is tried every four seconds at most; people and faults add some, and three moves of
+/// all keys from store to store some ninety.
+const STORM: usize = 140;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The day on which every simulation begins, in seconds since 1970: 2026-03-01, noon, UTC.
 const FIRST_DAY: i64 = 1_772_366_400;

@@ -502,11 +502,14 @@ impl Truths {
             && agent.state == AgentState::Online
             && agent.unconfirmed.is_none()
         {
-            return Err(format!("the network has been away for {away} s, and the agent is said to be online"));
+            return Err(format!(
+                "the network has been away for {away} s, and the agent is said to be online"
+            ));
         }
         if now > outage + REMOTE_LIFE + LATE {
             for remote in &status.remotes {
-                if matches!(remote.state, Some(RemoteState::Reachable { .. })) && remote.unconfirmed.is_none() {
+                if matches!(remote.state, Some(RemoteState::Reachable { .. })) && remote.unconfirmed.is_none()
+                {
                     return Err(format!(
                         "the network has been away for {away} s, and {} is said to be reachable",
                         remote.name
