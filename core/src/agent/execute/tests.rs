@@ -368,6 +368,11 @@ async fn where_nothing_can_listen_it_is_said_why_and_what_helps() {
     let path = bench.host.dir.path().join("socket");
     bench.comes_of(&listener(&ListenAddr::Unix(path.clone()))).await.unwrap();
     let app = UnixStream::connect(&path).await.unwrap();
+    until(|| bench.executor.endpoints.open_sessions() == 1).await;
+    bench.open(&[22]).await;
+    let of_a_client = bench.session(22).await;
+    assert_eq!(bench.executor.endpoints.open_sessions(), 2, "imports and clients count together");
+    drop(of_a_client);
     let endpoints = &bench.executor.endpoints;
     until(|| endpoints.open_sessions() == 1).await;
     endpoints.refuse();

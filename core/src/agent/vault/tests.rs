@@ -205,6 +205,23 @@ async fn before_the_first_key_a_move_only_names_the_store() {
 }
 
 #[tokio::test]
+async fn what_the_very_first_change_left_behind_is_erased_though_another_store_is_named_then() {
+    let host = Host::new();
+    let (vault, mut config) = (host.vault(), inviting([]));
+    config.agent.secrets = None;
+    let keyring = host.stores.keyring.secrets(StoreKind::OsKeyring);
+    keyring.set(service(1), service_key(1).to_secret()).await.unwrap();
+    vault.begin(&[service(1)], None).await.unwrap();
+    let changing = vault.change().await.unwrap();
+
+    vault.migrate(&changing, &config, FILE_STORE, async || Ok(())).await.unwrap();
+    drop(changing);
+
+    settled(&host, &inviting([])).await.unwrap();
+    assert_eq!((host.stores.keyring.ids(), host.stores.files.ids()), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
 async fn with_its_keys_a_client_s_history_goes_too_and_nobody_else_s() {
     let host = Host::new();
     let vault = host.vault();
