@@ -208,7 +208,7 @@ fn a_tor_that_is_missing_is_the_layer_that_fails() {
     assert_eq!((ran.code, ran.stderr.as_str()), (6, ""), "{ran:?}");
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines[0].starts_with("agent         ok      process "), "{ran:?}");
-    assert!(lines[1].starts_with("secrets       ok      file is unlocked"), "{ran:?}");
+    assert!(lines[1].starts_with("secrets       ok      the directory of key files can be used"), "{ran:?}");
     assert!(lines[2].starts_with("tor           FAILED  /nonexistent/tor could not be run"), "{ran:?}");
     assert!(lines[3].trim_start().starts_with("hint: install tor"), "{ran:?}");
     assert!(

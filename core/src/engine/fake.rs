@@ -398,7 +398,6 @@ impl AwaitReply for FakeAttempt {
 
 impl FakeAttempt {
     /// The refusals come in the order in which tor finds out.
-    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn find_gate(
         &self,
     ) -> Result<(PathBuf, GateAddr, watch::Receiver<()>, watch::Receiver<Link>), DialError> {
