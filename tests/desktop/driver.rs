@@ -134,7 +134,12 @@ impl Session {
     }
 
     fn all(&self, xpath: &str) -> Vec<Element<'_>> {
-        let found = self.ask("POST", "elements", &json!({ "using": "xpath", "value": xpath })).unwrap();
+        let found = match self.ask("POST", "elements", &json!({ "using": "xpath", "value": xpath })) {
+            Ok(found) => found,
+            // The page has changed while it was searched.
+            Err(error) if error.contains("stale element") => return Vec::new(),
+            Err(error) => panic!("{error}"),
+        };
         let ids =
             found.as_array().unwrap().iter().map(|element| element[ELEMENT].as_str().unwrap().to_owned());
         ids.map(|id| Element { session: self, id }).collect()

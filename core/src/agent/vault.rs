@@ -407,9 +407,11 @@ impl Vault {
     pub(super) async fn status(&self, config: &Config) -> Result<SecretsStatus, Problem> {
         let needed = self.needed(config);
         let in_doubt = self.in_doubt().await?.len();
-        let also_in = match self.paths.state.exists() {
-            true => self.journal().await?.others(config.agent.secrets).await?.into_iter().next(),
-            false => None,
+        let (files, state) = (self.files.clone(), self.paths.state.clone());
+        let journal = move || state.exists().then(|| journal(&files, &state)).transpose();
+        let also_in = match self.files.apart(journal).await? {
+            Some(journal) => journal.others(config.agent.secrets).await?.into_iter().next(),
+            None => None,
         };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let Some(kind) = config.agent.secrets else {
