@@ -10,8 +10,8 @@ pub use remote::{Reach, Remote, Told};
 
 use crate::model::layer::{Layer, LayerName};
 use crate::model::name::ClientName;
-use crate::model::problem::Problem;
 use crate::model::problem::catalogue::SET_THE_CLOCK;
+use crate::model::problem::{Code, Problem};
 use crate::model::status::TorStatus;
 use crate::model::status_yaml::{minute, uptime};
 use crate::model::store_kind::StoreKind;
@@ -180,7 +180,10 @@ pub fn layers(findings: &Findings) -> Vec<Layer> {
 /// Why nothing beyond this computer could be tried; none when tor is connected.
 fn standstill(findings: &Findings) -> Option<&'static str> {
     match (&findings.agent, &findings.link) {
-        (Agent::Absent(_), _) => Some("not tried, since no agent runs"),
+        (Agent::Absent(problem), _) if problem.code == Code::NoAgent => {
+            Some("not tried, since no agent runs")
+        }
+        (Agent::Absent(_), _) => Some("not tried, since the agent can't be asked"),
         (Agent::Runs { is_paused: true, .. }, _) => Some("not tried, since the agent is paused"),
         (_, None) => Some("not tried, since tor does not run"),
         (_, Some(link)) if link.bootstrap.is_some() => Some("not tried, since tor is not connected yet"),

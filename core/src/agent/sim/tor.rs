@@ -18,6 +18,8 @@ use crate::model::status::TorStatus;
 
 /// After this time a command that tor does not answer is given up.
 const COMMAND: Duration = Duration::from_secs(10);
+/// The introduction points of a new service stand after this time at most; then its descriptor is uploaded.
+const STANDS: Duration = Duration::from_secs(3);
 /// tor uploads a descriptor again after this time, whatever became of the first.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -33,7 +35,7 @@ pub(super) struct Tor {
     outage: AtomicU64,
     /// Whether its services lose their introduction points for good in this outage.
     burns: AtomicBool,
-    /// Whether the word of each upload comes in time from now on.
+    /// Whether each upload is quick from now on, and its word is not lost.
     is_punctual: AtomicBool,
     told: mpsc::UnboundedSender<EngineEvent>,
     events: Mutex<Option<mpsc::UnboundedReceiver<EngineEvent>>>,
@@ -84,24 +86,29 @@ impl Tor {
             return;
         };
         let mut dice = self.ground.draw(&format!("upload {}", short(&address)));
+        let is_punctual = self.is_punctual.load(Ordering::SeqCst);
         let takes = match dice.below(20) {
-            0 if !self.is_punctual.load(Ordering::SeqCst) => AGAIN,
-            0..4 => dice.millis(5_000, 20_000),
+            0 if !is_punctual => AGAIN,
+            1..4 if !is_punctual => dice.millis(5_000, 20_000),
             _ => dice.millis(200, 3_000),
         };
         let (me, process) = (Weak::clone(&self.me), self.process.load(Ordering::SeqCst));
         tokio::spawn(async move {
             let Some(tor) = me.upgrade() else { return };
             let is_it = || tor.process.load(Ordering::SeqCst) == process;
-            tor.ground.turn(&format!("uploaded {}", short(&address)), takes).await;
+            let stands = takes.min(STANDS);
+            tor.ground.turn(&format!("introduced {}", short(&address)), stands).await;
             if is_it() && *tor.inner.link().borrow() != Link::Up {
                 tor.has_network().await;
-                tor.ground.turn(&format!("uploaded late {}", short(&address)), takes).await;
+                tor.ground.turn(&format!("introduced late {}", short(&address)), stands).await;
             }
+            if is_it() {
+                tor.tell_introductions();
+            }
+            tor.ground.turn(&format!("uploaded {}", short(&address)), takes - stands).await;
             if is_it() {
                 tor.ground.say(&format!("uploaded {}", short(&address)));
                 let _ = tor.told.send(EngineEvent::Uploaded(address));
-                tor.tell_introductions();
             }
         });
     }
@@ -141,7 +148,7 @@ impl Tor {
         let _ = self.inner.link().wait_for(|link| *link == Link::Up).await;
     }
 
-    /// No word of an upload is lost from now on.
+    /// Uploads are as quick from now on as they mostly are.
     pub(super) fn be_punctual(&self) {
         self.is_punctual.store(true, Ordering::SeqCst);
     }

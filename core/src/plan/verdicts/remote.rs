@@ -79,8 +79,12 @@ fn key(remote: &Remote) -> Layer {
     let name = &remote.name;
     let new_invite = format!("ask its owner for a new invite, then: ormesh remote add {name} --replace");
     match (&remote.reach, &remote.key, remote.expired) {
-        (Reach::Met { .. } | Reach::MetPlain | Reach::Gone(_), ..) => {
+        (Reach::Met { .. } | Reach::MetPlain, ..) => {
             Layer::good(NAME, format!("{name} takes this host's key"))
+        }
+        // The descriptor that it opens may be an old one.
+        (Reach::Gone(_), ..) => {
+            Layer::unknown(NAME, format!("{name} took this host's key before it went away; not tried since"))
         }
         (Reach::KeyRefused(why), ..) => Layer::bad(NAME, format!("{name}: {why}"), new_invite),
         (_, Some(problem), _) => {

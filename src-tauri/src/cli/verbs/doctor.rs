@@ -1,6 +1,7 @@
 //! `ormesh doctor`: walks the layers of a connection, from this host to the other end, and says which one fails.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use ormesh_core::agent::{self, Examination};
@@ -11,6 +12,9 @@ use crate::output::{self, DONE, Outcome};
 use crate::this_host::Host;
 
 use super::nc::resolve;
+
+/// After this time a person is told why it takes so long.
+const LONG: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct Doctor {
@@ -29,7 +33,15 @@ impl Doctor {
             Some(remote) => Some(resolve(&host, remote).await?),
             None => None,
         };
-        let layers = agent::doctor(host.paths(), Examination { remote, ..Examination::default() }).await?;
+        let examination = agent::doctor(host.paths(), Examination { remote, ..Examination::default() });
+        tokio::pin!(examination);
+        let layers = tokio::select! {
+            layers = &mut examination => layers?,
+            () = tokio::time::sleep(LONG) => {
+                output::said("trying each remote: one that does not answer takes up to a minute");
+                examination.await?
+            }
+        };
         match self.json {
             true => output::json(&layers)?,
             false => output::print(&to_text(&layers))?,

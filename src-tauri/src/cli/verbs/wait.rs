@@ -15,6 +15,9 @@ use crate::this_host::Host;
 /// Between two looks for an agent that does not run yet.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What `--timeout 0` gives the agent to answer.
+const ONE_LOOK: Duration = Duration::from_secs(1);
+
 #[derive(Args)]
 pub(crate) struct Wait {
     /// Give up after so many seconds, with exit code 3; left out, never
@@ -41,7 +44,7 @@ impl Wait {
         let mut missing = Missing::default();
         // A year is never to a command, and fits every clock.
         let seconds = self.timeout.map_or(365 * 86_400, u64::from);
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let deadline = Instant::now() + Duration::from_secs(seconds).max(ONE_LOOK);
         match tokio::time::timeout_at(deadline, until_ready(&host, &self.what, &mut missing)).await {
             Ok(outcome) => outcome,
             Err(_) => {
