@@ -85,6 +85,10 @@ fn what_a_command_deleted_is_not_made_again_at_the_next_start() {
             assert_eq!(addresses(&host), before[..1]);
             host.stop();
         }
+        // That is over once there is a note again.
+        start_with(&mut host, &told(EXPORTS, "desktop;laptop;phone"));
+        assert_eq!(addresses(&host).len(), 2);
+        host.stop();
     }
 }
 

@@ -68,6 +68,9 @@ fn exports(text: &str) -> Result<Vec<Edit>, Problem> {
             if words.next().is_some() {
                 return Err(bad(format!("{entry:?} has more than a target and a port")));
             }
+            if port.or(target.port()).is_none() {
+                return Err(bad(format!("{target} needs a port under which clients reach it")));
+            }
             Ok(Edit::AddExport { target, port, allow_lan: false, clients: None })
         })
         .collect()
@@ -185,7 +188,8 @@ async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Varia
     // Both are read before anything is added.
     let (edits, names) = (exports(&variables.exports)?, clients(&variables.clients)?);
     let now = variables.named();
-    let before = named_before(store.paths(), &now);
+    let noted = named_before(store.paths());
+    let before = noted.as_ref().unwrap_or(&now);
     for edit in edits {
         let Edit::AddExport { target, port, .. } = &edit else { continue };
         let Some(at) = port.or(target.port()) else { continue };
@@ -209,7 +213,7 @@ async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Varia
             }
         }
     }
-    if now != before {
+    if noted.as_ref() != Some(&now) {
         let bytes = serde_json::to_vec(&now).expect("lists of texts have a JSON form");
         if let Err(error) = atomic::replace(&named_file(store.paths()), &bytes) {
             tracing::warn!(%error, "failed to note what the environment names: what is deleted may be made again");
@@ -222,18 +226,19 @@ fn named_file(paths: &Paths) -> PathBuf {
     paths.state.join("environment.json")
 }
 
-/// What was named at the last start. A note that can't be read may have named all that is named now: nobody is let in again for that.
-fn named_before(paths: &Paths, now: &Named) -> Named {
+/// What was named at the last start. None where the note can't be read: it may have named all that is named now, and nobody is let in again
+/// for that.
+fn named_before(paths: &Paths) -> Option<Named> {
     let path = named_file(paths);
     let read = match std::fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Named::default()),
         Err(error) => Err(error.to_string()),
     };
-    read.unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), error, "what the environment named before can't be read: nothing is added by it");
-        now.clone()
+    read.inspect_err(|error| {
+        tracing::warn!(path = %path.display(), error, "what the environment named before can't be read: nothing is added by it at this start");
     })
+    .ok()
 }
 
 #[cfg(test)]
@@ -254,7 +259,8 @@ mod tests {
             (ssh.to_string().as_str(), web.to_string().as_str(), port.get()),
             ("127.0.0.1:22", "127.0.0.1:8080", 80)
         );
-        for bad in ["x", "22 0", "22 80 90", "22,80"] {
+        assert_eq!(exports("unix:/run/web.sock 80").unwrap().len(), 1);
+        for bad in ["x", "22 0", "22 80 90", "22,80", "22;unix:/run/web.sock"] {
             assert_eq!(exports(bad).unwrap_err().code, Code::BadEnvironment, "{bad:?}");
         }
     }

@@ -181,9 +181,11 @@ impl Server {
     pub(super) async fn current_status(&self) -> Result<Status, Problem> {
         let until = Instant::now() + CONFIRM;
         loop {
-            let status = self.known.ask(derive::status).await.ok_or_else(ending)?;
-            let is_old = status.agent.as_ref().is_some_and(|agent| agent.unconfirmed.is_some())
-                || status.remotes.iter().any(|remote| remote.unconfirmed.is_some());
+            let look = |view: &derive::View<'_>, standing: &[Problem]| {
+                let status = derive::status(view, standing);
+                (derive::awaits_proof(view, &status), status)
+            };
+            let (is_old, status) = self.known.ask(look).await.ok_or_else(ending)?;
             if !is_old || Instant::now() >= until {
                 return Ok(status);
             }
@@ -522,8 +524,10 @@ fn cut_off(remote: &RemoteName, ending: &Ending) -> Problem {
             let error = ConnectError::Dial(DialError::PortNotExported(port));
             cannot_reach(remote, &error)
         }
-        None => Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"))
-            .hint("what has come may be a part of what was sent"),
+        Some(Why::NoAnswer) | None => {
+            Problem::new(Code::CutOff, format!("the connection to {remote} was cut off: {ending}"))
+                .hint("what has come may be a part of what was sent")
+        }
     }
 }
 

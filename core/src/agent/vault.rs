@@ -592,9 +592,12 @@ impl Vault {
         let (files, state) = (self.files.clone(), self.paths.state.clone());
         let seen = self.expired.borrow().all().clone();
         let noted = self.files.apart(move || notes::write(&files, &state, EXPIRED, &seen)).await;
-        *is_behind = noted.is_err();
+        let was_behind = std::mem::replace(&mut *is_behind, noted.is_err());
         if let Err(error) = noted {
-            tracing::warn!(%error, "failed to note whose access is over");
+            // It is tried again every few seconds.
+            if !was_behind {
+                tracing::warn!(%error, "failed to note whose access is over");
+            }
             self.owing.notify_one();
         }
     }

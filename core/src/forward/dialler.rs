@@ -182,10 +182,15 @@ impl Dialler {
         &self.reports
     }
 
+    /// Whether a remote is known to have an agent that answers.
+    pub(super) fn has_agent(&self, remote: &OnionAddress) -> bool {
+        self.lines.has_responder(remote)
+    }
+
     /// Asks the agent of a remote for its ports, or has part in an answer to the same question. None where it is not known to have one, or
     /// where it does not answer.
     pub async fn info(&self, remote: &OnionAddress) -> Option<Arc<Info>> {
-        if !self.lines.has_responder(remote) {
+        if !self.has_agent(remote) {
             return None;
         }
         let question = async {

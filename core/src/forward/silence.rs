@@ -14,7 +14,7 @@ use super::sockets::Abort;
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 
-/// Why a host ended a connection without a byte, as its agent says.
+/// Why a host ended a connection without a byte, as far as its agent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     /// It has no place for it: open connections, and how many there can be of all.
@@ -26,6 +26,9 @@ pub enum Why {
     /// It is not exported to us any more.
     #[error("the far side does not export port {0} to this host any more")]
     NotExported(Port),
+    /// Its agent was asked and did not answer: its service may be gone, as it is when a client is revoked.
+    #[error("the far side ended it without a byte, and its agent does not answer")]
+    NoAnswer,
 }
 
 impl Why {
@@ -69,7 +72,8 @@ pub fn asking(dialler: &Arc<Dialler>, remote: OnionAddress, port: Port, stream: 
     let dialler = Arc::clone(dialler);
     let word = move || -> Word {
         Box::pin(async move {
-            let info = dialler.info(&remote).await?;
+            let has_agent = dialler.has_agent(&remote);
+            let Some(info) = dialler.info(&remote).await else { return has_agent.then_some(Why::NoAnswer) };
             let why = Why::of(&info, port);
             if matches!(why, Some(Why::Full(..))) {
                 dialler.found_full(&remote);
@@ -147,7 +151,10 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::forward::testing::{port, read_all};
+    use crate::engine::DialError;
+    use crate::forward::dialler::Early;
+    use crate::forward::reports::Reports;
+    use crate::forward::testing::{Act, Keys, NOW, Script, onion, port, read_all};
 
     fn told(ports: serde_json::Value) -> Info {
         serde_json::from_value(json!({ "ormesh": 1, "ports": ports })).unwrap()
@@ -198,6 +205,24 @@ mod tests {
         assert_eq!(stream.read(&mut []).await.unwrap(), 0, "that is no end");
         assert_eq!(read_all(&mut stream).await.unwrap(), b"x");
         assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_without_a_byte_is_an_error_where_an_agent_is_known_and_does_not_answer() {
+        for has_agent in [true, false] {
+            let (engine, mut peers) = Script::new([Act::Accept(NOW)], Act::Fail(NOW, DialError::Gone));
+            let (reports, _reported) = Reports::new();
+            let dialler = Dialler::new(engine, Arc::new(Keys::default()), reports);
+            let connected = dialler.connect(&onion(), port(80), "g", Early::none()).await.unwrap();
+            if has_agent {
+                dialler.has_responder(&onion());
+            }
+            drop(peers.recv().await.unwrap());
+
+            let ended = read_all(&mut asking(&dialler, onion(), port(80), connected.stream)).await;
+
+            assert_eq!(ended.err().as_ref().and_then(Why::find), has_agent.then_some(Why::NoAnswer));
+        }
     }
 
     #[test]

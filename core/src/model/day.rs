@@ -60,12 +60,16 @@ impl Day {
 
     /// Reads an expiry as a person gives it, seen from `today`: `30d`, `12w`, `2026-12-31`.
     pub fn parse_expiry(text: &str, today: Self) -> Result<Self, DayError> {
+        match text.strip_prefix('-').map(|span| Self::parse_span_or_day(span, today)) {
+            Some(Ok(_)) => Err(DayError::Past(text.to_owned())),
+            _ => Self::parse_span_or_day(text, today),
+        }
+    }
+
+    fn parse_span_or_day(text: &str, today: Self) -> Result<Self, DayError> {
         match text.parse() {
             Err(DayError::Day(_) | DayError::Span(_)) => {}
             read => return read,
-        }
-        if text.strip_prefix('-').is_some_and(|span| Self::parse_expiry(span, today).is_ok()) {
-            return Err(DayError::Past(text.to_owned()));
         }
         let error = || DayError::Span(text.to_owned());
         let late = || DayError::Late(text.to_owned());
@@ -164,7 +168,9 @@ mod tests {
         for text in ["-1d", "-30d", "-2w"] {
             assert_eq!(Day::parse_expiry(text, Day(20_000)), Err(DayError::Past(text.to_owned())));
         }
-        assert_eq!(Day::parse_expiry("-5", Day(20_000)), Err(DayError::Span("-5".into())));
+        for text in ["-5", "--5d", &"-".repeat(1_000_000)] {
+            assert_eq!(Day::parse_expiry(text, Day(20_000)), Err(DayError::Span(text.into())));
+        }
     }
 
     #[test]

@@ -133,6 +133,17 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
     status
 }
 
+/// Whether a status will be known better in a moment: who asks has proven again what is old. A remote that runs no ormesh is sent nothing.
+pub fn awaits_proof(view: &View<'_>, status: &Status) -> bool {
+    let is_asked = |name| view.config.remotes.get(name).is_some_and(|remote| !remote.plain_tor);
+    status.agent.as_ref().is_some_and(|agent| agent.unconfirmed.is_some())
+        || status
+            .remotes
+            .iter()
+            .filter(|remote| is_asked(&remote.name))
+            .any(|remote| remote.unconfirmed.is_some() || view.health().has_old_ports(&remote.address))
+}
+
 /// What the chronicle keeps, but for what is about remotes that are no more.
 fn events(view: &View<'_>) -> Vec<Event> {
     let name = |address: &OnionAddress| {

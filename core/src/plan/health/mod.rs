@@ -160,9 +160,7 @@ impl Health {
                 let round_trip = RoundTrip { took, at, warm: true };
                 self.of_remote(remote, at, |remote| {
                     let is_news = remote.tried(Ok(()), round_trip, Proof::Answer);
-                    let has_told =
-                        ports.map(|ports| Known::learn(&mut remote.ports, ports, Proof::Answer, at));
-                    is_news | has_told.unwrap_or_default()
+                    is_news | remote.told_ports(ports, at)
                 })
             }
             Report::Full(remote, full) => {
@@ -274,10 +272,21 @@ impl Health {
         Some(now.saturating_sub(reach.proven)).filter(|age| *age > REMOTE_LIFE)
     }
 
-    /// Whether a remote was tried, and that is so long ago that who looks should have it tried again.
+    /// Whether a remote was tried, and that is so long ago that who looks should have it tried again. One that is in use is reached all the
+    /// time; it tells its ports only when it is asked.
     pub fn is_to_be_tried(&self, address: &OnionAddress, now: Moment) -> bool {
-        let reach = self.remote(address).and_then(|remote| remote.reach.as_ref());
-        reach.is_some_and(|reach| now >= reach.proven + REMOTE_AGAIN)
+        let is_old = |proven: Moment| now >= proven + REMOTE_AGAIN;
+        self.remote(address).is_some_and(|remote| {
+            remote.reach.as_ref().is_some_and(|reach| {
+                is_old(reach.proven)
+                    || reach.what.is_ok() && remote.ports.as_ref().is_some_and(|ports| is_old(ports.proven))
+            })
+        })
+    }
+
+    /// Whether a remote was reached since it told its ports, so that these are not known any more.
+    pub fn has_old_ports(&self, address: &OnionAddress) -> bool {
+        self.remote(address).is_some_and(RemoteHealth::has_old_ports)
     }
 
     /// Whether an introduction point of a service stands; none where nobody knows.
@@ -307,7 +316,8 @@ impl Health {
 
     /// Whether a remote, as far as it has told, exports this port to us.
     pub fn is_exported(&self, address: &OnionAddress, port: Port) -> Option<bool> {
-        Some(self.remote(address)?.ports.as_ref()?.what.contains(&port))
+        let remote = self.remote(address).filter(|remote| !remote.has_old_ports())?;
+        Some(remote.ports.as_ref()?.what.contains(&port))
     }
 
     /// What is wrong with the secret store, as it answered last.
@@ -317,6 +327,25 @@ impl Health {
 }
 
 impl RemoteHealth {
+    fn has_old_ports(&self) -> bool {
+        let reached = self.reach.as_ref().filter(|reach| reach.what.is_ok());
+        reached
+            .zip(self.ports.as_ref())
+            .is_some_and(|(reach, ports)| reach.proven > ports.proven + REMOTE_LIFE)
+    }
+
+    fn told_ports(&mut self, ports: Option<BTreeSet<Port>>, at: Moment) -> bool {
+        match (ports, &mut self.ports) {
+            (Some(ports), slot) => Known::learn(slot, ports, Proof::Answer, at),
+            // An agent of a version that does not tell takes nothing back.
+            (None, Some(known)) => {
+                known.proven = known.proven.max(at);
+                false
+            }
+            (None, None) => false,
+        }
+    }
+
     fn tried(&mut self, outcome: Result<(), DialError>, round_trip: RoundTrip, by: Proof) -> bool {
         let at = round_trip.at;
         if self.reach.as_ref().is_some_and(|known| at < known.proven) {

@@ -159,6 +159,17 @@ fn an_import_of_a_port_that_its_remote_does_not_export_says_so() {
     assert_eq!(state_once_told(None, 4), not_exported, "it was not taken back");
     assert_eq!(state_once_told(Some(&[22, 80]), 5), ImportState::Listening);
     assert_eq!(state_once_told(Some(&[]), 6), not_exported);
+    // Its host is in use, so it is reached all the time, and is asked all the same. Where nobody looks, what it told is not known any more.
+    let in_use = |second| {
+        let mut observed = observed.clone();
+        observed.health.report(dialled(REMOTES[0], Ok(()), 10, true), seconds(second));
+        let remote = address(REMOTES[0]);
+        let is_due = observed.health.is_to_be_tried(&remote, seconds(second));
+        (is_due, observed.health.has_old_ports(&remote), observed.health.is_exported(&remote, port(80)))
+    };
+    assert_eq!(in_use(8), (false, false, Some(false)));
+    assert_eq!(in_use(12), (true, false, Some(false)));
+    assert_eq!(in_use(60), (true, true, None));
     // What is known of a remote that is away is that it is away.
     let lost = Report::Dialled {
         remote: address(REMOTES[0]),

@@ -111,12 +111,13 @@ pub(super) async fn remote_delete(host: State<'_, Host>, name: String) -> Result
     host.done(Request::DeleteRemote { name: parse(&name, REMOTE)? }).await
 }
 
-/// A last day that was typed is the user's own, as `client_add` takes it; one that was left as it is stays.
+/// A last day that was typed is the user's own, as `client_add` takes it. One that was left as it is is not given again: that would let in
+/// whose access was seen to be over (`model/expired`), though the ports alone were changed.
 fn with_own_day(edit: Edit, config: Option<&Config>) -> Result<Edit, Problem> {
     let Edit::SetClient { name, ports, expires: Some(Some(day)) } = edit else { return Ok(edit) };
     let before = config.and_then(|config| config.clients.get(&name)).and_then(|client| client.expires);
-    let day = if before == Some(day) { day } else { typed::expiry(&day.to_string())? };
-    Ok(Edit::SetClient { name, ports, expires: Some(Some(day)) })
+    let expires = if before == Some(day) { None } else { Some(Some(typed::expiry(&day.to_string())?)) };
+    Ok(Edit::SetClient { name, ports, expires })
 }
 
 async fn invite(host: &Host, request: Request) -> Result<ShownInvite, Problem> {
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_day_that_is_typed_must_not_be_over_and_one_that_is_kept_may_be() {
+    fn a_last_day_that_is_typed_must_not_be_over_and_one_that_is_kept_is_not_given_again() {
         use ormesh_core::model::config::{Client, InstanceId};
 
         let mut config = Config::new(InstanceId::from_random([0; 10]));
@@ -160,9 +161,9 @@ mod tests {
             with_own_day(edit, Some(&config))
         };
 
-        assert!(set("2020-01-01").is_ok());
+        assert!(matches!(set("2020-01-01"), Ok(Edit::SetClient { expires: None, .. })));
         assert!(set("2020-01-02").unwrap_err().message.contains("over already"));
-        assert!(set("2100-01-01").is_ok());
+        assert!(matches!(set("2100-01-01"), Ok(Edit::SetClient { expires: Some(Some(_)), .. })));
     }
 
     #[test]
