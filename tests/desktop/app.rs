@@ -137,16 +137,19 @@ impl Host {
 
     /// Starts the app and its window under a driver.
     pub(crate) fn window(&self) -> Window {
-        let port = free_port();
-        let driver = self
-            .command("/usr/bin/WebKitWebDriver")
-            .args([&format!("--port={port}"), "--host=127.0.0.1"])
-            .env("TAURI_WEBVIEW_AUTOMATION", "true")
-            .spawn()
-            .expect("WebKitWebDriver is installed: cargo xtask setup --desktop");
-        let driver = Running(driver);
-        let session = Session::start(port, &PathBuf::from(APP));
-        Window { session, _driver: driver }
+        // One that ends before it has begun, its port taken by another test, say, is followed by another.
+        until("a driver starts the app", || {
+            let port = free_port();
+            let driver = self
+                .command("/usr/bin/WebKitWebDriver")
+                .args([&format!("--port={port}"), "--host=127.0.0.1"])
+                .env("TAURI_WEBVIEW_AUTOMATION", "true")
+                .spawn()
+                .expect("WebKitWebDriver is installed: cargo xtask setup --desktop");
+            let driver = Running(driver);
+            let session = Session::start(port, &PathBuf::from(APP))?;
+            Some(Window { session, _driver: driver })
+        })
     }
 }
 
