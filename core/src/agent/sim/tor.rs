@@ -106,6 +106,10 @@ impl Tor {
                 tor.tell_introductions();
             }
             tor.ground.turn(&format!("uploaded {}", short(&address)), takes - stands).await;
+            while is_it() && *tor.inner.link().borrow() != Link::Up {
+                tor.has_network().await;
+                tor.ground.turn(&format!("uploaded late {}", short(&address)), stands).await;
+            }
             if is_it() {
                 tor.ground.say(&format!("uploaded {}", short(&address)));
                 let _ = tor.told.send(EngineEvent::Uploaded(address));
