@@ -19,38 +19,29 @@ fn reaches(config: &Config, today: Day) -> BTreeMap<&ClientName, BTreeSet<Port>>
 
 /// Says who can reach more than before: a sentence for each set of ports that somebody gained.
 pub fn gained(old: &Config, new: &Config, today: Day) -> Vec<String> {
-    let before = reaches(old, today);
-    let mut by_ports: BTreeMap<BTreeSet<Port>, Vec<&ClientName>> = BTreeMap::new();
-    for (name, ports) in reaches(new, today) {
-        let had = before.get(name);
-        let more: BTreeSet<Port> =
-            ports.into_iter().filter(|port| had.is_none_or(|had| !had.contains(port))).collect();
-        if !more.is_empty() {
-            by_ports.entry(more).or_default().push(name);
-        }
-    }
-    by_ports
-        .iter()
-        .map(|(ports, names)| format!("{} can now reach {}", name_list(names), port_list(ports)))
-        .collect()
+    told(old, new, today, "can now reach")
 }
 
 /// Says who can reach less than before, in the same way.
 pub fn lost(old: &Config, new: &Config, today: Day) -> Vec<String> {
-    let after = reaches(new, today);
+    told(new, old, today, "can no longer reach")
+}
+
+/// Says who reaches more by one configuration than by another.
+fn told(less: &Config, more: &Config, today: Day, verb: &str) -> Vec<String> {
+    let lesser = reaches(less, today);
     let mut by_ports: BTreeMap<BTreeSet<Port>, Vec<&ClientName>> = BTreeMap::new();
-    for (name, had) in reaches(old, today) {
-        let less: BTreeSet<Port> = match after.get(name) {
-            Some(has) => had.difference(has).copied().collect(),
-            None => had,
-        };
-        if !less.is_empty() {
-            by_ports.entry(less).or_default().push(name);
+    for (name, mut ports) in reaches(more, today) {
+        if let Some(others) = lesser.get(name) {
+            ports.retain(|port| !others.contains(port));
+        }
+        if !ports.is_empty() {
+            by_ports.entry(ports).or_default().push(name);
         }
     }
     by_ports
         .iter()
-        .map(|(ports, names)| format!("{} can no longer reach {}", name_list(names), port_list(ports)))
+        .map(|(ports, names)| format!("{} {verb} {}", name_list(names), port_list(ports)))
         .collect()
 }
 
