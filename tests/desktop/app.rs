@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{Running, free_port, until};
+use support::{PATIENCE, Running, free_port, until};
 
 use crate::driver::Session;
 use crate::screen::Screen;
@@ -153,11 +154,27 @@ impl Host {
     }
 }
 
+/// There may be no agent, or one that the app has only just started, which no command hears yet.
 impl Drop for Host {
     fn drop(&mut self) {
-        // There may be none.
-        self.host.ormesh(&["agent", "stop"]);
+        let home = self.host.home().to_string_lossy().into_owned();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.host.ormesh(&["agent", "stop"]);
+            if !has_agent(&home) || Instant::now() > deadline {
+                return;
+            }
+        }
     }
+}
+
+/// Whether an agent runs that has this home in its environment.
+fn has_agent(home: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        // One that has ended meanwhile has neither.
+        let of = |what: &str| std::fs::read(process.path().join(what)).unwrap_or_default();
+        of("cmdline").ends_with(b"agent\0run\0") && String::from_utf8_lossy(&of("environ")).contains(home)
+    })
 }
 
 /// The app's window and what drives it; both end with this value, the session first.
