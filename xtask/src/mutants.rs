@@ -21,7 +21,7 @@ struct Mutation {
     to: &'static str,
 }
 
-const MUTATIONS: [Mutation; 28] = [
+const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "keys of remotes are handed to tor",
         file: "core/src/plan/mod.rs",
@@ -189,6 +189,12 @@ const MUTATIONS: [Mutation; 28] = [
         file: "core/src/model/key_change.rs",
         from: "named.filter(|named| named != to && Some(*named) != *from)",
         to: "named.filter(|_| false && from.is_none())",
+    },
+    Mutation {
+        breaks: "a service that an outage has left without introduction points is published again",
+        file: "core/src/plan/health/mod.rs",
+        from: "introduced.as_ref().filter(|known| !known.what)?;",
+        to: "introduced.as_ref().filter(|known| !known.what && given > Moment::MAX)?;",
     },
 ];
 
