@@ -73,3 +73,31 @@ fn enter_right_after_the_last_key_goes_on_and_the_focus_comes_back() {
     window.gone("//strong[normalize-space()='laptop']");
     has_focus(&window, "Add client");
 }
+
+#[test]
+fn control_and_plus_minus_or_zero_size_the_window_and_the_next_one_is_as_large() {
+    let host = Host::new();
+    let width = |window: &Window| window.run("arguments[0](innerWidth)", json!([])).as_f64().unwrap();
+    let open = || {
+        let window = host.window();
+        window.find("//button[normalize-space()='Share a port']");
+        host.screen().give_keys();
+        window
+    };
+    let window = open();
+    let plain = width(&window);
+
+    host.screen().type_with_control("+");
+    until("it is larger", || (width(&window) < plain).then_some(()));
+    let larger = width(&window);
+    host.screen().type_with_control("-");
+    until("it is as before", || (width(&window) == plain).then_some(()));
+    host.screen().type_with_control("=");
+    until("it is larger", || (width(&window) == larger).then_some(()));
+    drop(window);
+
+    let window = open();
+    until("it is as large as before", || (width(&window) == larger).then_some(()));
+    host.screen().type_with_control("0");
+    until("it is as the system has it", || (width(&window) == plain).then_some(()));
+}

@@ -86,18 +86,28 @@ impl Screen {
 
     /// Types a text on the keyboard, key by key and without a pause; `\n` is Enter, `\t` is Tab, `\x1b` is Escape.
     pub(crate) fn type_keys(&self, text: &str) {
+        self.strike(text, &[]);
+    }
+
+    /// The same with Control held down.
+    pub(crate) fn type_with_control(&self, text: &str) {
+        self.strike(text, &[CONTROL]);
+    }
+
+    fn strike(&self, text: &str, held: &[u32]) {
         let (connection, _) = RustConnection::connect(Some(&self.name)).unwrap();
+        let stroke = |kind: u8, code: u8| {
+            connection.xtest_fake_input(kind, code, CURRENT_TIME, NONE, 0, 0, 0).unwrap();
+        };
         for key in text.chars() {
             let (code, shifted) = key_of(&connection, key);
-            let shift = key_of_symbol(&connection, SHIFT).0;
-            let mut strokes = vec![(KEY_PRESS_EVENT, code), (KEY_RELEASE_EVENT, code)];
-            if shifted {
-                strokes.insert(0, (KEY_PRESS_EVENT, shift));
-                strokes.push((KEY_RELEASE_EVENT, shift));
-            }
-            for (stroke, code) in strokes {
-                connection.xtest_fake_input(stroke, code, CURRENT_TIME, NONE, 0, 0, 0).unwrap();
-            }
+            let shift: &[u32] = if shifted { &[SHIFT] } else { &[] };
+            let held: Vec<u8> =
+                held.iter().chain(shift).map(|symbol| key_of_symbol(&connection, *symbol).0).collect();
+            held.iter().for_each(|held| stroke(KEY_PRESS_EVENT, *held));
+            stroke(KEY_PRESS_EVENT, code);
+            stroke(KEY_RELEASE_EVENT, code);
+            held.iter().rev().for_each(|held| stroke(KEY_RELEASE_EVENT, *held));
         }
         connection.sync().unwrap();
     }
@@ -130,8 +140,9 @@ fn windows(connection: &RustConnection, root: Window) -> Vec<Window> {
     all.into_iter().filter(|window| is_ours(window) == Some(true)).collect()
 }
 
-/// The key of Shift, as X names it (keysymdef.h).
+/// The keys of Shift and Control, as X names them (keysymdef.h).
 const SHIFT: u32 = 0xffe1;
+const CONTROL: u32 = 0xffe3;
 
 /// The key that types a character, and whether it takes Shift. Latin-1 characters name themselves, control keys are 0xff00 and up.
 fn key_of(connection: &RustConnection, key: char) -> (u8, bool) {
