@@ -1,0 +1,191 @@
+//! One direction of a stream, at the end that writes it: the bytes that are not acknowledged yet, and which of them were sent.
+//!
+//! Acknowledgements come in any order, since links have their own. The bytes before the first one that lacks it are let go.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::limits::{FIRST_CREDIT, FRAMES_IN_FLIGHT, QUICK};
+
+/// A part of the stream, with its end or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Where it begins.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// Whether the stream ends there.
+    pub is_end: bool,
+}
+
+/// See the file's sentence.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// From `base` on.
+    buffer: VecDeque<u8>,
+    /// All before it is acknowledged.
+    base: u64,
+    /// All before it was sent at least once.
+    next: u64,
+    /// Acknowledged parts behind `base`: no two touch.
+    acked: BTreeMap<u64, u64>,
+    /// The peer's credit.
+    credit: u64,
+    is_finished: bool,
+    end_sent: bool,
+    end_acked: bool,
+    frames: usize,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self {
+            buffer: VecDeque::new(),
+            base: 0,
+            next: 0,
+            acked: BTreeMap::new(),
+            credit: FIRST_CREDIT,
+            is_finished: false,
+            end_sent: false,
+            end_acked: false,
+            frames: 0,
+        }
+    }
+}
+
+impl Outgoing {
+    /// Bytes that are kept until they are acknowledged.
+    pub fn unacked(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
+    /// Bytes that were never sent.
+    pub fn unsent(&self) -> u64 {
+        self.written() - self.next
+    }
+
+    fn written(&self) -> u64 {
+        self.base + self.unacked()
+    }
+
+    /// Whether it has so much to say that others go before it.
+    pub fn is_bulk(&self) -> bool {
+        self.unacked() > QUICK
+    }
+
+    /// How many bytes may be written now, where `most` may be kept. Never more than the peer has given credit for: what is here can be sent,
+    /// so a reader that stops fills nothing but its own credit.
+    pub fn room(&self, most: u64) -> u64 {
+        match self.is_finished {
+            true => 0,
+            false => self.credit.min(self.base + most).saturating_sub(self.written()),
+        }
+    }
+
+    /// Takes bytes, which [`room`](Self::room) allows.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.buffer.extend(bytes);
+    }
+
+    /// Nothing more will be written.
+    pub fn finish(&mut self) {
+        self.is_finished = true;
+    }
+
+    /// Whether [`finish`](Self::finish) was called.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// More credit. One that was overtaken by a later one changes nothing.
+    pub fn credit(&mut self, limit: u64) {
+        self.credit = self.credit.max(limit);
+    }
+
+    /// Whether something waits to be sent for the first time.
+    pub fn has_new(&self) -> bool {
+        self.frames < FRAMES_IN_FLIGHT && (self.unsent() > 0 || (self.is_finished && !self.end_sent))
+    }
+
+    /// Takes the next part to send for the first time, of so many bytes at most.
+    pub fn next_part(&mut self, most: u64) -> Option<Part> {
+        if !self.has_new() || (most == 0 && self.unsent() > 0) {
+            return None;
+        }
+        let (start, end) = (self.next, self.written().min(self.next + most));
+        let is_end = self.is_finished && end == self.written();
+        self.next = end;
+        self.end_sent |= is_end;
+        self.frames += 1;
+        Some(Part { start, end, is_end })
+    }
+
+    /// Puts a part back that could not be sent, or was lost: the frame that carried it is not on its way any more. What of it still lacks an
+    /// acknowledgement is to be sent again, if anything.
+    pub fn lost(&mut self, part: Part) -> Option<Part> {
+        self.frames = self.frames.saturating_sub(1);
+        self.lacking(part)
+    }
+
+    /// What of a part is to be sent again, from its first byte that is not acknowledged on.
+    pub fn lacking(&self, part: Part) -> Option<Part> {
+        let mut start = part.start.max(self.base);
+        if let Some((_, end)) = self.acked.range(..=start).next_back() {
+            start = start.max(*end);
+        }
+        let lacks_end = part.is_end && !self.end_acked;
+        (start < part.end || lacks_end).then(|| Part { start: start.min(part.end), ..part })
+    }
+
+    /// A part is sent again.
+    pub fn sent_again(&mut self) {
+        self.frames += 1;
+    }
+
+    /// Appends the bytes of a part.
+    pub fn copy(&self, part: Part, out: &mut Vec<u8>) {
+        let index = |at: u64| usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let (from, to) = (index(part.start), index(part.end).min(self.buffer.len()));
+        let (front, back) = self.buffer.as_slices();
+        let cut = front.len();
+        out.extend(front.get(from.min(cut)..to.min(cut)).unwrap_or_default());
+        out.extend(back.get(from.max(cut) - cut..to.max(cut) - cut).unwrap_or_default());
+    }
+
+    /// The frame with this part was acknowledged, of which `is_in_flight` says whether it counted as on its way.
+    pub fn acked(&mut self, part: Part, is_in_flight: bool) {
+        if is_in_flight {
+            self.frames = self.frames.saturating_sub(1);
+        }
+        self.end_acked |= part.is_end;
+        let (mut start, mut end) = (part.start.max(self.base), part.end.min(self.written()));
+        if start >= end {
+            return;
+        }
+        // Every part that touches it becomes one with it.
+        while let Some((other, to)) = self.acked.range(..=end).next_back().map(|(from, to)| (*from, *to)) {
+            if to < start {
+                break;
+            }
+            self.acked.remove(&other);
+            (start, end) = (start.min(other), end.max(to));
+        }
+        if start > self.base {
+            self.acked.insert(start, end);
+            return;
+        }
+        let freed = usize::try_from(end - self.base).unwrap_or(usize::MAX);
+        self.buffer.drain(..freed.min(self.buffer.len()));
+        self.base = end;
+        if self.buffer.is_empty() {
+            self.buffer = VecDeque::new();
+        }
+    }
+
+    /// Whether all was said and has arrived.
+    pub fn is_done(&self) -> bool {
+        self.end_acked && self.buffer.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What was sent by a counted frame, kept until it is acknowledged; and what waits to be sent, or sent again after its link was lost.
+//!
+//! A record holds no bytes: those of a stream are kept once, by the stream. To send any record twice does no harm.
+
+use std::collections::VecDeque;
+
+use super::outgoing::Part;
+use super::words::{Cut, LinkId, Refusal, StreamId};
+
+/// What a counted frame has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// Opens the stream, to this port.
+    Open(StreamId, u16),
+    /// Accepts it.
+    Accept(StreamId),
+    /// Refuses it.
+    Refuse(StreamId, Refusal),
+    /// Bytes of it.
+    Data(StreamId, Part),
+    /// Credit for it: that of the moment when it is sent.
+    Credit(StreamId),
+    /// Cuts it off.
+    Reset(StreamId, Cut),
+}
+
+impl Record {
+    /// Bytes of a stream in it.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Data(_, part) => part.end - part.start,
+            _ => 0,
+        }
+    }
+}
+
+/// A record that waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// What is to be said.
+    pub record: Record,
+    /// The frame that has said it before, on a link that is lost or suspect.
+    pub before: Option<(LinkId, u64)>,
+}
+
+/// All that waits but what streams have to say for the first time. What waits longest goes first.
+#[derive(Debug, Default)]
+pub struct Pending {
+    urgent: VecDeque<Waiting>,
+    bulk: VecDeque<Waiting>,
+}
+
+impl Pending {
+    /// To be sent before all else.
+    pub fn push_urgent(&mut self, waiting: Waiting) {
+        self.urgent.push_back(waiting);
+    }
+
+    /// To be sent before other bulk.
+    pub fn push_bulk(&mut self, waiting: Waiting) {
+        self.bulk.push_back(waiting);
+    }
+
+    /// Something new to say, without bytes.
+    pub fn say(&mut self, record: Record) {
+        self.push_urgent(Waiting { record, before: None });
+    }
+
+    /// Takes the first that may go, of those that go before all else.
+    pub fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+        pop(&mut self.urgent, may_go)
+    }
+
+    /// Takes the first of the others that may go.
+    pub fn pop_bulk(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+        pop(&mut self.bulk, may_go)
+    }
+
+    /// Puts one back that does not fit.
+    pub fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
+        match is_urgent {
+            true => self.urgent.push_front(waiting),
+            false => self.bulk.push_front(waiting),
+        }
+    }
+
+    /// Takes out what the other end has received after all: the first so many frames of a link.
+    pub fn settle(&mut self, link: LinkId, frames: u64) -> Vec<Record> {
+        let mut settled = Vec::new();
+        let mut keep = |waiting: &Waiting| {
+            let is_settled =
+                waiting.before.is_some_and(|(before, frame)| before == link && frame < frames);
+            if is_settled {
+                settled.push(waiting.record);
+            }
+            !is_settled
+        };
+        self.urgent.retain(&mut keep);
+        self.bulk.retain(&mut keep);
+        settled
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.urgent.len() + self.bulk.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.bulk.is_empty()
+    }
+
+    /// Bytes of bulk that wait.
+    pub fn bulk_bytes(&self) -> u64 {
+        self.bulk.iter().map(|waiting| waiting.record.bytes()).sum()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn pop(queue: &mut VecDeque<Waiting>, mut may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+    let place = queue.iter().position(|waiting| may_go(&waiting.record))?;
+    queue.remove(place)
+}
