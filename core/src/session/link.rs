@@ -10,6 +10,9 @@ use super::record::Record;
 use super::schedule::View;
 use super::words::{Moment, Violation};
 
+/// Bytes of an acknowledgement.
+const ACK_LENGTH: usize = 3 + 9;
+
 /// A frame on its way.
 #[derive(Debug)]
 struct Sent {
@@ -251,7 +254,7 @@ impl Link {
     /// Appends an acknowledgement, if it is time for it, or anyway if there is something to acknowledge.
     pub fn write_ack(&mut self, room: usize, out: &mut Vec<u8>, bulk_waits: bool, anyway: bool, now: Moment) {
         let is_due = self.tell_at.is_some_and(|at| anyway || now >= at);
-        if is_due && room >= 3 + 9 {
+        if is_due && room >= ACK_LENGTH {
             Frame::Ack { frames: self.received, bulk_waits }.write(out);
             (self.told, self.untold_bytes, self.tell_at) = (self.received, 0, None);
         }
@@ -297,7 +300,9 @@ impl Link {
                 [self.patient_until(limits), ask].into_iter().flatten().min()
             }
         };
-        [due, self.tell_at].into_iter().flatten().min()
+        // Without room for it, the driver says when there is some.
+        let tell_at = self.tell_at.filter(|_| self.room >= ACK_LENGTH);
+        [due, tell_at].into_iter().flatten().min()
     }
 
     fn over_after(&self, limits: &Limits) -> Duration {

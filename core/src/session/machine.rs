@@ -767,35 +767,40 @@ impl Session {
     /// The next thing that this link may say, and whether it is bulk.
     fn next_record(&mut self, id: LinkId, room: usize, quick: bool, bulk: bool) -> Option<(Record, bool)> {
         if quick {
-            let streams = &self.streams;
-            if let Some(waiting) = self.pending.pop_urgent(|record| may_go(streams, record, id)) {
-                return Some((self.fit(waiting, room, true), false));
+            while let Some(waiting) = self.pending.pop_urgent(|record| may_go(&self.streams, record, id)) {
+                if let Some(record) = self.fit(waiting, room, true) {
+                    return Some((record, false));
+                }
             }
             if let Some(record) = self.next_of_streams(id, room, false) {
                 return Some((record, false));
             }
         }
         if bulk {
-            let streams = &self.streams;
-            if let Some(waiting) = self.pending.pop_bulk(|record| may_go(streams, record, id)) {
-                return Some((self.fit(waiting, room, false), true));
+            while let Some(waiting) = self.pending.pop_bulk(|record| may_go(&self.streams, record, id)) {
+                if let Some(record) = self.fit(waiting, room, false) {
+                    return Some((record, true));
+                }
             }
             return Some((self.next_of_streams(id, room, true)?, true));
         }
         None
     }
 
-    /// So much of what waits as there is room for; the rest waits on.
-    fn fit(&mut self, waiting: Waiting, room: usize, is_urgent: bool) -> Record {
-        let Record::Data(stream, part) = waiting.record else { return waiting.record };
+    /// So much of what waits as there is room for, if it is needed still; the rest waits on.
+    fn fit(&mut self, waiting: Waiting, room: usize, is_urgent: bool) -> Option<Record> {
+        let Record::Data(stream, part) = waiting.record else { return Some(waiting.record) };
+        let outgoing = &mut self.streams.get_mut(&stream)?.outgoing;
+        let part = outgoing.lacking(part)?;
+        outgoing.sent_again();
         let most = room.saturating_sub(DATA_HEAD).min(CHUNK) as u64;
         if part.end - part.start <= most {
-            return waiting.record;
+            return Some(Record::Data(stream, part));
         }
         let middle = part.start + most;
         let rest = Part { start: middle, ..part };
         self.pending.put_back(Waiting { record: Record::Data(stream, rest), ..waiting }, is_urgent);
-        Record::Data(stream, Part { end: middle, is_end: false, ..part })
+        Some(Record::Data(stream, Part { end: middle, is_end: false, ..part }))
     }
 
     /// The next new bytes of a stream that may go over this link: each in turn.
@@ -858,8 +863,6 @@ impl Session {
         true
     }
 
-    // Time.
-
     fn backlog(&self) -> u64 {
         let unsent = |stream: &StreamId| self.streams.get(stream).map(|found| &found.outgoing);
         let bulk = self.sendable.iter().filter_map(unsent).filter(|outgoing| outgoing.is_bulk());
@@ -869,7 +872,8 @@ impl Session {
     /// Whether bytes wait since all links are full.
     fn bulk_waits(&self) -> bool {
         let is_full = |link: &Link| link.is_full() || link.room < DATA_HEAD + CHUNK;
-        self.links.values().filter(|link| link.is_usable()).all(is_full) && self.backlog() > 0
+        let mut usable = self.links.values().filter(|link| link.is_usable()).peekable();
+        usable.peek().is_some() && usable.all(is_full) && self.backlog() > 0
     }
 
     fn note_bulk(&mut self, now: Moment) {
@@ -880,6 +884,8 @@ impl Session {
             self.bulk = None;
         }
     }
+
+    // Time.
 
     /// How many links there should be.
     fn wanted(&self, now: Moment) -> usize {
@@ -989,6 +995,23 @@ impl Session {
         while dials.due(need, &self.limits).is_some_and(|at| now >= at) {
             self.events.push(Event::Dial(dials.begin(now)));
         }
+    }
+
+    /// What must hold after each call.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = || self.streams.values();
+        assert_eq!(self.unacked, all().map(|stream| stream.outgoing.unacked()).sum::<u64>());
+        assert_eq!(self.grown, all().map(|stream| stream.incoming.grown()).sum::<u64>());
+        assert!(self.unacked <= self.limits.session_unacked && self.grown <= self.limits.session_unread);
+        assert!(self.streams.len() <= self.limits.streams);
+        for stream in all() {
+            assert!(stream.outgoing.unacked() <= self.limits.stream_unacked);
+            assert!(stream.incoming.unread() <= self.limits.stream_unread);
+        }
+        assert!(self.links.len() <= LINKS_SERVED && self.past.len() <= PAST_LINKS);
+        let in_flight: u64 = self.links.values().map(Link::in_flight).sum();
+        assert!(in_flight < 2 * self.limits.session_unacked, "{in_flight} bytes on their way");
     }
 }
 
