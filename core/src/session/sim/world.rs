@@ -349,7 +349,9 @@ impl World {
             if let Some(session) = &self.sessions[end] {
                 session.check();
                 let standing = session.standing();
-                self.most_links = self.most_links.max(standing.links);
+                if end == NEAR {
+                    self.most_links = self.most_links.max(standing.links);
+                }
                 if let Some(at) = session.poll_timeout(self.now) {
                     assert!(at > self.now || self.queue.len() < 1_000_000, "it never rests");
                     self.at(at, What::Wake);
