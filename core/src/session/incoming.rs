@@ -142,15 +142,17 @@ impl Incoming {
         }
     }
 
-    /// More credit for the other end, if it is time for it: half of what it had was read. A reader that keeps up gets more of it, up to
+    /// More credit for the other end, if it is time for it: an eighth of what it had was read. (With half, it had a quarter too little on
+    /// average, and one stream never filled two links.) A reader that keeps up gets more of it, up to
     /// `most` and where `grow` lets it take so many bytes more.
     pub fn more_credit(&mut self, most: u64, grow: impl FnOnce(u64) -> bool) -> bool {
         let read = self.arrived - self.ready.len() as u64;
-        if self.end.is_some() || self.limit - read > self.window / 2 {
+        if self.end.is_some() || self.limit - read > self.window / 8 * 7 {
             return false;
         }
         let wider = (self.window * 2).min(most);
-        if self.ready.is_empty() && wider > self.window && grow(wider - self.window) {
+        let keeps_up = (self.ready.len() as u64) < self.window / 4;
+        if keeps_up && wider > self.window && grow(wider - self.window) {
             self.window = wider;
         }
         self.limit = read + self.window;

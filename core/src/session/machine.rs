@@ -857,6 +857,11 @@ impl Session {
                 let Some(found) = self.streams.get(&stream) else { return false };
                 let mut bytes = Vec::with_capacity(CHUNK);
                 found.outgoing.copy(part, &mut bytes);
+                let is_whole = bytes.len() as u64 == part.end - part.start;
+                debug_assert!(is_whole, "no part is sent of which some is acknowledged");
+                if !is_whole {
+                    return false;
+                }
                 Frame::Data { stream, offset: part.start, is_end: part.is_end, bytes: &bytes }.write(out);
             }
         }

@@ -1,10 +1,11 @@
 //! One direction of a stream, at the end that writes it: the bytes that are not acknowledged yet, and which of them were sent.
 //!
-//! Acknowledgements come in any order, since links have their own. The bytes before the first one that lacks it are let go.
+//! Acknowledgements come in any order, since links have their own. So bytes are kept in pieces, each until it is acknowledged: if all behind
+//! a slow link's bytes were kept too, that link would cost more than it carries.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::limits::{FIRST_CREDIT, FRAMES_IN_FLIGHT, QUICK};
+use super::limits::{CHUNK, FIRST_CREDIT, FRAMES_IN_FLIGHT, QUICK};
 
 /// A part of the stream, with its end or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,12 @@ pub struct Part {
 /// See the file's sentence.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// From `base` on.
-    buffer: VecDeque<u8>,
+    /// By where they begin.
+    pieces: BTreeMap<u64, Vec<u8>>,
+    /// Bytes in them.
+    kept: u64,
+    /// Bytes that were written in all.
+    written: u64,
     /// All before it is acknowledged.
     base: u64,
     /// All before it was sent at least once.
@@ -39,7 +44,9 @@ pub struct Outgoing {
 impl Default for Outgoing {
     fn default() -> Self {
         Self {
-            buffer: VecDeque::new(),
+            pieces: BTreeMap::new(),
+            kept: 0,
+            written: 0,
             base: 0,
             next: 0,
             acked: BTreeMap::new(),
@@ -55,16 +62,12 @@ impl Default for Outgoing {
 impl Outgoing {
     /// Bytes that are kept until they are acknowledged.
     pub fn unacked(&self) -> u64 {
-        self.buffer.len() as u64
+        self.kept
     }
 
     /// Bytes that were never sent.
     pub fn unsent(&self) -> u64 {
-        self.written() - self.next
-    }
-
-    fn written(&self) -> u64 {
-        self.base + self.unacked()
+        self.written - self.next
     }
 
     /// Whether it has so much to say that others go before it.
@@ -77,13 +80,28 @@ impl Outgoing {
     pub fn room(&self, most: u64) -> u64 {
         match self.is_finished {
             true => 0,
-            false => self.credit.min(self.base + most).saturating_sub(self.written()),
+            false => self.credit.saturating_sub(self.written).min(most.saturating_sub(self.kept)),
         }
     }
 
     /// Takes bytes, which [`room`](Self::room) allows.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.buffer.extend(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let last = self.pieces.iter_mut().next_back();
+            let last = last.filter(|(start, piece)| {
+                **start + piece.len() as u64 == self.written && piece.len() < CHUNK
+            });
+            let piece = match last {
+                Some((_, piece)) => piece,
+                None => self.pieces.entry(self.written).or_default(),
+            };
+            let (taken, left) = rest.split_at(rest.len().min(CHUNK - piece.len()));
+            piece.extend_from_slice(taken);
+            self.written += taken.len() as u64;
+            self.kept += taken.len() as u64;
+            rest = left;
+        }
     }
 
     /// Nothing more will be written.
@@ -111,8 +129,8 @@ impl Outgoing {
         if !self.has_new() || (most == 0 && self.unsent() > 0) {
             return None;
         }
-        let (start, end) = (self.next, self.written().min(self.next + most));
-        let is_end = self.is_finished && end == self.written();
+        let (start, end) = (self.next, self.written.min(self.next + most));
+        let is_end = self.is_finished && end == self.written;
         self.next = end;
         self.end_sent |= is_end;
         self.frames += 1;
@@ -141,14 +159,14 @@ impl Outgoing {
         self.frames += 1;
     }
 
-    /// Appends the bytes of a part.
+    /// Appends the bytes of a part, which lacks its acknowledgement.
     pub fn copy(&self, part: Part, out: &mut Vec<u8>) {
-        let index = |at: u64| usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let (from, to) = (index(part.start), index(part.end).min(self.buffer.len()));
-        let (front, back) = self.buffer.as_slices();
-        let cut = front.len();
-        out.extend(front.get(from.min(cut)..to.min(cut)).unwrap_or_default());
-        out.extend(back.get(from.max(cut) - cut..to.max(cut) - cut).unwrap_or_default());
+        let first = self.pieces.range(..=part.start).next_back().map_or(part.start, |(start, _)| *start);
+        for (start, piece) in self.pieces.range(first..part.end) {
+            let index = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
+            let (from, to) = (index(part.start), index(part.end).min(piece.len()));
+            out.extend(piece.get(from..to).unwrap_or_default());
+        }
     }
 
     /// The frame with this part was acknowledged, of which `is_in_flight` says whether it counted as on its way.
@@ -157,7 +175,7 @@ impl Outgoing {
             self.frames = self.frames.saturating_sub(1);
         }
         self.end_acked |= part.is_end;
-        let (mut start, mut end) = (part.start.max(self.base), part.end.min(self.written()));
+        let (mut start, mut end) = (part.start.max(self.base), part.end.min(self.written));
         if start >= end {
             return;
         }
@@ -169,21 +187,22 @@ impl Outgoing {
             self.acked.remove(&other);
             (start, end) = (start.min(other), end.max(to));
         }
-        if start > self.base {
-            self.acked.insert(start, end);
-            return;
+        // A piece may begin before `base`, all of which is acknowledged.
+        let first = if start > self.base { start } else { 0 };
+        let is_within = |(from, piece): (&u64, &Vec<u8>)| (*from + piece.len() as u64 <= end).then_some(*from);
+        let freed: Vec<u64> = self.pieces.range(first..end).filter_map(is_within).collect();
+        for from in freed {
+            self.kept -= self.pieces.remove(&from).map_or(0, |piece| piece.len() as u64);
         }
-        let freed = usize::try_from(end - self.base).unwrap_or(usize::MAX);
-        self.buffer.drain(..freed.min(self.buffer.len()));
-        self.base = end;
-        if self.buffer.is_empty() {
-            self.buffer = VecDeque::new();
+        match start > self.base {
+            true => _ = self.acked.insert(start, end),
+            false => self.base = end,
         }
     }
 
     /// Whether all was said and has arrived.
     pub fn is_done(&self) -> bool {
-        self.end_acked && self.buffer.is_empty()
+        self.end_acked && self.base == self.written
     }
 }
 

@@ -15,10 +15,11 @@ pub struct View {
     pub has_room: bool,
 }
 
-/// Whether the link at `this` place carries what should arrive soon: none is quicker.
+/// Whether the link at `this` place carries what should arrive soon: none is quicker, and be it that its driver takes nothing just now. What
+/// waits before it is a part of its delay.
 pub fn carries_quick(views: &[View], this: usize) -> bool {
     let Some(own) = views.get(this) else { return false };
-    !views.iter().enumerate().any(|(place, other)| other.has_room && is_quicker((place, other), (this, own)))
+    !views.iter().enumerate().any(|other| is_quicker(other, (this, own)))
 }
 
 /// Whether the link at `this` place carries bulk, of which so many bytes wait. A link does once all quicker ones are full, and if its

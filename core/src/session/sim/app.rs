@@ -43,6 +43,9 @@ pub(super) struct App {
     /// It was told so by an event, and not otherwise since.
     pub(super) is_writable: bool,
     pub(super) is_readable: bool,
+    /// When it had written so much, and read so much.
+    pub(super) written_at: Vec<(u64, Moment)>,
+    pub(super) read_at: Vec<(u64, Moment)>,
     next_write: Moment,
     next_read: Moment,
     pub(super) done_at: Moment,
@@ -62,6 +65,8 @@ impl App {
             refused: false,
             is_writable: true,
             is_readable: true,
+            written_at: Vec::new(),
+            read_at: Vec::new(),
             next_write: Duration::ZERO,
             next_read: Duration::ZERO,
             done_at: Duration::ZERO,
@@ -108,6 +113,7 @@ impl App {
                 (self.written..self.written + many).map(|at| byte(self.stream, self.is_up, at)).collect();
             let taken = session.write(self.stream, &bytes).expect("a stream that is not over is there");
             self.written += taken as u64;
+            self.written_at.push((self.written, now));
             if (taken as u64) < many {
                 self.is_writable = false;
                 return None;
@@ -135,6 +141,7 @@ impl App {
                         assert_eq!(*got, byte(self.stream, !self.is_up, at), "byte {at} of {:?}", self.stream);
                     }
                     self.read += many as u64;
+                    self.read_at.push((self.read, now));
                     if let Some((_, pause)) = self.plan.sips {
                         self.next_read = now + pause;
                     }
