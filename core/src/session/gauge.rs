@@ -1,7 +1,7 @@
 //! What is measured of a link: its round trip, what it carries, how much to have on the way, and how long to wait for an answer.
 //!
 //! A link is reliable, so this is no congestion control: tor has its own. It only keeps the queue before a link short, since bytes in it
-//! delay key presses and can't be taken back. A circuit has one path for its life, so its shortest round trip is that of an empty queue.
+//! delay key presses and can't be taken back. What the path takes without that queue is measured by letting it run empty now and then.
 
 use std::time::Duration;
 
@@ -18,8 +18,11 @@ const MOST_WINDOW: u64 = 2 * 1024 * 1024;
 const GAIN: f64 = 1.25;
 /// What is assumed of a link that has not answered yet: worse than one that has.
 const UNKNOWN: Duration = Duration::from_secs(1);
-/// Rates and round trips from before that are forgotten in steps of this many round trips.
+/// Rates are forgotten in steps of this many round trips.
 const ROUNDS: u32 = 8;
+/// One round in so many has less on the way, so that the queue is empty for once. It costs a hundredth of what the link carries.
+const DRAIN_EVERY: u32 = 32;
+const DRAINED: f64 = 0.7;
 
 /// What is noted of a frame when it is sent.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +39,7 @@ pub struct Gauge {
     shortest: Option<Duration>,
     smoothed: Duration,
     deviation: Duration,
-    /// The shortest round trip of this step and of the one before.
+    /// The shortest round trip since the queue was let run empty, and between the two times before.
     recent: [Duration; 2],
     /// Bytes a second, the same way.
     rates: [f64; 2],
@@ -47,6 +50,7 @@ pub struct Gauge {
     /// Whether the window still doubles.
     is_starting: bool,
     round_began: u64,
+    rounds: u32,
     rate_before: f64,
     rounds_without: u32,
 }
@@ -65,6 +69,7 @@ impl Default for Gauge {
             window: FIRST_WINDOW,
             is_starting: true,
             round_began: 0,
+            rounds: 0,
             rate_before: 0.0,
             rounds_without: 0,
         }
@@ -95,7 +100,6 @@ impl Gauge {
         }
         if now.saturating_sub(self.step_began) > self.smoothed * ROUNDS {
             self.step_began = now;
-            self.recent = [took, self.recent[0]];
             self.rates = [0.0, self.rates[0]];
         }
         self.recent[0] = self.recent[0].min(took);
@@ -134,15 +138,29 @@ impl Gauge {
                 return;
             }
             self.is_starting = false;
+            self.rounds = DRAIN_EVERY - 1;
             self.window = ((self.rate() * shortest.as_secs_f64()) as u64).clamp(LEAST_WINDOW, MOST_WINDOW);
             return;
         }
-        // Where the path itself has become slower, the window stays as it is: to follow the shortest round trip would shrink it for ever.
-        let recent = self.recent[0].min(self.recent[1]).mul_f64(1.0 / GAIN);
-        let filled = self.rate() * shortest.max(recent).as_secs_f64();
-        let window = (filled * GAIN) as u64 + LEAST_WINDOW / 2;
-        if was_full {
-            self.window = window.clamp(LEAST_WINDOW, MOST_WINDOW);
+        if !was_full {
+            return;
+        }
+        self.rounds += 1;
+        let filled = self.rate() * self.path().as_secs_f64();
+        let window = if self.rounds.is_multiple_of(DRAIN_EVERY) {
+            self.recent = [Duration::MAX, self.recent[0]];
+            (filled * DRAINED) as u64
+        } else {
+            (filled * GAIN) as u64 + LEAST_WINDOW / 2
+        };
+        self.window = window.clamp(LEAST_WINDOW, MOST_WINDOW);
+    }
+
+    /// The round trip without a queue of ours, as far as known. The shortest one ever would starve a path that has become slower.
+    fn path(&self) -> Duration {
+        match self.recent[0].min(self.recent[1]) {
+            Duration::MAX => UNKNOWN,
+            path => path,
         }
     }
 
@@ -162,7 +180,7 @@ impl Gauge {
 
     /// How long a byte takes to the other end, behind so many others.
     pub fn delay(&self, in_flight: u64) -> Duration {
-        let one_way = self.shortest.unwrap_or(UNKNOWN) / 2;
+        let one_way = self.path() / 2;
         // What fills the path is no queue.
         let queued = (in_flight as f64 / self.rate() - 2.0 * one_way.as_secs_f64()).clamp(0.0, 60.0);
         one_way + Duration::from_secs_f64(queued)
