@@ -108,6 +108,7 @@ impl Link {
     }
 
     /// Bytes on the way.
+    #[cfg(test)]
     pub fn in_flight(&self) -> u64 {
         self.bytes
     }
@@ -140,12 +141,12 @@ impl Link {
     /// Something was heard.
     pub fn hear(&mut self, now: Moment) {
         self.heard = now;
-        self.pings = 0;
     }
 
     /// A counted frame was received, of so many bytes.
     pub fn count(&mut self, length: usize, now: Moment) {
         self.received += 1;
+        self.pings = 0;
         self.untold_bytes += length;
         let at = if self.untold_bytes >= ACK_BYTES { now } else { now + ACK_DELAY };
         self.tell_at = Some(self.tell_at.map_or(at, |known| known.min(at)));
@@ -197,6 +198,7 @@ impl Link {
             return Ok(Vec::new());
         }
         self.acked = frames;
+        self.pings = 0;
         self.progress = now;
         self.suspect = None;
         let was_full = self.bytes + LONGEST as u64 >= self.gauge.window();
@@ -283,21 +285,20 @@ impl Link {
     }
 
     /// When it is asked for a sign of life, if nothing is heard and there are streams.
-    fn ask_at(&self, limits: &Limits) -> Option<Moment> {
-        let (first, longest) = limits.ping;
+    fn ask_at(&self, ping: Option<(Duration, Duration)>) -> Option<Moment> {
+        let (first, longest) = ping?;
         let pause = first.saturating_mul(2_u32.saturating_pow(self.pings.min(16))).min(longest);
         let since = self.heard.max(self.asked.map_or(Duration::ZERO, |(_, at)| at));
         (self.asked.is_none() && self.ping.is_none()).then_some(since + pause)
     }
 
-    /// When something is to be done.
-    pub fn wake_at(&self, limits: &Limits, has_streams: bool) -> Option<Moment> {
+    /// When something is to be done; `ping` says how long nothing is heard, at first and at most, until it is asked.
+    pub fn wake_at(&self, limits: &Limits, ping: Option<(Duration, Duration)>) -> Option<Moment> {
         let due = match (self.is_up, self.suspect) {
             (false, _) => None,
             (true, Some(since)) => Some(since + self.over_after(limits)),
             (true, None) => {
-                let ask = self.ask_at(limits).filter(|_| has_streams);
-                [self.patient_until(limits), ask].into_iter().flatten().min()
+                [self.patient_until(limits), self.ask_at(ping)].into_iter().flatten().min()
             }
         };
         // Without room for it, the driver says when there is some.
@@ -310,7 +311,7 @@ impl Link {
     }
 
     /// Looks whether it still answers.
-    pub fn look(&mut self, limits: &Limits, has_streams: bool, now: Moment) -> State {
+    pub fn look(&mut self, limits: &Limits, ping: Option<(Duration, Duration)>, now: Moment) -> State {
         if !self.is_up {
             return State::Sound;
         }
@@ -323,7 +324,7 @@ impl Link {
             self.ask();
             return State::BecameSuspect;
         }
-        if has_streams && self.ask_at(limits).is_some_and(|at| now >= at) {
+        if self.ask_at(ping).is_some_and(|at| now >= at) {
             self.ask();
             self.pings += 1;
         }

@@ -10,7 +10,7 @@ use super::incoming::Read;
 use super::limits::{CHUNK, LINKS_SERVED, Limits, PAST_LINKS, WAITING};
 use super::link::{Link, State};
 use super::opened::Opened;
-use super::outgoing::Part;
+use super::outgoing::{Outgoing, Part};
 use super::record::{Pending, Record, Waiting};
 use super::schedule::{self, View};
 use super::stream::{Known, Stream};
@@ -18,14 +18,15 @@ use super::words::{
     Cut, Farewell, LinkId, Luck, Moment, Refusal, Secret, SessionId, StreamId, TurnedAway, Violation,
 };
 
-/// Less room than this in a link is not used.
+/// Less room than this in a link is not used; by bulk, less than the second: it would go in crumbs, for each of which there is a record.
 const LEAST_ROOM: usize = 64;
+const LEAST_ROOM_OF_BULK: usize = 4 * 1024;
 /// For how long bulk may pause and still counts as one.
 const BULK_PAUSE: Duration = Duration::from_secs(2);
 /// How long the first link may take. No connection has rested on the session yet.
 const FIRST_LINK: Duration = Duration::from_secs(60);
 /// A writer is woken for no less, unless that is all it will get.
-const WORTH_WAKING: u64 = 1024;
+const WORTH_WAKING: u64 = 4 * 1024;
 
 /// The stream is not there: it has ended, was cut off or was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +196,12 @@ impl Session {
             return None;
         }
         // Those that have much to say share what there is, or the first ones would have it all.
+        // (One that waits for its reader takes none of it.)
+        let could_have_more = |outgoing: &Outgoing| outgoing.room(self.limits.stream_unacked) > 0;
         let has_much = |(id, other): (&StreamId, &Stream)| {
-            other.outgoing.unacked() > Limits::SMALL || self.blocked.contains(id) || *id == stream
+            other.outgoing.unacked() > Limits::SMALL
+                || *id == stream
+                || (self.blocked.contains(id) && could_have_more(&other.outgoing))
         };
         let sharers = self.streams.iter().filter(|each| has_much(*each)).count().max(1) as u64;
         let for_large = self.limits.session_unacked - self.limits.kept_for_small;
@@ -589,7 +594,7 @@ impl Session {
             Frame::Pong(token) => link.take_pong(token, now),
             Frame::Goodbye(why) => self.end(why, None, false),
         }
-        match self.pending.len() > WAITING {
+        match self.pending.bare() > WAITING {
             true => Err(Violation::Flood),
             false => Ok(()),
         }
@@ -628,7 +633,7 @@ impl Session {
         // The importer may have forgotten one that is not over here yet, so that it opens one too many in good faith.
         if self.streams.len() >= self.limits.streams {
             self.pending.say(Record::Refuse(stream, Refusal::Full));
-            return match self.pending.len() > WAITING {
+            return match self.pending.bare() > WAITING {
                 true => Err(Violation::Flood),
                 false => Ok(()),
             };
@@ -689,7 +694,7 @@ impl Session {
     }
 
     /// Appends what this link is to send now, at most `room` bytes, and says how many. The driver asks each link after anything has
-    /// happened, with the bytes that it takes at once (0 where it takes none), until all say 0.
+    /// happened, with the bytes that it takes at once (0 where it takes none), until all say 0. Bulk needs room for 4 KiB.
     pub fn poll_transmit(&mut self, id: LinkId, room: usize, now: Moment, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         if let Some(why) = self.ended {
@@ -746,7 +751,7 @@ impl Session {
                 return;
             }
             let quick = schedule::carries_quick(&views, this);
-            let bulk = schedule::carries_bulk(&views, this, backlog);
+            let bulk = room >= LEAST_ROOM_OF_BULK && schedule::carries_bulk(&views, this, backlog);
             let Some((record, is_bulk)) = self.next_record(id, room, quick, bulk) else { return };
             let before = out.len();
             if !self.write_record(id, record, out) {
@@ -876,7 +881,7 @@ impl Session {
 
     /// Whether bytes wait since all links are full.
     fn bulk_waits(&self) -> bool {
-        let is_full = |link: &Link| link.is_full() || link.room < DATA_HEAD + CHUNK;
+        let is_full = |link: &Link| link.is_full() || link.room < LEAST_ROOM_OF_BULK;
         let mut usable = self.links.values().filter(|link| link.is_usable()).peekable();
         usable.peek().is_some() && usable.all(is_full) && self.backlog() > 0
     }
@@ -912,13 +917,24 @@ impl Session {
         }
     }
 
+    /// How long nothing is heard of a link until it is asked: see [`Limits::ping`]. The importer asks; the exporter only wants to know when
+    /// that has stopped.
+    fn ping(&self) -> Option<(Duration, Duration)> {
+        let (first, longest) = self.limits.ping;
+        match self.side {
+            _ if self.streams.is_empty() => None,
+            Side::Importer { .. } => Some((first, longest)),
+            Side::Exporter => Some((longest * 2, longest * 2)),
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
     pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
         if self.ended.is_some() {
             return None;
         }
-        let has_streams = !self.streams.is_empty();
-        let links = self.links.values().filter_map(|link| link.wake_at(&self.limits, has_streams));
+        let ping = self.ping();
+        let links = self.links.values().filter_map(|link| link.wake_at(&self.limits, ping));
         let hold = self.hold_until();
         let Side::Importer { dials, .. } = &self.side else { return links.chain(hold).min() };
         let dial = dials.due(self.need(now), &self.limits);
@@ -961,10 +977,10 @@ impl Session {
         if self.hold_until().is_some_and(|until| now >= until) {
             return self.end(Farewell::HoldOver, None, true);
         }
-        let has_streams = !self.streams.is_empty();
+        let ping = self.ping();
         let mut looked = Vec::new();
         for (id, link) in &mut self.links {
-            looked.push((*id, link.look(&self.limits, has_streams, now)));
+            looked.push((*id, link.look(&self.limits, ping, now)));
         }
         for (id, state) in looked {
             match state {

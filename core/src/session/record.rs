@@ -25,6 +25,11 @@ pub enum Record {
 }
 
 impl Record {
+    /// 1 for one without bytes of a stream.
+    fn is_bare(&self) -> usize {
+        usize::from(!matches!(self, Self::Data(..)))
+    }
+
     /// Bytes of a stream in it.
     pub fn bytes(&self) -> u64 {
         match self {
@@ -48,11 +53,14 @@ pub struct Waiting {
 pub struct Pending {
     urgent: VecDeque<Waiting>,
     bulk: VecDeque<Waiting>,
+    /// Those without bytes.
+    bare: usize,
 }
 
 impl Pending {
     /// To be sent before all else.
     pub fn push_urgent(&mut self, waiting: Waiting) {
+        self.bare += waiting.record.is_bare();
         self.urgent.push_back(waiting);
     }
 
@@ -68,7 +76,9 @@ impl Pending {
 
     /// Takes the first that may go, of those that go before all else.
     pub fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
-        pop(&mut self.urgent, may_go)
+        let waiting = pop(&mut self.urgent, may_go)?;
+        self.bare -= waiting.record.is_bare();
+        Some(waiting)
     }
 
     /// Takes the first of the others that may go.
@@ -76,7 +86,7 @@ impl Pending {
         pop(&mut self.bulk, may_go)
     }
 
-    /// Puts one back that does not fit.
+    /// Puts bytes back that do not fit.
     pub fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
         match is_urgent {
             true => self.urgent.push_front(waiting),
@@ -97,12 +107,13 @@ impl Pending {
         };
         self.urgent.retain(&mut keep);
         self.bulk.retain(&mut keep);
+        self.bare -= settled.iter().map(Record::is_bare).sum::<usize>();
         settled
     }
 
-    /// How many wait.
-    pub fn len(&self) -> usize {
-        self.urgent.len() + self.bulk.len()
+    /// How many wait that have no bytes of a stream, whose credit bounds the others.
+    pub fn bare(&self) -> usize {
+        self.bare
     }
 
     /// Whether none does.

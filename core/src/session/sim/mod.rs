@@ -1,6 +1,7 @@
 //! The simulation: what must hold, whatever the links do.
 
 mod app;
+mod days;
 mod dice;
 mod figures;
 mod wire;
@@ -49,7 +50,7 @@ fn random_nature(dice: &mut Dice, deaths: u64) -> Nature {
     Nature {
         delay: Duration::from_millis(dice.between(20, 60) * dice.between(1, 10)),
         rate,
-        queue: dice.between(300, 200_000),
+        queue: dice.between(5_000, 200_000),
         dies_at,
         is_told: !dice.once_in(3),
     }

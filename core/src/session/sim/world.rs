@@ -171,6 +171,18 @@ impl World {
         true
     }
 
+    /// Lets time pass until then, whatever applications do.
+    pub(super) fn pass(&mut self, until: Moment) {
+        self.pump();
+        while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
+            let Some(Reverse((at, _, what))) = self.queue.pop() else { return };
+            self.now = at;
+            self.happen(what);
+            self.pump();
+        }
+        self.now = until;
+    }
+
     fn happen(&mut self, what: What) {
         let (now, luck) = (self.now, self.luck());
         match what {
