@@ -14,7 +14,7 @@
 //! 11 ping    token 4
 //! 12 pong    token 4
 //! 13 goodbye code 1
-//! counts: how many 1 (at most 8), each: link 4, frames 8
+//! counts: how many 1 (at most 8), each: link 4, frames 8, standing 1 (0: it answers, 1: it is suspect, 2: it is over)
 //! ```
 //!
 //! A reader is given what has come so far and takes whole frames only. Nothing is allocated for a length that is claimed.
@@ -35,8 +35,30 @@ pub const LONGEST: usize = DATA_HEAD + CHUNK;
 /// No stream has more bytes: no sum of lengths wraps.
 const FARTHEST: u64 = 1 << 62;
 
-/// How many frames of a link were received; of links that are over, or seem so to the other end.
-pub type Counts = Vec<(LinkId, u64)>;
+/// How many frames of a link were received, and how it stands for the end that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The link.
+    pub link: LinkId,
+    /// The frames.
+    pub frames: u64,
+    /// Whether it answers.
+    pub stands: Stands,
+}
+
+/// How a link stands for the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// It answers.
+    Sound,
+    /// It owes an answer.
+    Suspect,
+    /// It is over: nothing more is read of it.
+    Over,
+}
+
+/// Those of a hello or a welcome.
+pub type Counts = Vec<Count>;
 
 /// The first frame of a link, from the importer.
 #[derive(Debug, Clone)]
@@ -216,7 +238,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Violation> {
 
 /// How long the rest of a frame of this kind may be, so that one that can't be right is refused before it has come.
 fn lengths(kind: u8) -> Option<(usize, usize)> {
-    let counts = 12 * PAST_LINKS;
+    let counts = 13 * PAST_LINKS;
     Some(match kind {
         1 => (55, 55 + counts),
         2 => (2, 2 + counts),
@@ -275,12 +297,17 @@ fn frame<'a>(kind: u8, body: &mut Body<'a>) -> Result<Frame<'a>, Violation> {
     })
 }
 
-fn write_counts(counts: &[(LinkId, u64)], out: &mut Vec<u8>) {
+fn write_counts(counts: &[Count], out: &mut Vec<u8>) {
     let counts = counts.get(..PAST_LINKS).unwrap_or(counts);
     out.push(u8::try_from(counts.len()).unwrap_or_default());
-    for (link, frames) in counts {
+    for Count { link, frames, stands } in counts {
         out.extend(link.0.to_be_bytes());
         out.extend(frames.to_be_bytes());
+        out.push(match stands {
+            Stands::Sound => 0,
+            Stands::Suspect => 1,
+            Stands::Over => 2,
+        });
     }
 }
 
@@ -327,7 +354,18 @@ impl<'a> Body<'a> {
         if many > PAST_LINKS {
             return Err(Violation::Number);
         }
-        (0..many).map(|_| Ok((LinkId(self.u32()?), self.far()?))).collect()
+        (0..many).map(|_| self.count()).collect()
+    }
+
+    fn count(&mut self) -> Result<Count, Violation> {
+        let (link, frames) = (LinkId(self.u32()?), self.far()?);
+        let stands = match self.byte()? {
+            0 => Stands::Sound,
+            1 => Stands::Suspect,
+            2 => Stands::Over,
+            _ => return Err(Violation::Number),
+        };
+        Ok(Count { link, frames, stands })
     }
 
     fn rest(&mut self) -> &'a [u8] {

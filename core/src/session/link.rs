@@ -267,6 +267,11 @@ impl Link {
         self.told < self.received
     }
 
+    /// The other end has its doubts: what is on its way goes another way.
+    pub fn doubt(&mut self, now: Moment) {
+        self.suspect.get_or_insert(now);
+    }
+
     /// Since when an answer is owed, if one is.
     fn owed_since(&self) -> Option<Moment> {
         let sent = self.in_flight.front().map(|sent| sent.stamp.at);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::codec::{self, Counts, DATA_HEAD, Frame, Hello};
+use super::codec::{self, Count, Counts, DATA_HEAD, Frame, Hello, Stands};
 use super::dials::{Dials, Need};
 use super::event::{Event, Events};
 use super::incoming::Read;
@@ -365,7 +365,7 @@ impl Session {
     }
 
     /// Lets a link in that said this first, at the exporter.
-    pub fn join(&mut self, hello: &Hello, now: Moment) -> Result<LinkId, TurnedAway> {
+    pub fn join(&mut self, hello: &Hello, luck: Luck, now: Moment) -> Result<LinkId, TurnedAway> {
         if !matches!(self.side, Side::Exporter)
             || self.ended.is_some()
             || hello.session != self.id
@@ -374,6 +374,7 @@ impl Session {
             return Err(TurnedAway::Unknown);
         }
         let link = hello.link;
+        self.settle(&hello.received, luck, now);
         let is_known = self.links.contains_key(&link) || self.past.iter().any(|(past, _)| *past == link);
         if is_known || self.links.len() >= LINKS_SERVED {
             return Err(TurnedAway::Full);
@@ -381,7 +382,6 @@ impl Session {
         let is_new = self.links.is_empty() && self.past.is_empty();
         let welcome = Frame::Welcome { is_new, received: self.counts() };
         self.links.insert(link, Link::new(&welcome, true, now));
-        self.settle(&hello.received);
         self.holding_since = None;
         Ok(link)
     }
@@ -451,15 +451,33 @@ impl Session {
 
     /// What was received of links, for the other end: of those that are over, and of those that may be over for it.
     fn counts(&self) -> Counts {
-        let alive = self.links.iter().filter(|(_, link)| link.is_up).map(|(id, link)| (*id, link.received()));
-        let mut counts: Counts = alive.chain(self.past.iter().rev().copied()).collect();
+        let alive = self.links.iter().filter(|(_, link)| link.is_up).map(|(id, link)| {
+            let stands = if link.is_suspect() { Stands::Suspect } else { Stands::Sound };
+            Count { link: *id, frames: link.received(), stands }
+        });
+        let past = self.past.iter().rev();
+        let past = past.map(|(link, frames)| Count { link: *link, frames: *frames, stands: Stands::Over });
+        let mut counts: Counts = alive.chain(past).collect();
         counts.truncate(PAST_LINKS);
         counts
     }
 
-    fn settle(&mut self, counts: &[(LinkId, u64)]) {
-        for (link, frames) in counts {
-            for record in self.pending.settle(*link, *frames) {
+    /// What the other end has received is not sent again, and what it will not receive goes another way at once.
+    fn settle(&mut self, counts: &[Count], luck: Luck, now: Moment) {
+        for Count { link: id, frames, stands } in counts {
+            match (stands, self.links.get_mut(id)) {
+                (Stands::Sound, _) | (_, None) => {}
+                (Stands::Suspect, Some(link)) => {
+                    link.doubt(now);
+                    let records = link.take_in_flight();
+                    self.move_away(*id, records);
+                }
+                (Stands::Over, Some(_)) => {
+                    self.drop_link(*id, luck, now);
+                    self.events.push(Event::Close(*id));
+                }
+            }
+            for record in self.pending.settle(*id, *frames) {
                 self.arrived(record, false);
             }
         }
@@ -542,7 +560,7 @@ impl Session {
         }
         match frame {
             Frame::Hello(_) => return Err(Violation::Unexpected),
-            Frame::Welcome { is_new, received } => return self.welcome(id, is_new, &received, now),
+            Frame::Welcome { is_new, received } => return self.welcome(id, is_new, &received, luck, now),
             Frame::No(why) => return self.turned_away(id, why, luck, now),
             Frame::Open(stream, port) => return self.take_open(stream, port),
             Frame::Accept(stream) => {
@@ -647,7 +665,8 @@ impl Session {
         &mut self,
         id: LinkId,
         is_new: bool,
-        received: &[(LinkId, u64)],
+        received: &[Count],
+        luck: Luck,
         now: Moment,
     ) -> Result<(), Violation> {
         let Side::Importer { dials, is_fresh, .. } = &mut self.side else {
@@ -664,7 +683,14 @@ impl Session {
         dials.succeeded(id);
         *is_fresh = false;
         self.holding_since = None;
-        self.settle(received);
+        // What went behind a hello that is not answered goes over this link.
+        let waiting: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| !link.is_up).map(|(other, _)| *other).collect();
+        for other in waiting {
+            let records = self.links.get_mut(&other).map(Link::take_in_flight);
+            self.move_away(other, records.unwrap_or_default());
+        }
+        self.settle(received, luck, now);
         if is_new {
             // Another link has carried these before. Whether the exporter had delivered something of it and has forgotten that, nobody knows.
             let is_doubtful = |stream: &Stream| stream.shown_on.is_some_and(|shown| shown != id);

@@ -3,8 +3,14 @@
 use super::*;
 use crate::session::limits::PAST_LINKS;
 
+fn count(link: u32) -> Count {
+    let stands = [Stands::Sound, Stands::Suspect, Stands::Over][link as usize % 3];
+    Count { link: LinkId(link), frames: u64::from(link) << 33, stands }
+}
+
 fn examples() -> Vec<(Frame<'static>, usize)> {
-    let counts: Counts = (0..8).map(|link| (LinkId(link), u64::from(link) << 33)).collect();
+    let counts: Counts = (0..8).map(count).collect();
+
     let hello = |received: Counts| {
         let (session, secret) = (SessionId([7; 16]), Secret([9; 32]));
         Frame::Hello(Hello { session, secret, is_fresh: true, link: LinkId(3), received })
@@ -14,8 +20,8 @@ fn examples() -> Vec<(Frame<'static>, usize)> {
     };
     vec![
         (hello(Vec::new()), 58),
-        (hello(counts.clone()), 154),
-        (Frame::Welcome { is_new: true, received: counts }, 101),
+        (hello(counts.clone()), 58 + 8 * 13),
+        (Frame::Welcome { is_new: true, received: counts }, 5 + 8 * 13),
         (Frame::No(TurnedAway::Unknown), 4),
         (Frame::Open(StreamId(u32::MAX), 65_535), 9),
         (Frame::Accept(StreamId(1)), 7),
@@ -64,7 +70,7 @@ fn the_bytes_of_frames_are_these() {
     let data = Frame::Data { stream: StreamId(2), offset: 3, is_end: true, bytes: b"hi" };
     assert_eq!(hex(data), "07000f000000020000000000000003016869");
     assert_eq!(hex(Frame::Ack { frames: 258, bulk_waits: false }), "0a0009000000000000010200");
-    assert_eq!(hex(Frame::Welcome { is_new: true, received: vec![(LinkId(1), 2)] }), "02000e0101000000010000000000000002");
+    assert_eq!(hex(Frame::Welcome { is_new: true, received: vec![count(1)] }), "02000f010100000001000000020000000001");
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn what_is_too_long_or_too_short_is_refused_before_it_has_come() {
     let (mut hello, _) = (written(&examples()[0].0), ());
     hello[3] = VERSION + 1;
     assert_eq!(read(&hello).err(), Some(Violation::Version));
-    assert!(written(&examples()[1].0).len() == 3 + 55 + 12 * PAST_LINKS);
+    assert!(written(&examples()[1].0).len() == 3 + 55 + 13 * PAST_LINKS);
 }
 
 /// Random bytes, and frames with some bytes changed: read or refused, never more than there is.

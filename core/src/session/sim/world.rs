@@ -301,10 +301,10 @@ impl World {
             return;
         };
         let joined = match &mut self.sessions[FAR] {
-            Some(session) => session.join(&hello, now),
+            Some(session) => session.join(&hello, luck, now),
             none => Session::exporter(&hello, self.limits.clone(), now).and_then(|session| {
                 let session = none.insert(session);
-                session.join(&hello, now)
+                session.join(&hello, luck, now)
             }),
         };
         match joined {
