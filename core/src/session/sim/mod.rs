@@ -4,6 +4,7 @@ mod app;
 mod days;
 mod dice;
 mod figures;
+mod hostile;
 mod wire;
 mod world;
 
