@@ -90,26 +90,71 @@ fn key_presses(times: &'static [u64], limits: Limits, bulk: u64) -> (Duration, D
 
 #[test]
 fn bulk_takes_what_its_links_carry_and_a_key_press_stays_quick() {
-    let wide = || Limits { stream_unacked: 2 << 20, stream_unread: 2 << 20, session_unacked: 4 << 20, ..limits(4) };
     for times in [&[1][..], &[1, 1], &[1, 1, 1, 1], &[1, 2], &[1, 4], &[1, 10], &[1, 2, 4, 10]] {
-        let sum = (RATE as usize * times.len()) as f64;
-        let share = |rate: f64| format!("{:.2} MB/s ({:.0} %)", rate / 1e6, rate / sum * 100.0);
-        let limits = || limits(times.len());
-        let wide = || Limits { links: times.len(), ..wide() };
+        let defaults = || limits(times.len());
+        let one = bulk(times, defaults(), 1);
+        let four = bulk(times, defaults(), 4);
+        let of = |stream: u64, session: u64, streams| {
+            let limits =
+                Limits { stream_unacked: stream, stream_unread: stream, session_unacked: session, ..defaults() };
+            bulk(times, limits, streams)
+        };
+        let mebi = 1 << 20;
+        let wider = [
+            of(mebi, 2 * mebi, 1),
+            of(2 * mebi, 2 * mebi, 1),
+            of(2 * mebi, 4 * mebi, 1),
+            of(2 * mebi, 4 * mebi, 4),
+        ];
+        let show = |rate: f64| {
+            let share = rate / (RATE as f64 * times.len() as f64);
+            format!("{:.2} MB/s {:3.0} %", rate / 1e6, share * 100.0)
+        };
         eprintln!(
-            "{times:?}: one stream {}, four {}; 2 MiB a stream {}, four {}",
-            share(bulk(times, limits(), 1)),
-            share(bulk(times, limits(), 4)),
-            share(bulk(times, wide(), 1)),
-            share(bulk(times, wide(), 4)),
+            "{times:?}: one stream {}, four {}. One of 1 MiB {}, 2 MiB {}; session of 4 MiB {}, four {}",
+            show(one),
+            show(four),
+            show(wider[0]),
+            show(wider[1]),
+            show(wider[2]),
+            show(wider[3]),
         );
+        let quiet = key_presses(times, defaults(), 0);
+        let busy = key_presses(times, defaults(), 30_000_000 * times.len() as u64);
         let echo = |(median, most): (Duration, Duration)| {
             format!("{} / {} ms", median.as_millis() + 155, most.as_millis() + 155)
         };
-        eprintln!(
-            "    echo idle {}, beside bulk {}",
-            echo(key_presses(times, limits(), 0)),
-            echo(key_presses(times, limits(), 30_000_000 * times.len() as u64)),
-        );
+        eprintln!("    echo idle {}, beside bulk {}", echo(quiet), echo(busy));
+
+        // No slower link makes it worse.
+        let alone = RATE as f64;
+        assert!(one > alone * 0.95 && four > alone * 0.95);
+        if times.iter().all(|times| *times <= 2) {
+            assert!(four > alone * times.len() as f64 * 0.95);
+        }
+        let back = Duration::from_millis(ROUND_TRIP / 2);
+        assert!(busy.0 + back < (quiet.0 + back).mul_f64(1.3));
+        assert!(busy.1 + back < (quiet.1 + back).mul_f64(1.5));
     }
+}
+
+#[test]
+fn streams_share_evenly_whoever_began_first() {
+    let wishes = (0..8).map(|at| Wish {
+        at: Duration::from_secs(at * 2),
+        port: 22,
+        near: writes(1_000_000_000),
+        far: writes(0),
+    });
+    let mut world = World::new(1, limits(1), links(&[1]), wishes.collect());
+    world.pass(Duration::from_secs(20));
+    let before: Vec<u64> = world.apps[FAR].values().map(|app| app.read).collect();
+    world.pass(Duration::from_secs(80));
+    let shares: Vec<f64> = world.apps[FAR]
+        .values()
+        .zip(before)
+        .map(|(app, before)| (app.read - before) as f64 / (RATE as f64 * 60.0 / 8.0))
+        .collect();
+    eprintln!("shares of eight: {shares:.2?}");
+    assert!(shares.iter().all(|share| *share > 0.8 && *share < 1.2));
 }
