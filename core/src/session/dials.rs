@@ -11,7 +11,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 /// Dials under way, from their beginning until the exporter has let the link in.
 #[derive(Debug, Default)]
-pub struct Dials {
+pub(super) struct Dials {
     under_way: BTreeMap<LinkId, Moment>,
     next: u32,
     failures: u32,
@@ -20,20 +20,20 @@ pub struct Dials {
 
 /// What links there are.
 #[derive(Debug, Clone, Copy)]
-pub struct Need {
+pub(super) struct Need {
     /// That are let in and answer.
-    pub usable: usize,
+    pub(super) usable: usize,
     /// That are let in, whether they answer or not.
-    pub up: usize,
+    pub(super) up: usize,
     /// That there should be.
-    pub wanted: usize,
+    pub(super) wanted: usize,
     /// Whether a second dial may run beside a slow one.
-    pub may_race: bool,
+    pub(super) may_race: bool,
 }
 
 impl Dials {
     /// When the next dial is to begin, if one is needed.
-    pub fn due(&self, need: Need, limits: &Limits) -> Option<Moment> {
+    pub(super) fn due(&self, need: Need, limits: &Limits) -> Option<Moment> {
         if need.usable >= need.wanted || need.up + self.under_way.len() >= limits.links + 2 {
             return None;
         }
@@ -45,7 +45,7 @@ impl Dials {
     }
 
     /// Begins one.
-    pub fn begin(&mut self, now: Moment) -> LinkId {
+    pub(super) fn begin(&mut self, now: Moment) -> LinkId {
         let link = LinkId(self.next);
         self.next += 1;
         self.under_way.insert(link, now);
@@ -53,24 +53,24 @@ impl Dials {
     }
 
     /// Whether this one is under way.
-    pub fn has(&self, link: LinkId) -> bool {
+    pub(super) fn has(&self, link: LinkId) -> bool {
         self.under_way.contains_key(&link)
     }
 
     /// The link was let in.
-    pub fn succeeded(&mut self, link: LinkId) {
+    pub(super) fn succeeded(&mut self, link: LinkId) {
         self.under_way.remove(&link);
     }
 
     /// It was not. The next one waits.
-    pub fn failed(&mut self, link: LinkId, limits: &Limits, luck: Luck, now: Moment) {
+    pub(super) fn failed(&mut self, link: LinkId, limits: &Limits, luck: Luck, now: Moment) {
         if self.under_way.remove(&link).is_some() {
             self.pause(limits, luck, now);
         }
     }
 
     /// A link that was let in is over. The first time another one is dialled at once.
-    pub fn lost(&mut self, lived: Duration, limits: &Limits, luck: Luck, now: Moment) {
+    pub(super) fn lost(&mut self, lived: Duration, limits: &Limits, luck: Luck, now: Moment) {
         match lived < SHORT_LIFE {
             true => self.pause(limits, luck, now),
             false => self.reset(),
@@ -85,23 +85,23 @@ impl Dials {
     }
 
     /// There is reason to try at once.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         (self.failures, self.not_before) = (0, Duration::ZERO);
     }
 
     /// When the first of those under way has taken too long.
-    pub fn limit(&self, limits: &Limits) -> Option<Moment> {
+    pub(super) fn limit(&self, limits: &Limits) -> Option<Moment> {
         self.under_way.values().min().map(|began| *began + limits.dial)
     }
 
     /// Those that have taken too long.
-    pub fn late(&self, limits: &Limits, now: Moment) -> Vec<LinkId> {
+    pub(super) fn late(&self, limits: &Limits, now: Moment) -> Vec<LinkId> {
         let is_late = |began: &Moment| now >= *began + limits.dial;
         self.under_way.iter().filter(|(_, began)| is_late(began)).map(|(link, _)| *link).collect()
     }
 
     /// All that are under way, which are given up.
-    pub fn give_up(&mut self) -> Vec<LinkId> {
+    pub(super) fn give_up(&mut self) -> Vec<LinkId> {
         std::mem::take(&mut self.under_way).into_keys().collect()
     }
 }

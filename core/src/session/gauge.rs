@@ -26,16 +26,16 @@ const DRAINED: f64 = 0.7;
 
 /// What is noted of a frame when it is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Stamp {
+pub(super) struct Stamp {
     /// When.
-    pub at: Moment,
+    pub(super) at: Moment,
     delivered: u64,
     delivered_at: Moment,
 }
 
 /// See the file's sentence.
 #[derive(Debug)]
-pub struct Gauge {
+pub(super) struct Gauge {
     shortest: Option<Duration>,
     smoothed: Duration,
     deviation: Duration,
@@ -78,7 +78,7 @@ impl Default for Gauge {
 
 impl Gauge {
     /// Notes that a frame is sent, where nothing else is on the way or something is.
-    pub fn stamp(&mut self, is_idle: bool, now: Moment) -> Stamp {
+    pub(super) fn stamp(&mut self, is_idle: bool, now: Moment) -> Stamp {
         if is_idle {
             self.delivered_at = now;
         }
@@ -86,7 +86,7 @@ impl Gauge {
     }
 
     /// A round trip was measured.
-    pub fn round_trip(&mut self, took: Duration, now: Moment) {
+    pub(super) fn round_trip(&mut self, took: Duration, now: Moment) {
         match self.shortest {
             None => {
                 (self.shortest, self.smoothed, self.deviation) = (Some(took), took, took / 2);
@@ -106,7 +106,7 @@ impl Gauge {
     }
 
     /// So many bytes were acknowledged; the stamp is that of the last frame of them. `was_full` says whether the window was in use.
-    pub fn acked(&mut self, stamp: Stamp, bytes: u64, was_full: bool, now: Moment) {
+    pub(super) fn acked(&mut self, stamp: Stamp, bytes: u64, was_full: bool, now: Moment) {
         self.round_trip(now.saturating_sub(stamp.at), now);
         self.delivered += bytes;
         self.delivered_at = now;
@@ -165,7 +165,7 @@ impl Gauge {
     }
 
     /// Bytes a second, as far as known.
-    pub fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         let rate = self.rates[0].max(self.rates[1]);
         match rate > 0.0 {
             true => rate,
@@ -174,12 +174,12 @@ impl Gauge {
     }
 
     /// How many bytes to have on the way at most.
-    pub fn window(&self) -> u64 {
+    pub(super) fn window(&self) -> u64 {
         self.window
     }
 
     /// How long a byte takes to the other end, behind so many others.
-    pub fn delay(&self, in_flight: u64) -> Duration {
+    pub(super) fn delay(&self, in_flight: u64) -> Duration {
         let one_way = self.path() / 2;
         // What fills the path is no queue.
         let queued = (in_flight as f64 / self.rate() - 2.0 * one_way.as_secs_f64()).clamp(0.0, 60.0);
@@ -187,12 +187,12 @@ impl Gauge {
     }
 
     /// The shortest round trip, once one was measured.
-    pub fn shortest(&self) -> Option<Duration> {
+    pub(super) fn shortest(&self) -> Option<Duration> {
         self.shortest
     }
 
     /// How long an answer may take until the link is suspect.
-    pub fn patience(&self, (least, most): (Duration, Duration)) -> Duration {
+    pub(super) fn patience(&self, (least, most): (Duration, Duration)) -> Duration {
         match self.shortest {
             None => most.min(least * 3),
             Some(_) => (self.smoothed * 2 + self.deviation * 4 + ACK_DELAY * 2).clamp(least, most),

@@ -23,7 +23,7 @@ struct Sent {
 
 /// What a link owes, looked at after some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It answers, as far as known.
     Sound,
     /// It has just become suspect: what is on its way goes another way.
@@ -34,21 +34,21 @@ pub enum State {
 
 /// See the file's sentence.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     /// What has come of a frame that is not whole yet.
-    pub inbox: Vec<u8>,
+    pub(super) inbox: Vec<u8>,
     /// The frame that comes before all else, until it is sent.
     greeting: Option<Vec<u8>>,
     /// Whether the exporter has let it in; at the exporter always.
-    pub is_up: bool,
+    pub(super) is_up: bool,
     /// When it began, or was let in.
-    pub began: Moment,
+    pub(super) began: Moment,
     /// Whether the far end has bulk that waits for links.
-    pub far_waits: bool,
+    pub(super) far_waits: bool,
     /// How many bytes the driver took last, at most.
-    pub room: usize,
+    pub(super) room: usize,
     /// What is measured.
-    pub gauge: Gauge,
+    pub(super) gauge: Gauge,
     in_flight: VecDeque<Sent>,
     bytes: u64,
     /// The number of the first frame in `in_flight`.
@@ -71,7 +71,7 @@ pub struct Link {
 
 impl Link {
     /// A link that begins with this frame.
-    pub fn new(greeting: &Frame<'_>, is_up: bool, now: Moment) -> Self {
+    pub(super) fn new(greeting: &Frame<'_>, is_up: bool, now: Moment) -> Self {
         let mut first = Vec::new();
         greeting.write(&mut first);
         Self {
@@ -103,33 +103,33 @@ impl Link {
     }
 
     /// Frames received.
-    pub fn received(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.received
     }
 
     /// Bytes on the way.
     #[cfg(test)]
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.bytes
     }
 
     /// Whether it is let in and answers.
-    pub fn is_usable(&self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         self.is_up && self.suspect.is_none()
     }
 
     /// Whether it owes an answer for too long.
-    pub fn is_suspect(&self) -> bool {
+    pub(super) fn is_suspect(&self) -> bool {
         self.suspect.is_some()
     }
 
     /// Whether as much is on the way as should be.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.bytes + DATA_HEAD as u64 >= self.gauge.window()
     }
 
     /// For the choice of a link.
-    pub fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         View {
             delay: self.gauge.delay(self.bytes),
             rate: self.gauge.rate(),
@@ -139,12 +139,12 @@ impl Link {
     }
 
     /// Something was heard.
-    pub fn hear(&mut self, now: Moment) {
+    pub(super) fn hear(&mut self, now: Moment) {
         self.heard = now;
     }
 
     /// A counted frame was received, of so many bytes.
-    pub fn count(&mut self, length: usize, now: Moment) {
+    pub(super) fn count(&mut self, length: usize, now: Moment) {
         self.received += 1;
         self.pings = 0;
         self.untold_bytes += length;
@@ -153,12 +153,12 @@ impl Link {
     }
 
     /// The other end asks for a sign of life.
-    pub fn owe_pong(&mut self, token: u32) {
+    pub(super) fn owe_pong(&mut self, token: u32) {
         self.pong = Some(token);
     }
 
     /// The other end gives one.
-    pub fn take_pong(&mut self, token: u32, now: Moment) {
+    pub(super) fn take_pong(&mut self, token: u32, now: Moment) {
         if let Some((_, at)) = self.asked.take_if(|(asked, _)| *asked == token) {
             self.gauge.round_trip(now.saturating_sub(at), now);
             self.suspect = None;
@@ -167,7 +167,7 @@ impl Link {
     }
 
     /// Asks for a sign of life.
-    pub fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         if self.ping.is_none() {
             self.token = self.token.wrapping_add(1);
             self.ping = Some(self.token);
@@ -175,7 +175,7 @@ impl Link {
     }
 
     /// Notes that a frame was sent.
-    pub fn sent(&mut self, record: Record, length: usize, is_bulk: bool, now: Moment) {
+    pub(super) fn sent(&mut self, record: Record, length: usize, is_bulk: bool, now: Moment) {
         let stamp = self.gauge.stamp(self.in_flight.is_empty(), now);
         self.in_flight.push_back(Sent { record, length, stamp });
         self.bytes += length as u64;
@@ -185,12 +185,12 @@ impl Link {
     }
 
     /// Bulk has come over it.
-    pub fn carried_bulk(&mut self, now: Moment) {
+    pub(super) fn carried_bulk(&mut self, now: Moment) {
         self.carried_bulk = now;
     }
 
     /// The other end has received so many frames: the records of those that are on their way.
-    pub fn acked(&mut self, frames: u64, now: Moment) -> Result<Vec<Record>, Violation> {
+    pub(super) fn acked(&mut self, frames: u64, now: Moment) -> Result<Vec<Record>, Violation> {
         if frames < self.acked || frames > self.first + self.in_flight.len() as u64 {
             return Err(Violation::Ack);
         }
@@ -219,7 +219,7 @@ impl Link {
     }
 
     /// What is on its way, with the numbers of the frames: it is to go another way.
-    pub fn take_in_flight(&mut self) -> Vec<(u64, Record)> {
+    pub(super) fn take_in_flight(&mut self) -> Vec<(u64, Record)> {
         let first = self.first;
         self.first += self.in_flight.len() as u64;
         self.bytes = 0;
@@ -227,7 +227,7 @@ impl Link {
     }
 
     /// Appends the greeting, if it still waits. Whether it has gone.
-    pub fn write_greeting(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write_greeting(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
         match &self.greeting {
             None => true,
             Some(greeting) if greeting.len() <= room => {
@@ -240,7 +240,7 @@ impl Link {
     }
 
     /// Appends signs of life that are asked for.
-    pub fn write_signs(&mut self, room: usize, out: &mut Vec<u8>, now: Moment) {
+    pub(super) fn write_signs(&mut self, room: usize, out: &mut Vec<u8>, now: Moment) {
         if room < 2 * (3 + 4) {
             return;
         }
@@ -254,7 +254,14 @@ impl Link {
     }
 
     /// Appends an acknowledgement, if it is time for it, or anyway if there is something to acknowledge.
-    pub fn write_ack(&mut self, room: usize, out: &mut Vec<u8>, bulk_waits: bool, anyway: bool, now: Moment) {
+    pub(super) fn write_ack(
+        &mut self,
+        room: usize,
+        out: &mut Vec<u8>,
+        bulk_waits: bool,
+        anyway: bool,
+        now: Moment,
+    ) {
         let is_due = self.tell_at.is_some_and(|at| anyway || now >= at);
         if is_due && room >= ACK_LENGTH {
             Frame::Ack { frames: self.received, bulk_waits }.write(out);
@@ -263,12 +270,12 @@ impl Link {
     }
 
     /// Whether there is something to acknowledge.
-    pub fn owes_ack(&self) -> bool {
+    pub(super) fn owes_ack(&self) -> bool {
         self.told < self.received
     }
 
     /// The other end has its doubts: what is on its way goes another way.
-    pub fn doubt(&mut self, now: Moment) {
+    pub(super) fn doubt(&mut self, now: Moment) {
         self.suspect.get_or_insert(now);
     }
 
@@ -298,13 +305,11 @@ impl Link {
     }
 
     /// When something is to be done; `ping` says how long nothing is heard, at first and at most, until it is asked.
-    pub fn wake_at(&self, limits: &Limits, ping: Option<(Duration, Duration)>) -> Option<Moment> {
+    pub(super) fn wake_at(&self, limits: &Limits, ping: Option<(Duration, Duration)>) -> Option<Moment> {
         let due = match (self.is_up, self.suspect) {
             (false, _) => None,
             (true, Some(since)) => Some(since + self.over_after(limits)),
-            (true, None) => {
-                [self.patient_until(limits), self.ask_at(ping)].into_iter().flatten().min()
-            }
+            (true, None) => [self.patient_until(limits), self.ask_at(ping)].into_iter().flatten().min(),
         };
         // Without room for it, the driver says when there is some.
         let tell_at = self.tell_at.filter(|_| self.room >= ACK_LENGTH);
@@ -316,7 +321,7 @@ impl Link {
     }
 
     /// Looks whether it still answers.
-    pub fn look(&mut self, limits: &Limits, ping: Option<(Duration, Duration)>, now: Moment) -> State {
+    pub(super) fn look(&mut self, limits: &Limits, ping: Option<(Duration, Duration)>, now: Moment) -> State {
         if !self.is_up {
             return State::Sound;
         }
@@ -337,7 +342,7 @@ impl Link {
     }
 
     /// Since when no bulk has passed over it.
-    pub fn is_spare_since(&self) -> Moment {
+    pub(super) fn is_spare_since(&self) -> Moment {
         self.carried_bulk
     }
 }

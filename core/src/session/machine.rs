@@ -262,9 +262,7 @@ impl Session {
 
     fn wake_writers(&mut self) {
         let is_worth = |stream: &StreamId| match (self.room(*stream), self.streams.get(stream)) {
-            (Some(room), Some(found)) => {
-                room >= WORTH_WAKING || (room > 0 && found.outgoing.unacked() == 0)
-            }
+            (Some(room), Some(found)) => room >= WORTH_WAKING || (room > 0 && found.outgoing.unacked() == 0),
             _ => false,
         };
         let woken: Vec<StreamId> = self.blocked.iter().copied().filter(is_worth).collect();
@@ -352,8 +350,7 @@ impl Session {
             return self.events.push(Event::Close(link));
         }
         first.get_or_insert(link);
-        let hello =
-            Hello { session: self.id, secret: self.secret, is_fresh: *is_fresh, link, received };
+        let hello = Hello { session: self.id, secret: self.secret, is_fresh: *is_fresh, link, received };
         self.links.insert(link, Link::new(&Frame::Hello(hello), false, now));
     }
 
@@ -1066,6 +1063,8 @@ impl Session {
 fn may_go(streams: &BTreeMap<StreamId, Stream>, record: &Record, link: LinkId) -> bool {
     match record {
         Record::Data(stream, _) => streams.get(stream).is_none_or(|found| found.may_go_on(link)),
-        Record::Open(..) | Record::Accept(_) | Record::Refuse(..) | Record::Credit(_) | Record::Reset(..) => true,
+        Record::Open(..) | Record::Accept(_) | Record::Refuse(..) | Record::Credit(_) | Record::Reset(..) => {
+            true
+        }
     }
 }

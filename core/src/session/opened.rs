@@ -7,7 +7,7 @@ use super::words::{StreamId, Violation};
 
 /// Numbers are given in order and may come in another, over several links.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub(super) struct Opened {
     /// All before it were.
     next: u32,
     ahead: BTreeSet<u32>,
@@ -15,14 +15,14 @@ pub struct Opened {
 
 impl Opened {
     /// Gives the next number, at the end that opens.
-    pub fn give(&mut self) -> Option<StreamId> {
+    pub(super) fn give(&mut self) -> Option<StreamId> {
         let number = self.next;
         self.next = number.checked_add(1)?;
         Some(StreamId(number))
     }
 
     /// Notes one, at the other end. Whether it is new.
-    pub fn note(&mut self, stream: StreamId) -> Result<bool, Violation> {
+    pub(super) fn note(&mut self, stream: StreamId) -> Result<bool, Violation> {
         if self.has(stream) {
             return Ok(false);
         }
@@ -40,7 +40,7 @@ impl Opened {
     }
 
     /// Whether it was opened.
-    pub fn has(&self, stream: StreamId) -> bool {
+    pub(super) fn has(&self, stream: StreamId) -> bool {
         stream.0 < self.next || self.ahead.contains(&stream.0)
     }
 }

@@ -9,18 +9,18 @@ use super::limits::{CHUNK, FIRST_CREDIT, FRAMES_IN_FLIGHT, QUICK};
 
 /// A part of the stream, with its end or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// Where it begins.
-    pub start: u64,
+    pub(super) start: u64,
     /// Where it ends.
-    pub end: u64,
+    pub(super) end: u64,
     /// Whether the stream ends there.
-    pub is_end: bool,
+    pub(super) is_end: bool,
 }
 
 /// See the file's sentence.
 #[derive(Debug)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     /// By where they begin.
     pieces: BTreeMap<u64, Vec<u8>>,
     /// Bytes in them.
@@ -61,23 +61,23 @@ impl Default for Outgoing {
 
 impl Outgoing {
     /// Bytes that are kept until they are acknowledged.
-    pub fn unacked(&self) -> u64 {
+    pub(super) fn unacked(&self) -> u64 {
         self.kept
     }
 
     /// Bytes that were never sent.
-    pub fn unsent(&self) -> u64 {
+    pub(super) fn unsent(&self) -> u64 {
         self.written - self.next
     }
 
     /// Whether it has so much to say that others go before it.
-    pub fn is_bulk(&self) -> bool {
+    pub(super) fn is_bulk(&self) -> bool {
         self.unacked() > QUICK
     }
 
     /// How many bytes may be written now, where `most` may be kept. Never more than the peer has given credit for: what is here can be sent,
     /// so a reader that stops fills nothing but its own credit.
-    pub fn room(&self, most: u64) -> u64 {
+    pub(super) fn room(&self, most: u64) -> u64 {
         match self.is_finished {
             true => 0,
             false => self.credit.saturating_sub(self.written).min(most.saturating_sub(self.kept)),
@@ -85,13 +85,12 @@ impl Outgoing {
     }
 
     /// Takes bytes, which [`room`](Self::room) allows.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let last = self.pieces.iter_mut().next_back();
-            let last = last.filter(|(start, piece)| {
-                **start + piece.len() as u64 == self.written && piece.len() < CHUNK
-            });
+            let last = last
+                .filter(|(start, piece)| **start + piece.len() as u64 == self.written && piece.len() < CHUNK);
             let piece = match last {
                 Some((_, piece)) => piece,
                 None => self.pieces.entry(self.written).or_default(),
@@ -105,27 +104,27 @@ impl Outgoing {
     }
 
     /// Nothing more will be written.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.is_finished = true;
     }
 
     /// Whether [`finish`](Self::finish) was called.
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.is_finished
     }
 
     /// More credit. One that was overtaken by a later one changes nothing.
-    pub fn credit(&mut self, limit: u64) {
+    pub(super) fn credit(&mut self, limit: u64) {
         self.credit = self.credit.max(limit);
     }
 
     /// Whether something waits to be sent for the first time.
-    pub fn has_new(&self) -> bool {
+    pub(super) fn has_new(&self) -> bool {
         self.frames < FRAMES_IN_FLIGHT && (self.unsent() > 0 || (self.is_finished && !self.end_sent))
     }
 
     /// Takes the next part to send for the first time, of so many bytes at most.
-    pub fn next_part(&mut self, most: u64) -> Option<Part> {
+    pub(super) fn next_part(&mut self, most: u64) -> Option<Part> {
         if !self.has_new() || (most == 0 && self.unsent() > 0) {
             return None;
         }
@@ -139,13 +138,13 @@ impl Outgoing {
 
     /// Puts a part back that could not be sent, or was lost: the frame that carried it is not on its way any more. What of it still lacks an
     /// acknowledgement is to be sent again, if anything.
-    pub fn lost(&mut self, part: Part) -> Option<Part> {
+    pub(super) fn lost(&mut self, part: Part) -> Option<Part> {
         self.frames = self.frames.saturating_sub(1);
         self.lacking(part)
     }
 
     /// What of a part is to be sent again, from its first byte that is not acknowledged on.
-    pub fn lacking(&self, part: Part) -> Option<Part> {
+    pub(super) fn lacking(&self, part: Part) -> Option<Part> {
         let mut start = part.start.max(self.base);
         if let Some((_, end)) = self.acked.range(..=start).next_back() {
             start = start.max(*end);
@@ -155,12 +154,12 @@ impl Outgoing {
     }
 
     /// A part is sent again.
-    pub fn sent_again(&mut self) {
+    pub(super) fn sent_again(&mut self) {
         self.frames += 1;
     }
 
     /// Appends the bytes of a part, which lacks its acknowledgement.
-    pub fn copy(&self, part: Part, out: &mut Vec<u8>) {
+    pub(super) fn copy(&self, part: Part, out: &mut Vec<u8>) {
         let first = self.pieces.range(..=part.start).next_back().map_or(part.start, |(start, _)| *start);
         for (start, piece) in self.pieces.range(first..part.end) {
             let index = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
@@ -170,7 +169,7 @@ impl Outgoing {
     }
 
     /// The frame with this part was acknowledged, of which `is_in_flight` says whether it counted as on its way.
-    pub fn acked(&mut self, part: Part, is_in_flight: bool) {
+    pub(super) fn acked(&mut self, part: Part, is_in_flight: bool) {
         if is_in_flight {
             self.frames = self.frames.saturating_sub(1);
         }
@@ -189,7 +188,8 @@ impl Outgoing {
         }
         // A piece may begin before `base`, all of which is acknowledged.
         let first = if start > self.base { start } else { 0 };
-        let is_within = |(from, piece): (&u64, &Vec<u8>)| (*from + piece.len() as u64 <= end).then_some(*from);
+        let is_within =
+            |(from, piece): (&u64, &Vec<u8>)| (*from + piece.len() as u64 <= end).then_some(*from);
         let freed: Vec<u64> = self.pieces.range(first..end).filter_map(is_within).collect();
         for from in freed {
             self.kept -= self.pieces.remove(&from).map_or(0, |piece| piece.len() as u64);
@@ -201,7 +201,7 @@ impl Outgoing {
     }
 
     /// Whether all was said and has arrived.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.end_acked && self.base == self.written
     }
 }

@@ -9,7 +9,7 @@ use super::words::{Cut, LinkId, Refusal, StreamId};
 
 /// What a counted frame has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Record {
+pub(super) enum Record {
     /// Opens the stream, to this port.
     Open(StreamId, u16),
     /// Accepts it.
@@ -31,7 +31,7 @@ impl Record {
     }
 
     /// Bytes of a stream in it.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Data(_, part) => part.end - part.start,
             _ => 0,
@@ -41,16 +41,16 @@ impl Record {
 
 /// A record that waits.
 #[derive(Debug, Clone, Copy)]
-pub struct Waiting {
+pub(super) struct Waiting {
     /// What is to be said.
-    pub record: Record,
+    pub(super) record: Record,
     /// The frame that has said it before, on a link that is lost or suspect.
-    pub before: Option<(LinkId, u64)>,
+    pub(super) before: Option<(LinkId, u64)>,
 }
 
 /// All that waits but what streams have to say for the first time. What waits longest goes first.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(super) struct Pending {
     urgent: VecDeque<Waiting>,
     bulk: VecDeque<Waiting>,
     /// Those without bytes.
@@ -59,35 +59,35 @@ pub struct Pending {
 
 impl Pending {
     /// To be sent before all else.
-    pub fn push_urgent(&mut self, waiting: Waiting) {
+    pub(super) fn push_urgent(&mut self, waiting: Waiting) {
         self.bare += waiting.record.is_bare();
         self.urgent.push_back(waiting);
     }
 
     /// To be sent before other bulk.
-    pub fn push_bulk(&mut self, waiting: Waiting) {
+    pub(super) fn push_bulk(&mut self, waiting: Waiting) {
         self.bulk.push_back(waiting);
     }
 
     /// Something new to say, without bytes.
-    pub fn say(&mut self, record: Record) {
+    pub(super) fn say(&mut self, record: Record) {
         self.push_urgent(Waiting { record, before: None });
     }
 
     /// Takes the first that may go, of those that go before all else.
-    pub fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+    pub(super) fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
         let waiting = pop(&mut self.urgent, may_go)?;
         self.bare -= waiting.record.is_bare();
         Some(waiting)
     }
 
     /// Takes the first of the others that may go.
-    pub fn pop_bulk(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+    pub(super) fn pop_bulk(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
         pop(&mut self.bulk, may_go)
     }
 
     /// Puts bytes back that do not fit.
-    pub fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
+    pub(super) fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
         match is_urgent {
             true => self.urgent.push_front(waiting),
             false => self.bulk.push_front(waiting),
@@ -95,11 +95,10 @@ impl Pending {
     }
 
     /// Takes out what the other end has received after all: the first so many frames of a link.
-    pub fn settle(&mut self, link: LinkId, frames: u64) -> Vec<Record> {
+    pub(super) fn settle(&mut self, link: LinkId, frames: u64) -> Vec<Record> {
         let mut settled = Vec::new();
         let mut keep = |waiting: &Waiting| {
-            let is_settled =
-                waiting.before.is_some_and(|(before, frame)| before == link && frame < frames);
+            let is_settled = waiting.before.is_some_and(|(before, frame)| before == link && frame < frames);
             if is_settled {
                 settled.push(waiting.record);
             }
@@ -112,22 +111,22 @@ impl Pending {
     }
 
     /// How many wait that have no bytes of a stream, whose credit bounds the others.
-    pub fn bare(&self) -> usize {
+    pub(super) fn bare(&self) -> usize {
         self.bare
     }
 
     /// Whether none does.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.bulk.is_empty()
     }
 
     /// Bytes of bulk that wait.
-    pub fn bulk_bytes(&self) -> u64 {
+    pub(super) fn bulk_bytes(&self) -> u64 {
         self.bulk.iter().map(|waiting| waiting.record.bytes()).sum()
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 }

@@ -4,27 +4,27 @@ use std::time::Duration;
 
 /// A link, as far as this choice needs it.
 #[derive(Debug, Clone, Copy)]
-pub struct View {
+pub(super) struct View {
     /// How long a byte would take now.
-    pub delay: Duration,
+    pub(super) delay: Duration,
     /// Bytes a second.
-    pub rate: f64,
+    pub(super) rate: f64,
     /// Whether as much is on the way as should be.
-    pub is_full: bool,
+    pub(super) is_full: bool,
     /// Whether the driver takes bytes for it.
-    pub has_room: bool,
+    pub(super) has_room: bool,
 }
 
 /// Whether the link at `this` place carries what should arrive soon: none is quicker, and be it that its driver takes nothing just now. What
 /// waits before it is a part of its delay.
-pub fn carries_quick(views: &[View], this: usize) -> bool {
+pub(super) fn carries_quick(views: &[View], this: usize) -> bool {
     let Some(own) = views.get(this) else { return false };
     !views.iter().enumerate().any(|other| is_quicker(other, (this, own)))
 }
 
 /// Whether the link at `this` place carries bulk, of which so many bytes wait. A link does once all quicker ones are full, and if its
 /// bytes would not arrive after those that wait for a quicker one: a stream's bytes wait for each other.
-pub fn carries_bulk(views: &[View], this: usize, backlog: u64) -> bool {
+pub(super) fn carries_bulk(views: &[View], this: usize, backlog: u64) -> bool {
     let Some(own) = views.get(this) else { return false };
     if own.is_full {
         return false;

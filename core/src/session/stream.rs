@@ -6,7 +6,7 @@ use super::words::LinkId;
 
 /// Whether the other end knows of a stream. Its bytes must not come before it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub(super) enum Known {
     /// The opening was not sent yet, or was lost.
     No,
     /// It is on its way on this link: what follows it there comes behind it.
@@ -17,24 +17,24 @@ pub enum Known {
 
 /// See the file's sentence.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     /// See [`Known`].
-    pub known: Known,
+    pub(super) known: Known,
     /// The link that its opening went over first, before the exporter had answered at all.
-    pub shown_on: Option<LinkId>,
+    pub(super) shown_on: Option<LinkId>,
     /// Whether the exporter's backend has taken it.
-    pub is_accepted: bool,
+    pub(super) is_accepted: bool,
     /// What this side writes.
-    pub outgoing: Outgoing,
+    pub(super) outgoing: Outgoing,
     /// What this side reads.
-    pub incoming: Incoming,
+    pub(super) incoming: Incoming,
     /// Whether credit for it waits to be sent already.
-    pub credit_waits: bool,
+    pub(super) credit_waits: bool,
 }
 
 impl Stream {
     /// One that nothing was said of.
-    pub fn new(known: Known, is_accepted: bool) -> Self {
+    pub(super) fn new(known: Known, is_accepted: bool) -> Self {
         Self {
             known,
             shown_on: None,
@@ -46,17 +46,17 @@ impl Stream {
     }
 
     /// Whether its bytes may go over this link.
-    pub fn may_go_on(&self, link: LinkId) -> bool {
+    pub(super) fn may_go_on(&self, link: LinkId) -> bool {
         self.known == Known::Yes || self.known == Known::SoonOn(link)
     }
 
     /// Whether both directions have ended and all was read.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.outgoing.is_done() && self.incoming.is_done()
     }
 
     /// Whether it needs nothing more of the other end: what is left is to be read here.
-    pub fn needs_no_link(&self) -> bool {
+    pub(super) fn needs_no_link(&self) -> bool {
         self.outgoing.is_done() && self.incoming.is_whole()
     }
 }

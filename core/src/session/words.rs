@@ -37,7 +37,8 @@ pub struct Secret(pub [u8; 32]);
 impl Secret {
     /// Whether they are the same, in a time that does not depend on where they differ.
     pub fn matches(&self, other: &Self) -> bool {
-        let differing = self.0.iter().zip(&other.0).fold(0, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
+        let differing =
+            self.0.iter().zip(&other.0).fold(0, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
         std::hint::black_box(differing) == 0
     }
 }

@@ -15,9 +15,8 @@ fn examples() -> Vec<(Frame<'static>, usize)> {
         let (session, secret) = (SessionId([7; 16]), Secret([9; 32]));
         Frame::Hello(Hello { session, secret, is_fresh: true, link: LinkId(3), received })
     };
-    let data = |bytes: &'static [u8], is_end| {
-        Frame::Data { stream: StreamId(5), offset: 1 << 40, is_end, bytes }
-    };
+    let data =
+        |bytes: &'static [u8], is_end| Frame::Data { stream: StreamId(5), offset: 1 << 40, is_end, bytes };
     vec![
         (hello(Vec::new()), 58),
         (hello(counts.clone()), 58 + 8 * 13),
@@ -70,7 +69,10 @@ fn the_bytes_of_frames_are_these() {
     let data = Frame::Data { stream: StreamId(2), offset: 3, is_end: true, bytes: b"hi" };
     assert_eq!(hex(data), "07000f000000020000000000000003016869");
     assert_eq!(hex(Frame::Ack { frames: 258, bulk_waits: false }), "0a0009000000000000010200");
-    assert_eq!(hex(Frame::Welcome { is_new: true, received: vec![count(1)] }), "02000f010100000001000000020000000001");
+    assert_eq!(
+        hex(Frame::Welcome { is_new: true, received: vec![count(1)] }),
+        "02000f010100000001000000020000000001"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn random(state: &mut u64) -> u64 {
 fn whatever_comes_twice_or_in_another_order_is_read_once_and_in_order() {
     for seed in 0..200 {
         let mut state = seed * 104_729 + 3;
-        let all: Vec<u8> = (0..random(&mut state) % 50_000).map(|at| (at * 131 >> 4) as u8).collect();
+        let all: Vec<u8> = (0..random(&mut state) % 50_000).map(|at| ((at * 131) >> 4) as u8).collect();
         let mut parts = Vec::new();
         for _ in 0..2 {
             let mut at = 0;

@@ -12,7 +12,7 @@ fn whatever_is_lost_or_acknowledged_all_bytes_are_sent_and_let_go() {
     for seed in 0..300 {
         let mut state = seed * 7919 + 1;
         let mut out = Outgoing::default();
-        let all: Vec<u8> = (0..random(&mut state) % 60_000).map(|at| (at * 31 >> 3) as u8).collect();
+        let all: Vec<u8> = (0..random(&mut state) % 60_000).map(|at| ((at * 31) >> 3) as u8).collect();
         let mut written = 0;
         let mut flying: Vec<Part> = Vec::new();
         let mut arrived = vec![false; all.len()];
@@ -20,7 +20,7 @@ fn whatever_is_lost_or_acknowledged_all_bytes_are_sent_and_let_go() {
         while !out.is_done() {
             turns += 1;
             assert!(turns < 100_000, "seed {seed} never ends");
-            if written < all.len() && random(&mut state) % 3 == 0 {
+            if written < all.len() && random(&mut state).is_multiple_of(3) {
                 let many = (1 + random(&mut state) as usize % 9000)
                     .min(all.len() - written)
                     .min(out.room(20_000) as usize);
@@ -41,7 +41,7 @@ fn whatever_is_lost_or_acknowledged_all_bytes_are_sent_and_let_go() {
             let mut bytes = Vec::new();
             out.copy(part, &mut bytes);
             assert_eq!(bytes, all[part.start as usize..part.end as usize], "seed {seed}");
-            if random(&mut state) % 3 == 0 {
+            if random(&mut state).is_multiple_of(3) {
                 let again = out.lost(part).expect("nothing of it was acknowledged");
                 assert_eq!(again, part);
                 out.sent_again();

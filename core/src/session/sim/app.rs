@@ -138,7 +138,12 @@ impl App {
                 Read::Bytes(many) => {
                     for (place, got) in buffer[..many].iter().enumerate() {
                         let at = self.read + place as u64;
-                        assert_eq!(*got, byte(self.stream, !self.is_up, at), "byte {at} of {:?}", self.stream);
+                        assert_eq!(
+                            *got,
+                            byte(self.stream, !self.is_up, at),
+                            "byte {at} of {:?}",
+                            self.stream
+                        );
                     }
                     self.read += many as u64;
                     self.read_at.push((self.read, now));

@@ -11,14 +11,7 @@ use crate::session::limits::Limits;
 use crate::session::words::{Cut, Farewell, Moment};
 
 fn writes(writes: u64) -> Plan {
-    Plan {
-        writes,
-        drip: None,
-        sips: None,
-        asleep_until: Duration::ZERO,
-        resets_at: None,
-        ends_last: false,
-    }
+    Plan { writes, drip: None, sips: None, asleep_until: Duration::ZERO, resets_at: None, ends_last: false }
 }
 
 fn steady(round_trip: u64) -> Weather {
@@ -110,7 +103,8 @@ fn an_exporter_that_was_killed_is_delivered_nothing_twice() {
         judge(&world, seed, true);
         cut += usize::from(world.apps[NEAR].values().any(|app| app.cut == Some(Cut::Forgotten)));
         let never_ended = world.ended[NEAR].is_none();
-        doubtful += usize::from(never_ended && world.apps[NEAR].values().any(|app| app.cut == Some(Cut::Forgotten)));
+        doubtful +=
+            usize::from(never_ended && world.apps[NEAR].values().any(|app| app.cut == Some(Cut::Forgotten)));
     }
     assert!(cut > 100 && doubtful > 0, "{cut} were cut off, {doubtful} in doubt");
 }
@@ -142,7 +136,10 @@ fn a_hundred_streams_are_opened_in_one_round_trip() {
     let mut world = World::new(1, Limits::default(), steady(300), wishes);
     world.pass(at + Duration::from_secs(5));
     let last = world.apps[NEAR].values().skip(1).map(|app| app.read_at.first().unwrap().1).max().unwrap();
-    eprintln!("100 streams have their first bytes after {:?}, of which the backends take up to 200 ms", last - at);
+    eprintln!(
+        "100 streams have their first bytes after {:?}, of which the backends take up to 200 ms",
+        last - at
+    );
     assert!(last - at < Duration::from_millis(300 + 200 + 100));
 }
 
@@ -187,7 +184,12 @@ fn after_an_outage_it_goes_on_soon() {
     for (gaps, what) in gaps.iter_mut().zip(["short", "long"]) {
         gaps.sort();
         let at = |hundredth: usize| gaps[gaps.len() * hundredth / 100];
-        eprintln!("after a {what} outage: median {:?}, 95 % {:?}, most {:?}", at(50), at(95), gaps[gaps.len() - 1]);
+        eprintln!(
+            "after a {what} outage: median {:?}, 95 % {:?}, most {:?}",
+            at(50),
+            at(95),
+            gaps[gaps.len() - 1]
+        );
         assert!(at(50) <= Duration::from_secs(4) && at(95) <= Duration::from_secs(15));
     }
 }

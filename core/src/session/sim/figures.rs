@@ -11,14 +11,7 @@ const RATE: u64 = 860_000;
 const ROUND_TRIP: u64 = 310;
 
 fn writes(writes: u64) -> Plan {
-    Plan {
-        writes,
-        drip: None,
-        sips: None,
-        asleep_until: Duration::ZERO,
-        resets_at: None,
-        ends_last: false,
-    }
+    Plan { writes, drip: None, sips: None, asleep_until: Duration::ZERO, resets_at: None, ends_last: false }
 }
 
 /// Links whose round trips are so many times as long as the quickest one's.
@@ -49,15 +42,18 @@ fn bulk(times: &'static [u64], limits: Limits, streams: u64) -> f64 {
     let mut world = World::new(1, limits, links(times), (0..streams).map(wish).collect());
     assert!(world.run(Duration::from_secs(600)));
     let apps: Vec<&App> = world.apps[FAR].values().collect();
-    let quarter = apps.iter().filter_map(|app| Some(app.read_at.iter().find(|(at, _)| *at >= size / 4)?.1)).max();
+    let quarter =
+        apps.iter().filter_map(|app| Some(app.read_at.iter().find(|(at, _)| *at >= size / 4)?.1)).max();
     let began = quarter.unwrap();
     let before: u64 = apps
         .iter()
         .filter_map(|app| Some(app.read_at.iter().take_while(|(_, at)| *at <= began).last()?.0))
         .sum();
     let ended = apps.iter().map(|app| app.done_at).min().unwrap();
-    let after: u64 =
-        apps.iter().filter_map(|app| Some(app.read_at.iter().take_while(|(_, at)| *at <= ended).last()?.0)).sum();
+    let after: u64 = apps
+        .iter()
+        .filter_map(|app| Some(app.read_at.iter().take_while(|(_, at)| *at <= ended).last()?.0))
+        .sum();
     (after - before) as f64 / (ended - began).as_secs_f64()
 }
 
@@ -95,8 +91,12 @@ fn bulk_takes_what_its_links_carry_and_a_key_press_stays_quick() {
         let one = bulk(times, defaults(), 1);
         let four = bulk(times, defaults(), 4);
         let of = |stream: u64, session: u64, streams| {
-            let limits =
-                Limits { stream_unacked: stream, stream_unread: stream, session_unacked: session, ..defaults() };
+            let limits = Limits {
+                stream_unacked: stream,
+                stream_unread: stream,
+                session_unacked: session,
+                ..defaults()
+            };
             bulk(times, limits, streams)
         };
         let mebi = 1 << 20;

@@ -67,7 +67,9 @@ fn random_frame<'a>(dice: &mut Dice, is_importer: bool, bytes: &'a [u8]) -> Fram
         0..=5 if is_importer || lies => Frame::Open(stream, 22),
         0..=3 => Frame::Accept(stream),
         4 => Frame::Refuse(stream, Refusal::Full),
-        6..=39 => Frame::Data { stream, offset: far, is_end: lies || dice.once_in(300), bytes: &bytes[..many] },
+        6..=39 => {
+            Frame::Data { stream, offset: far, is_end: lies || dice.once_in(300), bytes: &bytes[..many] }
+        }
         40..=48 => Frame::Credit(stream, far),
         49 if dice.once_in(4) => Frame::Reset(stream, Cut::Application),
         50..=52 => Frame::Ack { frames: if lies { far } else { 0 }, bulk_waits: dice.once_in(2) },
@@ -120,13 +122,9 @@ fn random_frames_end_a_session_at_most() {
         seen.insert(format!("{ended:?}"));
     }
     eprintln!("{frames} frames: {seen:?}");
-    for violation in [
-        Violation::Unexpected,
-        Violation::NoStream,
-        Violation::Credit,
-        Violation::End,
-        Violation::Ack,
-    ] {
+    for violation in
+        [Violation::Unexpected, Violation::NoStream, Violation::Credit, Violation::End, Violation::Ack]
+    {
         assert!(seen.contains(&format!("{:?}", Some(violation))), "{violation:?} was never found");
     }
 }
@@ -237,7 +235,10 @@ fn the_door_takes_a_hello_and_nothing_else() {
     }
     let length = bytes.len();
     bytes.extend(b"more");
-    assert_eq!(door::knock(&bytes).unwrap().map(|(hello, length)| (hello.link, length)), Some((LinkId(3), length)));
+    assert_eq!(
+        door::knock(&bytes).unwrap().map(|(hello, length)| (hello.link, length)),
+        Some((LinkId(3), length))
+    );
     bytes[3] = 9;
     assert_eq!(door::knock(&bytes).err(), Some(TurnedAway::Version));
     assert_eq!(door::knock(b"GET / HTTP/1.1").err(), Some(TurnedAway::Other));

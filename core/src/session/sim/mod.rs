@@ -59,7 +59,13 @@ fn random_nature(dice: &mut Dice, deaths: u64) -> Nature {
 
 fn random_wishes(dice: &mut Dice) -> Vec<Wish> {
     let many = if dice.once_in(10) { dice.between(20, 60) } else { dice.between(1, 8) };
-    let largest = if many > 8 { 40_000 } else if dice.once_in(8) { 3_000_000 } else { 300_000 };
+    let largest = if many > 8 {
+        40_000
+    } else if dice.once_in(8) {
+        3_000_000
+    } else {
+        300_000
+    };
     let wish = |dice: &mut Dice| {
         let (near, mut far) = (random_plan(dice, largest), random_plan(dice, largest));
         far.ends_last = dice.once_in(3);
@@ -130,7 +136,10 @@ fn judge(world: &World, seed: u64, may_be_cut: bool) {
             assert!(is_whole || one.cut.is_some(), "seed {seed}: {stream:?}");
             // Nobody could know whether the exporter had seen its opening.
             let may_be_cut = may_be_cut || near.cut == Some(Cut::Forgotten);
-            assert!(one.cut.is_none() || wanted_reset || may_be_cut, "seed {seed}: {stream:?} was cut off: {one:?}");
+            assert!(
+                one.cut.is_none() || wanted_reset || may_be_cut,
+                "seed {seed}: {stream:?} was cut off: {one:?}"
+            );
         }
     }
 }

@@ -34,7 +34,8 @@ impl Pipe {
 
     /// When half of the queue is free.
     pub(super) fn free_at(&self, nature: &Nature) -> Moment {
-        self.busy_until.saturating_sub(Duration::from_secs_f64(nature.queue as f64 / 2.0 / nature.rate as f64))
+        self.busy_until
+            .saturating_sub(Duration::from_secs_f64(nature.queue as f64 / 2.0 / nature.rate as f64))
     }
 
     /// Takes bytes; in which pieces they arrive and when, and whether the link died of them.

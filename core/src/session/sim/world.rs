@@ -251,7 +251,8 @@ impl World {
                     return session.refuse(stream, Refusal::Unreachable);
                 }
                 if session.accept(stream).is_ok() {
-                    let again = self.apps[FAR].insert(stream, App::new(stream, false, self.plans[&stream].clone()));
+                    let again =
+                        self.apps[FAR].insert(stream, App::new(stream, false, self.plans[&stream].clone()));
                     assert!(again.is_none(), "{stream:?} is opened twice");
                 }
             }
