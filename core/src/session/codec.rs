@@ -1,7 +1,7 @@
 //! Frames as they travel: one byte for the kind, two for the length of what follows, and numbers in network order.
 //!
 //! ```text
-//! 1 hello    version 1, flags 1 (1: no answer was seen yet), session 16, secret 32, link 4, counts
+//! 1 hello    version 1, flags 1 (1: no answer was seen yet), session 16, secret 32, hold 4 (seconds), link 4, counts
 //! 2 welcome  flags 1 (1: the session is new), counts
 //! 3 no       code 1
 //! 4 open     stream 4, port 2
@@ -67,6 +67,8 @@ pub struct Hello {
     pub secret: Secret,
     /// Whether the importer has never had an answer, so that the session may be new.
     pub is_fresh: bool,
+    /// For how long the importer holds the session without a link, in seconds.
+    pub hold: u32,
     /// The link's number.
     pub link: LinkId,
     /// What was received of links before.
@@ -152,6 +154,7 @@ impl Frame<'_> {
                 out.extend([VERSION, u8::from(hello.is_fresh)]);
                 out.extend(hello.session.0);
                 out.extend(hello.secret.0);
+                out.extend(hello.hold.to_be_bytes());
                 out.extend(hello.link.0.to_be_bytes());
                 write_counts(&hello.received, out);
             }
@@ -238,7 +241,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Violation> {
 fn lengths(kind: u8) -> Option<(usize, usize)> {
     let counts = 13 * PAST_LINKS;
     Some(match kind {
-        1 => (55, 55 + counts),
+        1 => (59, 59 + counts),
         2 => (2, 2 + counts),
         3 | 13 => (1, 1),
         4 => (6, 6),
@@ -262,6 +265,7 @@ fn frame<'a>(kind: u8, body: &mut Body<'a>) -> Result<Frame<'a>, Violation> {
                 session: SessionId(body.array()?),
                 secret: Secret(body.array()?),
                 is_fresh,
+                hold: body.u32()?,
                 link: LinkId(body.u32()?),
                 received: body.counts()?,
             })

@@ -4,7 +4,7 @@ use super::codec::{self, Frame, Hello};
 use super::words::{TurnedAway, Violation};
 
 /// What a first frame may have at most. More bytes than this, and those of one read, need not be kept.
-pub const LONGEST_HELLO: usize = 3 + 55 + 13 * super::limits::PAST_LINKS;
+pub const LONGEST_HELLO: usize = 3 + 59 + 13 * super::limits::PAST_LINKS;
 
 /// Reads a link's first frame, and how many bytes it had; none while it is not whole.
 pub fn knock(bytes: &[u8]) -> Result<Option<(Hello, usize)>, TurnedAway> {

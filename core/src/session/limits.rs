@@ -43,8 +43,10 @@ pub struct Limits {
     pub streams: usize,
     /// Links at once, under bulk.
     pub links: usize,
-    /// How long a session waits without any link.
+    /// How long a session waits without any link: what the importer wishes, and what an exporter allows at most.
     pub hold: Duration,
+    /// See there.
+    pub longest_hold: Duration,
     /// How long a dial may take, until the far agent has answered.
     pub dial: Duration,
     /// Another dial is begun beside one that takes longer, while there is no link.
@@ -80,6 +82,7 @@ impl Default for Limits {
             streams: 256,
             links: 4,
             hold: seconds(15 * 60),
+            longest_hold: seconds(24 * 60 * 60),
             dial: seconds(12),
             dial_again: seconds(4),
             redial: (Duration::from_millis(500), seconds(4)),

@@ -1,6 +1,7 @@
 //! The session itself: feeds what comes on links to streams, and what streams say to links. See the head of this room.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use super::codec::{self, Count, Counts, DATA_HEAD, Frame, Hello, Stands};
@@ -10,7 +11,7 @@ use super::incoming::Read;
 use super::limits::{CHUNK, LINKS_SERVED, Limits, PAST_LINKS, WAITING};
 use super::link::{Link, State};
 use super::opened::Opened;
-use super::outgoing::{Outgoing, Part};
+use super::outgoing::Part;
 use super::record::{Pending, Record, Waiting};
 use super::schedule::{self, View};
 use super::stream::{Known, Stream};
@@ -102,6 +103,8 @@ impl Session {
 
     /// The exporter's end, made for a link that said this and whose client has no such session. [`join`](Self::join) follows.
     pub fn exporter(hello: &Hello, limits: Limits, now: Moment) -> Result<Self, TurnedAway> {
+        let hold = Duration::from_secs(hello.hold.into()).min(limits.longest_hold);
+        let limits = Limits { hold, ..limits };
         match hello.is_fresh {
             true => Ok(Self::new(Side::Exporter, hello.session, hello.secret, limits, now)),
             false => Err(TurnedAway::Unknown),
@@ -191,19 +194,26 @@ impl Session {
 
     /// How many bytes a stream may write now.
     fn room(&self, stream: StreamId) -> Option<u64> {
+        self.room_among(stream, self.sharers(Some(stream)))
+    }
+
+    /// How many streams have much to say, this one included: they share what there is, or the first ones would have it all. One that waits
+    /// for its reader takes none of it.
+    fn sharers(&self, this: Option<StreamId>) -> u64 {
+        let has_much = |(id, other): &(&StreamId, &Stream)| {
+            let outgoing = &other.outgoing;
+            outgoing.unacked() > Limits::SMALL
+                || Some(**id) == this
+                || (self.blocked.contains(id) && outgoing.room(self.limits.stream_unacked) > 0)
+        };
+        self.streams.iter().filter(has_much).count().max(1) as u64
+    }
+
+    fn room_among(&self, stream: StreamId, sharers: u64) -> Option<u64> {
         let outgoing = &self.streams.get(&stream)?.outgoing;
         if self.ended.is_some() {
             return None;
         }
-        // Those that have much to say share what there is, or the first ones would have it all.
-        // (One that waits for its reader takes none of it.)
-        let could_have_more = |outgoing: &Outgoing| outgoing.room(self.limits.stream_unacked) > 0;
-        let has_much = |(id, other): (&StreamId, &Stream)| {
-            other.outgoing.unacked() > Limits::SMALL
-                || *id == stream
-                || (self.blocked.contains(id) && could_have_more(&other.outgoing))
-        };
-        let sharers = self.streams.iter().filter(|each| has_much(*each)).count().max(1) as u64;
         let for_large = self.limits.session_unacked - self.limits.kept_for_small;
         let share = (for_large / sharers).max(Limits::SMALL);
         let large = share.saturating_sub(outgoing.unacked()).min(for_large.saturating_sub(self.unacked));
@@ -261,7 +271,12 @@ impl Session {
     }
 
     fn wake_writers(&mut self) {
-        let is_worth = |stream: &StreamId| match (self.room(*stream), self.streams.get(stream)) {
+        if self.blocked.is_empty() {
+            return;
+        }
+        let sharers = self.sharers(None);
+        let is_worth = |stream: &StreamId| match (self.room_among(*stream, sharers), self.streams.get(stream))
+        {
             (Some(room), Some(found)) => room >= WORTH_WAKING || (room > 0 && found.outgoing.unacked() == 0),
             _ => false,
         };
@@ -345,12 +360,14 @@ impl Session {
     /// A dial has succeeded as far as the driver sees it: bytes can be sent.
     pub fn link_connected(&mut self, link: LinkId, now: Moment) {
         let received = self.counts();
+        let hold = u32::try_from(self.limits.hold.as_secs()).unwrap_or(u32::MAX);
         let Side::Importer { dials, is_fresh, first } = &mut self.side else { return };
         if self.ended.is_some() || !dials.has(link) || self.links.contains_key(&link) {
             return self.events.push(Event::Close(link));
         }
         first.get_or_insert(link);
-        let hello = Hello { session: self.id, secret: self.secret, is_fresh: *is_fresh, link, received };
+        let hello =
+            Hello { session: self.id, secret: self.secret, is_fresh: *is_fresh, hold, link, received };
         self.links.insert(link, Link::new(&Frame::Hello(hello), false, now));
     }
 
@@ -834,29 +851,18 @@ impl Session {
     /// The next new bytes of a stream that may go over this link: each in turn.
     fn next_of_streams(&mut self, id: LinkId, room: usize, is_bulk: bool) -> Option<Record> {
         let most = room.saturating_sub(DATA_HEAD).min(CHUNK) as u64;
-        let streams = &mut self.streams;
-        let sendable = &mut self.sendable;
-        let after = sendable.iter().copied().filter(|stream| *stream > self.turn);
-        let order: Vec<StreamId> =
-            after.chain(sendable.iter().copied().filter(|stream| *stream <= self.turn)).collect();
-        for stream in order {
-            let Some(found) = streams.get_mut(&stream) else {
-                sendable.remove(&stream);
-                continue;
-            };
-            if !found.outgoing.has_new() {
-                sendable.remove(&stream);
-                continue;
-            }
-            if found.outgoing.is_bulk() != is_bulk || !found.may_go_on(id) {
-                continue;
-            }
-            if let Some(part) = found.outgoing.next_part(most) {
-                self.turn = stream;
-                return Some(Record::Data(stream, part));
-            }
-        }
-        None
+        let streams = &self.streams;
+        let has_new = |stream: &StreamId| streams.get(stream).is_some_and(|found| found.outgoing.has_new());
+        self.sendable.retain(has_new);
+        let may_go = |stream: &&StreamId| {
+            let may_go = |found: &Stream| found.outgoing.is_bulk() == is_bulk && found.may_go_on(id);
+            streams.get(*stream).is_some_and(may_go)
+        };
+        let after = self.sendable.range((Bound::Excluded(self.turn), Bound::Unbounded));
+        let stream = *after.chain(self.sendable.range(..=self.turn)).find(may_go)?;
+        let part = self.streams.get_mut(&stream)?.outgoing.next_part(most)?;
+        self.turn = stream;
+        Some(Record::Data(stream, part))
     }
 
     /// Appends a record as a frame, unless there is no need for it any more.

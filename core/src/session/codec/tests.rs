@@ -13,13 +13,13 @@ fn examples() -> Vec<(Frame<'static>, usize)> {
 
     let hello = |received: Counts| {
         let (session, secret) = (SessionId([7; 16]), Secret([9; 32]));
-        Frame::Hello(Hello { session, secret, is_fresh: true, link: LinkId(3), received })
+        Frame::Hello(Hello { session, secret, is_fresh: true, hold: 900, link: LinkId(3), received })
     };
     let data =
         |bytes: &'static [u8], is_end| Frame::Data { stream: StreamId(5), offset: 1 << 40, is_end, bytes };
     vec![
-        (hello(Vec::new()), 58),
-        (hello(counts.clone()), 58 + 8 * 13),
+        (hello(Vec::new()), 62),
+        (hello(counts.clone()), 62 + 8 * 13),
         (Frame::Welcome { is_new: true, received: counts }, 5 + 8 * 13),
         (Frame::No(TurnedAway::Unknown), 4),
         (Frame::Open(StreamId(u32::MAX), 65_535), 9),
@@ -97,7 +97,7 @@ fn what_is_too_long_or_too_short_is_refused_before_it_has_come() {
     let (mut hello, _) = (written(&examples()[0].0), ());
     hello[3] = VERSION + 1;
     assert_eq!(read(&hello).err(), Some(Violation::Version));
-    assert!(written(&examples()[1].0).len() == 3 + 55 + 13 * PAST_LINKS);
+    assert!(written(&examples()[1].0).len() == 3 + 59 + 13 * PAST_LINKS);
 }
 
 /// Random bytes, and frames with some bytes changed: read or refused, never more than there is.

@@ -18,7 +18,7 @@ const LUCK: Luck = Luck(0);
 
 fn hello(link: u32) -> Hello {
     let (session, secret) = (SessionId([1; 16]), Secret([2; 32]));
-    Hello { session, secret, is_fresh: true, link: LinkId(link), received: Vec::new() }
+    Hello { session, secret, is_fresh: true, hold: 900, link: LinkId(link), received: Vec::new() }
 }
 
 fn exporter() -> Session {
