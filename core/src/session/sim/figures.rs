@@ -158,3 +158,31 @@ fn streams_share_evenly_whoever_began_first() {
     eprintln!("shares of eight: {shares:.2?}");
     assert!(shares.iter().all(|share| *share > 0.8 && *share < 1.2));
 }
+
+/// One link for little, more for bulk either way, and one again afterwards.
+#[test]
+fn links_come_with_bulk_and_go_after_it() {
+    for is_download in [false, true] {
+        let (near, far) = if is_download { (0, 20_000_000) } else { (20_000_000, 0) };
+        let wish = |_| Wish { at: Duration::from_secs(10), port: 22, near: writes(near), far: writes(far) };
+        let mut keys = writes(400 * 40);
+        keys.drip = Some((40, Duration::from_millis(500)));
+        let mut wishes: Vec<Wish> = (0..4).map(wish).collect();
+        wishes.push(Wish { at: Duration::ZERO, port: 22, near: keys, far: writes(0) });
+        let mut world = World::new(1, Limits::default(), links(&[1]), wishes);
+        world.pass(Duration::from_secs(10));
+        assert_eq!(world.most_links, 1);
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.most_links, 4);
+        let bulk = |app: &&App| app.plan.writes == 0 && app.got_end;
+        let end = if is_download { NEAR } else { FAR };
+        let done: Vec<Duration> = world.apps[end].values().filter(bulk).map(|app| app.done_at).collect();
+        eprintln!(
+            "80 MB are through {:?} after their begin",
+            done.iter().max().unwrap().saturating_sub(Duration::from_secs(10))
+        );
+        world.pass(Duration::from_secs(180));
+        assert_eq!(world.sessions[NEAR].as_ref().unwrap().standing().links, 1);
+        assert_eq!(world.sessions[FAR].as_ref().unwrap().standing().links, 1);
+    }
+}
