@@ -86,6 +86,8 @@ pub struct Session {
     /// The bulk stream that was served last.
     turn: StreamId,
     unacked: u64,
+    /// Streams that had much to say when something came last.
+    sharers: u64,
     grown: u64,
     holding_since: Option<Moment>,
     /// Since when bulk waits for links, and when it did last.
@@ -127,6 +129,7 @@ impl Session {
             blocked: BTreeSet::new(),
             turn: StreamId(0),
             unacked: 0,
+            sharers: 0,
             grown: 0,
             holding_since: Some(now),
             bulk: None,
@@ -194,32 +197,27 @@ impl Session {
 
     /// How many bytes a stream may write now.
     fn room(&self, stream: StreamId) -> Option<u64> {
-        self.room_among(stream, self.sharers(Some(stream)))
-    }
-
-    /// How many streams have much to say, this one included: they share what there is, or the first ones would have it all. One that waits
-    /// for its reader takes none of it.
-    fn sharers(&self, this: Option<StreamId>) -> u64 {
-        let has_much = |(id, other): &(&StreamId, &Stream)| {
-            let outgoing = &other.outgoing;
-            outgoing.unacked() > Limits::SMALL
-                || Some(**id) == this
-                || (self.blocked.contains(id) && outgoing.room(self.limits.stream_unacked) > 0)
-        };
-        self.streams.iter().filter(has_much).count().max(1) as u64
-    }
-
-    fn room_among(&self, stream: StreamId, sharers: u64) -> Option<u64> {
         let outgoing = &self.streams.get(&stream)?.outgoing;
         if self.ended.is_some() {
             return None;
         }
+        // They share what there is, or the first ones would have it all.
         let for_large = self.limits.session_unacked - self.limits.kept_for_small;
-        let share = (for_large / sharers).max(Limits::SMALL);
+        let share = (for_large / self.sharers.max(1)).max(Limits::SMALL);
         let large = share.saturating_sub(outgoing.unacked()).min(for_large.saturating_sub(self.unacked));
         let small = Limits::SMALL.saturating_sub(outgoing.unacked());
         let small = small.min(self.limits.session_unacked.saturating_sub(self.unacked));
         Some(outgoing.room(self.limits.stream_unacked).min(large.max(small)))
+    }
+
+    /// Counts those that have much to say. One that waits for its reader takes nothing from others.
+    fn count_sharers(&mut self) {
+        let has_much = |(id, other): &(&StreamId, &Stream)| {
+            let outgoing = &other.outgoing;
+            outgoing.unacked() > Limits::SMALL
+                || (self.blocked.contains(id) && outgoing.room(self.limits.stream_unacked) > 0)
+        };
+        self.sharers = self.streams.iter().filter(has_much).count() as u64;
     }
 
     /// Says that nothing more is written to it. The other direction goes on.
@@ -274,9 +272,8 @@ impl Session {
         if self.blocked.is_empty() {
             return;
         }
-        let sharers = self.sharers(None);
-        let is_worth = |stream: &StreamId| match (self.room_among(*stream, sharers), self.streams.get(stream))
-        {
+        self.count_sharers();
+        let is_worth = |stream: &StreamId| match (self.room(*stream), self.streams.get(stream)) {
             (Some(room), Some(found)) => room >= WORTH_WAKING || (room > 0 && found.outgoing.unacked() == 0),
             _ => false,
         };
@@ -1074,3 +1071,6 @@ fn may_go(streams: &BTreeMap<StreamId, Stream>, record: &Record, link: LinkId) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

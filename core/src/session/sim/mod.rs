@@ -90,7 +90,9 @@ fn play(seed: u64, trace: bool) -> World {
     let dial_fails = if dice.once_in(2) { 0 } else { dice.between(2, 5) };
     let nature = Box::new(move |dice: &mut Dice| random_nature(dice, deaths));
     let weather = Weather { nature, dial_fails, outages };
-    let mut world = World::new(seed, Limits::default(), weather, wishes);
+    // Several links from the beginning, for half of them.
+    let widen = if dice.once_in(2) { [Duration::from_millis(1); 3] } else { Limits::default().widen };
+    let mut world = World::new(seed, Limits { widen, ..Limits::default() }, weather, wishes);
     world.trace = trace;
     let is_over = world.run(MINUTE * 90);
     assert!(is_over, "seed {seed}: it stalls: {:?}", unfinished(&world));
