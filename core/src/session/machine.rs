@@ -851,9 +851,14 @@ impl Session {
         let streams = &self.streams;
         let has_new = |stream: &StreamId| streams.get(stream).is_some_and(|found| found.outgoing.has_new());
         self.sendable.retain(has_new);
+        // Many streams that have each a little would fill a queue as well as one that has much.
+        let is_full = self.links.get(&id).is_some_and(Link::is_full);
         let may_go = |stream: &&StreamId| {
-            let may_go = |found: &Stream| found.outgoing.is_bulk() == is_bulk && found.may_go_on(id);
-            streams.get(*stream).is_some_and(may_go)
+            streams.get(*stream).is_some_and(|found| {
+                found.outgoing.is_bulk() == is_bulk
+                    && found.may_go_on(id)
+                    && (!is_full || found.outgoing.unacked() <= Limits::SMALL)
+            })
         };
         let after = self.sendable.range((Bound::Excluded(self.turn), Bound::Unbounded));
         let stream = *after.chain(self.sendable.range(..=self.turn)).find(may_go)?;

@@ -10,7 +10,7 @@ fn at(millis: u64) -> Moment {
 
 /// An importer with so many links, each of 300 ms, and a stream that was opened over the first.
 fn importer(links: u32) -> (Session, StreamId) {
-    let limits = Limits { widen: [Duration::ZERO; 3], ..Limits::default() };
+    let limits = Limits { widen: [Duration::ZERO; 3], links: links as usize, ..Limits::default() };
     let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), limits, at(0));
     let stream = session.open(22, at(0)).unwrap();
     for link in 0..links {
@@ -24,6 +24,7 @@ fn importer(links: u32) -> (Session, StreamId) {
     }
     give(&mut session, 0, &Frame::Ack { frames: 1, bulk_waits: false }, 300);
     assert_eq!(session.standing().links, links as usize);
+    session.bulk = None;
     (session, stream)
 }
 
@@ -91,6 +92,7 @@ fn what_a_dead_link_had_delivered_is_not_sent_again() {
     assert_eq!(says(&mut session, 0, 1100, 300), ["data 0 1084+1084"]);
     session.link_lost(LinkId(0), LUCK, at(400));
     // Another link joins, and the exporter says that it has the opening and one frame more of the first.
+    session.bulk = Some((at(0), at(400)));
     session.handle_timeout(LUCK, at(400));
     session.link_connected(LinkId(2), at(500));
     let over = Count { link: LinkId(0), frames: 2, stands: Stands::Over };
@@ -225,4 +227,34 @@ fn what_went_behind_an_unanswered_hello_goes_over_the_first_link_that_is_let_in(
     assert_eq!(says(&mut session, 2, 1000, 10_000).len(), 1);
     give(&mut session, 2, &Frame::Welcome { is_new: false, received: Vec::new() }, 10_300);
     assert_eq!(says(&mut session, 2, 1000, 10_300), ["data 0 0+1"]);
+}
+
+#[test]
+fn many_streams_with_a_little_each_leave_the_way_to_a_key_press() {
+    let (mut session, keys) = importer(1);
+    for _ in 0..100 {
+        let stream = session.open(22, at(300)).unwrap();
+        session.write(stream, &[7; 16_000]).unwrap();
+    }
+    let mut out = Vec::new();
+    session.poll_transmit(LinkId(0), 4_000_000, at(300), &mut out);
+    assert!(out.len() > 100_000 && out.len() < 200_000, "{} bytes", out.len());
+    session.write(keys, b"k").unwrap();
+    assert_eq!(says(&mut session, 0, 1000, 300), ["data 0 0+1"]);
+}
+
+#[test]
+fn an_idle_link_is_asked_and_used_again_when_it_answers_late() {
+    let (mut session, _) = importer(1);
+    assert_eq!(session.poll_timeout(at(300)), Some(at(15_300)));
+    session.handle_timeout(LUCK, at(15_300));
+    assert_eq!(says(&mut session, 0, 1000, 15_300), ["Ping(1)"]);
+    let due = session.poll_timeout(at(15_300)).unwrap();
+    assert!(due < at(18_000), "{due:?}");
+    session.handle_timeout(LUCK, due);
+    assert_eq!(session.standing().suspect, 1);
+    let millis = due.as_millis() as u64 + 1;
+    assert_eq!(says(&mut session, 0, 1000, millis), ["Ping(2)"]);
+    give(&mut session, 0, &Frame::Pong(2), millis + 300);
+    assert_eq!((session.standing().suspect, session.standing().links), (0, 1));
 }

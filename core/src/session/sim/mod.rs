@@ -148,7 +148,7 @@ fn judge(world: &World, seed: u64, may_be_cut: bool) {
 
 #[test]
 fn whatever_links_do_each_stream_is_whole_or_reset_at_both_ends() {
-    let seeds = std::env::var("SESSION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(300);
+    let seeds = std::env::var("SESSION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
     let first = std::env::var("SESSION_FIRST").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(0);
     let began = std::time::Instant::now();
     let mut failed = Vec::new();
