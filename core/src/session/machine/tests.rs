@@ -92,9 +92,9 @@ fn what_a_dead_link_had_delivered_is_not_sent_again() {
     assert_eq!(says(&mut session, 0, 1100, 300), ["data 0 1084+1084"]);
     session.link_lost(LinkId(0), LUCK, at(400));
     // Another link joins, and the exporter says that it has the opening and one frame more of the first.
-    session.bulk = Some((at(0), at(400)));
-    session.handle_timeout(LUCK, at(400));
-    session.link_connected(LinkId(2), at(500));
+    session.bulk = Some((at(0), at(700)));
+    session.handle_timeout(LUCK, at(700));
+    session.link_connected(LinkId(2), at(750));
     let over = Count { link: LinkId(0), frames: 2, stands: Stands::Over };
     give(&mut session, 2, &Frame::Welcome { is_new: false, received: vec![over] }, 800);
     assert_eq!(says(&mut session, 1, 10_000, 800), ["data 0 1084+1084", "data 0 2168+832"]);
