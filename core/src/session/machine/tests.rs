@@ -95,6 +95,7 @@ fn what_a_dead_link_had_delivered_is_not_sent_again() {
     session.bulk = Some((at(0), at(700)));
     session.handle_timeout(LUCK, at(700));
     session.link_connected(LinkId(2), at(750));
+    assert_eq!(says(&mut session, 2, 10_000, 750).len(), 1);
     let over = Count { link: LinkId(0), frames: 2, stands: Stands::Over };
     give(&mut session, 2, &Frame::Welcome { is_new: false, received: vec![over] }, 800);
     assert_eq!(says(&mut session, 2, 10_000, 800), ["data 0 1084+1084", "data 0 2168+832"]);
