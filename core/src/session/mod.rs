@@ -57,25 +57,25 @@
 //! # Figures of the simulation
 //!
 //! A simulated link has a fixed rate, here 860 kB/s, and a fixed round trip, here 310 ms or so many times as long; a real circuit has
-//! neither. An upload in MB/s, and its share of the sum of all links:
+//! neither. An upload of 12 MB a link in MB/s, and its share of the sum of all links:
 //!
 //! ```text
 //! round trips        1 stream       4 streams      1 stream of 1 MiB   of 2 MiB   4 streams, session of 4 MiB
 //! 1                  0.86  100 %    0.86  100 %    0.86  100 %         100 %      100 %
-//! 1 1                1.38   80 %    1.71  100 %    1.71  100 %         100 %      100 %
-//! 1 1 1 1            1.40   41 %    3.43  100 %    2.68   78 %         100 %      100 %
-//! 1 2                1.01   59 %    1.71  100 %    1.53   89 %         100 %       99 %
-//! 1 4                0.86   50 %    1.46   85 %    1.06   62 %          80 %       99 %
-//! 1 10               0.86   50 %    0.94   54 %    0.86   50 %          54 %       69 %
-//! 1 2 4 10           1.01   29 %    1.84   53 %    1.51   44 %          50 %       74 %
+//! 1 1                1.39   81 %    1.71  100 %    1.71  100 %         100 %      100 %
+//! 1 1 1 1            1.40   41 %    3.43  100 %    2.69   78 %         100 %      100 %
+//! 1 2                1.01   58 %    1.71  100 %    1.54   89 %         100 %       99 %
+//! 1 4                0.86   50 %    1.40   81 %    1.08   63 %          80 %       95 %
+//! 1 10               0.86   50 %    0.92   53 %    0.86   50 %          53 %       55 %
+//! 1 2 4 10           1.01   29 %    1.82   53 %    1.52   44 %          50 %       70 %
 //! ```
 //!
 //! So no slow link makes it worse than the quickest alone, and what bounds one stream is its 512 KiB: they fill 1.6 circuits of 310 ms.
 //! Four circuits need 1 MiB a stream for three times one, and 2 MiB for all of them.
 //!
 //! An echo (the way there as measured, and 155 ms back) takes 310 ms idle. Beside bulk the median is 384 ms over one link, 310 to 384 over
-//! several; the 99th hundredth is 386. After an outage of 1 to 5 minutes the first byte comes 1.3 s after the network (95 % within 4.6 s,
-//! at most 6.8 s; a dial takes 0.2 to 1.5 s there), after one of less than 3 s 1.0 s (2.0 s, 2.4 s). A hundred streams are opened in one
+//! several; the 99th hundredth is 386. After an outage of 1 to 5 minutes the first byte comes 1.4 s after the network (95 % within 4.0 s, in 200
+//! seeds at most 6.8 s; a dial takes 0.2 to 1.5 s there), after one of less than 3 s 1.0 s (2.0 s, 2.4 s). A hundred streams are opened in one
 //! round trip. A stream is 240 bytes, without a buffer while it has nothing to say. An idle session sends 15 pings an hour. Both ends
 //! together take 0.6 s of CPU for a GB through memory, 1.6 s with 200 streams (optimised, no sockets).
 
