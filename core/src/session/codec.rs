@@ -10,7 +10,7 @@
 //! 7 data     stream 4, offset 8, flags 1 (1: the end), bytes (at most 16,384)
 //! 8 credit   stream 4, limit 8
 //! 9 reset    stream 4, code 1
-//! 10 ack     frames 8, flags 1 (1: bulk waits for links)
+//! 10 ack     frames 8, flags 1 (1: bulk has waited for links lately)
 //! 11 ping    token 4
 //! 12 pong    token 4
 //! 13 goodbye code 1
@@ -114,7 +114,7 @@ pub enum Frame<'a> {
     Ack {
         /// Frames but hello, welcome, ack, ping and pong.
         frames: u64,
-        /// Whether bytes wait since all links are full.
+        /// Whether bytes have waited lately since all links were full.
         bulk_waits: bool,
     },
     /// Asks for a sign of life.

@@ -13,9 +13,9 @@ const FIRST_WINDOW: u64 = 128 * 1024;
 const LEAST_WINDOW: u64 = 32 * 1024;
 /// More would be kept in vain: a stream's bytes wait for each other.
 const MOST_WINDOW: u64 = 2 * 1024 * 1024;
-/// What is on the way, as a multiple of what fills the path exactly. A quarter waits in a queue at most, so an echo beside bulk takes at
-/// most a quarter longer.
-const GAIN: f64 = 1.25;
+/// What is on the way, as a multiple of what fills the path exactly. The rest waits in a queue: with a frame or
+/// two more, an echo beside bulk takes a third longer at most.
+const GAIN: f64 = 1.15;
 /// What is assumed of a link that has not answered yet: worse than one that has.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// Rates are forgotten in steps of this many round trips.
@@ -23,6 +23,8 @@ const ROUNDS: u32 = 8;
 /// One round in so many has less on the way, so that the queue is empty for once. It costs a hundredth of what the link carries.
 const DRAIN_EVERY: u32 = 32;
 const DRAINED: f64 = 0.7;
+/// A round trip that is so many times as long as that of the path is one with a queue.
+const QUEUED: f64 = 1.4;
 
 /// What is noted of a frame when it is sent.
 #[derive(Debug, Clone, Copy)]
@@ -111,21 +113,23 @@ impl Gauge {
         self.delivered += bytes;
         self.delivered_at = now;
         let shortest = self.shortest.unwrap_or(UNKNOWN);
+        // A queue says as well that the link is in use: what fills it may be less than a window that is too large.
+        let is_used = was_full || self.smoothed > self.path().mul_f64(QUEUED);
         // Acknowledgements that come in one heap must not look like a quick link.
         let took = now.saturating_sub(stamp.delivered_at).max(shortest).max(Duration::from_millis(1));
         let rate = (self.delivered - stamp.delivered) as f64 / took.as_secs_f64();
-        if was_full || rate > self.rate() {
+        if is_used || rate > self.rate() {
             self.rates[0] = self.rates[0].max(rate);
         }
         if stamp.delivered >= self.round_began {
             self.round_began = self.delivered;
-            self.end_round(was_full, shortest);
+            self.end_round(is_used, shortest);
         }
     }
 
-    fn end_round(&mut self, was_full: bool, shortest: Duration) {
+    fn end_round(&mut self, is_used: bool, shortest: Duration) {
         if self.is_starting {
-            if !was_full {
+            if !is_used {
                 return;
             }
             if self.rate() < self.rate_before * 1.25 {
@@ -133,7 +137,7 @@ impl Gauge {
             } else {
                 (self.rate_before, self.rounds_without) = (self.rate(), 0);
             }
-            if self.rounds_without < 2 && self.smoothed < shortest * 2 {
+            if self.rounds_without < 2 && self.smoothed < shortest.mul_f64(QUEUED) {
                 self.window = (self.window * 2).min(MOST_WINDOW);
                 return;
             }
@@ -142,7 +146,7 @@ impl Gauge {
             self.window = ((self.rate() * shortest.as_secs_f64()) as u64).clamp(LEAST_WINDOW, MOST_WINDOW);
             return;
         }
-        if !was_full {
+        if !is_used {
             return;
         }
         self.rounds += 1;

@@ -43,8 +43,8 @@ pub(super) struct Link {
     pub(super) is_up: bool,
     /// When it began, or was let in.
     pub(super) began: Moment,
-    /// Whether the far end has bulk that waits for links.
-    pub(super) far_waits: bool,
+    /// When the far end said last that bulk waits for links.
+    pub(super) far_waited: Option<Moment>,
     /// How many bytes the driver took last, at most.
     pub(super) room: usize,
     /// What is measured.
@@ -79,7 +79,7 @@ impl Link {
             greeting: Some(first),
             is_up,
             began: now,
-            far_waits: false,
+            far_waited: None,
             room: LONGEST,
             gauge: Gauge::default(),
             in_flight: VecDeque::new(),

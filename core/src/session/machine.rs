@@ -92,6 +92,8 @@ pub struct Session {
     holding_since: Option<Moment>,
     /// Since when bulk waits for links, and when it did last.
     bulk: Option<(Moment, Moment)>,
+    /// When bulk of this end has waited for links last.
+    waited: Option<Moment>,
     ended: Option<Farewell>,
     goodbyes: BTreeSet<LinkId>,
 }
@@ -133,6 +135,7 @@ impl Session {
             grown: 0,
             holding_since: Some(now),
             bulk: None,
+            waited: None,
             ended: None,
             goodbyes: BTreeSet::new(),
         }
@@ -610,7 +613,9 @@ impl Session {
                 }
             }
             Frame::Ack { frames, bulk_waits } => {
-                link.far_waits = bulk_waits;
+                if bulk_waits {
+                    link.far_waited = Some(now);
+                }
                 let records = link.acked(frames, now)?;
                 for record in records {
                     self.arrived(record, true);
@@ -741,7 +746,7 @@ impl Session {
             return out.len() - start;
         }
         let may_go_first = self.may_go_before_welcome(id);
-        let bulk_waits = self.bulk_waits();
+        let bulk_waits = self.waited.is_some_and(|at| now <= at + BULK_PAUSE);
         let Some(link) = self.links.get_mut(&id) else { return 0 };
         link.room = room;
         if !link.write_greeting(room, out) {
@@ -918,12 +923,17 @@ impl Session {
     }
 
     fn note_bulk(&mut self, now: Moment) {
-        if self.bulk_waits() || self.links.values().any(|link| link.far_waits) {
-            let since = self.bulk.map_or(now, |(since, _)| since);
-            self.bulk = Some((since, now));
-        } else if self.bulk.is_some_and(|(_, last)| now > last + BULK_PAUSE) {
-            self.bulk = None;
+        if self.bulk_waits() {
+            self.waited = Some(now);
         }
+        // What the far end says is not said back to it: else both would believe it for ever.
+        let far = self.links.values().filter_map(|link| link.far_waited).max();
+        let last = self.waited.max(far);
+        self.bulk = match (self.bulk, last) {
+            (Some((since, _)), Some(last)) if now <= last + BULK_PAUSE => Some((since, last)),
+            (None, Some(last)) if now <= last + BULK_PAUSE => Some((now, last)),
+            _ => None,
+        };
     }
 
     // Time.

@@ -14,7 +14,7 @@ fn importer(links: u32) -> (Session, StreamId) {
     let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), limits, at(0));
     let stream = session.open(22, at(0)).unwrap();
     for link in 0..links {
-        session.bulk = Some((at(0), at(0)));
+        session.waited = Some(at(0));
         session.handle_timeout(LUCK, at(0));
         session.link_connected(LinkId(link), at(0));
     }
@@ -24,7 +24,7 @@ fn importer(links: u32) -> (Session, StreamId) {
     }
     give(&mut session, 0, &Frame::Ack { frames: 1, bulk_waits: false }, 300);
     assert_eq!(session.standing().links, links as usize);
-    session.bulk = None;
+    (session.bulk, session.waited) = (None, None);
     (session, stream)
 }
 
@@ -92,7 +92,7 @@ fn what_a_dead_link_had_delivered_is_not_sent_again() {
     assert_eq!(says(&mut session, 0, 1100, 300), ["data 0 1084+1084"]);
     session.link_lost(LinkId(0), LUCK, at(400));
     // Another link joins, and the exporter says that it has the opening and one frame more of the first.
-    session.bulk = Some((at(0), at(700)));
+    session.waited = Some(at(700));
     session.handle_timeout(LUCK, at(700));
     session.link_connected(LinkId(2), at(750));
     assert_eq!(says(&mut session, 2, 10_000, 750).len(), 1);

@@ -23,7 +23,8 @@ fn links(times: &'static [u64]) -> Weather {
         Nature {
             delay: Duration::from_millis(ROUND_TRIP * times / 2),
             rate: RATE,
-            queue: 64 * 1024,
+            // Deep, as tor may queue: the window alone keeps it short.
+            queue: 4 << 20,
             dies_at: None,
             is_told: true,
         }
@@ -123,8 +124,8 @@ fn bulk_takes_what_its_links_carry_and_a_key_press_stays_quick() {
             assert!(four > alone * times.len() as f64 * 0.95);
         }
         let back = Duration::from_millis(ROUND_TRIP / 2);
-        assert!(busy.0 + back < (quiet.0 + back).mul_f64(1.3));
-        assert!(busy.1 + back < (quiet.1 + back).mul_f64(1.5));
+        assert!(busy.0 + back < (quiet.0 + back).mul_f64(1.4));
+        assert!(busy.1 + back < (quiet.1 + back).mul_f64(1.6));
     }
 }
 
