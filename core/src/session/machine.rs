@@ -347,7 +347,8 @@ impl Session {
         self.ended.is_some()
     }
 
-    /// There is reason to think that links are gone, or that the way is free: the host was asleep, its network changed, tor was started again.
+    /// There is reason to think that links are gone, or that the way is free: the host was asleep, its network changed, tor was started
+    /// again.
     pub fn probe(&mut self) {
         self.links.values_mut().for_each(Link::ask);
         if let Side::Importer { dials, .. } = &mut self.side {
@@ -708,7 +709,7 @@ impl Session {
         }
         self.settle(received, luck, now);
         if is_new {
-            // Another link has carried these before. Whether the exporter had delivered something of it and has forgotten that, nobody knows.
+            // Another link has carried these before. Whether the exporter had delivered something of it and forgot, nobody knows.
             let is_doubtful = |stream: &Stream| stream.shown_on.is_some_and(|shown| shown != id);
             let doubtful: Vec<StreamId> =
                 self.streams.iter().filter(|(_, stream)| is_doubtful(stream)).map(|(id, _)| *id).collect();

@@ -35,8 +35,8 @@
 //!   forgot.
 //! - **One flight.** Opening a stream and its first 64 KiB need no answer: they follow each other on one link. Other links carry the
 //!   stream's bytes once the opening is acknowledged.
-//! - **Key presses before bulk.** A stream with at most 32 KiB unacknowledged is quick: its bytes, and all that has none, take the link with
-//!   the shortest delay, before anything else. Bulk takes a link until its window is full, and a slower link only if its bytes would not
+//! - **Key presses before bulk.** A stream with at most 32 KiB unacknowledged is quick: its bytes, and all that has none, take the link
+//!   with the shortest delay, before anything else. Bulk takes a link until its window is full, and a slower link only if its bytes would not
 //!   arrive after those that wait for the quicker ones. The window is 1.15 of what fills the path.
 //! - **Credit for each stream**, 64 KiB at first, up to 512 KiB for a reader that keeps up. No bytes are taken from an application that
 //!   have no credit, so those of a reader that has stopped wait in its own credit, and take nothing from the 2 MiB that a session may
@@ -70,17 +70,19 @@
 //! 1 2 4 10           1.00   29 %    1.84   54 %    1.67   49 %          50 %       74 %
 //! ```
 //!
-//! So no slow link costs more than 3 % of what the quickest carries alone, and what bounds one stream is its 512 KiB: they fill 1.6 circuits of 310 ms.
-//! Four circuits need 1 MiB a stream for three times one, and 2 MiB for all of them.
+//! So no slow link costs more than 3 % of what the quickest carries alone, and what bounds one stream is its 512 KiB: they fill 1.6
+//! circuits of 310 ms. Four circuits need 1 MiB a stream for three times one, and 2 MiB for all of them.
 //!
 //! An echo (the way there as measured, and 155 ms back) takes 310 ms idle. Beside bulk the median is 394 ms over one link, 310 to 412
 //! over several; the 99th hundredth is 448, and 364 to 472. (With a queue of 64 KiB before the link it is 386 at most, whatever the window;
 //! here the queue has no end, as tor's.) 80 MB over four links, which come one by one, take 27 s either way.
 //!
-//! After an outage of 1 to 5 minutes the first byte comes 1.4 s after the network (95 % within 4.0 s, in 200
-//! seeds at most 6.8 s; a dial takes 0.2 to 1.5 s there), after one of less than 3 s 1.0 s (2.0 s, 2.4 s). A hundred streams are opened in one
-//! round trip. A stream is 240 bytes, without a buffer while it has nothing to say. An idle session sends 15 pings an hour. Both ends
-//! together take 0.6 s of CPU for a GB through memory, 1.6 s with 200 streams (optimised, no sockets).
+//! After an outage of 1 to 5 minutes the first byte comes 1.4 s after the network (95 % within 4.0 s; in 200 seeds at most 6.8 s; a dial
+//! takes 0.2 to 1.5 s there), after one of less than 3 s 1.0 s (2.0 s, 2.4 s). A hundred streams are opened in one round trip. A stream is
+//! 240 bytes, without a buffer while it has nothing to say. An idle session sends 15 pings an hour. Both ends together take 0.6 s of CPU
+//! for a GB through memory, 1.6 s with 200 streams (optimised, no sockets).
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used))]
 
 pub mod codec;
 mod dials;

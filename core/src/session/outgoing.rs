@@ -1,7 +1,7 @@
 //! One direction of a stream, at the end that writes it: the bytes that are not acknowledged yet, and which of them were sent.
 //!
-//! Acknowledgements come in any order, since links have their own. So bytes are kept in pieces, each until it is acknowledged: if all behind
-//! a slow link's bytes were kept too, that link would cost more than it carries.
+//! Acknowledgements come in any order, since links have their own. So bytes are kept in pieces, each until it is acknowledged: if all
+//! behind a slow link's bytes were kept too, that link would cost more than it carries.
 
 use std::collections::BTreeMap;
 
