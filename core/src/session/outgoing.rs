@@ -75,8 +75,8 @@ impl Outgoing {
         self.unacked() > QUICK
     }
 
-    /// How many bytes may be written now, where `most` may be kept. Never more than the peer has given credit for: what is here can be sent,
-    /// so a reader that stops fills nothing but its own credit.
+    /// How many bytes may be written now, where `most` may be kept. Never more than the peer has given credit for: what is here can be
+    /// sent, so a reader that stops fills nothing but its own credit.
     pub(super) fn room(&self, most: u64) -> u64 {
         match self.is_finished {
             true => 0,
@@ -136,8 +136,7 @@ impl Outgoing {
         Some(Part { start, end, is_end })
     }
 
-    /// Puts a part back that could not be sent, or was lost: the frame that carried it is not on its way any more. What of it still lacks an
-    /// acknowledgement is to be sent again, if anything.
+    /// The frame that carried this part was lost. What of it still lacks an acknowledgement is to be sent again, if anything.
     pub(super) fn lost(&mut self, part: Part) -> Option<Part> {
         self.frames = self.frames.saturating_sub(1);
         self.lacking(part)

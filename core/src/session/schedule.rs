@@ -15,8 +15,8 @@ pub(super) struct View {
     pub(super) has_room: bool,
 }
 
-/// Whether the link at `this` place carries what should arrive soon: none is quicker, and be it that its driver takes nothing just now. What
-/// waits before it is a part of its delay.
+/// Whether the link at `this` place carries what should arrive soon: none is quicker, not even one whose driver takes nothing just now.
+/// What waits there is a part of its delay.
 pub(super) fn carries_quick(views: &[View], this: usize) -> bool {
     let Some(own) = views.get(this) else { return false };
     !views.iter().enumerate().any(|other| is_quicker(other, (this, own)))
