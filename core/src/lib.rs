@@ -1,6 +1,6 @@
 //! Everything of ormesh that is not a shell.
 //!
-//! The rooms, each of which imports only those above it: [`model`] → [`plan`] → [`store`] → [`secrets`] → [`engine`] → [`forward`] → [`ipc`] → [`agent`].
+//! The rooms, each of which imports only those above it: [`model`] → [`plan`] → [`store`] → [`secrets`] → [`engine`] → [`session`] → [`forward`] → [`ipc`] → [`agent`].
 
 pub mod agent;
 #[cfg(test)]
@@ -11,4 +11,5 @@ pub mod ipc;
 pub mod model;
 pub mod plan;
 pub mod secrets;
+pub mod session;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Room 8, agent: [`run`] is the agent. [`ask`] carries out a shell's request: in the running agent, or with the same code in this process.
+//! Room 9, agent: [`run`] is the agent. [`ask`] carries out a shell's request: in the running agent, or with the same code in this process.
 
 mod absent;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Room 6, forward: carries bytes between applications, tor and backends. It decides nothing about configuration, and starts no tor.
+//! Room 7, forward: carries bytes between applications, tor and backends. It decides nothing about configuration, and starts no tor.
 //!
 //! An import: [`import::ImportListener`] (or [`socks_front::SocksFront`]) → [`dialler::Dialler`] → tor. An export: tor →
 //! [`gate::Gate`] → backend, and [`responder::Responder`] on virtual port 1. In between lies the same [`relay`].

@@ -1,4 +1,4 @@
-//! Room 7, ipc: the protocol between shells and the agent. JSON frames over a private local socket.
+//! Room 8, ipc: the protocol between shells and the agent. JSON frames over a private local socket.
 //!
 //! A connection carries a [`Hello`] each way, then one [`Request`] and its [`Response`]. After [`Request::Watch`] a [`Response::Status`]
 //! follows at each change. After [`Request::Connect`] any number of [`Response::Waiting`] come; after [`Response::Connected`] the connection

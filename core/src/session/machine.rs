@@ -110,7 +110,7 @@ impl Session {
         let hold = Duration::from_secs(hello.hold.into()).min(limits.longest_hold);
         let limits = Limits { hold, ..limits };
         match hello.is_fresh {
-            true => Ok(Self::new(Side::Exporter, hello.session, hello.secret, limits, now)),
+            true => Ok(Self::new(Side::Exporter, hello.session, hello.secret.clone(), limits, now)),
             false => Err(TurnedAway::Unknown),
         }
     }
@@ -367,8 +367,14 @@ impl Session {
             return self.events.push(Event::Close(link));
         }
         first.get_or_insert(link);
-        let hello =
-            Hello { session: self.id, secret: self.secret, is_fresh: *is_fresh, hold, link, received };
+        let hello = Hello {
+            session: self.id,
+            secret: self.secret.clone(),
+            is_fresh: *is_fresh,
+            hold,
+            link,
+            received,
+        };
         self.links.insert(link, Link::new(&Frame::Hello(hello), false, now));
     }
 

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 /// Time since some beginning that the driver chooses; only differences matter.
 pub type Moment = Duration;
 
@@ -31,15 +34,13 @@ pub struct LinkId(pub u32);
 pub struct SessionId(pub [u8; 16]);
 
 /// What a link shows to join a session: random, brought by the session's first link. Never printed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(pub [u8; 32]);
 
 impl Secret {
     /// Whether they are the same, in a time that does not depend on where they differ.
     pub fn matches(&self, other: &Self) -> bool {
-        let differing =
-            self.0.iter().zip(&other.0).fold(0, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
-        std::hint::black_box(differing) == 0
+        self.0.ct_eq(&other.0).into()
     }
 }
 

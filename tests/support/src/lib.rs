@@ -75,6 +75,15 @@ pub fn times(usually: usize, in_a_soak: usize) -> usize {
     if std::env::var_os("ORMESH_SOAK").is_some() { in_a_soak } else { usually }
 }
 
+/// The seeds of a simulation: so many in every run, and as many as the other number in a soak, or those that the environment asks for
+/// (`ORMESH_SIM_START`, `ORMESH_SIM_SEEDS`).
+pub fn seeds(usually: u64, in_a_soak: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let many = if std::env::var_os("ORMESH_SOAK").is_some() { in_a_soak } else { usually };
+    let start = number("ORMESH_SIM_START").unwrap_or(0);
+    start..start + number("ORMESH_SIM_SEEDS").unwrap_or(many)
+}
+
 /// Prints a figure that the run should tell; it is no assertion.
 pub fn figure(what: &str, value: impl std::fmt::Display) {
     println!("figure: {what}: {value}");

@@ -109,8 +109,7 @@ fn no_bytes_do_harm() {
         (state >> 33) as usize
     };
     let examples: Vec<Vec<u8>> = examples().iter().map(|(frame, _)| written(frame)).collect();
-    let seeds = std::env::var("SESSION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
-    for _ in 0..seeds * 100 {
+    for _ in 0..support::times(20_000, 2_000_000) {
         let mut bytes = examples[next() % examples.len()].clone();
         bytes.truncate(200);
         for _ in 0..next() % 4 {

@@ -36,7 +36,7 @@ fn types(seconds: u64) -> Plan {
 
 #[test]
 fn what_is_held_for_too_long_is_reset_at_both_ends() {
-    for seed in 0..60 {
+    for seed in support::seeds(20, 1000) {
         let mut dice = Dice::new(seed);
         let hold = Duration::from_secs(dice.between(0, 60));
         let limits = Limits { hold, ..Limits::default() };
@@ -89,7 +89,7 @@ fn revoking_ends_fifty_streams_at_once_whether_they_move_or_are_held() {
 #[test]
 fn an_exporter_that_was_killed_is_delivered_nothing_twice() {
     let (mut cut, mut doubtful) = (0, 0);
-    for seed in 0..200 {
+    for seed in support::seeds(60, 5000) {
         let mut dice = Dice::new(seed);
         let wishes = random_wishes(&mut dice);
         let weather = Weather {
@@ -163,7 +163,7 @@ fn an_idle_stream_costs_little() {
 #[test]
 fn after_an_outage_it_goes_on_soon() {
     let mut gaps: [Vec<Duration>; 2] = Default::default();
-    for seed in 0..100 {
+    for seed in support::seeds(40, 1000) {
         let mut dice = Dice::new(seed);
         let is_long = seed % 2 == 1;
         let lasts = if is_long { dice.between(60_000, 300_000) } else { dice.between(100, 3000) };

@@ -84,8 +84,7 @@ fn random_frames_end_a_session_at_most() {
     let mut seen = BTreeSet::new();
     let bytes = [7; 300];
     let mut frames = 0_u32;
-    let seeds = std::env::var("SESSION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1000);
-    for seed in 0..seeds {
+    for seed in support::seeds(400, 100_000) {
         let mut dice = Dice::new(seed);
         let is_importer = seed % 2 == 0;
         let mut session = if is_importer { exporter() } else { importer() };

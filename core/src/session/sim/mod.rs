@@ -148,14 +148,9 @@ fn judge(world: &World, seed: u64, may_be_cut: bool) {
 
 #[test]
 fn whatever_links_do_each_stream_is_whole_or_reset_at_both_ends() {
-    let seeds = std::env::var("SESSION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
-    let first = std::env::var("SESSION_FIRST").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(0);
-    let began = std::time::Instant::now();
-    let mut failed = Vec::new();
-    for seed in first..first + seeds {
-        if std::panic::catch_unwind(|| play(seed, seeds == 1)).is_err() {
-            failed.push(seed);
-        }
-    }
-    assert!(failed.is_empty(), "{} of {seeds} seeds fail: {failed:?} in {:?}", failed.len(), began.elapsed());
+    let seeds = support::seeds(80, 20_000);
+    let is_one = seeds.clone().count() == 1;
+    let failed: Vec<u64> =
+        seeds.clone().filter(|seed| std::panic::catch_unwind(|| play(*seed, is_one)).is_err()).collect();
+    assert!(failed.is_empty(), "{} of {seeds:?} seeds fail: {failed:?}", failed.len());
 }
