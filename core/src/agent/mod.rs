@@ -23,6 +23,7 @@ mod reconcile;
 mod remotes;
 mod run;
 mod serve;
+mod signals;
 #[cfg(all(test, unix))]
 mod sim;
 mod sockets;
@@ -51,7 +52,7 @@ pub async fn connect(paths: &Paths) -> Result<Option<Client>, Problem> {
 
 /// Connects to the agent that runs for these paths, of whatever version it is; none where none runs.
 pub async fn greet(paths: &Paths) -> Result<Option<Greeted>, Problem> {
-    Greeted::connect(&paths.socket()).await
+    Greeted::connect(&paths.socket(), &paths.agent_pid()).await
 }
 
 /// Has a request carried out: by the running agent, or here when none runs and the request needs none.

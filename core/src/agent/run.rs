@@ -12,11 +12,12 @@ use super::follow_tor;
 use super::life::Life;
 use super::places::{finder, var};
 use super::serve::Server;
+use super::signals::{Asked, Signals};
 use super::vault::Vault;
 use super::world::World;
 use crate::engine::OnionEngine;
 use crate::engine::ctor::{CTor, TorSettings};
-use crate::ipc::transport::Listener;
+use crate::ipc::transport::{self, Listener};
 use crate::model::config::Config;
 use crate::model::problem::{Code, Problem, catalogue};
 use crate::store::lock::{self, Lock};
@@ -39,7 +40,7 @@ pub struct RunOptions {
     pub launcher: Option<PathBuf>,
 }
 
-/// Runs an agent until it is asked to stop: by SIGINT, SIGTERM or [`crate::ipc::Request::Stop`].
+/// Runs an agent until it is asked to stop: by a signal that ends, or by [`crate::ipc::Request::Stop`].
 ///
 /// Errors: another agent runs on this state directory (under systemd it is waited for instead); a configuration that can't be read at
 /// start; directories that are not private.
@@ -163,7 +164,8 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
             .as_ref()
             .map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
         if !service {
-            let kill = pid.map_or_else(String::new, |pid| format!(", or `kill {}`", pid.trim()));
+            let kill = pid.and_then(|pid| pid.trim().parse().ok());
+            let kill = kill.map_or_else(String::new, |pid| format!(", or {}", transport::ended_by(pid)));
             return Err(Problem::new(Code::AgentRuns, format!("an agent runs already: {holder}")).hint(
                 format!("`ormesh agent stop` ends it{kill}; a second agent needs a state directory of its own (ORMESH_STATE)"),
             ));
@@ -198,97 +200,6 @@ fn tor_settings(paths: &Paths) -> Result<TorSettings, Problem> {
         network_lines: network_lines.transpose()?,
         disable_network: false,
     })
-}
-
-/// What a signal asks for.
-enum Asked {
-    /// To end.
-    End,
-    /// To read the configuration again.
-    Reload,
-}
-
-/// What asks the agent to end, or to read its configuration again. A signal that comes while nobody waits for one is kept.
-struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(windows)]
-    interrupt: tokio::signal::windows::CtrlC,
-    /// None where SIGHUP was ignored from the start, as by nohup(1): it stays ignored.
-    #[cfg(unix)]
-    hangup: Option<tokio::signal::unix::Signal>,
-    /// Whether there was a terminal at the start.
-    #[cfg(unix)]
-    had_terminal: bool,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Problem> {
-        let watched = || {
-            #[cfg(unix)]
-            {
-                use tokio::signal::unix::{SignalKind, signal};
-                std::io::Result::Ok(Self {
-                    interrupt: signal(SignalKind::interrupt())?,
-                    terminate: signal(SignalKind::terminate())?,
-                    hangup: if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
-                    had_terminal: has_terminal(),
-                })
-            }
-            #[cfg(windows)]
-            std::io::Result::Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
-        };
-        watched().map_err(|error| {
-            Problem::new(Code::SystemFailed, format!("failed to watch for signals: {error}"))
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        #[cfg(unix)]
-        {
-            let hangup = async {
-                match &mut self.hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = self.interrupt.recv() => Asked::End,
-                _ = self.terminate.recv() => Asked::End,
-                // Sent when the terminal is gone as well, and then nobody is left to reload for.
-                _ = hangup => match self.had_terminal && !has_terminal() {
-                    true => Asked::End,
-                    false => Asked::Reload,
-                },
-            }
-        }
-        #[cfg(windows)]
-        {
-            let _ = self.interrupt.recv().await;
-            Asked::End
-        }
-    }
-
-    /// Waits until one asks to end.
-    async fn end(&mut self) {
-        while let Asked::Reload = self.next().await {}
-    }
-}
-
-/// Whether this process has a terminal; after a hangup it has none any more (tty(4)).
-#[cfg(unix)]
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
-}
-
-/// Whether SIGHUP is ignored now (proc(5), "SigIgn": a mask of which the lowest bit is signal 1). Elsewhere than on Linux it is not known.
-#[cfg(unix)]
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
 /// Reads the configuration again and says in the log what was read.

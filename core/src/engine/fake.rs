@@ -30,7 +30,11 @@ const TOR_WAITS: Duration = Duration::from_secs(120);
 #[async_trait]
 pub trait Reach: Send + Sync {
     /// Connects to a gate of the engine with this run directory.
-    async fn connect(&self, run_dir: &Path, gate: &GateAddr) -> std::io::Result<Stream>;
+    async fn connect(
+        &self,
+        #[cfg_attr(windows, expect(unused_variables))] run_dir: &Path,
+        gate: &GateAddr,
+    ) -> std::io::Result<Stream>;
 }
 
 /// By the system's sockets.
@@ -436,7 +440,11 @@ async fn until_it_speaks(
 
 #[async_trait]
 impl Reach for Sockets {
-    async fn connect(&self, run_dir: &Path, gate: &GateAddr) -> std::io::Result<Stream> {
+    async fn connect(
+        &self,
+        #[cfg_attr(windows, expect(unused_variables))] run_dir: &Path,
+        gate: &GateAddr,
+    ) -> std::io::Result<Stream> {
         match gate {
             #[cfg(unix)]
             GateAddr::Unix(name) => {

@@ -90,7 +90,8 @@ pub fn hint(error: &ListenError) -> String {
         }
         ListenError::Permission { .. } => "choose an address that this user may use".to_owned(),
         ListenError::NotAvailable { .. } => {
-            "choose 127.0.0.1, or an address that `ip addr` shows".to_owned()
+            let shows = if cfg!(windows) { "ipconfig" } else { "ip addr" };
+            format!("choose 127.0.0.1, or an address that `{shows}` shows")
         }
         ListenError::PathExists(_) => "choose another path, or move the file away".to_owned(),
         ListenError::NoDirectory(_) => "make the directory, or choose another path".to_owned(),

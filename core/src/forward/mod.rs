@@ -20,6 +20,8 @@ pub mod lanes;
 pub mod listen;
 mod listening;
 pub mod owner;
+#[cfg(windows)]
+mod peers;
 pub mod ports;
 pub mod relay;
 pub mod reports;

@@ -4,10 +4,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use listeners::Protocol;
 use tokio::net::TcpListener;
 
 use super::listening::ListenError;
+use super::peers;
 use crate::engine::GateAddr;
 use crate::engine::stream::{Listener, Stream};
 use crate::model::address::ListenAddr;
@@ -53,13 +53,10 @@ pub(super) async fn open_gate(
 /// Whether a connection to a gate comes from our tor: the owner of the peer's socket is looked up.
 pub(super) async fn admit(stream: &Stream, tor: Option<u32>) -> bool {
     let (Stream::Tcp(stream), Some(tor)) = (stream, tor) else { return false };
-    let Ok(peer) = stream.peer_addr() else { return false };
-    let owner = tokio::task::spawn_blocking(move || {
-        let all = listeners::get_all().ok()?;
-        let found = all.iter().find(|l| l.protocol == Protocol::TCP && l.socket == peer)?;
-        Some(found.process.pid)
-    });
-    matches!(owner.await, Ok(Some(pid)) if pid == tor)
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return false };
+    let held = tokio::task::spawn_blocking(move || peers::processes(peer, local)).await;
+    let held = held.ok().and_then(Result::ok).unwrap_or_default();
+    !held.is_empty() && held.iter().all(|pid| *pid == tor)
 }
 
 pub(super) async fn connect_unix(_path: &Path) -> io::Result<Stream> {

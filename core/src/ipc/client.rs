@@ -23,10 +23,11 @@ pub struct Greeted {
 }
 
 impl Greeted {
-    /// Connects; none when no agent runs there.
+    /// Connects; none when no agent runs there. `agent_pid` is the file where an agent writes its process id.
     ///
-    /// Errors: an agent that does not answer, that belongs to another user, or that does not greet as agents do.
-    pub async fn connect(socket: &Path) -> Result<Option<Self>, Problem> {
+    /// Errors: an agent that does not answer, that belongs to another user, or that does not greet as agents do. Another program that
+    /// has taken the agent's name is sent nothing.
+    pub async fn connect(socket: &Path, agent_pid: &Path) -> Result<Option<Self>, Problem> {
         let mut connection = match transport::connect(socket).await {
             Ok(connection) => connection,
             Err(error)
@@ -40,6 +41,14 @@ impl Greeted {
             Err(error) => return Err(broken(&error)),
         };
         let pid = transport::server_process(&connection);
+        transport::check(&connection, agent_pid).map_err(|why| {
+            let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            let message =
+                format!("nothing is sent to {}: the program that answers there{who} {why}", socket.display());
+            Problem::new(Code::AgentImpostor, message)
+                .about(Subject::Agent)
+                .hint("end that program, and start the agent again: `ormesh agent run`")
+        })?;
         match tokio::time::timeout(HELLO_DEADLINE, greet(&mut connection)).await {
             Ok(Ok(hello)) => Ok(Some(Self { connection, hello, pid })),
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {

@@ -11,6 +11,8 @@ pub mod server;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 pub mod transport;
+#[cfg(any(windows, test))]
+mod trust;
 
 use std::collections::BTreeSet;
 

@@ -108,6 +108,11 @@ pub async fn connect(path: &Path) -> io::Result<Connection> {
     Ok(stream)
 }
 
+/// Nothing is left to see to: the socket is in a private directory, and its user was looked at when it was connected to.
+pub fn check(_connection: &Connection, _agent_pid: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// The process at the agent's end, where the system tells it (unix(7), `SO_PEERCRED`); it has no number for one in another container.
 pub fn server_process(connection: &Connection) -> Option<u32> {
     let pid = connection.peer_cred().ok()?.pid()?;

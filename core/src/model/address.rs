@@ -32,6 +32,9 @@ pub enum AddressError {
     /// A Unix socket path that is relative, too long, or holds a control character.
     #[error("a Unix socket is unix: and an absolute path of at most {MAX_SOCKET_PATH} bytes, not {0:?}")]
     Path(String),
+    /// Unix sockets, where the system has none that programs use.
+    #[error("{0:?} is a Unix socket, and there are none on Windows; give ADDRESS:PORT")]
+    NoSockets(String),
     /// An IPv6 address with a zone, as in `fe80::1%eth0`: it names an interface of one machine only.
     #[error("{0:?} has a zone (what follows the %), and an address here can't have one")]
     Zone(String),
@@ -184,6 +187,9 @@ impl ListenAddr {
 }
 
 fn socket_path(path: &str) -> Result<PathBuf, AddressError> {
+    if cfg!(windows) {
+        return Err(AddressError::NoSockets(format!("unix:{path}")));
+    }
     let good = Path::new(path).is_absolute()
         && path.len() <= MAX_SOCKET_PATH
         && !path.ends_with('/')

@@ -29,7 +29,7 @@ impl ConfigFile {
     pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, Problem> {
         let path = &self.path;
         private::check_config(path).map_err(|problem| problem.about(Subject::Configuration))?;
-        match std::fs::read(path) {
+        match private::patiently(|| std::fs::read(path)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
@@ -62,7 +62,8 @@ impl ConfigFile {
             let cannot_write = |error: io::Error| self.cannot_write(&error);
             let is_kept = match std::fs::symlink_metadata(path) {
                 Ok(_) => {
-                    private::check_config(path).is_ok() && std::fs::read(path).is_ok_and(|kept| kept == found)
+                    private::check_config(path).is_ok()
+                        && private::patiently(|| std::fs::read(path)).is_ok_and(|kept| kept == found)
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.files.replace_if(path, None, found).map_err(cannot_write)?
@@ -89,6 +90,9 @@ impl ConfigFile {
     pub(super) fn cannot_write(&self, error: &io::Error) -> Problem {
         let problem = of_config(Code::ConfigUnwritable, format!("failed to write {}: {error}", self.shown()));
         match error.kind() {
+            _ if private::is_held(error) => problem.hint(
+                "another program holds the file open, or it is read-only: close that program and try again; the old file is intact",
+            ),
             io::ErrorKind::ResourceBusy => problem.hint(
                 "the file is mounted by itself, so it can't be replaced: mount its directory instead, or edit it by hand",
             ),

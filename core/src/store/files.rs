@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::apart::apart;
 use super::atomic;
+use super::private;
 
 /// What is to become of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +99,12 @@ impl Files {
     /// Removes a file.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         self.before(path, Change::Remove)?;
-        fs::remove_file(path)
+        private::patiently(|| fs::remove_file(path))
     }
 
     /// Renames a file.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.before(from, Change::Remove)?;
-        fs::rename(from, to)
+        private::patiently(|| fs::rename(from, to))
     }
 }

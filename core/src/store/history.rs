@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
+use super::private;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, catalogue};
 
@@ -57,7 +58,7 @@ impl History {
     /// Reads what is remembered, and leaves a file that can't be read where it is.
     pub fn read(state: &Path) -> Self {
         let path = state.join(FILE);
-        let read = match std::fs::read(&path) {
+        let read = match private::patiently(|| std::fs::read(&path)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error.to_string()),

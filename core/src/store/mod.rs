@@ -11,6 +11,8 @@ pub mod lock;
 mod moment;
 pub mod notes;
 pub mod paths;
+#[cfg(any(windows, test))]
+mod patience;
 mod places;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -497,7 +499,7 @@ impl ConfigStore {
     fn good<'a>(&self, disk: &'a mut Remembered) -> Option<&'a Good> {
         if !disk.is_looked_for {
             disk.is_looked_for = true;
-            let text = std::fs::read_to_string(self.paths().last_good()).ok();
+            let text = private::patiently(|| std::fs::read_to_string(self.paths().last_good())).ok();
             disk.good = text.and_then(|text| Some(Good { config: self.inner.file.parse(&text).ok()?, text }));
         }
         disk.good.as_ref()

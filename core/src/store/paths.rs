@@ -59,7 +59,12 @@ impl Paths {
             if !path.is_absolute() {
                 let message =
                     format!("{name} must be an absolute path, not {:?}", path.display().to_string());
-                return Err(Problem::new(Code::BadEnvironment, message).hint("give the path from /"));
+                let whole = if cfg!(windows) {
+                    r"give the whole path, as in C:\Users\me\ormesh"
+                } else {
+                    "give the path from /"
+                };
+                return Err(Problem::new(Code::BadEnvironment, message).hint(whole));
             }
         }
         let run = run_dir(&state);

@@ -18,6 +18,16 @@ use crate::model::problem::{Code, Problem, Subject};
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
+/// Whether an error may come from another program that holds a file open: on Unix that keeps nobody out.
+pub fn is_held(_error: &io::Error) -> bool {
+    false
+}
+
+/// Does some work on a file; no other program can be in the way.
+pub fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    work()
+}
+
 /// An open directory. Names are taken relative to it, so renaming or replacing its path afterwards changes nothing.
 #[derive(Debug)]
 pub struct Dir {

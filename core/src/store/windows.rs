@@ -7,7 +7,23 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::dir_error::DirError;
+use super::patience;
 use crate::model::problem::{Code, Problem, Subject};
+
+/// What Windows says of a file that another program holds open (winerror.h): of one that can't be renamed over, `ERROR_ACCESS_DENIED`.
+const ACCESS_DENIED: i32 = 5;
+const SHARING_VIOLATION: i32 = 32;
+const LOCK_VIOLATION: i32 = 33;
+
+/// Whether an error may come from another program that holds a file open.
+pub fn is_held(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ACCESS_DENIED | SHARING_VIOLATION | LOCK_VIOLATION))
+}
+
+/// Does some work on a file, for about a second, until no other program is in the way.
+pub fn patiently<T>(work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    patience::patiently(work, is_held, std::thread::sleep)
+}
 
 /// A directory, by its path.
 #[derive(Debug)]
@@ -30,7 +46,7 @@ impl Dir {
     /// Reads a file whole; `None` where there is none.
     pub fn read(&self, name: impl AsRef<Path>) -> Result<Option<Zeroizing<Vec<u8>>>, DirError> {
         let path = self.path.join(name);
-        match fs::read(&path) {
+        match patiently(|| fs::read(&path)) {
             Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
@@ -45,9 +61,9 @@ impl Dir {
     /// The same, with the system's own error.
     pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.temporary(name);
-        File::create(&temporary)
+        patiently(|| File::create(&temporary))
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, self.path.join(name)))
+            .and_then(|()| patiently(|| fs::rename(&temporary, self.path.join(name))))
             .inspect_err(|_| {
                 // The first error is the one to tell; what stays behind is replaced by the next write and erased by `remove`.
                 let _ = fs::remove_file(&temporary);
@@ -62,7 +78,7 @@ impl Dir {
         bytes: &[u8],
         is_meant: &dyn Fn() -> bool,
     ) -> io::Result<bool> {
-        let found = match fs::read(self.path.join(name)) {
+        let found = match patiently(|| fs::read(self.path.join(name))) {
             Ok(found) => Some(found),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -76,13 +92,13 @@ impl Dir {
     /// Renames a file.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), DirError> {
         let path = self.path.join(from);
-        fs::rename(&path, self.path.join(to)).map_err(|error| failed("rename", &path, &error))
+        patiently(|| fs::rename(&path, self.path.join(to))).map_err(|error| failed("rename", &path, &error))
     }
 
     /// Removes a file, and what an interrupted write of it left; fine where there is none.
     pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), DirError> {
         for path in [self.temporary(name.as_ref()), self.path.join(&name)] {
-            match fs::remove_file(&path) {
+            match patiently(|| fs::remove_file(&path)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(failed("remove", &path, &error));
                 }
@@ -153,7 +169,7 @@ pub fn check_place(_path: &Path, _named: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Never asked for here: pipes have no length to speak of.
+/// Never asked for here: no socket is in it, so its path may be as long as it likes.
 pub fn short_dir(hash: &str) -> PathBuf {
     std::env::temp_dir().join(format!("ormesh-{hash}"))
 }

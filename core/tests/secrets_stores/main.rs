@@ -2,6 +2,8 @@
 //! state that was seen in the field.
 
 mod contract;
+#[cfg(windows)]
+mod credentials;
 #[cfg(unix)]
 mod file;
 #[cfg(target_os = "linux")]

@@ -16,6 +16,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // An old console shows colours as they are written otherwise.
+    #[cfg(windows)]
+    let _ = anstyle_query::windows::enable_ansi_colors();
     let cli = match verbs::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::finish(&error),

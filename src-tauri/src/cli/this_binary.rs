@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-/// The path of this program, symbolic links resolved.
+/// The path of this program, symbolic links resolved. On Windows in the form that people and shells write, without `\\?\`.
 pub(crate) fn path() -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe().context("failed to find the path of this program")?;
-    Ok(path.canonicalize().unwrap_or(path))
+    Ok(dunce::canonicalize(&path).unwrap_or(path))
 }
 
 /// A `ProxyCommand` that dials by `ormesh nc` with these options (ssh_config(5)): a shell reads it after ssh has replaced `%` tokens.

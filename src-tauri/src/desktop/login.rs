@@ -31,10 +31,16 @@ fn entry() -> Result<AutoLaunch, Problem> {
         .map_err(|error| failed("prepare the start at login", &error))
 }
 
-/// The path as the entry wants it. The crate writes a desktop entry's `Exec=` as it is given, so it is quoted here.
+/// The path as the entry wants it. The crate writes a desktop entry's `Exec=`, and a value of Windows' registry, as it is given, so it is
+/// quoted here.
 fn written(path: &Path) -> String {
     let path = path.to_string_lossy();
-    if cfg!(target_os = "linux") { quoted(&path) } else { path.into_owned() }
+    match (cfg!(target_os = "linux"), cfg!(windows)) {
+        (true, _) => quoted(&path),
+        // Without quotes a space would end the program's name; a path holds none itself.
+        (_, true) => format!("\"{path}\""),
+        _ => path.into_owned(),
+    }
 }
 
 /// An argument of `Exec=` (Desktop Entry Specification 1.5): quoted, then escaped as every string value is, and `%` doubled.
@@ -59,6 +65,24 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(windows)]
+    #[test]
+    fn start_at_login_is_a_value_of_the_user_s_registry_and_goes_away_again() {
+        let run = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
+        let value =
+            || std::process::Command::new("reg").args(["query", run, "/v", "ormesh"]).output().unwrap();
+        set(true).unwrap();
+        assert!(is_on().unwrap());
+        let written = String::from_utf8_lossy(&value().stdout).into_owned();
+        let program = std::env::current_exe().unwrap();
+        assert!(written.contains(&format!("\"{}\" {HIDDEN}", program.display())), "{written}");
+
+        set(false).unwrap();
+
+        assert!(!is_on().unwrap());
+        assert!(!value().status.success());
+    }
 
     #[test]
     fn a_path_is_quoted_as_desktop_entries_want_it() {

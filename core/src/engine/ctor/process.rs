@@ -69,9 +69,10 @@ impl Process {
             }
             None => Command::new(binary),
         };
-        command.arg("--defaults-torrc").arg(system::defaults_torrc(settings)?).arg("-f").arg(torrc);
+        command.arg("--defaults-torrc").arg(system::defaults_torrc(settings)?);
         command.current_dir(&settings.run_dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        system::configure(&mut command, torrc)?;
         system::clean(&mut command);
         let mut child = command.kill_on_drop(true).spawn()?;
         let leash = system::leash(&child)?;

@@ -1,7 +1,7 @@
 //! Writes tor's configuration, as text (pure). It is complete before tor starts and never changed afterwards: SETCONF and a reload
 //! would drop the client keys that tor holds in memory.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::model::bridge::{Bridge, Transport};
 
@@ -10,7 +10,7 @@ use crate::model::bridge::{Bridge, Transport};
 pub struct TorSettings {
     /// tor's DataDirectory, for this tor alone. Made when missing; refused when others can enter it.
     pub data_dir: PathBuf,
-    /// Where tor's sockets and the gates are, and tor's working directory. At most [`MAX_RUN_DIR`] bytes.
+    /// Where tor's sockets and the gates are, and tor's working directory. On Unix at most [`MAX_RUN_DIR`] bytes.
     pub run_dir: PathBuf,
     /// Configuration lines of a private Tor network, put first; none for the real one.
     pub network_lines: Option<String>,
@@ -63,7 +63,8 @@ pub(super) fn torrc(
     entrances: &Entrances,
     owner: u32,
 ) -> Result<String, TorrcError> {
-    if settings.run_dir.as_os_str().len() > MAX_RUN_DIR {
+    // Where there are no sockets in it, no length is too much.
+    if cfg!(unix) && settings.run_dir.as_os_str().len() > MAX_RUN_DIR {
         return Err(TorrcError::RunDir(settings.run_dir.clone()));
     }
     let mut lines = Vec::new();
@@ -73,8 +74,8 @@ pub(super) fn torrc(
         }
         lines.extend(network.lines().map(str::to_owned));
     }
-    lines.push(format!("DataDirectory {}", quote(&settings.data_dir)?));
-    lines.push(format!("CookieAuthFile {}", quote(&cookie_file(settings))?));
+    lines.push(format!("DataDirectory {}", told(settings, &settings.data_dir)?));
+    lines.push(format!("CookieAuthFile {}", told(settings, &cookie_file(settings))?));
     lines.extend(listeners);
     lines.extend(ALWAYS.iter().map(|&line| line.to_owned()));
     lines.extend(entrance_lines(entrances)?);
@@ -134,6 +135,33 @@ pub(super) const SOCKS_FLAGS: &str = "OnionTrafficOnly ExtendedErrors";
 /// Where tor puts the control port's cookie.
 pub(super) fn cookie_file(settings: &TorSettings) -> PathBuf {
     settings.data_dir.join("control_auth_cookie")
+}
+
+/// How tor is told of a file of ours. On Windows it reads paths in the system's code page, which has not all characters: there it is
+/// told the way from its working directory, where that is plain ASCII.
+pub(super) fn told(settings: &TorSettings, path: &Path) -> Result<String, TorrcError> {
+    match plain_way(&settings.run_dir, path).filter(|_| cfg!(windows)) {
+        Some(way) => Ok(quote_text(&way)),
+        None => quote(path),
+    }
+}
+
+/// The way from one directory to a path, if it is plain ASCII; with slashes, which every system takes.
+fn plain_way(from: &Path, to: &Path) -> Option<String> {
+    if !from.is_absolute() || !to.is_absolute() {
+        return None;
+    }
+    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+    let named = |part: &Component<'_>| matches!(part, Component::Normal(_));
+    let (up, down) = (from.get(shared..)?, to.get(shared..)?);
+    // Without anything shared they may be on different drives.
+    if shared == 0 || down.is_empty() || !up.iter().chain(down).all(named) {
+        return None;
+    }
+    let down: Option<Vec<_>> = down.iter().map(|part| part.as_os_str().to_str()).collect();
+    let way = "../".repeat(up.len()) + &down?.join("/");
+    (way.is_ascii() && !way.chars().any(char::is_control)).then_some(way)
 }
 
 /// A path as a quoted C string (tor(1), "Configuration file format"), so that spaces and `#` stay part of it.
@@ -258,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn the_way_from_the_run_directory_leaves_out_what_a_code_page_lacks() {
+        let way = |from: &str, to: &str| plain_way(Path::new(from), Path::new(to));
+
+        let home = "/Users/Jürgen Żółć";
+        assert_eq!(
+            way(&format!("{home}/run"), &format!("{home}/tor/torrc")).as_deref(),
+            Some("../tor/torrc")
+        );
+        assert_eq!(way("/a/run", "/a/run/port").as_deref(), Some("port"));
+        assert_eq!(way("/a/b/run", "/a/c d").as_deref(), Some("../../c d"));
+        assert_eq!(way("/a/run", "/a/tör"), None);
+        assert_eq!(way("/a/run", "/a/run"), None);
+        assert_eq!(way("a/run", "/a/tor"), None);
+    }
+
+    #[test]
     fn nothing_in_a_path_can_start_a_line() {
         for bad in ["/a\nb", "/a\rb", "/a\0b", "/a\u{85}b"] {
             assert_eq!(quote(Path::new(bad)), Err(TorrcError::Path(bad.into())));
@@ -270,6 +314,7 @@ mod tests {
         assert_eq!(quote(Path::new("a")), Err(TorrcError::Relative("a".into())));
     }
 
+    #[cfg(unix)]
     #[test]
     fn an_over_long_run_directory_is_refused() {
         let run_dir = PathBuf::from(format!("/{}", "x".repeat(MAX_RUN_DIR)));

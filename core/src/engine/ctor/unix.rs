@@ -75,6 +75,12 @@ pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcErro
     ])
 }
 
+/// Tells tor where its configuration is.
+pub(super) fn configure(command: &mut Command, torrc: &Path) -> io::Result<()> {
+    command.arg("-f").arg(torrc);
+    Ok(())
+}
+
 /// The file of default settings that tor is to read: an empty one, instead of the distribution's.
 pub(super) fn defaults_torrc(_settings: &TorSettings) -> io::Result<PathBuf> {
     Ok("/dev/null".into())

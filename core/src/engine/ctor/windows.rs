@@ -1,6 +1,6 @@
 //! The Windows part of the engine: loopback TCP for control and SOCKS, and a Job Object that ends tor with the agent.
 //!
-//! Type-checked only so far: the directories' ACLs are those of the user's profile, where the agent puts them.
+//! The directories' access lists are those of the user's profile, where the agent puts them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use win32job::{ExtendedLimitInfo, Job};
 
 use super::control::Control;
-use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, quote};
+use super::torrc::{SOCKS_FLAGS, TorSettings, TorrcError, cookie_file, told};
 use crate::engine::stream::Stream;
 
 /// What a tor needs from our environment. The rest stays here: it may hold secrets.
@@ -54,16 +54,20 @@ impl Ground {
 pub(super) fn listeners(settings: &TorSettings) -> Result<Vec<String>, TorrcError> {
     Ok(vec![
         "ControlPort 127.0.0.1:auto".to_owned(),
-        format!("ControlPortWriteToFile {}", quote(&port_file(settings))?),
+        format!("ControlPortWriteToFile {}", told(settings, &port_file(settings))?),
         format!("SocksPort 127.0.0.1:auto {SOCKS_FLAGS}"),
     ])
 }
 
-/// The file of default settings that tor is to read: an empty one.
-pub(super) fn defaults_torrc(settings: &TorSettings) -> io::Result<PathBuf> {
-    let path = settings.data_dir.join("torrc-defaults");
-    fs::write(&path, "")?;
-    Ok(path)
+/// Tells tor its configuration by its standard input: it makes the path of a file absolute, in the system's code page.
+pub(super) fn configure(command: &mut Command, torrc: &Path) -> io::Result<()> {
+    command.args(["-f", "-"]).stdin(fs::File::open(torrc)?);
+    Ok(())
+}
+
+/// The file of default settings that tor is to read: none, which it takes for an empty one.
+pub(super) fn defaults_torrc(_settings: &TorSettings) -> io::Result<PathBuf> {
+    Ok("no-defaults".into())
 }
 
 /// Removes what an earlier tor left and a new one, or we, would take for the new one's.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use listeners::Protocol;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, Uid, UpdateKind};
 
 use super::user::User;
@@ -13,19 +12,16 @@ pub(super) fn has_closed(_peer: SocketAddr, _local: SocketAddr) -> bool {
 }
 
 /// Whose the socket is that is bound to `peer`. An error says why nobody knows.
-pub(super) async fn owner(peer: SocketAddr, _local: SocketAddr) -> Result<User, String> {
+pub(super) async fn owner(peer: SocketAddr, local: SocketAddr) -> Result<User, String> {
     // It walks over all processes or sockets.
-    let found = tokio::task::spawn_blocking(move || look(peer)).await;
+    let found = tokio::task::spawn_blocking(move || look(peer, local)).await;
     found.map_err(|error| error.to_string())?
 }
 
-fn look(peer: SocketAddr) -> Result<User, String> {
-    let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
-    let all =
-        listeners::get_all().map_err(|error| format!("the system does not say whose it is: {error}"))?;
-    let holds =
-        |l: &&listeners::Listener| l.protocol == Protocol::TCP && canonical(l.socket) == canonical(peer);
-    let holders: Vec<Pid> = all.iter().filter(holds).map(|l| Pid::from_u32(l.process.pid)).collect();
+fn look(peer: SocketAddr, local: SocketAddr) -> Result<User, String> {
+    let held =
+        holders(peer, local).map_err(|error| format!("the system does not say whose it is: {error}"))?;
+    let holders: Vec<Pid> = held.into_iter().map(Pid::from_u32).collect();
     let me = Pid::from_u32(std::process::id());
     let mut system = System::new();
     let wanted: Vec<Pid> = holders.iter().copied().chain([me]).collect();
@@ -44,6 +40,19 @@ fn look(peer: SocketAddr) -> Result<User, String> {
     }
     owner
 }
+
+/// The processes that have a socket which is bound to `peer`.
+#[cfg(not(windows))]
+fn holders(peer: SocketAddr, _local: SocketAddr) -> Result<Vec<u32>, String> {
+    use listeners::{Listener, Protocol};
+    let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    let all = listeners::get_all().map_err(|error| error.to_string())?;
+    let holds = |l: &&Listener| l.protocol == Protocol::TCP && canonical(l.socket) == canonical(peer);
+    Ok(all.iter().filter(holds).map(|l| l.process.pid).collect())
+}
+
+#[cfg(windows)]
+use crate::forward::peers::processes as holders;
 
 fn whose_is(user: &Uid, me: &Uid) -> User {
     if user == me {

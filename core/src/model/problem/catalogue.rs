@@ -72,9 +72,11 @@ pub fn history_spoilt(message: String) -> Problem {
 
 /// No agent runs.
 pub fn no_agent() -> Problem {
-    Problem::new(Code::NoAgent, "no agent is running")
-        .about(Subject::Agent)
-        .hint("start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`")
+    let hint = match cfg!(target_os = "linux") {
+        true => "start it: `ormesh agent run`, or as a service: `ormesh agent systemd-unit --user`",
+        false => "start it: `ormesh agent run`, or let the desktop app start it at login",
+    };
+    Problem::new(Code::NoAgent, "no agent is running").about(Subject::Agent).hint(hint)
 }
 
 /// An agent runs that has no socket.

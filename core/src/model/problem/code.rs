@@ -261,6 +261,9 @@ codes! {
     AgentSilent, "agent-silent", NotReady, Error,
         "An agent runs and does not answer.",
         "See its log, or end it and start it again.";
+    AgentImpostor, "agent-impostor", Refused, Error,
+        "Another program answers where the agent of this host should. Nothing was sent to it.",
+        "End that program, and start the agent again.";
     OtherVersion, "other-version", NotReady, Error,
         "The agent that runs is another version of ormesh.",
         "Restart the agent.";

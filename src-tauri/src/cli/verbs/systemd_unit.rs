@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ormesh_core::model::problem::{Code, Problem};
 
 use crate::output::{self, DONE, Outcome};
 use crate::this_binary;
@@ -22,6 +23,10 @@ pub(crate) struct SystemdUnit {
 
 impl SystemdUnit {
     pub(crate) fn run(self) -> Outcome {
+        if !cfg!(target_os = "linux") && self.binary.is_none() {
+            let problem = Problem::new(Code::BadArgument, "this system has no systemd");
+            return Err(problem.hint(elsewhere()).into());
+        }
         // A package is made for everyone, wherever that is done.
         let own = if self.binary.is_some() { Vec::new() } else { own_environment() };
         let binary = self.binary.map_or_else(this_binary::path, Ok)?;
@@ -49,6 +54,16 @@ impl SystemdUnit {
             }
         }
         DONE
+    }
+}
+
+/// What starts an agent at login where there is no systemd.
+fn elsewhere() -> &'static str {
+    match cfg!(windows) {
+        true => {
+            "the desktop app starts the agent at login (Settings); without it, put a shortcut to `ormesh agent run` into shell:startup"
+        }
+        false => "the desktop app starts the agent at login (Settings)",
     }
 }
 

@@ -71,7 +71,7 @@ impl AgentChild {
 /// The command `ormesh`: beside this program, where a package has both, else in `PATH`.
 fn find_program() -> Result<PathBuf, Problem> {
     let name = format!("ormesh{}", std::env::consts::EXE_SUFFIX);
-    let here = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
+    let here = std::env::current_exe().and_then(dunce::canonicalize).ok();
     let beside = here.and_then(|path| Some(path.parent()?.join(&name)));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let in_path = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(&name));

@@ -38,7 +38,12 @@ struct Shells(Host);
 
 impl Shells {
     async fn shell(&self) -> Client {
-        Greeted::connect(&self.0.paths.socket()).await.unwrap().unwrap().understood().unwrap()
+        Greeted::connect(&self.0.paths.socket(), &self.0.paths.agent_pid())
+            .await
+            .unwrap()
+            .unwrap()
+            .understood()
+            .unwrap()
     }
 
     async fn ask(&self, request: Request) -> Result<Response, Problem> {
