@@ -8,7 +8,7 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 36] = [
     "agent_restart",
     "agent_start",
     "check",
@@ -33,11 +33,14 @@ const COMMANDS: [&str; 33] = [
     "remote_delete",
     "remote_request",
     "resume",
+    "secrets_forget",
     "secrets_migrate",
     "secrets_status",
+    "served",
     "set_closing",
     "set_setting",
     "set_start_at_login",
+    "set_told",
     "set_zoom",
     "settings",
     "state",

@@ -14,6 +14,7 @@ use crate::model::layer::{Layer, LayerName};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, ProblemKind, Severity, Subject};
+use crate::model::served::Served;
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, Event, ExportStatus, Happening, ImportState,
     ImportStatus, RemoteState, RemoteStatus, Status, TorStatus,
@@ -69,6 +70,7 @@ fn the_windows_types_are_those_of_the_core() {
         Edit,
         Pong,
         PortTold,
+        Served,
         SecretsStatus,
     );
     let wanted = format!("{HEAD}\n{types}");

@@ -95,7 +95,8 @@ impl Session {
 
     /// Fills in the dialog of an import: the port, and an address instead of the one that is suggested.
     pub(crate) fn fill_import(&self, remote: &str, port: &str, address: &str) {
-        self.fill(&format!("Port of {remote}"), port);
+        // At once: the only port that it offers is suggested, which would come between the keys, too.
+        self.paste(&format!("Port of {remote}"), port);
         // The suggestion comes once the port was checked, and would come between the keys.
         until("an address is suggested", || {
             (self.field("Address here").property("value") != "").then_some(())

@@ -40,11 +40,15 @@ fn enter_right_after_the_last_key_goes_on_and_the_focus_comes_back() {
     tab_to(&host, &window, "Share a port");
     host.screen().type_keys("\n");
     has_focus(&window, "Port");
-    host.screen().type_keys("8080\n");
-    window.sees("Let somebody in");
-    until("it is shared", || (host.status()["exports"][0]["target"] == "127.0.0.1:8080").then_some(()));
+    host.screen().type_keys("8080");
+    tab_to(&host, &window, "Name of who may open it optional");
+    host.screen().type_keys("anna laptop\n");
+    window.sees("Invite for anna-laptop");
+    assert_eq!(host.status()["exports"][0]["target"], "127.0.0.1:8080");
+    has_focus(&window, "Copy");
     host.screen().type_keys("\x1b");
     has_focus(&window, "Add export");
+    host.ormesh(&["client", "delete", "anna-laptop"]);
 
     // A step of a dialog, and what is given up.
     tab_to(&host, &window, "Add remote");

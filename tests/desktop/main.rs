@@ -10,6 +10,7 @@ mod driver;
 mod figures;
 mod keyboard;
 mod mesh;
+mod notices;
 mod panel;
 mod reopened;
 mod screen;

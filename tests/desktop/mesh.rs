@@ -75,12 +75,10 @@ fn a_port_is_shared_by_an_invite_used_and_revoked() {
 
     server.press("Share a port");
     server.fill("Port", &page.addr.port().to_string());
+    server.open("Elsewhere, or under another port");
     server.fill("Another port for clients", "80");
-    server.press("Share");
-    server.sees("Let somebody in");
-    server.choose("Make an invite");
-    server.fill("Name", "laptop");
-    server.press("Make invite");
+    server.fill("Name of who may open it", "laptop");
+    server.press("Share and make invite");
     let code = server.find("//img[@alt='The invite as a QR code']");
     until("the QR code is drawn", || (code.property("naturalWidth").as_u64()? > 0).then_some(()));
     let invite = server.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();

@@ -166,11 +166,8 @@ impl Window {
         let window = &self.session;
         window.press("Share a port");
         window.fill("Port", &port.to_string());
-        window.press("Share");
-        window.sees("Let somebody in");
-        window.choose("Make an invite");
-        window.fill("Name", "laptop");
-        window.press("Make invite");
+        window.fill("Name of who may open it", "laptop");
+        window.press("Share and make invite");
         let invite = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();
         window.press("Done");
         invite.trim().to_owned()

@@ -105,6 +105,21 @@ const overflow = (page) =>
     return Math.max(wide, dialog ? dialog.scrollWidth - dialog.clientWidth : 0);
   });
 
+/** Counts the clicks that it makes. @param {import('playwright-core').Page} page */
+function clicking(page) {
+  let clicks = 0;
+  return {
+    click: async (/** @type {string} */ name) => {
+      clicks += 1;
+      const inDialog = (await page.locator('dialog[open]').count()) > 0;
+      await (inDialog ? page.getByRole('dialog') : page).getByRole('button', { name, exact: true }).click();
+    },
+    made: () => clicks,
+  };
+}
+/** @param {import('playwright-core').Page} page @param {RegExp} which */
+const called = async (page, which) => (await page.evaluate(() => window.gallery.backend?.calls ?? [])).filter((call) => which.test(call.command));
+
 /** @type {string[]} */
 let names = [];
 await withPage({}, async (page) => {
@@ -198,9 +213,61 @@ await test('the last events are told newest first, all of them when they are ask
     const lines = page.locator('section[aria-labelledby=events] li');
     assert.equal(await lines.count(), 8);
     assert.match(await lines.first().innerText(), /office reached again/);
-    await page.getByRole('button', { name: 'Show all 11 events' }).click();
-    assert.equal(await lines.count(), 11);
+    await page.getByText('anna-laptop connected').waitFor();
+    await page.getByRole('button', { name: 'Show all 14 events' }).click();
+    assert.equal(await lines.count(), 14);
     assert.match(await lines.last().innerText(), /Online/);
+    await page.getByRole('button', { name: 'Open the log' }).click();
+    assert.equal((await called(page, /openLog/)).length, 1);
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByRole('button', { name: 'What happened' }).click();
+    await page.getByRole('heading', { name: 'The last day' }).waitFor();
+  }));
+
+await test('each sort of notification is off by one switch', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings');
+    await page.getByRole('switch', { name: 'Lost imports' }).uncheck();
+    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'setTold'));
+    assert.deepEqual((await called(page, /setTold/)).map((call) => call.args), [[{ clients: true, imports: false, problems: true }]]);
+  }));
+
+await test('keys that were left in another store are told of, and given up only after a question', () =>
+  withPage({}, async (page) => {
+    await show(page, 'settings-moved');
+    await page.getByText("the system's keyring, which was used before").waitFor();
+    await page.getByRole('button', { name: 'Leave the old keys' }).click();
+    await page.getByText('If somebody finds it, they have those keys.').waitFor();
+    assert.deepEqual(await called(page, /secretsForget/), []);
+    await page.getByRole('button', { name: 'Leave them' }).click();
+    await page.getByText('keys that are left in os-keyring are not erased any more', { exact: false }).waitFor();
+    assert.deepEqual((await called(page, /secretsForget/)).map((call) => call.args), [['os-keyring']]);
+  }));
+
+await test('a question says what goes along: exports that are for nobody then, clients without a port, imports', () =>
+  withPage({}, async (page) => {
+    await show(page, 'confirm-revoke');
+    await page.getByText('Port 5432 is for no client then.').waitFor();
+    await show(page, 'confirm-export');
+    await page.getByText('anna-laptop has no other port').waitFor();
+    await show(page, 'many');
+    await page.getByText('Address and key').first().click();
+    await page.getByRole('button', { name: 'Delete', exact: true }).first().click();
+    await page.getByText('So will those that connect to 20 other imports.').waitFor();
+  }));
+
+await test('the sheet of an invite turns to what it was for when the client has connected', () =>
+  withPage({}, async (page) => {
+    await show(page, 'invite-secret');
+    await page.getByText('Whoever has this can connect.').waitFor();
+    await page.evaluate(async () => {
+      const view = /** @type {any} */ (await window.gallery.backend?.state());
+      const clients = view.status.clients.map((/** @type {any} */ one) => (one.name === 'my-MacBook' ? { ...one, last_seen: 1_795_348_799, state: { is: 'connected' }, sessions: 1 } : one));
+      window.gallery.backend?.push({ ...view, status: { ...view.status, clients } });
+    });
+    await page.getByRole('status').getByText('my-MacBook has connected.').waitFor();
+    assert.equal(await page.getByText('Whoever has this can connect.').count(), 0);
+    assert.equal(await page.getByText('any camera or QR reader').count(), 0);
   }));
 
 await test('motion stops where it is not wanted', () =>
@@ -384,10 +451,13 @@ await test('the focus never falls to the page: it goes back to what opened a dia
 
     // From one dialog to the next, and out: the page itself has become another.
     await show(page, 'welcome');
-    await press('Share a port');
-    await page.keyboard.type('8080');
+    await press('Share port 8000, python3');
+    await dialog('Share a port');
+    assert.equal(await active(), 'Name of who may open it optional');
+    await page.keyboard.type('anna');
     await page.keyboard.press('Enter');
-    await dialog('Let somebody in');
+    await dialog('Invite for anna');
+    assert.equal(await active(), 'Copy');
     await page.keyboard.press('Escape');
     await is('Add export');
 
@@ -440,21 +510,144 @@ await test('nothing typed is lost when the agent dies', () =>
     assert.equal(starts, 1);
   }));
 
-await test('the first minute: share a port, answer a request, show the invite', () =>
+await test('the first minute: share a port, answer a request, show the invite, in one dialog', () =>
   withPage({}, async (page) => {
     await show(page, 'welcome');
     await page.getByRole('button', { name: 'Share a port' }).click();
     await page.getByLabel('Port', { exact: true }).fill('8080');
-    await page.getByRole('button', { name: 'Share', exact: true }).click();
-    await page.getByRole('dialog', { name: 'Let somebody in' }).waitFor();
+    await page.getByLabel('Name of who may open it').fill('anna-laptop');
+    await page.getByRole('button', { name: 'They sent me a request' }).click();
     await page.getByRole('textbox', { name: 'Their request' }).fill('ormeshreq1qypz9x8gf2tvdw0');
-    await page.getByLabel('Name').fill('anna-laptop');
-    await page.getByRole('button', { name: 'Let in' }).click();
+    await page.getByRole('button', { name: 'Share and make invite' }).click();
     await page.getByRole('dialog', { name: 'Invite for anna-laptop' }).waitFor();
     await page.getByText('It holds no secret.').waitFor();
     await page.getByRole('button', { name: 'Copy', exact: true }).click();
     const calls = await page.evaluate(() => window.gallery.backend?.calls.map((call) => call.command).filter((one) => /copy|clientAdd/i.test(one)));
     assert.deepEqual(calls, ['clientAdd', 'copy'], 'what holds no secret goes to the clipboard as any text does');
+  }));
+
+await test('share and invite on a first run: three clicks and a name', () =>
+  withPage({}, async (page) => {
+    await show(page, 'welcome');
+    const hand = clicking(page);
+    await hand.click('Share port 3000, node');
+    await page.getByRole('dialog', { name: 'Share a port' }).waitFor();
+    // The program's own address is taken: it listens by IPv6 alone, perhaps.
+    assert.equal(await page.getByLabel('Port', { exact: true }).inputValue(), 'localhost:3000');
+    await page.keyboard.type('anna laptop');
+    await hand.click('Share and make invite');
+    await page.getByText('On their computer they open ormesh and paste it').waitFor();
+    await hand.click('Copy');
+    assert.equal(hand.made(), 3);
+    const calls = await called(page, /edit|clientAdd|copy/i);
+    assert.deepEqual(calls.map((call) => call.command), ['edit', 'clientAdd', 'copySecret']);
+    assert.deepEqual(calls[0]?.args, [{ edit: 'add-export', target: 'localhost:3000', port: null, allow_lan: false }]);
+    assert.deepEqual(calls[1]?.args, [{ name: 'anna-laptop', request: null, ports: null, expires: null }]);
+  }));
+
+await test('what went wrong with the first client is said where it was named, and the same again goes on from there', () =>
+  withPage({}, async (page) => {
+    await show(page, 'add-export-first-locked');
+    await page.getByRole('button', { name: 'Share and make invite' }).click();
+    await page.getByRole('dialog').getByText('The secret store is locked').waitFor();
+    assert.equal(await page.getByLabel('Name of who may open it').inputValue(), 'anna');
+    await page.getByRole('button', { name: 'Share and make invite' }).click();
+    assert.deepEqual((await called(page, /edit|clientAdd/)).map((call) => call.command), ['edit', 'clientAdd', 'edit', 'clientAdd']);
+  }));
+
+await test('another import is one click on a port that the remote offers, and one more takes it back', () =>
+  withPage({}, async (page) => {
+    await show(page, 'mesh');
+    const hand = clicking(page);
+    const card = page.getByRole('region', { name: 'Remote home-server' });
+    await hand.click('Import port 5432, PostgreSQL');
+    await card.getByText('127.0.0.1:5432').waitFor();
+    assert.equal(hand.made(), 1);
+    await page.getByText('Port 5432 of home-server is at 127.0.0.1:5432.').waitFor();
+    assert.equal(await card.getByRole('button', { name: 'Import port 5432' }).count(), 0);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Undone: it is as it was.').waitFor();
+    await card.getByRole('button', { name: 'Import port 5432' }).waitFor();
+    assert.deepEqual((await called(page, /edit/)).map((call) => call.args[0]), [
+      { edit: 'add-import', remote: 'home-server', remote_port: 5432, listen: '127.0.0.1:5432', half_close: 'hold' },
+      { edit: 'delete-import', remote: 'home-server', listen: '127.0.0.1:5432' },
+    ]);
+  }));
+
+await test('a remote and its only port by an invite: two clicks', () =>
+  withPage({}, async (page) => {
+    await show(page, 'one-offer');
+    const hand = clicking(page);
+    await page.evaluate((text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData('text/plain', text);
+      document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData }));
+    }, `ormesh1${'q'.repeat(120)}`);
+    await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
+    assert.equal(await page.getByLabel('Name').inputValue(), 'remote-2');
+    await hand.click('Add remote');
+    await page.getByRole('dialog', { name: 'Import from remote-2' }).waitFor();
+    await hand.click('Import');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.equal(hand.made(), 2);
+    assert.deepEqual(JSON.parse(JSON.stringify((await called(page, /edit/))[0]?.args)), [{ edit: 'add-import', remote: 'remote-2', remote_port: 8123, listen: '127.0.0.1:8123', half_close: 'hold' }]);
+  }));
+
+await test('what exists is edited: names, ports, targets and addresses, each taken back by a button', () =>
+  withPage({}, async (page) => {
+    const edits = async () => JSON.parse(JSON.stringify((await called(page, /edit/)).map((call) => call.args[0])));
+    const back = async () => {
+      await page.getByRole('button', { name: 'Undo' }).click();
+      await page.getByText('Undone: it is as it was.').waitFor();
+    };
+    await show(page, 'mesh-open');
+    await page.getByRole('button', { name: 'Rename' }).first().click();
+    await page.getByRole('dialog', { name: 'Rename anna-laptop' }).waitFor();
+    // It is called that.
+    await page.locator('dialog button[type=submit]:disabled').waitFor();
+    await page.keyboard.type('!!!');
+    await page.getByText("A name starts with a letter, not with '!'.").waitFor();
+    await page.getByRole('textbox', { name: 'Name' }).fill('');
+    await page.getByRole('textbox', { name: 'Name' }).pressSequentially('anna phone');
+    await page.keyboard.press('Enter');
+    await page.locator('summary', { hasText: 'anna-phone' }).waitFor();
+    await back();
+    await page.locator('summary', { hasText: 'anna-laptop' }).waitFor();
+    assert.deepEqual(await edits(), [
+      { edit: 'rename-client', name: 'anna-laptop', to: 'anna-phone' },
+      { edit: 'rename-client', name: 'anna-phone', to: 'anna-laptop' },
+    ]);
+
+    await show(page, 'mesh');
+    await page.getByRole('button', { name: 'Change port 80' }).click();
+    await page.getByLabel('Port for clients').fill('8080');
+    await page.keyboard.press('Enter');
+    await page.getByText('Clients reach port 80 as port 8080 now.').waitFor();
+    await back();
+    assert.deepEqual((await edits())[0], { edit: 'move-export', port: 80, allow_lan: false, to: 8080 });
+    await page.getByRole('button', { name: 'Change port 80' }).click();
+    await page.getByRole('textbox', { name: 'Leads to' }).fill('192.168.1.10:3000');
+    await page.getByText('so share only what they may see').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByText('Port 80 leads elsewhere now.').waitFor();
+    assert.deepEqual((await edits())[2], { edit: 'move-export', port: 80, allow_lan: true, target: '192.168.1.10:3000' });
+
+    await show(page, 'mesh-import-open');
+    await page.getByRole('button', { name: 'Change import at 127.0.0.1:10022' }).click();
+    await page.getByLabel('Address here').fill('127.0.0.1:10023');
+    await page.getByRole('checkbox', { name: 'Only for me' }).uncheck();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('It listens at 127.0.0.1:10023 now.').waitFor();
+    await back();
+    assert.deepEqual((await edits())[0], { edit: 'set-import', listen: '127.0.0.1:10022', to: '127.0.0.1:10023', users: 'all' });
+  }));
+
+await test('an import that the remote does not export says so, and is not green', () =>
+  withPage({}, async (page) => {
+    await show(page, 'not-exported');
+    const row = page.locator('li', { hasText: '127.0.0.1:10022' });
+    await row.getByText('Not exported').waitFor();
+    assert.equal(await row.locator('.tone-good').count(), 0);
   }));
 
 await test('an invite with a key is copied as a secret and says when the clipboard is cleared', () =>
@@ -618,7 +811,9 @@ await test('an invite or a request that is pasted or dropped anywhere opens what
       await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
       assert.equal(await page.locator('dialog').count(), 1);
       assert.match(await page.getByLabel('Invite', { exact: true }).inputValue(), /here it is: ormesh1q/);
-      // What a person types as a name becomes one.
+      // What a person types as a name becomes one, in place of the one that is suggested.
+      assert.equal(await page.getByLabel('Name').inputValue(), 'remote');
+      await page.getByLabel('Name').fill('');
       await page.getByLabel('Name').pressSequentially('bob laptop');
       assert.equal(await page.getByLabel('Name').inputValue(), 'bob-laptop');
       await page.keyboard.press('Escape');
@@ -880,6 +1075,7 @@ await test('the real window speaks the contract: commands, arguments and the sta
           async invoke(command, args) {
             calls.push([command, args]);
             if (command === 'state') return { agent: 'running', status, problem: null };
+            if (command === 'served') return [];
             if (command === 'check') return { ok: true, detail: null };
             if (command === 'edit') throw { kind: 'refused', subject: '', message: 'port 22 is exported already', hint: 'choose another port' };
             return 1;

@@ -25,5 +25,12 @@ pub(super) fn write(config: &Config, line: Line) {
             tracing::info!(remote = %name(&remote), after = %time(after), "remote found again");
         }
         Line::Lost { remote, why } => tracing::info!(remote = %name(&remote), why, "remote lost"),
+        Line::Connected { client } => {
+            let client =
+                config.client_at(&client).map_or_else(|| client.to_string(), |(name, _)| name.to_string());
+            tracing::info!(%client, "first connection");
+        }
+        Line::Began { what } => tracing::warn!(what, "problem"),
+        Line::Ended { what } => tracing::info!(what, "problem solved"),
     }
 }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::absent::{not_running, unreachable};
 use super::vault::{Changing, Vault};
 use super::world::World;
+use crate::forward::programs;
 use crate::ipc::{Confidential, InviteFormat, Request, Response, SecretsStatus};
 use crate::model::access;
 use crate::model::address::Port;
@@ -24,6 +25,7 @@ use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::pauses::Pauses;
 use crate::model::problem::{Code, Problem, catalogue};
+use crate::model::served;
 use crate::model::store_kind::StoreKind;
 use crate::model::tor_format;
 use crate::plan::{derive, standing};
@@ -128,6 +130,10 @@ impl Commands {
                 Ok(Response::Invite { text: Confidential::new(text), notes: Vec::new() })
             }
             Request::DeleteRemote { name } => done(self.delete_remote(&name).await?),
+            Request::Served => {
+                let found = programs::listening().await;
+                Ok(Response::Served(served::of(found, &self.store.apart(ConfigStore::at_rest).await?.config)))
+            }
             Request::SecretsStatus => self.secrets_status().await.map(Response::Secrets),
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
@@ -485,7 +491,10 @@ impl Commands {
                 _ => Ok(config.clone()),
             });
             let edited = edited.await?;
-            if deletion(&edited.new, name).is_some_and(|(left, _)| left != id) {
+            // Another command gave it another key, or another name.
+            if deletion(&edited.new, name).is_some_and(|(left, _)| left != id)
+                || ids_in(&edited.new).contains(&id)
+            {
                 continue;
             }
             self.owe(&[id], edited.old.agent.secrets).await;
@@ -720,6 +729,14 @@ fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
     let mut notes = access::gained(&edited.old, &edited.new, today);
     match edit {
         Edit::DeleteExport { .. } => notes.extend(access::lost(&edited.old, &edited.new, today)),
+        Edit::MoveExport { .. } => notes.extend(access::lost(&edited.old, &edited.new, today)),
+        // Who may reach what stays.
+        Edit::RenameClient { .. } => notes.clear(),
+        Edit::RenameRemote { name, to } if name != to && edited.new.remotes.contains_key(to) => {
+            notes.push(format!(
+                "ssh, browsers and the SOCKS address know it as {to} now, and no longer as {name}"
+            ));
+        }
         Edit::SetClient { name, ports: Some(None), .. } => {
             notes = access::of_all(&edited.new, name).into_iter().collect()
         }

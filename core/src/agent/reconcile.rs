@@ -171,6 +171,11 @@ impl Reconciler {
         for line in self.observed.chronicle.look(&self.observed.health, paused, &wanted, now) {
             chronicle_log::write(&in_force.config, line);
         }
+        let clients = in_force.config.clients.values().map(|client| client.address);
+        let Observed { chronicle, last_seen, .. } = &mut self.observed;
+        for line in chronicle.look_at_people(clients, last_seen, &self.standing, now) {
+            chronicle_log::write(&in_force.config, line);
+        }
         if self.is_watched() && !paused {
             self.confirm(&in_force.config);
         }

@@ -435,7 +435,8 @@ fn takes_away(request: &Request) -> bool {
         Request::Edit(edit) => match edit {
             Edit::AddExport { .. } | Edit::AddImport { .. } => false,
             Edit::SetExport { .. } | Edit::DeleteExport { .. } | Edit::SetClient { .. } => true,
-            Edit::DeleteImport { .. } => true,
+            Edit::MoveExport { .. } | Edit::SetImport { .. } | Edit::DeleteImport { .. } => true,
+            Edit::RenameClient { .. } | Edit::RenameRemote { .. } => false,
             Edit::Set(setting) => matches!(setting, Setting::SocksAddr(_) | Setting::SocksUsers(_)),
         },
         Request::DeleteRemote { .. } | Request::AcceptConfig | Request::RestoreConfig => true,
@@ -478,7 +479,9 @@ async fn unless_gone<T>(asker: &mut Asker, work: impl Future<Output = T>) -> Opt
 /// The subject of an edit whose failure can be reported at once.
 fn subject_of(request: &Request) -> Option<Subject> {
     match request {
-        Request::Edit(Edit::AddImport { listen, .. }) => Some(Subject::Listener(listen.clone())),
+        Request::Edit(Edit::AddImport { listen, .. } | Edit::SetImport { to: Some(listen), .. }) => {
+            Some(Subject::Listener(listen.clone()))
+        }
         Request::Edit(Edit::Set(edit::Setting::SocksAddr(Some(_)))) => Some(Subject::Socks),
         _ => None,
     }

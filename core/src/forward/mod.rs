@@ -23,6 +23,7 @@ pub mod owner;
 #[cfg(windows)]
 mod peers;
 pub mod ports;
+pub mod programs;
 pub mod relay;
 pub mod reports;
 pub mod responder;

@@ -27,6 +27,7 @@ use crate::model::layer::Layer;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
+use crate::model::served::Served;
 use crate::model::status::Status;
 use crate::model::store_kind::StoreKind;
 
@@ -154,6 +155,8 @@ pub enum Request {
         /// Which.
         name: RemoteName,
     },
+    /// What listens on this host and could be exported. Answer: `Served`.
+    Served,
     /// Asks a remote how it is. Answer: `Pong`. Agent only.
     Ping {
         /// Which.
@@ -222,6 +225,8 @@ pub enum Response {
     },
     /// The whole state.
     Status(Box<Status>),
+    /// What could be exported, by port.
+    Served(Vec<Served>),
     /// A remote answered.
     Pong(Pong),
     /// The layers, in order.

@@ -15,6 +15,7 @@ use super::config::{
 };
 use super::day::Day;
 use super::name::{ClientName, RemoteName};
+use super::naming;
 use super::problem::{Code, Problem, Subject, catalogue};
 
 /// One change, which touches no secret and needs no journal.
@@ -42,6 +43,22 @@ pub enum Edit {
         /// The only clients that it is for from now on; every client when none.
         clients: Option<BTreeSet<ClientName>>,
     },
+    /// `export set --to`, `--target`: clients reach it under another port, or it leads elsewhere. Who may reach it stays.
+    MoveExport {
+        /// The virtual port.
+        port: Port,
+        /// The virtual port from now on; the same when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        to: Option<Port>,
+        /// Where the connections go from now on; as before when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        target: Option<Target>,
+        /// Whether that may be another host.
+        #[serde(default)]
+        allow_lan: bool,
+    },
     /// `export delete`.
     DeleteExport {
         /// The virtual port.
@@ -58,6 +75,20 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
         expires: Option<Option<Day>>,
     },
+    /// `client rename`: its address, its keys and its invite stay.
+    RenameClient {
+        /// Which.
+        name: ClientName,
+        /// What it is called from now on.
+        to: ClientName,
+    },
+    /// `remote rename`, also of a request that waits: its address, our key and its imports stay.
+    RenameRemote {
+        /// Which.
+        name: RemoteName,
+        /// What it is called from now on.
+        to: RemoteName,
+    },
     /// `import add`.
     AddImport {
         /// Of which remote.
@@ -69,6 +100,23 @@ pub enum Edit {
         /// What becomes of a half-close.
         half_close: HalfClose,
         /// Who may connect to it; all when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        users: Option<Users>,
+    },
+    /// `import set`: what is left out stays as it is.
+    SetImport {
+        /// Which listening address.
+        listen: ListenAddr,
+        /// Where it listens from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        to: Option<ListenAddr>,
+        /// What becomes of a half-close.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        half_close: Option<HalfClose>,
+        /// Who may connect to it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         users: Option<Users>,
@@ -233,26 +281,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                     .hint(format!("ormesh export set {port} --client NAME says for whom it is"))),
                 };
             }
-            config.check_export(port, target, *allow_lan).map_err(|error| {
-                let (code, hint) = match error {
-                    ExportError::OtherHost(_) => (
-                        Code::NotOnThisHost,
-                        "add --allow-lan if clients may reach that host through this one".to_owned(),
-                    ),
-                    ExportError::Reserved => (
-                        Code::ReservedPort,
-                        format!("let clients reach it under another port: ormesh export add {target} PORT"),
-                    ),
-                    ExportError::Taken(..) => (
-                        Code::AlreadyThere,
-                        format!("ormesh export delete {port}, or choose another port: ormesh export add {target} PORT"),
-                    ),
-                    ExportError::TooMany => {
-                        (Code::TooMany, "delete one that is not used: ormesh export list".into())
-                    }
-                };
-                Problem::new(code, error.to_string()).hint(hint)
-            })?;
+            check_export(config, port, target, *allow_lan)?;
             let export = Export { target: target.clone(), allow_lan: *allow_lan, clients: None };
             new.exports.insert(port, export);
             if clients.is_some() {
@@ -262,6 +291,28 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::SetExport { port, clients } => {
             find(&config.exports, port)?;
             offer(&mut new, *port, clients.as_ref())?;
+        }
+        Edit::MoveExport { port, to, target, allow_lan } => {
+            let export = find(&config.exports, port)?.clone();
+            let to = to.unwrap_or(*port);
+            let allow_lan = match target {
+                Some(target) => *allow_lan && !target.is_local(),
+                None => export.allow_lan || *allow_lan && !export.target.is_local(),
+            };
+            let target = target.clone().unwrap_or(export.target.clone());
+            if let Some(other) = config.exports.get(&to).filter(|_| to != *port) {
+                let taken = ExportError::Taken(to, other.target.clone()).to_string();
+                return Err(Problem::new(Code::AlreadyThere, taken)
+                    .hint(format!("choose another port; or stop that one: ormesh export delete {to}")));
+            }
+            new.exports.remove(port);
+            check_export(&new, to, &target, allow_lan)?;
+            new.exports.insert(to, Export { target, allow_lan, ..export });
+            for ports in new.clients.values_mut().filter_map(|client| client.ports.as_mut()) {
+                if ports.remove(port) {
+                    ports.insert(to);
+                }
+            }
         }
         Edit::DeleteExport { port } => {
             find(&config.exports, port)?;
@@ -282,16 +333,22 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             }
             new.clients.insert(name.clone(), client);
         }
+        Edit::RenameClient { name, to } => {
+            find(&config.clients, name)?;
+            naming::check_client(config, to, Some(name))?;
+            naming::rename_client(&mut new, name, to);
+        }
+        Edit::RenameRemote { name, to } => {
+            if !config.requests.contains_key(name) {
+                find(&config.remotes, name)?;
+            }
+            naming::check_remote(config, to, Some(name))?;
+            naming::rename_remote(&mut new, name, to);
+        }
         Edit::AddImport { remote, remote_port, listen, half_close, users } => {
             let users = users.unwrap_or(Users::All);
             let import = Import { remote_port: *remote_port, half_close: *half_close, users };
-            if users == Users::Me && matches!(listen, ListenAddr::Unix(_)) {
-                return Err(Problem::new(
-                    Code::NotAllowed,
-                    format!("{listen} is open to nobody but you already"),
-                )
-                .hint("leave --only-me out: a Unix socket has mode 0600"));
-            }
+            check_users(listen, users)?;
             let of = find(&config.remotes, remote)?;
             let there = of.imports.get(listen);
             if there == Some(&import) {
@@ -309,22 +366,27 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 remote.imports.insert(listen.clone(), import);
             }
         }
-        Edit::DeleteImport { remote, listen } => {
-            let held = config
-                .imports()
-                .find(|(l, name, ..)| *l == listen && remote.as_ref().is_none_or(|r| r == *name));
-            let Some((_, name, ..)) = held else {
-                let known: Vec<String> = config.imports().map(|(listen, ..)| listen.to_string()).collect();
-                let of = remote.as_ref().map(|remote| format!(" of {remote}")).unwrap_or_default();
-                let hint = if known.is_empty() {
-                    "there are no imports".into()
-                } else {
-                    format!("imports: {}", known.join(", "))
-                };
-                return Err(Problem::new(Code::NotThere, format!("there is no import{of} at {listen}"))
-                    .about(Subject::Import(listen.clone()))
-                    .hint(hint));
+        Edit::SetImport { listen, to, half_close, users } => {
+            let (name, import) = find_import(config, None, listen)?;
+            let to = to.as_ref().unwrap_or(listen);
+            // A socket is its user's alone as it is.
+            let before = if matches!(to, ListenAddr::Unix(_)) { Users::All } else { import.users };
+            let import = Import {
+                remote_port: import.remote_port,
+                half_close: half_close.unwrap_or(import.half_close),
+                users: users.unwrap_or(before),
             };
+            check_users(to, import.users)?;
+            if let Some(remote) = new.remotes.get_mut(name) {
+                remote.imports.remove(listen);
+            }
+            check_free(&new, to)?;
+            if let Some(remote) = new.remotes.get_mut(name) {
+                remote.imports.insert(to.clone(), import);
+            }
+        }
+        Edit::DeleteImport { remote, listen } => {
+            let (name, _) = find_import(config, remote.as_ref(), listen)?;
             if let Some(remote) = new.remotes.get_mut(name) {
                 remote.imports.remove(listen);
             }
@@ -356,6 +418,64 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         },
     }
     Ok(new)
+}
+
+/// The rules that an export meets, with what can be done about each.
+fn check_export(config: &Config, port: Port, target: &Target, allow_lan: bool) -> Result<(), Problem> {
+    config.check_export(port, target, allow_lan).map_err(|error| {
+        let (code, hint) = match error {
+            ExportError::OtherHost(_) => (
+                Code::NotOnThisHost,
+                "add --allow-lan if clients may reach that host through this one".to_owned(),
+            ),
+            ExportError::Reserved => (
+                Code::ReservedPort,
+                format!("let clients reach it under another port: ormesh export add {target} PORT"),
+            ),
+            ExportError::Taken(..) => (
+                Code::AlreadyThere,
+                format!(
+                    "ormesh export delete {port}, or choose another port: ormesh export add {target} PORT"
+                ),
+            ),
+            ExportError::TooMany => (Code::TooMany, "delete one that is not used: ormesh export list".into()),
+        };
+        Problem::new(code, error.to_string()).hint(hint)
+    })
+}
+
+/// The import at an address, of one remote or of any, and whose it is.
+fn find_import<'a>(
+    config: &'a Config,
+    remote: Option<&RemoteName>,
+    listen: &ListenAddr,
+) -> Result<(&'a RemoteName, &'a Import), Problem> {
+    let mut held =
+        config.imports().filter(|(l, name, ..)| *l == listen && remote.is_none_or(|remote| remote == *name));
+    if let Some((_, name, _, import)) = held.next() {
+        return Ok((name, import));
+    }
+    let known: Vec<String> = config.imports().map(|(listen, ..)| listen.to_string()).collect();
+    let of = remote.map(|remote| format!(" of {remote}")).unwrap_or_default();
+    let hint = if known.is_empty() {
+        "there are no imports".into()
+    } else {
+        format!("imports: {}", known.join(", "))
+    };
+    Err(Problem::new(Code::NotThere, format!("there is no import{of} at {listen}"))
+        .about(Subject::Import(listen.clone()))
+        .hint(hint))
+}
+
+/// A Unix socket's mode says by itself who may connect.
+fn check_users(listen: &ListenAddr, users: Users) -> Result<(), Problem> {
+    match (users, listen) {
+        (Users::Me, ListenAddr::Unix(_)) => {
+            Err(Problem::new(Code::NotAllowed, format!("{listen} is open to nobody but you already"))
+                .hint("leave --only-me out: a Unix socket has mode 0600"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether nothing of ours listens at an address, or at one that leaves no room for it.
@@ -466,5 +586,156 @@ mod tests {
                 assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), edit, "{text}");
             }
         }
+    }
+
+    /// A host with two clients, of which one is named everywhere, and a remote with two imports.
+    fn furnished() -> Config {
+        let address = |number: u8| {
+            crate::model::keys::ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address()
+        };
+        let key = |number: u8| crate::model::keys::ClientKey::from_bytes(&[number; 32]).unwrap().public();
+        let text = format!(
+            "[[export]]\ntarget = \"22\"\n\n[[export]]\ntarget = \"3000\"\nport = 80\nclients = [\"ann\", \"gone\"]\n\n\
+             [client.ann]\naddress = \"{}\"\nkey = \"{}\"\nports = [22, 80]\nexpires = \"2030-01-02\"\n\n\
+             [client.bob]\naddress = \"{}\"\nkey = \"{}\"\n\n\
+             [remote.home]\naddress = \"{}\"\nkey = \"{}\"\n\n\
+             [request.studio]\nkey = \"{}\"\n",
+            address(1),
+            key(1),
+            address(2),
+            key(2),
+            address(3),
+            key(3),
+            key(4),
+        );
+        let mut config =
+            super::super::config::parse(&text, &super::super::config::InstanceId::from_random([0; 10]))
+                .unwrap();
+        for (listen, users) in [("127.0.0.1:5000", Users::Me), ("127.0.0.1:5001", Users::All)] {
+            let import = Import { remote_port: "22".parse().unwrap(), half_close: HalfClose::Pass, users };
+            config
+                .remotes
+                .get_mut(&"home".parse().unwrap())
+                .unwrap()
+                .imports
+                .insert(listen.parse().unwrap(), import);
+        }
+        config
+    }
+
+    fn code(config: &Config, edit: &Edit) -> Option<Code> {
+        apply(config, edit).err().map(|problem| {
+            assert!(!problem.hint.is_empty(), "{problem}");
+            problem.code
+        })
+    }
+
+    #[test]
+    fn another_name_changes_nothing_else_and_lets_in_nobody_who_was_not() {
+        let config = furnished();
+        let client = |name: &str, to: &str| Edit::RenameClient {
+            name: name.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let (ann, new): (ClientName, ClientName) = ("ann".parse().unwrap(), "Ann".parse().unwrap());
+
+        let renamed = apply(&config, &client("ann", "Ann")).unwrap();
+
+        assert_eq!(
+            renamed.clients[&new], config.clients[&ann],
+            "case alone is another name for the same one"
+        );
+        assert!(!renamed.clients.contains_key(&ann));
+        assert_eq!(
+            renamed.granted_ports(&new, &renamed.clients[&new]),
+            config.granted_ports(&ann, &config.clients[&ann])
+        );
+        assert_eq!(apply(&renamed, &client("Ann", "ann")).unwrap(), config);
+        assert_eq!(apply(&config, &client("ann", "ann")).unwrap(), config);
+        // The name that is left over in an export's list is not bob's.
+        let bob = apply(&config, &client("bob", "gone")).unwrap();
+        let gone: ClientName = "gone".parse().unwrap();
+        assert!(!bob.exports[&"80".parse().unwrap()].is_for(&gone));
+        assert_eq!(code(&config, &client("ann", "bob")), Some(Code::AlreadyThere));
+        assert_eq!(code(&config, &client("ann", "BOB")), Some(Code::AlreadyThere));
+        assert_eq!(code(&config, &client("nobody", "x")), Some(Code::NotThere));
+
+        let remote = |name: &str, to: &str| Edit::RenameRemote {
+            name: name.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let renamed = apply(&config, &remote("home", "house")).unwrap();
+        assert_eq!(renamed.remotes[&"house".parse().unwrap()], config.remotes[&"home".parse().unwrap()]);
+        assert_eq!(renamed.remotes.len(), 1);
+        assert_eq!(apply(&renamed, &remote("house", "home")).unwrap(), config);
+        let renamed = apply(&config, &remote("studio", "attic")).unwrap();
+        assert_eq!(renamed.requests[&"attic".parse().unwrap()], config.requests[&"studio".parse().unwrap()]);
+        assert_eq!(code(&config, &remote("home", "STUDIO")), Some(Code::AlreadyThere));
+        assert_eq!(code(&config, &remote("home", "localhost")), Some(Code::NotAllowed));
+        assert_eq!(code(&config, &remote("nobody", "x")), Some(Code::NotThere));
+    }
+
+    #[test]
+    fn an_import_moves_with_all_that_it_is_and_only_to_where_there_is_room() {
+        let config = furnished();
+        let set = |listen: &str, to: Option<&str>, users| Edit::SetImport {
+            listen: listen.parse().unwrap(),
+            to: to.map(|to| to.parse().unwrap()),
+            half_close: None,
+            users,
+        };
+        let imports = |config: &Config| {
+            config.imports().map(|(listen, _, _, import)| (listen.to_string(), *import)).collect::<Vec<_>>()
+        };
+        let (mine, ours) = (imports(&config)[0].1, imports(&config)[1].1);
+
+        let moved = apply(&config, &set("127.0.0.1:5000", Some("0.0.0.0:6000"), None)).unwrap();
+        assert_eq!(imports(&moved), [("0.0.0.0:6000".to_owned(), mine), ("127.0.0.1:5001".to_owned(), ours)]);
+        // To an address that only its own old one overlaps.
+        let wide = apply(&config, &set("127.0.0.1:5000", Some("0.0.0.0:5000"), None)).unwrap();
+        assert_eq!(imports(&wide)[0], ("0.0.0.0:5000".to_owned(), mine));
+        let opened = apply(&config, &set("127.0.0.1:5000", None, Some(Users::All))).unwrap();
+        assert_eq!(imports(&opened)[0].1, Import { users: Users::All, ..mine });
+        let socket = apply(&config, &set("127.0.0.1:5000", Some("unix:/tmp/s"), None)).unwrap();
+        assert_eq!(imports(&socket)[1].1.users, Users::All, "its mode says who may connect");
+
+        for (to, refused) in [("127.0.0.1:5001", Code::AddressTaken), ("127.0.0.1:9250", Code::AddressTaken)]
+        {
+            assert_eq!(code(&config, &set("127.0.0.1:5000", Some(to), None)), Some(refused), "{to}");
+        }
+        assert_eq!(
+            code(&config, &set("127.0.0.1:5000", Some("unix:/tmp/s"), Some(Users::Me))),
+            Some(Code::NotAllowed)
+        );
+        assert_eq!(code(&config, &set("127.0.0.1:1", Some("127.0.0.1:2"), None)), Some(Code::NotThere));
+    }
+
+    #[test]
+    fn an_export_moves_with_those_who_may_reach_it() {
+        let config = furnished();
+        let port = |port: &str| port.parse::<Port>().unwrap();
+        let to = |from: &str, to: Option<&str>, target: Option<&str>, allow_lan| Edit::MoveExport {
+            port: port(from),
+            to: to.map(port),
+            target: target.map(|target| target.parse().unwrap()),
+            allow_lan,
+        };
+        let ann: ClientName = "ann".parse().unwrap();
+
+        let moved = apply(&config, &to("80", Some("8080"), None, false)).unwrap();
+        assert_eq!(moved.exports[&port("8080")], config.exports[&port("80")]);
+        assert_eq!(moved.granted_ports(&ann, &moved.clients[&ann]), [port("22"), port("8080")].into());
+        assert_eq!(apply(&moved, &to("8080", Some("80"), None, false)).unwrap(), config);
+        let elsewhere = apply(&config, &to("80", None, Some("192.168.1.10:80"), true)).unwrap();
+        let export = &elsewhere.exports[&port("80")];
+        assert_eq!((export.target.to_string().as_str(), export.allow_lan), ("192.168.1.10:80", true));
+        assert_eq!(export.clients, config.exports[&port("80")].clients);
+        let back = apply(&elsewhere, &to("80", None, Some("3000"), true)).unwrap();
+        assert_eq!(back, config, "on this host nothing need be allowed");
+
+        assert_eq!(code(&config, &to("80", Some("22"), None, false)), Some(Code::AlreadyThere));
+        assert_eq!(code(&config, &to("80", Some("1"), None, false)), Some(Code::ReservedPort));
+        assert_eq!(code(&config, &to("80", None, Some("192.168.1.10:80"), false)), Some(Code::NotOnThisHost));
+        assert_eq!(code(&config, &to("81", Some("82"), None, false)), Some(Code::NotThere));
     }
 }

@@ -6,6 +6,7 @@ use super::config::{Client, Config, MAX_CLIENTS, Remote};
 use super::edit::{check_ports, find, forget, grant};
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
+use super::naming;
 use super::onion::OnionAddress;
 use super::problem::{Code, Problem, Subject};
 use super::store_kind::StoreKind;
@@ -82,7 +83,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
                     "ormesh client invite {name} shows its invite; ormesh client rotate {name} makes a new one"
                 )));
             }
-            check_case(config.clients.keys(), name)?;
+            naming::check_client(config, name, None)?;
             if config.clients.len() >= MAX_CLIENTS {
                 return Err(Problem::new(
                     Code::TooMany,
@@ -110,7 +111,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         }
         KeyChange::AddRemote { name, remote, replace } => {
             if !config.remotes.contains_key(name) && !config.requests.contains_key(name) {
-                check_remote_name(config, name)?;
+                naming::check_remote(config, name, None)?;
             }
             let same = config.remotes.iter().find(|(other, r)| *other != name && r.address == remote.address);
             if let Some((other, _)) = same {
@@ -140,7 +141,8 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.remotes.remove(name);
         }
         KeyChange::AddRequest { name, key } => {
-            check_remote_name(config, name)?;
+            // The same again is the same name.
+            naming::check_remote(config, name, config.requests.contains_key(name).then_some(name))?;
             new.requests.insert(name.clone(), *key);
         }
         KeyChange::DeleteRequest { name } => {
@@ -160,40 +162,6 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         }
     }
     Ok(new)
-}
-
-/// Names that programs take for this machine, whatever they are asked to connect through (RFC 6761 §6.3, and Debian's /etc/hosts), and our own.
-const THIS_MACHINE: [&str; 6] =
-    ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "ormesh"];
-
-/// A remote's name is a host name to ssh, browsers and the SOCKS address.
-fn check_remote_name(config: &Config, name: &RemoteName) -> Result<(), Problem> {
-    if THIS_MACHINE.iter().any(|taken| taken.eq_ignore_ascii_case(name.as_str())) {
-        return Err(Problem::new(
-            Code::NotAllowed,
-            format!("a remote can't be called {name}: that means this machine"),
-        )
-        .hint("choose another name, as in website"));
-    }
-    check_case(config.remotes.keys().chain(config.requests.keys()), name)
-}
-
-/// Host names have no case, and people don't see it: two that differ in nothing else would be taken for each other.
-fn check_case<'a, N>(mut there: impl Iterator<Item = &'a N>, name: &N) -> Result<(), Problem>
-where
-    N: Clone + PartialEq + ToString + Into<Subject> + 'a,
-{
-    let new = name.to_string();
-    let Some(other) = there.find(|other| *other != name && other.to_string().eq_ignore_ascii_case(&new))
-    else {
-        return Ok(());
-    };
-    let (what, other) = (name.clone().into().noun(), other.to_string());
-    Err(Problem::new(
-        Code::AlreadyThere,
-        format!("there is a {what} {other} already, and case makes no other name of it"),
-    )
-    .hint("choose another name"))
 }
 
 /// A key, like an address, is one client's: two with the same could not be told apart, nor one of them be revoked.

@@ -34,13 +34,13 @@ pub struct Status {
     pub requests: Vec<RemoteName>,
     /// What needs a person, worst first.
     pub problems: Vec<Problem>,
-    /// The last events since the agent started, oldest first.
+    /// The last day's events since the agent started, oldest first; the last 200 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, ts(as = "Option<Vec<Event>>", optional))]
     pub events: Vec<Event>,
 }
 
-/// An event: this host went online or offline, or a remote was lost or found.
+/// An event: this host went online or offline, a remote was lost or found, a client connected for the first time, or a problem came or went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Event {
@@ -80,6 +80,21 @@ pub enum Happening {
         remote: RemoteName,
         /// Why, in a sentence.
         why: String,
+    },
+    /// A client connected for the first time.
+    Connected {
+        /// Which.
+        client: ClientName,
+    },
+    /// A problem came up.
+    Began {
+        /// What, in a sentence.
+        what: String,
+    },
+    /// A problem is there no more.
+    Ended {
+        /// What it was, in a sentence.
+        what: String,
     },
 }
 
@@ -261,6 +276,10 @@ pub struct RemoteStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub unconfirmed: Option<u64>,
+    /// The ports that it offers us, as it said last; before it has, those that the invite named. None where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub offers: Option<Vec<Port>>,
     /// Its imports, by listening address.
     pub imports: Vec<ImportStatus>,
 }

@@ -1,4 +1,5 @@
-//! The chronicle: when this host went online and offline, and which remotes were lost and found. Keeps the last entries. Pure.
+//! The chronicle: when this host went online and offline, which remotes were lost and found, who connected for the first time, and which
+//! problems came and went. Keeps the last day's entries. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use super::backoff::Moment;
 use super::health::Health;
 use crate::model::onion::OnionAddress;
+use crate::model::problem::{Code, Problem, Severity, Subject};
 use crate::model::tor::EngineState;
 
 /// What is so from now on, and for how long the other was so.
@@ -39,16 +41,36 @@ pub enum Line {
         /// Why, in a sentence.
         why: String,
     },
+    /// A client connected for the first time.
+    Connected {
+        /// Whose service it is.
+        client: OnionAddress,
+    },
+    /// A problem came up.
+    Began {
+        /// What, in a sentence.
+        what: String,
+    },
+    /// A problem is there no more.
+    Ended {
+        /// What, in a sentence.
+        what: String,
+    },
 }
 
-/// How many lines are kept, for people to look at.
-const KEPT: usize = 50;
+/// How many lines are kept, for people to look at, and for how long.
+const KEPT: usize = 200;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The state that was logged last.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     online: Option<(bool, Moment)>,
     remotes: BTreeMap<OnionAddress, (bool, Moment)>,
+    /// The clients that have not connected yet.
+    unseen: BTreeSet<OnionAddress>,
+    /// What is wrong, by what distinguishes it.
+    problems: BTreeMap<(Code, Option<Subject>), String>,
     kept: VecDeque<(Moment, Line)>,
 }
 
@@ -110,9 +132,41 @@ impl Chronicle {
             }
             self.remotes.insert(*address, (is_reached, reach.since));
         }
+        self.keep(&lines, now);
+        lines
+    }
+
+    /// Looks at who has connected, of these clients, and at what is wrong; gives what is new of it.
+    pub fn look_at_people(
+        &mut self,
+        clients: impl IntoIterator<Item = OnionAddress>,
+        last_seen: &BTreeMap<OnionAddress, u64>,
+        problems: &[Problem],
+        now: Moment,
+    ) -> Vec<Line> {
+        let (seen, unseen): (BTreeSet<_>, BTreeSet<_>) =
+            clients.into_iter().partition(|address| last_seen.contains_key(address));
+        let mut lines: Vec<Line> =
+            seen.intersection(&self.unseen).map(|client| Line::Connected { client: *client }).collect();
+        self.unseen = unseen;
+        let known = problems.iter().filter(|problem| problem.severity != Severity::Note);
+        let known: BTreeMap<_, _> =
+            known.map(|problem| ((problem.code, problem.subject.clone()), problem.message.clone())).collect();
+        let ended = self.problems.iter().filter(|(id, _)| !known.contains_key(*id));
+        lines.extend(ended.map(|(_, what)| Line::Ended { what: what.clone() }));
+        let began = known.iter().filter(|(id, _)| !self.problems.contains_key(*id));
+        lines.extend(began.map(|(_, what)| Line::Began { what: what.clone() }));
+        self.problems = known;
+        self.keep(&lines, now);
+        lines
+    }
+
+    fn keep(&mut self, lines: &[Line], now: Moment) {
         self.kept.extend(lines.iter().map(|line| (now, line.clone())));
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
-        lines
+        while self.kept.front().is_some_and(|(at, _)| now > *at + DAY) {
+            self.kept.pop_front();
+        }
     }
 
     /// The last lines, oldest first, each with when it was told.
@@ -211,6 +265,29 @@ mod tests {
             assert_eq!(chronicle.look(&health, false, &BTreeSet::new(), seconds(second)).len(), 1);
         }
         let kept: Vec<_> = chronicle.kept().map(|(at, _)| at.as_secs()).collect();
-        assert_eq!(kept, Vec::from_iter(950..1000));
+        assert_eq!(kept, Vec::from_iter(800..1000));
+        chronicle.look(&health, false, &BTreeSet::new(), seconds(900) + DAY);
+        assert_eq!(chronicle.kept().next().map(|(at, _)| at.as_secs()), Some(900), "a day at most");
+    }
+
+    #[test]
+    fn who_connects_first_and_what_goes_wrong_is_told_once_and_so_is_that_it_is_over() {
+        let mut chronicle = Chronicle::default();
+        let problem = |message: &str| Problem::new(Code::StoreLocked, message);
+        let note = Problem::new(Code::UserRefused, "user 1001 was refused");
+        let mut look = |seen: Option<u64>, problems: &[Problem]| {
+            let seen = seen.map(|seen| (remote(), seen)).into_iter().collect();
+            chronicle.look_at_people([remote()], &seen, problems, seconds(1))
+        };
+        assert_eq!(look(None, &[note.clone()]), []);
+        assert_eq!(
+            look(Some(1), &[problem("locked")]),
+            [Line::Connected { client: remote() }, Line::Began { what: "locked".into() },]
+        );
+        assert_eq!(look(Some(2), &[problem("locked, tried 2 times"), note]), [], "it is the same one");
+        assert_eq!(look(Some(2), &[]), [Line::Ended { what: "locked, tried 2 times".into() }]);
+        // One that was there before the agent started has connected before.
+        let seen = [(remote(), 1)].into();
+        assert_eq!(Chronicle::default().look_at_people([remote()], &seen, &[], seconds(1)), []);
     }
 }

@@ -121,6 +121,9 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
                 import.state = Some(ImportState::NotExported { by: remote.name.clone() });
             }
         }
+        if let Some(ports) = view.health().exported(&remote.address) {
+            remote.offers = Some(ports.iter().copied().collect());
+        }
         if matches!(state, RemoteState::Reachable { .. }) {
             remote.unconfirmed =
                 view.health().remote_unconfirmed(&remote.address, view.now).map(|age| age.as_secs());
@@ -144,7 +147,7 @@ pub fn awaits_proof(view: &View<'_>, status: &Status) -> bool {
             .any(|remote| remote.unconfirmed.is_some() || view.health().has_old_ports(&remote.address))
 }
 
-/// What the chronicle keeps, but for what is about remotes that are no more.
+/// What the chronicle keeps, but for what is about remotes and clients that are no more.
 fn events(view: &View<'_>) -> Vec<Event> {
     let name = |address: &OnionAddress| {
         view.config
@@ -161,6 +164,11 @@ fn events(view: &View<'_>) -> Vec<Event> {
                 Happening::Found { remote: name(remote)?, after: after.map(|after| after.as_secs()) }
             }
             Line::Lost { remote, why } => Happening::Lost { remote: name(remote)?, why: why.clone() },
+            Line::Connected { client } => {
+                Happening::Connected { client: view.config.client_at(client)?.0.clone() }
+            }
+            Line::Began { what } => Happening::Began { what: what.clone() },
+            Line::Ended { what } => Happening::Ended { what: what.clone() },
         })
     };
     let event = |(at, line): &(Moment, Line)| {
@@ -346,6 +354,7 @@ fn remote_status(config: &Config, name: &crate::model::name::RemoteName) -> Remo
         expires: remote.expires,
         state: None,
         unconfirmed: None,
+        offers: (!remote.ports.is_empty()).then(|| remote.ports.iter().copied().collect()),
         imports: imports.collect(),
     }
 }

@@ -85,6 +85,15 @@ pub struct Listener {
     pub users: Users,
 }
 
+impl Listener {
+    /// Whether it serves as well: another name of the same remote is no reason to end its connections.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let Self { remote: _, address, key, port, half_close, users } = other;
+        (self.address, self.key, self.port) == (*address, *key, *port)
+            && (self.half_close, self.users) == (*half_close, *users)
+    }
+}
+
 impl Desired {
     /// What a configuration asks for on a day; nothing at all while the agent is paused.
     ///

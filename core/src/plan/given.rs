@@ -11,6 +11,8 @@ use crate::model::onion::OnionAddress;
 
 /// What is to be in force: `given` now, `before` at the last start, and `own`, as commands left it since.
 pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
+    let (given, before) =
+        (&as_named_here(given, given, before, own), &as_named_here(before, given, before, own));
     let (before, own) = (&under_new_names(before, before, given), &under_new_names(own, before, given));
     let (now, then, ours) = (&given.agent, &before.agent, &own.agent);
     let agent = AgentSettings {
@@ -35,6 +37,30 @@ pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
     config.clients.retain(|_, client| !lists(before, client) || lists(own, client));
     give_way(&mut config, given);
     config
+}
+
+/// A configuration, what is given now or was before, in which the clients and remotes that a command has given another name here have that one.
+fn as_named_here(config: &Config, given: &Config, before: &Config, own: &Config) -> Config {
+    let mut renamed = config.clone();
+    let mut clients = new_names(&before.clients, &own.clients, |client| client.address);
+    clients.retain(|(old, new)| {
+        let stays = |client: &Client| Some(client.address) == own.clients.get(new).map(|own| own.address);
+        config.clients.get(old).is_some_and(stays) && !given.clients.contains_key(new)
+    });
+    for list in renamed.exports.values_mut().filter_map(|export| export.clients.as_mut()) {
+        for (old, new) in clients.iter().filter(|(old, _)| list.contains(old)).collect::<Vec<_>>() {
+            list.remove(old);
+            list.insert(new.clone());
+        }
+    }
+    rename(&mut renamed.clients, &clients);
+    let mut remotes = new_names(&before.remotes, &own.remotes, |remote| remote.address);
+    remotes.retain(|(old, new)| {
+        let stays = |remote: &Remote| Some(remote.address) == own.remotes.get(new).map(|own| own.address);
+        config.remotes.get(old).is_some_and(stays) && !given.remotes.contains_key(new)
+    });
+    rename(&mut renamed.remotes, &remotes);
+    renamed
 }
 
 /// A configuration in which the clients and remotes that were given before under another name have the one that they are given now: what
@@ -250,6 +276,46 @@ mod tests {
         // One that was deleted stays deleted.
         own.clients.remove(old);
         assert_eq!(merge(&given, &before, &own).clients.keys().collect::<Vec<_>>(), [other]);
+    }
+
+    #[test]
+    fn one_that_a_command_gave_another_name_keeps_it_and_is_still_what_is_given() {
+        use crate::model::edit::{self, Edit};
+
+        let parts = |clients, remotes| (clients, [true; 3], remotes);
+        let mut given =
+            config(&parts([Some((0, false)), Some((0, false)), None], [Some([true, false]), None]), 1);
+        let names = ["c0", "tablet"].map(|name| name.parse::<ClientName>().unwrap());
+        let [old, new] = &names;
+        for export in given.exports.values_mut() {
+            export.clients = Some([old.clone()].into());
+        }
+        let mut own = Config { instance: instance(2), ..given.clone() };
+        for edit in [
+            Edit::RenameClient { name: old.clone(), to: new.clone() },
+            Edit::RenameRemote { name: "r0".parse().unwrap(), to: "site".parse().unwrap() },
+        ] {
+            own = edit::apply(&own, &edit).unwrap();
+        }
+
+        assert_eq!(merge(&given, &given, &own), own, "the start after it");
+        // What is given of it counts by its new name.
+        let mut later = given.clone();
+        later.clients.get_mut(old).unwrap().ports = Some(Default::default());
+        let merged = merge(&later, &given, &own);
+        assert_eq!(merged.clients[new].ports, Some(Default::default()));
+        assert!(!merged.clients.contains_key(old));
+        let mut gone = given.clone();
+        gone.clients.remove(old);
+        assert!(!merge(&gone, &given, &own).clients.contains_key(new), "it was taken out there");
+        // Given under yet another name, it has that one.
+        let mut another = gone.clone();
+        another.clients.insert("third".parse().unwrap(), given.clients[old].clone());
+        let merged = merge(&another, &given, &own);
+        assert!(
+            merged.clients.contains_key(&"third".parse::<ClientName>().unwrap())
+                && !merged.clients.contains_key(new)
+        );
     }
 
     proptest! {

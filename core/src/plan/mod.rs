@@ -69,7 +69,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Moment) -> Plan {
 /// Nothing here waits: whoever may not come in is kept out now. Only what tor refused is retried after a while.
 fn remove(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (listen, open) in &observed.listeners {
-        if desired.listeners.get(listen) != Some(open) {
+        if !desired.listeners.get(listen).is_some_and(|wanted| wanted.is_as(open)) {
             plan.steps.push(Step::CloseListener(listen.clone()));
         }
     }
@@ -113,7 +113,7 @@ fn add_gates(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Momen
 
 fn add_listeners(plan: &mut Plan, desired: &Desired, observed: &Observed, now: Moment) {
     for (listen, listener) in &desired.listeners {
-        let open = observed.listeners.get(listen) == Some(listener)
+        let open = observed.listeners.get(listen).is_some_and(|open| open.is_as(listener))
             && !observed.gone.contains(&Socket::Listener(listen.clone()));
         if !open && !waits(plan, observed, &Subject::Listener(listen.clone()), now) {
             plan.steps.push(Step::OpenListener(listen.clone(), listener.clone()));

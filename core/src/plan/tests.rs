@@ -8,6 +8,7 @@ use super::health::Report;
 use super::*;
 use crate::model::config::{Client, Config, Export, HalfClose, InstanceId};
 use crate::model::day::Day;
+use crate::model::edit::{self, Edit};
 use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
 use crate::model::name::ClientName;
 use crate::model::problem::{Code, Problem};
@@ -40,6 +41,39 @@ fn config(clients: impl IntoIterator<Item = u8>) -> Config {
         config.clients.insert(format!("c{seed}").parse().unwrap(), client);
     }
     config
+}
+
+#[test]
+fn another_name_ends_no_session_of_a_client_and_no_connection_of_an_import() {
+    let mut config = config([1]);
+    let remote = crate::model::config::Remote {
+        address: address(9),
+        key: key(9),
+        expires: None,
+        ports: Default::default(),
+        plain_tor: false,
+        imports: [(
+            "127.0.0.1:5000".parse().unwrap(),
+            crate::model::config::Import {
+                remote_port: port(22),
+                half_close: HalfClose::Hold,
+                users: crate::model::config::Users::Me,
+            },
+        )]
+        .into(),
+    };
+    config.remotes.insert("home".parse().unwrap(), remote);
+    let (mut observed, mut now) = (ready(), NOW);
+    settle(&Desired::from_config(&config, today(), false), &mut observed, &mut now);
+    let edits = [
+        Edit::RenameClient { name: "c1".parse().unwrap(), to: "ann".parse().unwrap() },
+        Edit::RenameRemote { name: "home".parse().unwrap(), to: "house".parse().unwrap() },
+    ];
+    for edit in edits {
+        config = edit::apply(&config, &edit).unwrap();
+        let plan = plan(&Desired::from_config(&config, today(), false), &observed, now);
+        assert_eq!(plan.steps, [], "{edit:?}");
+    }
 }
 
 /// A host whose tor is connected.

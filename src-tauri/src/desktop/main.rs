@@ -9,6 +9,8 @@ mod clipboard;
 mod commands;
 mod host;
 mod login;
+mod notices;
+mod notify;
 mod preferences;
 mod qr;
 mod scratch;
@@ -108,6 +110,7 @@ fn set_up(app: &App, mut single: Single, hidden: bool) {
     }
     tray::keeper::start(app, hidden);
     tell_the_window(app.clone());
+    notify::start(app);
     on_click(app.clone());
     let again = app.clone();
     tauri::async_runtime::spawn(async move {

@@ -1,5 +1,5 @@
-//! What a person has chosen for the app itself, kept in a file of the state directory: how large the window is shown, and what closing it
-//! does where there is no tray. What can't be read is as if nothing had been chosen.
+//! What a person has chosen for the app itself, kept in a file of the state directory: how large the window is shown, what closing it
+//! does where there is no tray, and what notifications tell. What can't be read is as if nothing had been chosen.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,25 @@ pub(crate) enum Closing {
     Quit,
 }
 
+/// What the system's notifications tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct Told {
+    /// A client that connects for the first time.
+    pub(crate) clients: bool,
+    /// Imports that are lost for a minute, and that are back.
+    pub(crate) imports: bool,
+    /// A problem that needs a person.
+    pub(crate) problems: bool,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { clients: true, imports: true, problems: true }
+    }
+}
+
 /// What was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -33,11 +52,12 @@ pub(crate) struct Chosen {
     pub(crate) closing: Closing,
     /// 1 is the size that the system wants.
     pub(crate) zoom: f64,
+    pub(crate) told: Told,
 }
 
 impl Default for Chosen {
     fn default() -> Self {
-        Self { closing: Closing::Ask, zoom: 1.0 }
+        Self { closing: Closing::Ask, zoom: 1.0, told: Told::default() }
     }
 }
 
@@ -112,12 +132,17 @@ mod tests {
         let state = std::env::temp_dir().join(format!("ormesh-chosen-{}", std::process::id()));
         let paths = Paths { config: state.join("config.toml"), run: state.join("run"), state: state.clone() };
         Preferences::read(&paths)
-            .choose(|chosen| (chosen.closing, chosen.zoom) = (Closing::Stay, 1.5))
+            .choose(|chosen| {
+                (chosen.closing, chosen.zoom) = (Closing::Stay, 1.5);
+                chosen.told.imports = false;
+            })
             .unwrap();
 
-        assert_eq!(Preferences::read(&paths).chosen(), Chosen { closing: Closing::Stay, zoom: 1.5 });
+        let told = Told { imports: false, ..Told::default() };
+        assert_eq!(Preferences::read(&paths).chosen(), Chosen { closing: Closing::Stay, zoom: 1.5, told });
         std::fs::write(state.join("desktop.json"), "{\"zoom\":7,\"closing\":\"quit\"}").unwrap();
-        assert_eq!(Preferences::read(&paths).chosen(), Chosen { closing: Closing::Quit, zoom: 3.0 });
+        let told = Told::default();
+        assert_eq!(Preferences::read(&paths).chosen(), Chosen { closing: Closing::Quit, zoom: 3.0, told });
         std::fs::write(state.join("desktop.json"), "{").unwrap();
         assert_eq!(Preferences::read(&paths).chosen(), Chosen::default());
         std::fs::remove_dir_all(&state).unwrap();

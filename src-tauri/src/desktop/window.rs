@@ -36,6 +36,11 @@ pub(crate) fn zoom(app: &AppHandle, zoom: f64) -> tauri::Result<()> {
     app.get_webview_window(LABEL).map_or(Ok(()), |window| window.set_zoom(zoom))
 }
 
+/// Whether a person is at the window.
+pub(crate) fn has_focus(app: &AppHandle) -> bool {
+    app.get_webview_window(LABEL).is_some_and(|window| window.is_focused().unwrap_or_default())
+}
+
 /// Shows the window, in front. An error is logged: the tray and the agent go on without it.
 pub(crate) fn show(app: &AppHandle) {
     let shown = match app.get_webview_window(LABEL) {

@@ -1,7 +1,7 @@
 // A shell that is none: it answers from values, with the core's rules in miniature. For the gallery and its tests only.
 
 import type { Backend } from '../lib/backend';
-import type { Layer, Pong, Problem, SecretsStatus } from '../lib/bindings';
+import type { ImportStatus, Layer, Pong, Problem, SecretsStatus, Served } from '../lib/bindings';
 import type { AgentView, Checkable, Checked, Edited, Invite, Settings } from '../lib/bindings/shell';
 import { problemOf } from '../lib/problems';
 
@@ -92,6 +92,8 @@ export interface Given {
   secrets?: Partial<SecretsStatus>;
   layers?: Layer[];
   pong?: Pong;
+  /** What listens on this computer. */
+  served?: Served[];
   /** Commands that are refused, by name. */
   refuse?: Partial<Record<keyof Backend, Problem>>;
   /** Commands that never end. */
@@ -131,7 +133,7 @@ export function mock(given: Given): Mock {
       if (status && edit.edit === 'add-export') {
         const port = edit.port ?? Number(edit.target.split(':').at(-1));
         const target = /^\d+$/.test(edit.target) ? `127.0.0.1:${edit.target}` : edit.target;
-        change({ exports: [...status.exports, { target, port, ...(edit.clients && { clients: edit.clients }) }] });
+        change({ exports: [...status.exports.filter((one) => one.port !== port), { target, port, ...(edit.clients && { clients: edit.clients }) }] });
       }
       if (status && edit.edit === 'set-export') {
         const { port, clients } = edit;
@@ -144,11 +146,43 @@ export function mock(given: Given): Mock {
         change({ exports: status.exports.filter((one) => one.port !== edit.port) });
         if (one) return { notes: [], undo: { edit: 'add-export', target: one.target, port: one.port, allow_lan: true, ...(one.clients && { clients: one.clients }) } };
       }
+      if (status && edit.edit === 'add-import') {
+        const { remote, listen, remote_port } = edit;
+        const one: ImportStatus = { listen, remote_port, users: edit.users ?? 'all', state: { is: 'listening' }, sessions: 0, bytes: [0, 0] };
+        change({ remotes: status.remotes.map((each) => (each.name === remote ? { ...each, imports: [...each.imports.filter((other) => other.listen !== listen), one] } : each)) });
+        return { notes: [], undo: { edit: 'delete-import', remote, listen } };
+      }
+      if (status && edit.edit === 'move-export') {
+        const { port, to = port, target } = edit;
+        const before = status.exports.find((one) => one.port === port);
+        change({ exports: status.exports.map((one) => (one.port === port ? { ...one, port: to, target: target ?? one.target } : one)) });
+        if (before) return { notes: [], undo: { edit: 'move-export', port: to, to: port, target: before.target, allow_lan: true } };
+      }
+      if (status && edit.edit === 'rename-client') {
+        const { name, to } = edit;
+        change({ clients: status.clients.map((one) => (one.name === name ? { ...one, name: to } : one)) });
+        return { notes: [], undo: { edit: 'rename-client', name: to, to: name } };
+      }
+      if (status && edit.edit === 'rename-remote') {
+        const { name, to } = edit;
+        change({ remotes: status.remotes.map((one) => (one.name === name ? { ...one, name: to } : one)) });
+        return { notes: [`ssh, browsers and the SOCKS address know it as ${to} now, and no longer as ${name}`], undo: { edit: 'rename-remote', name: to, to: name } };
+      }
+      if (status && edit.edit === 'set-import') {
+        const { listen, to = listen, users } = edit;
+        const moved = (one: ImportStatus): ImportStatus => (one.listen === listen ? { ...one, listen: to, ...(users && { users }) } : one);
+        change({ remotes: status.remotes.map((one) => ({ ...one, imports: one.imports.map(moved) })) });
+        return { notes: [], undo: { edit: 'set-import', listen: to, to: listen } };
+      }
       if (status && edit.edit === 'delete-import')
         change({ remotes: status.remotes.map((one) => ({ ...one, imports: one.imports.filter((each) => each.listen !== edit.listen) })) });
       return { notes: [], undo: null };
     }),
-    clientAdd: command('clientAdd', (client) => invite(client.request === null)),
+    clientAdd: command('clientAdd', (client) => {
+      if (view.status && !view.status.clients.some((one) => one.name === client.name))
+        change({ clients: [...view.status.clients, { name: client.name, address: 'c'.repeat(56) + '.onion', ports: client.ports, may_reach: [], expires: null, state: { is: 'invited' }, sessions: 0, bytes: [0, 0], last_seen: null }] });
+      return invite(client.request === null);
+    }),
     clientToken: command('clientToken', () => invite(true)),
     clientRotate: command('clientRotate', () => invite(true)),
     clientDelete: command('clientDelete', (name) => {
@@ -162,6 +196,7 @@ export function mock(given: Given): Mock {
       return [];
     }),
     check: async (what, text) => check(what, text, given.settings?.socks_users === 'all'),
+    served: command('served', () => given.served ?? []),
     suggestListen: command('suggestListen', (port) => `127.0.0.1:${port < 1024 ? port + 10_000 : port}`),
     ping: command(
       'ping',
@@ -190,6 +225,7 @@ export function mock(given: Given): Mock {
     closing: () => closers.forEach((callback) => callback()),
     closeWindow: command('closeWindow', () => undefined),
     setClosing: command('setClosing', () => undefined),
+    setTold: command('setTold', () => undefined),
     setZoom: command('setZoom', (step) => (step === 0 ? 1 : step > 0 ? 1.1 : 0.9)),
     openLog: command('openLog', () => undefined),
     openConfig: command('openConfig', () => undefined),
@@ -207,6 +243,7 @@ export function mock(given: Given): Mock {
       start_at_login: true,
       tray: true,
       closing: 'ask' as const,
+      told: { clients: true, imports: true, problems: true },
       version: '0.1.0',
       ...given.settings,
     })),
@@ -224,6 +261,7 @@ export function mock(given: Given): Mock {
       ...given.secrets,
     })),
     secretsMigrate: command('secretsMigrate', () => []),
+    secretsForget: command('secretsForget', (store) => [`keys that are left in ${store} are not erased any more`]),
     diagnose: command('diagnose', () => given.layers ?? []),
     quit: command('quit', () => undefined),
   };

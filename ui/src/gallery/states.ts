@@ -1,7 +1,7 @@
 // Every state of the window, with what the shell would have said.
 
 import type { Ask } from '../lib/asks';
-import type { AgentState, Event, Layer, LayerName, Problem, Status } from '../lib/bindings';
+import type { AgentState, Event, Layer, LayerName, Problem, Served, Status } from '../lib/bindings';
 import type { AgentView } from '../lib/bindings/shell';
 import * as asking from '../lib/confirmations';
 import { problemOf } from '../lib/problems';
@@ -46,6 +46,7 @@ const full: Status = {
       address: onion('homesrv'),
       expires: null,
       state: { is: 'reachable', round_trip: 312 },
+      offers: [22, 25, 8123, 5432, 9999],
       imports: [
         { listen: '127.0.0.1:10022', remote_port: 22, users: 'me', state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
         { listen: '127.0.0.1:8123', remote_port: 8123, users: 'all', state: { is: 'listening' }, sessions: 0, bytes: [450_000, 9_700_000] },
@@ -246,7 +247,18 @@ const layers = (over: Record<string, Partial<Layer>> = {}, from: string | null =
   });
 };
 
-/** What may have happened in a night. */
+/** What listens on somebody's computer. */
+const listening: Served[] = [
+  { port: 22, target: '127.0.0.1:22' },
+  { port: 53, target: '127.0.0.53:53' },
+  { port: 631, target: '127.0.0.1:631', program: 'cupsd' },
+  { port: 3000, target: 'localhost:3000', program: 'node' },
+  { port: 6463, target: '127.0.0.1:6463', program: 'a-program-of-a-name-that-goes-on-and-on' },
+  { port: 8000, target: '127.0.0.1:8000', program: 'python3' },
+  { port: 45_871, target: '127.0.0.1:45871' },
+];
+
+/** What may have happened in a day. */
 function night(): Event[] {
   const why = 'no relay of the Tor network answers';
   const lost = 'its service is not published: the host is offline, or it has ended your access';
@@ -261,6 +273,9 @@ function night(): Event[] {
     at(11_959, { is: 'online', again: true, after: 41 }),
     at(11_957, { is: 'found', remote: 'home-server', after: 43 }),
     at(11_955, { is: 'found', remote: 'office', after: 45 }),
+    at(9_000, { is: 'connected', client: 'anna-laptop' }),
+    at(8_000, { is: 'began', what: 'port 20001 is in use by python3 (pid 3142)' }),
+    at(7_200, { is: 'ended', what: 'port 20001 is in use by python3 (pid 3142)' }),
     at(3_600, { is: 'lost', remote: 'office', why: lost }),
     at(50, { is: 'found', remote: 'office', after: 3_550 }),
   ];
@@ -283,7 +298,8 @@ const remote = full.remotes[1]!;
 const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [], secret: true };
 
 export const states: Shown[] = [
-  { name: 'welcome', given: { view: running(empty) } },
+  { name: 'welcome', given: { view: running(empty), served: listening } },
+  { name: 'welcome-nothing-listens', given: { view: running(empty) } },
   { name: 'mesh', given: { view: running(full) }, moving: true },
   { name: 'tour-host', given: { view: running(calm) }, press: ['summary:anna-laptop'] },
   { name: 'tour-remotes', given: { view: running({ ...calm, requests: [] }) }, press: ['summary:127.0.0.1:10022'] },
@@ -374,10 +390,38 @@ export const states: Shown[] = [
   },
   { name: 'no-config', given: { view: { agent: 'none', status: null, problem: broken, silent: null, ours: false }, refuse: { settings: broken } } },
   { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null, silent: null, ours: false } } },
-  { name: 'add-export', given: { view: running(full) }, ask: { kind: 'export' } },
+  { name: 'add-export', given: { view: running(full), served: listening.slice(1) }, ask: { kind: 'export' } },
+  { name: 'add-export-first', given: { view: running(empty), served: listening }, press: ['Share port 8000, python3', 'type:Name of who may open it optional=anna laptop', 'They sent me a request'] },
+  {
+    name: 'add-export-first-locked',
+    given: { view: running(empty), refuse: { clientAdd: locked } },
+    ask: { kind: 'export' },
+    press: ['type:Port=8080', 'type:Name of who may open it optional=anna'],
+  },
+  {
+    name: 'one-offer',
+    given: {
+      view: running({ ...empty, remotes: [{ ...full.remotes[0]!, name: 'remote' }] }),
+      pong: { address: onion('cabinxx'), connect: 812, round_trip: 344, ports: [{ port: 8123, open: true }] },
+    },
+  },
   { name: 'add-export-some', given: { view: running(full) }, ask: { kind: 'export' }, press: ['type:Port=8080', 'radio:only', 'box:tablet'] },
   { name: 'add-export-many', given: { view: running(many()) }, ask: { kind: 'export' }, press: ['radio:only'] },
   { name: 'export-access', given: { view: running(full) }, ask: { kind: 'whom', one: full.exports[3]! } },
+  { name: 'export-change', given: { view: running(full) }, ask: { kind: 'export-change', one: full.exports[1]! }, press: ['type:Leads to=192.168.1.10:3000'] },
+  { name: 'rename-client', given: { view: running(full) }, ask: { kind: 'rename', what: 'client', name: 'anna-laptop' }, press: ['type:Name=taken'] },
+  { name: 'rename-remote', given: { view: running(full) }, ask: { kind: 'rename', what: 'remote', name: 'home-server' }, press: ['type:Name=house'] },
+  { name: 'import-change', given: { view: running(full) }, ask: { kind: 'import-change', remote: 'home-server', one: full.remotes[1]!.imports[0]! }, press: ['type:Address here=0.0.0.0:10022'] },
+  {
+    name: 'not-exported',
+    given: {
+      view: running({
+        ...calm,
+        requests: [],
+        remotes: calm.remotes.map((one) => ({ ...one, offers: [8123], imports: one.imports.map((of, at) => (at === 0 ? of : { ...of, sessions: 0, state: { is: 'not-exported', by: one.name } })) })),
+      }),
+    },
+  },
   { name: 'add-export-lan', given: { view: running(full) }, ask: { kind: 'export' }, press: ['radio:lan'] },
   {
     name: 'add-export-refused',
@@ -404,7 +448,7 @@ export const states: Shown[] = [
   },
   { name: 'add-import-mine', given: { view: running(full) }, ask: { kind: 'import', remote: 'home-server' }, press: ['22 SSH', 'box:Only for me', 'type:Address here=0.0.0.0:10022'] },
   { name: 'add-import-used', given: { view: running(full) }, ask: { kind: 'import', remote: 'office' }, press: ['type:Port of office=80', 'type:Address here=127.0.0.1:3128'] },
-  { name: 'confirm-revoke', given: { view: running(full) }, ask: confirmed(asking.revoke(client)) },
+  { name: 'confirm-revoke', given: { view: running(full) }, ask: confirmed(asking.revoke(full.clients[1]!, { ...full, exports: full.exports.map((one) => (one.clients ? { ...one, clients: ['build-server'] } : one)) })) },
   { name: 'confirm-rotate', given: { view: running(full) }, ask: confirmed(asking.rotate(client)) },
   { name: 'confirm-export', given: { view: running(full) }, ask: confirmed(asking.removeExport(full.exports[1]!, full)) },
   { name: 'confirm-remote', given: { view: running(full) }, ask: confirmed(asking.deleteRemote(remote)) },
@@ -414,6 +458,8 @@ export const states: Shown[] = [
   { name: 'confirm-quit', given: { view: running(full) }, ask: confirmed(asking.quit(running(full))) },
   { name: 'settings', given: { view: running(full) }, page: 'settings' },
   { name: 'settings-locked', given: { view: running({ ...full, problems: [locked] }), secrets: { usable: false, problem: locked, found: 0 } }, page: 'settings' },
+  { name: 'settings-moved', given: { view: running(full), secrets: { store: 'file', also_in: 'os-keyring', in_doubt: 2, place: '/home/anna/.local/state/ormesh/secrets' } }, page: 'settings' },
+  { name: 'confirm-forget', given: { view: running(full) }, ask: confirmed(asking.forget('os-keyring')) },
   {
     name: 'settings-full-disk',
     given: { view: running({ ...full, problems: [noRoom] }), secrets: { store: 'file', usable: false, problem: noRoom, place: '/home/anna/.local/state/ormesh/secrets' } },
@@ -441,7 +487,7 @@ export const states: Shown[] = [
   { name: 'settings-none', given: { view: running(empty), settings: { socks_addr: 'off', secrets: null, start_at_login: false }, secrets: { store: null, needed: 0, found: 0 } }, page: 'settings' },
   { name: 'doctor-before', given: { view: running(full), layers: layers() }, page: 'diagnostics' },
   { name: 'events', given: { view: running({ ...full, events: night() }) }, page: 'diagnostics' },
-  { name: 'events-all', given: { view: running({ ...full, events: night() }) }, page: 'diagnostics', press: ['Show all 11 events'] },
+  { name: 'events-all', given: { view: running({ ...full, events: night() }) }, page: 'diagnostics', press: ['Show all 14 events'] },
   { name: 'doctor-running', given: { view: running(full), hang: ['diagnose'] }, page: 'diagnostics', press: ['Run'] },
   { name: 'doctor-good', given: { view: running(full), layers: layers() }, page: 'diagnostics', press: ['Run'] },
   {

@@ -5,8 +5,8 @@
 import { invoke } from '@tauri-apps/api/core';
 import { listen } from '@tauri-apps/api/event';
 
-import type { Edit, Layer, Pong, Problem, SecretsStatus, StoreKind } from './bindings';
-import type { AgentView, Checkable, Checked, Closing, Edited, Invite, Settings } from './bindings/shell';
+import type { Edit, Layer, Pong, Problem, SecretsStatus, Served, StoreKind } from './bindings';
+import type { AgentView, Checkable, Checked, Closing, Edited, Invite, Settings, Told } from './bindings/shell';
 import { problemOf } from './problems';
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
@@ -35,6 +35,8 @@ export interface Backend {
   remoteDelete(name: string): Promise<string[]>;
 
   check(what: Checkable, text: string): Promise<Checked>;
+  /** What listens on this computer and is not exported yet. */
+  served(): Promise<Served[]>;
   /** An address for an import of this port, which nobody has at present. */
   suggestListen(port: number): Promise<string>;
   ping(remote: string, port: number | null): Promise<Pong>;
@@ -59,6 +61,8 @@ export interface Backend {
   /** Answers that; `ask`: it stays open. */
   closeWindow(how: Closing, always: boolean): Promise<void>;
   setClosing(how: Closing): Promise<void>;
+  /** What the system's notifications tell from now on. */
+  setTold(told: Told): Promise<void>;
   /** The next larger or smaller size of the window, by the sign, or the system's own by 0; kept. Resolves to the size: 1 is the system's. */
   setZoom(step: -1 | 0 | 1): Promise<number>;
   /** Opens the agent's log in the program that shows texts. */
@@ -73,6 +77,8 @@ export interface Backend {
   /** Asks the store anew, which may make the system show its prompt to unlock it; the agent then retries what waited for it. */
   secretsStatus(): Promise<SecretsStatus>;
   secretsMigrate(to: StoreKind): Promise<string[]>;
+  /** Gives up a store that is gone for good: what was to be erased in it is left there. */
+  secretsForget(store: StoreKind): Promise<string[]>;
   diagnose(): Promise<Layer[]>;
   quit(): Promise<void>;
 }
@@ -92,6 +98,7 @@ export const tauri: Backend = {
   remoteDelete: (name) => call('remote_delete', { name }),
 
   check: (what, text) => call('check', { what, text }),
+  served: () => call('served'),
   suggestListen: (port) => call('suggest_listen', { port }),
   ping: (remote, port) => call('ping', { remote, port }),
   pause: () => call('pause'),
@@ -106,6 +113,7 @@ export const tauri: Backend = {
   onClosing: (callback) => listen('closing', () => callback()),
   closeWindow: (how, always) => call('close_window', { how, always }),
   setClosing: (how) => call('set_closing', { how }),
+  setTold: (told) => call('set_told', { told }),
   setZoom: (step) => call('set_zoom', { step }),
   openLog: () => call('open_log'),
   openConfig: () => call('open_config'),
@@ -115,6 +123,7 @@ export const tauri: Backend = {
   setStartAtLogin: (on) => call('set_start_at_login', { on }),
   secretsStatus: () => call('secrets_status'),
   secretsMigrate: (to) => call('secrets_migrate', { to }),
+  secretsForget: (store) => call('secrets_forget', { store }),
   diagnose: () => call('diagnose'),
   quit: () => call('quit'),
 };

@@ -13,15 +13,19 @@ export function removeExport(one: ExportStatus, status: Status): Asked {
   const hit = status.clients.filter((client) => isFor(one, client));
   const breaks = [hit.length === 0 ? `Port ${one.port} is no longer shared.` : `${list(hit.map((client) => client.name))} can no longer open port ${one.port}.`];
   if (hit.some((client) => client.sessions > 0)) breaks.push('Open sessions to it end at once.');
+  const left = hit.filter((client) => (client.may_reach ?? []).every((port) => port === one.port) && (client.may_reach ?? []).length > 0);
+  if (left.length > 0) breaks.push(`${list(left.map((client) => client.name))} ${left.length === 1 ? 'has' : 'have'} no other port, and no address on the network until there is one.`);
   return { title: `Stop sharing port ${one.port}?`, breaks, keeps: 'Clients keep their keys and their other ports.', verb: 'Stop sharing', danger: true };
 }
 
-export function revoke(client: ClientStatus): Asked {
+export function revoke(client: ClientStatus, status: Status): Asked {
+  const alone = status.exports.filter((one) => one.clients?.length === 1 && one.clients[0] === client.name).map((one) => `${one.port}`);
   return {
     title: `Revoke ${client.name}?`,
     breaks: [
       client.sessions > 0 ? `It is cut off at once: its ${count(client.sessions, 'open session')} end${client.sessions === 1 ? 's' : ''}.` : 'It is cut off at once.',
       'Its address and keys are erased for good. To come back it needs a new invite.',
+      ...(alone.length > 0 ? [`${alone.length === 1 ? 'Port' : 'Ports'} ${list(alone)} ${alone.length === 1 ? 'is' : 'are'} for no client then.`] : []),
     ],
     keeps: 'Other clients are not disturbed.',
     verb: 'Revoke',
@@ -43,7 +47,11 @@ export function rotate(client: ClientStatus): Asked {
 }
 
 export function deleteRemote(remote: RemoteStatus): Asked {
-  const breaks = remote.imports.map((one) => `Programs that connect to ${one.listen} will be refused.`);
+  // A long list is not read.
+  const named = remote.imports.length > 6 ? 5 : 6;
+  const more = remote.imports.length - named;
+  const breaks = remote.imports.slice(0, named).map((one) => `Programs that connect to ${one.listen} will be refused.`);
+  if (more > 0) breaks.push(`So will those that connect to ${count(more, 'other import')}.`);
   return {
     title: `Delete ${remote.name}?`,
     breaks: [...breaks, 'This computer’s key for it is erased. To reach it again you need a new invite.'],
@@ -83,6 +91,17 @@ export function migrate(to: StoreKind): Asked {
         : ['The keys can be read only while the keyring is unlocked: usually not before you have logged in.'],
     keeps: 'Nothing stops working meanwhile; an interruption loses nothing.',
     verb: 'Move keys',
+  };
+}
+
+/** A store that is gone for good, in which keys were to be erased. */
+export function forget(store: StoreKind): Asked {
+  return {
+    title: store === 'file' ? 'Leave the old keys in the files?' : 'Leave the old keys in the keyring?',
+    breaks: ['What was to be erased there is left where it is. If somebody finds it, they have those keys.'],
+    keeps: 'The keys that are in use are not touched.',
+    verb: 'Leave them',
+    danger: true,
   };
 }
 

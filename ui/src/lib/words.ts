@@ -1,7 +1,7 @@
 // States as people read them: a tone, an icon and words. Pure; the clock comes from the caller, in seconds since 1970.
 
 import type { AgentView } from './bindings/shell';
-import type { ClientStatus, Event, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Status } from './bindings';
+import type { ClientStatus, Event, ExportStatus, ImportStatus, Layer, LayerName, RemoteStatus, Served, Status } from './bindings';
 
 /** How a state is meant; never told by colour alone, each has its icon. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
@@ -176,6 +176,12 @@ export function eventSaid({ what }: Event): Said {
       };
     case 'lost':
       return { tone: 'bad', icon: 'bad', word: `${what.remote} lost`, more: sentence(what.why) };
+    case 'connected':
+      return { tone: 'good', icon: 'connected', word: `${what.client} connected`, more: 'for the first time' };
+    case 'began':
+      return { tone: 'bad', icon: 'bad', word: 'Problem', more: sentence(what.what) };
+    case 'ended':
+      return { tone: 'good', icon: 'ready', word: 'Solved', more: sentence(what.what) };
   }
 }
 
@@ -310,6 +316,22 @@ export function service(port: number): string | null {
     25565: 'Minecraft', 32400: 'Plex',
   };
   return known[port] ?? null;
+}
+
+/** What could be shared, what people know first; each with the name of its program, or what usually answers at that port. */
+export function served(found: Served[]): { port: number; what: string }[] {
+  const rank = (one: Served) => (service(one.port) !== null ? 0 : one.program !== undefined ? 1 : 2);
+  const chips = [...found].sort((a, b) => rank(a) - rank(b) || a.port - b.port);
+  return chips.map(({ port, program }) => ({ port, what: program ?? service(port) ?? '' }));
+}
+
+/** A name for another host or person that is not taken: the word itself, or with the next number. */
+export function freeName(word: string, taken: string[]): string {
+  const used = new Set(taken.map((name) => name.toLowerCase()));
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? word : `${word}-${number}`;
+    if (!used.has(name)) return name;
+  }
 }
 
 /** How an import is used, as text to copy: a command for a terminal, or an address for a browser; none where neither is usual. */

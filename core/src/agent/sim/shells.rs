@@ -142,18 +142,44 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
             };
             (format!("import add {name} {listen}"), Request::Edit(edit))
         }
-        87..90 => {
+        87..88 => {
+            let to = dice.pick(&CLIENTS);
+            let edit = Edit::RenameClient { name: client, to: to.parse().expect("a name") };
+            (format!("client rename {name} {to}"), Request::Edit(edit))
+        }
+        88..89 => {
+            let ((_, name), (_, to)) = (remote(dice), remote(dice));
+            let edit =
+                Edit::RenameRemote { name: name.parse().expect("a name"), to: to.parse().expect("a name") };
+            (format!("remote rename {name} {to}"), Request::Edit(edit))
+        }
+        89..90 => {
+            let (from, to) = (listen(dice.below(3)), listen(dice.below(3)));
+            let edit = Edit::SetImport {
+                listen: from.parse().expect("an address"),
+                to: Some(to.parse().expect("an address")),
+                half_close: None,
+                users: None,
+            };
+            (format!("import set {from} --to {to}"), Request::Edit(edit))
+        }
+        90..91 => {
+            let (from, to) = (port(dice), port(dice));
+            let edit = Edit::MoveExport { port: from, to: Some(to), target: None, allow_lan: false };
+            (format!("export set {from} --to {to}"), Request::Edit(edit))
+        }
+        91..93 => {
             let listen = listen(dice.below(3));
             let edit = Edit::DeleteImport { remote: None, listen: listen.parse().expect("an address") };
             (format!("import delete {listen}"), Request::Edit(edit))
         }
-        90..92 => {
+        93..94 => {
             let addr = dice.pick(&[None, Some("127.0.0.1:9250"), Some("127.0.0.1:9251")]);
             let addr = addr.map(|addr| addr.parse().expect("an address"));
             (format!("config set socks-addr {addr:?}"), Request::Edit(Edit::Set(Setting::SocksAddr(addr))))
         }
-        92..93 => ("config set max-sessions".to_owned(), Request::Edit(Edit::Set(Setting::MaxSessions(7)))),
-        93..95 => {
+        94..95 => ("config set max-sessions".to_owned(), Request::Edit(Edit::Set(Setting::MaxSessions(7)))),
+        95..96 => {
             let name = dice.pick(&["q0", "q1"]);
             let parsed = name.parse().expect("a name");
             match dice.percent(60) {
@@ -161,7 +187,7 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
                 false => (format!("remote delete {name}"), Request::DeleteRemote { name: parsed }),
             }
         }
-        95..97 => ("secrets prune".to_owned(), Request::PruneSecrets),
+        96..97 => ("secrets prune".to_owned(), Request::PruneSecrets),
         97..98 => ("secrets status".to_owned(), Request::SecretsStatus),
         _ => {
             let to = dice.pick(&[StoreKind::File, StoreKind::OsKeyring]);
@@ -195,6 +221,11 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         }
         _ => None,
     };
+    if let Request::Edit(Edit::RenameClient { name, .. }) = &request
+        && let Some(client) = before.clients.get(name.as_str())
+    {
+        host.truths.renames(client.address);
+    }
     let was_full = host.ground.weather().disk_full;
     let prunes = matches!(
         request,
@@ -212,7 +243,9 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
     if prunes {
         host.truths.pruned();
     }
-    if let Some(client) = deleted {
+    // Of one that got another name meanwhile nothing was said.
+    let is_meant = |client: &Client| !host.truths.was_renamed(&client.address);
+    if let Some(client) = deleted.filter(is_meant) {
         match (&answer, desk) {
             // Whatever keys another shell has given it in between.
             (Ok(_), _) => host.truths.gone(client.address, true),
@@ -223,12 +256,12 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
             host.truths.excuse(ids_of(&client));
         }
     }
-    if let (Some(client), Ok(_)) = (rotated, &answer) {
+    if let (Some(client), Ok(_)) = (rotated.filter(is_meant), &answer) {
         host.truths.gone(client.address, false);
     }
     // Behind means that it is in the file, too.
     let is_changed = answer.as_ref().map_or_else(|problem| problem.code == Code::AgentBehind, |_| true);
-    if let Some(client) = renewed.filter(|_| is_changed) {
+    if let Some(client) = renewed.filter(|client| is_changed && is_meant(client)) {
         host.truths.renewed(&client.address);
     }
     match answer {

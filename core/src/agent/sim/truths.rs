@@ -64,6 +64,8 @@ struct Model {
     journal: (Vec<u8>, BTreeSet<SecretId>),
     /// Services that must not be reachable from a time on, for ever.
     gone: BTreeMap<OnionAddress, Duration>,
+    /// Clients that somebody has given, or tried to give, another name.
+    renamed: BTreeSet<OnionAddress>,
     paused: Option<Duration>,
     /// Clients whose access the agent has said to be over, by their service, and the end that it had: over, whatever the clock says.
     over: BTreeMap<OnionAddress, u64>,
@@ -186,6 +188,16 @@ impl Truths {
         let mut model = self.model();
         let old = model.gone.entry(address).or_insert(at);
         *old = (*old).min(at);
+    }
+
+    /// Somebody gives a client another name: what another command says under the old one may be about another client.
+    pub(super) fn renames(&self, address: OnionAddress) {
+        self.model().renamed.insert(address);
+    }
+
+    /// Whether somebody did.
+    pub(super) fn was_renamed(&self, address: &OnionAddress) -> bool {
+        self.model().renamed.contains(address)
     }
 
     /// Whether it was.

@@ -231,8 +231,11 @@ fn any_change() -> impl Strategy<Value = Change> {
     let ports = ("q[a-d]", any_ports()).prop_map(|(text, ports)| {
         Edit::SetClient { name: name(&text), ports: Some(ports), expires: None }.into()
     });
+    let other = (2_u16..6, 2_u16..6).prop_map(|(from, to)| {
+        Edit::MoveExport { port: port(from), to: Some(port(to)), target: None, allow_lan: false }.into()
+    });
     let delete = "q[a-d]".prop_map(|text| KeyChange::DeleteClient { name: name(&text) }.into());
-    prop_oneof![export, set, unexport, client, ports, delete]
+    prop_oneof![export, set, unexport, client, ports, other, delete]
 }
 
 proptest! {

@@ -58,7 +58,7 @@ fn import(listen: &str, remote_port: i64, state: Option<ImportState>) -> ImportS
 
 fn remote(name: &str, state: Option<RemoteState>, imports: Vec<ImportStatus>) -> RemoteStatus {
     let (name, address) = (name.parse().unwrap(), ADDRESS.parse().unwrap());
-    RemoteStatus { name, address, expires: None, state, unconfirmed: None, imports }
+    RemoteStatus { name, address, expires: None, state, unconfirmed: None, offers: None, imports }
 }
 
 fn agent(state: AgentState) -> AgentStatus {

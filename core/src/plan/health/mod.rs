@@ -314,10 +314,15 @@ impl Health {
         Some(self.remote(address)?.reach.as_ref()?.what.is_ok())
     }
 
+    /// The ports that a remote exports to us, as it told last; none where it did not, or where it was reached since without telling.
+    pub fn exported(&self, address: &OnionAddress) -> Option<&BTreeSet<Port>> {
+        let remote = self.remote(address).filter(|remote| !remote.has_old_ports())?;
+        remote.ports.as_ref().map(|ports| &ports.what)
+    }
+
     /// Whether a remote, as far as it has told, exports this port to us.
     pub fn is_exported(&self, address: &OnionAddress, port: Port) -> Option<bool> {
-        let remote = self.remote(address).filter(|remote| !remote.has_old_ports())?;
-        Some(remote.ports.as_ref()?.what.contains(&port))
+        self.exported(address).map(|ports| ports.contains(&port))
     }
 
     /// What is wrong with the secret store, as it answered last.

@@ -38,6 +38,8 @@ pub(crate) enum Client {
     Rotate(Rotate),
     /// Change a client's ports or last day; the invite stays as it is
     Set(Set),
+    /// Give a client another name; its address, its keys and its invite stay
+    Rename(Rename),
     /// Revoke a client: end its sessions and erase its keys
     #[command(visible_alias = "rm")]
     Delete(Delete),
@@ -132,6 +134,16 @@ pub(crate) struct Set {
 }
 
 #[derive(Args)]
+pub(crate) struct Rename {
+    /// Which client
+    #[arg(value_parser = args::client_name)]
+    name: ClientName,
+    /// What to call it from now on
+    #[arg(value_name = "NEW-NAME", value_parser = args::client_name)]
+    to: ClientName,
+}
+
+#[derive(Args)]
 pub(crate) struct Delete {
     /// Which client
     #[arg(value_parser = args::client_name)]
@@ -175,6 +187,11 @@ impl Client {
                 let note = expires.flatten().map(|day| ends(&name, day));
                 host.edit(Edit::SetClient { name, ports: args::granted(ports), expires }).await?;
                 output::notes(note);
+                output::said(said);
+            }
+            Self::Rename(Rename { name, to }) => {
+                let said = format!("{name} is called {to} now");
+                host.edit(Edit::RenameClient { name, to }).await?;
                 output::said(said);
             }
             Self::Delete(Delete { name }) => {

@@ -1,10 +1,12 @@
 //! `ormesh export`: what this host offers.
 
 use clap::{Args, Subcommand};
+use ormesh_core::ipc::{Request, Response};
 use ormesh_core::model::address::{Port, Target};
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::name::ClientName;
-use ormesh_core::model::problem::{Code, Problem};
+use ormesh_core::model::problem::{Code, Problem, catalogue};
+use ormesh_core::model::served::Served;
 use ormesh_core::model::status::Status;
 
 use crate::args::{self, ExportRef};
@@ -15,11 +17,13 @@ use crate::this_host::Host;
 pub(crate) enum Export {
     /// Offer a port, to every client that has no list of ports, or to some clients only
     Add(Add),
-    /// Change which clients can reach a port
+    /// Change which clients can reach a port, under which number, or where it leads
     Set(Set),
     /// List what is offered
     #[command(visible_alias = "ls")]
     List(List),
+    /// List what listens on this host and could be offered
+    Available(List),
     /// Stop offering a port
     #[command(visible_alias = "rm")]
     Delete(Delete),
@@ -47,11 +51,20 @@ pub(crate) struct Set {
     #[arg(value_name = "PORT", value_parser = args::export_ref, allow_negative_numbers = true)]
     export: ExportRef,
     /// Offer it to this client only; can be given several times
-    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name, required_unless_present = "all_clients")]
+    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name, required_unless_present_any = ["all_clients", "to", "target"])]
     clients: Vec<ClientName>,
     /// Offer it to every client that has no list of ports
     #[arg(long, conflicts_with = "clients")]
     all_clients: bool,
+    /// Let clients reach it under this port from now on; who may reach it stays
+    #[arg(long, value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true, conflicts_with_all = ["clients", "all_clients"])]
+    to: Option<Port>,
+    /// Lead connections there from now on: a port of this host, ADDRESS:PORT or unix:PATH
+    #[arg(long, value_name = "TARGET", value_parser = args::target, allow_negative_numbers = true, conflicts_with_all = ["clients", "all_clients"])]
+    target: Option<Target>,
+    /// Allow a target that is another host, which clients then reach through this one
+    #[arg(long, requires = "target")]
+    allow_lan: bool,
 }
 
 #[derive(Args)]
@@ -84,7 +97,17 @@ impl Export {
                 }
                 output::said(said);
             }
-            Self::Set(Set { export, clients, all_clients }) => {
+            Self::Set(Set { export, to, target, allow_lan, .. }) if to.is_some() || target.is_some() => {
+                let port = port_of(&host, export).await?;
+                let said = match (to, &target) {
+                    (Some(to), _) => format!("clients reach port {port} as port {to} now"),
+                    (None, Some(target)) => format!("port {port} leads to {target} now"),
+                    (None, None) => String::new(),
+                };
+                host.edit(Edit::MoveExport { port, to, target, allow_lan }).await?;
+                output::said(said);
+            }
+            Self::Set(Set { export, clients, all_clients, .. }) => {
                 let port = port_of(&host, export).await?;
                 let said = format!("changed who can reach port {port}");
                 host.edit(Edit::SetExport {
@@ -95,6 +118,10 @@ impl Export {
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,
+            Self::Available(List { json }) => match host.ask(Request::Served).await? {
+                Response::Served(all) => available(&all, json)?,
+                _ => return Err(catalogue::unexpected_answer().into()),
+            },
             Self::Delete(Delete { export }) => {
                 let port = port_of(&host, export).await?;
                 host.edit(Edit::DeleteExport { port }).await?;
@@ -130,6 +157,23 @@ fn list(status: &Status, json: bool) -> anyhow::Result<()> {
         [export.port.to_string(), export.target.to_string(), clients]
     });
     Ok(output::table(["PORT", "TARGET", "CLIENTS"], &rows.collect::<Vec<_>>())?)
+}
+
+fn available(all: &[Served], json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(&all);
+    }
+    if all.is_empty() {
+        output::hint(
+            "nothing listens here that is not exported yet; a port can be exported before its program runs",
+        );
+        return Ok(());
+    }
+    let rows = all.iter().map(|one| {
+        let program = one.program.clone().unwrap_or_else(|| "-".into());
+        [one.port.to_string(), one.target.to_string(), program]
+    });
+    Ok(output::table(["PORT", "TARGET", "PROGRAM"], &rows.collect::<Vec<_>>())?)
 }
 
 /// The port under which a target is exported; it may be exported under several.

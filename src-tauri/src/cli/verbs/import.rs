@@ -8,7 +8,7 @@ use ormesh_core::model::config::{self, Users};
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::exposure;
 use ormesh_core::model::name::RemoteName;
-use ormesh_core::model::problem::Problem;
+use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::{ImportStatus, Status};
 use ormesh_core::model::status_yaml::import_state;
 use serde::Serialize;
@@ -25,6 +25,8 @@ pub(crate) enum Import {
     /// List the imports
     #[command(visible_alias = "ls")]
     List(List),
+    /// Change where an import listens, or who may connect to it
+    Set(Set),
     /// Stop listening
     #[command(visible_alias = "rm")]
     Delete(Delete),
@@ -57,6 +59,34 @@ pub(crate) enum HalfClose {
     Hold,
     /// End the connection at once
     Pass,
+}
+
+impl HalfClose {
+    fn rule(self) -> config::HalfClose {
+        match self {
+            Self::Hold => config::HalfClose::Hold,
+            Self::Pass => config::HalfClose::Pass,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Set {
+    /// Where it listens: ADDRESS:PORT, a port of 127.0.0.1 or unix:PATH
+    #[arg(value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true)]
+    listen: ListenAddr,
+    /// Listen here from now on; connections that are open end
+    #[arg(long = "to", value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true)]
+    to: Option<ListenAddr>,
+    /// What to do when the application has sent all it will send
+    #[arg(long, value_enum, value_name = "HOW")]
+    half_close: Option<HalfClose>,
+    /// Let nobody connect but programs of the user that the agent runs as, and root's
+    #[arg(long)]
+    only_me: bool,
+    /// Let every user of this machine connect
+    #[arg(long, conflicts_with = "only_me")]
+    all_users: bool,
 }
 
 #[derive(Args)]
@@ -95,16 +125,41 @@ impl Import {
             Self::Add(Add { remote, remote_port, listen, half_close, only_me }) => {
                 let remote = resolve(&host, remote).await?;
                 let listen = listen.unwrap_or_else(|| same_port(remote_port));
-                let half_close = match half_close {
-                    HalfClose::Hold => config::HalfClose::Hold,
-                    HalfClose::Pass => config::HalfClose::Pass,
-                };
+                let half_close = half_close.rule();
                 let users = if only_me { Users::Me } else { Users::All };
                 let open = exposure::of_import(&listen, users, remote_port, &remote);
                 let said = format!("imported port {remote_port} of {remote} at {listen}");
                 host.edit(Edit::AddImport { remote, remote_port, listen, half_close, users: Some(users) })
                     .await?;
                 output::notes(open);
+                output::said(said);
+            }
+            Self::Set(Set { listen, to, half_close, only_me, all_users }) => {
+                let users = match (only_me, all_users) {
+                    (true, _) => Some(Users::Me),
+                    (_, true) => Some(Users::All),
+                    _ => None,
+                };
+                if to.is_none() && half_close.is_none() && users.is_none() {
+                    return Err(Problem::new(
+                        Code::BadArgument,
+                        format!("nothing is to change for {listen}"),
+                    )
+                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect")
+                    .into());
+                }
+                let at = to.clone().unwrap_or_else(|| listen.clone());
+                let said = match &to {
+                    Some(to) => format!("moved the import at {listen} to {to}"),
+                    None => format!("changed the import at {listen}"),
+                };
+                let half_close = half_close.map(HalfClose::rule);
+                host.edit(Edit::SetImport { listen, to, half_close, users }).await?;
+                let status = host.status().await?;
+                let imports = status.remotes.iter().flat_map(|remote| &remote.imports);
+                output::notes(
+                    imports.filter(|import| import.listen == at).filter_map(|import| import.note.as_ref()),
+                );
                 output::said(said);
             }
             Self::List(List { json }) => list(&host.status().await?, json)?,

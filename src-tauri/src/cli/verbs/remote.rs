@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use clap::{Args, Subcommand};
 use ormesh_core::ipc::{Request, Response};
+use ormesh_core::model::edit::Edit;
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Code, Problem, catalogue};
 use ormesh_core::model::status::{RemoteStatus, Status};
@@ -26,6 +27,8 @@ pub(crate) enum Remote {
     List(List),
     /// Show one remote: its address, and on a terminal the rest
     Show(Show),
+    /// Give a remote, or a request that waits for its invite, another name; its address, its key and its imports stay
+    Rename(Rename),
     /// Remove a remote, its imports and its key
     #[command(visible_alias = "rm")]
     Delete(Delete),
@@ -71,6 +74,16 @@ pub(crate) struct Show {
 }
 
 #[derive(Args)]
+pub(crate) struct Rename {
+    /// Which remote, or which request
+    #[arg(value_parser = args::remote_name)]
+    name: RemoteName,
+    /// What to call it from now on
+    #[arg(value_name = "NEW-NAME", value_parser = args::remote_name)]
+    to: RemoteName,
+}
+
+#[derive(Args)]
 pub(crate) struct Delete {
     /// Which remote, or which request that waits for its invite
     #[arg(value_parser = args::remote_name)]
@@ -107,6 +120,11 @@ impl Remote {
             Self::Show(Show { remote, json }) => {
                 let name = resolve(&host, remote).await?;
                 show(&host.status().await?, &name, json)?;
+            }
+            Self::Rename(Rename { name, to }) => {
+                let said = format!("{name} is called {to} now");
+                host.edit(Edit::RenameRemote { name, to }).await?;
+                output::said(said);
             }
             Self::Delete(Delete { name }) => {
                 host.done(Request::DeleteRemote { name: name.clone() }).await?;

@@ -193,6 +193,7 @@ mod tests {
         };
         let remote = RemoteStatus {
             unconfirmed: None,
+            offers: None,
             name: "website".parse().unwrap(),
             address,
             expires: None,

@@ -70,6 +70,12 @@ pub(super) async fn secrets_migrate(host: State<'_, Host>, to: String) -> Result
 }
 
 #[tauri::command]
+pub(super) async fn secrets_forget(host: State<'_, Host>, store: String) -> Result<Vec<String>, Problem> {
+    let store: StoreKind = parse(&store, "os-keyring or file")?;
+    host.done(Request::ForgetStore { store }).await
+}
+
+#[tauri::command]
 pub(super) async fn diagnose(host: State<'_, Host>) -> Result<Vec<Layer>, Problem> {
     host.doctor().await
 }

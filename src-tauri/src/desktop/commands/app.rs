@@ -12,7 +12,7 @@ use tauri::{AppHandle, Manager as _, State};
 use super::typed::parse;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
-use crate::preferences::{self, Closing, Preferences};
+use crate::preferences::{self, Closing, Preferences, Told};
 use crate::tray::keeper;
 use crate::window::{self, Asking};
 use crate::{actions, login};
@@ -42,6 +42,8 @@ pub(super) struct Settings {
     tray: bool,
     /// What closing the window does where there is none.
     closing: Closing,
+    /// Of what the system's notifications tell.
+    told: Told,
     /// Of the app.
     version: &'static str,
 }
@@ -56,6 +58,7 @@ pub(super) fn settings(
     Ok(Settings {
         tray: keeper::is_shown(&app),
         closing: chosen.closing,
+        told: chosen.told,
         socks_addr: Setting::get(&config, "agent.socks-addr")?,
         socks_users: config.agent.socks_users,
         secrets: config.agent.secrets,
@@ -136,6 +139,12 @@ pub(super) async fn close_window(app: AppHandle, how: Closing, always: bool) -> 
 #[tauri::command]
 pub(super) fn set_closing(preferences: State<'_, Preferences>, how: Closing) -> Result<(), Problem> {
     preferences.choose(|chosen| chosen.closing = how).map(drop)
+}
+
+/// Chooses what the system's notifications tell.
+#[tauri::command]
+pub(super) fn set_told(preferences: State<'_, Preferences>, told: Told) -> Result<(), Problem> {
+    preferences.choose(|chosen| chosen.told = told).map(drop)
 }
 
 /// Shows the window in the next larger or smaller size, by the sign, or in the system's own by 0; gives how large it is now.

@@ -9,7 +9,7 @@ use super::app::Settings;
 use super::check::{Checkable, Checked};
 use super::mesh::{Edited, ShownInvite};
 use crate::host::{AgentPresence, View};
-use crate::preferences::Closing;
+use crate::preferences::{Closing, Told};
 
 const HEAD: &str = "// Generated from the shell's types. Don't edit: `ORMESH_BINDINGS=write cargo test --features desktop bindings`\n";
 
@@ -24,6 +24,7 @@ fn the_windows_types_are_those_of_the_shell() {
         <Checkable as TS>::decl(&cfg),
         <Checked as TS>::decl(&cfg),
         <Closing as TS>::decl(&cfg),
+        <Told as TS>::decl(&cfg),
         <Settings as TS>::decl(&cfg),
     ];
     let types: String = types.iter().map(|decl| format!("export {decl}\n")).collect();

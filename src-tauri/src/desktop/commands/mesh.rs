@@ -6,6 +6,7 @@ use ormesh_core::model::edit::Edit;
 use ormesh_core::model::invite::{Invite, InviteKey};
 use ormesh_core::model::name::{ClientName, RemoteName};
 use ormesh_core::model::problem::{Problem, catalogue};
+use ormesh_core::model::served::Served;
 use serde::Serialize;
 use tauri::State;
 
@@ -51,6 +52,15 @@ pub(super) async fn edit(host: State<'_, Host>, edit: serde_json::Value) -> Resu
     let edit = with_own_day(edit, before.as_ref())?;
     let undo = before.and_then(|before| undo::of(&edit, &before));
     Ok(Edited { notes: host.edit(edit).await?, undo })
+}
+
+/// What listens on this computer and could be exported.
+#[tauri::command]
+pub(super) async fn served(host: State<'_, Host>) -> Result<Vec<Served>, Problem> {
+    match host.ask_any(Request::Served).await? {
+        Response::Served(all) => Ok(all),
+        _ => Err(catalogue::unexpected_answer()),
+    }
 }
 
 #[tauri::command]

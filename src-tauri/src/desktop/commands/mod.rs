@@ -25,6 +25,7 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         agent::pause,
         agent::ping,
         agent::resume,
+        agent::secrets_forget,
         agent::secrets_migrate,
         agent::secrets_status,
         agent::state,
@@ -37,6 +38,7 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         app::quit,
         app::set_closing,
         app::set_setting,
+        app::set_told,
         app::set_zoom,
         app::set_start_at_login,
         app::settings,
@@ -50,5 +52,6 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         mesh::remote_add,
         mesh::remote_delete,
         mesh::remote_request,
+        mesh::served,
     ]
 }

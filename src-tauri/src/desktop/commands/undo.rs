@@ -31,7 +31,31 @@ pub(super) fn of(edit: &Edit, before: &Config) -> Option<Edit> {
                 users: Some(import.users),
             })
         }
-        Edit::AddExport { .. } | Edit::AddImport { .. } | Edit::SetClient { .. } | Edit::Set(_) => None,
+        Edit::AddImport { remote, listen, .. } => {
+            let was_there = before.imports().any(|(other, ..)| other == listen);
+            (!was_there).then(|| Edit::DeleteImport { remote: Some(remote.clone()), listen: listen.clone() })
+        }
+        Edit::MoveExport { port, to, .. } => {
+            let export = before.exports.get(port)?.clone();
+            Some(Edit::MoveExport {
+                port: to.unwrap_or(*port),
+                to: Some(*port),
+                target: Some(export.target),
+                allow_lan: export.allow_lan,
+            })
+        }
+        Edit::RenameClient { name, to } => Some(Edit::RenameClient { name: to.clone(), to: name.clone() }),
+        Edit::RenameRemote { name, to } => Some(Edit::RenameRemote { name: to.clone(), to: name.clone() }),
+        Edit::SetImport { listen, to, .. } => {
+            let (.., import) = before.imports().find(|(other, ..)| *other == listen)?;
+            Some(Edit::SetImport {
+                listen: to.clone().unwrap_or_else(|| listen.clone()),
+                to: Some(listen.clone()),
+                half_close: Some(import.half_close),
+                users: Some(import.users),
+            })
+        }
+        Edit::AddExport { .. } | Edit::SetClient { .. } | Edit::Set(_) => None,
     }
 }
 

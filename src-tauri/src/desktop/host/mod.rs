@@ -77,12 +77,17 @@ impl Host {
         done(self.ask(request).await?)
     }
 
+    /// Asks with or without an agent, for what needs no secret.
+    pub(crate) async fn ask_any(&self, request: Request) -> Result<Response, Problem> {
+        match agent::ask(&self.paths, request).await? {
+            Response::Refused(problem) => Err(problem),
+            response => Ok(response),
+        }
+    }
+
     /// Makes a change that touches no secret, with or without an agent.
     pub(crate) async fn edit(&self, edit: Edit) -> Result<Vec<String>, Problem> {
-        match agent::ask(&self.paths, Request::Edit(edit)).await? {
-            Response::Refused(problem) => Err(problem),
-            response => done(response),
-        }
+        done(self.ask_any(Request::Edit(edit)).await?)
     }
 
     /// Walks the layers, by the agent or as far as that goes without one. The secret store is the agent's to open.

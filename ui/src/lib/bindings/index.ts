@@ -94,7 +94,7 @@ requests: Array<RemoteName>,
  */
 problems: Array<Problem>, 
 /**
- * The last events since the agent started, oldest first.
+ * The last day's events since the agent started, oldest first; the last 200 of them.
  */
 events?: Array<Event>, };
 export type AgentStatus = { 
@@ -196,7 +196,19 @@ remote: RemoteName,
 /**
  * Why, in a sentence.
  */
-why: string, };
+why: string, } | { "is": "connected", 
+/**
+ * Which.
+ */
+client: ClientName, } | { "is": "began", 
+/**
+ * What, in a sentence.
+ */
+what: string, } | { "is": "ended", 
+/**
+ * What it was, in a sentence.
+ */
+what: string, };
 export type TorStatus = { 
 /**
  * As tor says it.
@@ -295,6 +307,10 @@ state: RemoteState | null,
  */
 unconfirmed?: number, 
 /**
+ * The ports that it offers us, as it said last; before it has, those that the invite named. None where that is not known.
+ */
+offers?: Array<Port>, 
+/**
  * Its imports, by listening address.
  */
 imports: Array<ImportStatus>, };
@@ -372,7 +388,23 @@ port: Port,
 /**
  * The only clients that it is for from now on; every client when none.
  */
-clients: Array<ClientName> | null, } | { "edit": "delete-export", 
+clients: Array<ClientName> | null, } | { "edit": "move-export", 
+/**
+ * The virtual port.
+ */
+port: Port, 
+/**
+ * The virtual port from now on; the same when none.
+ */
+to?: Port, 
+/**
+ * Where the connections go from now on; as before when none.
+ */
+target?: Target, 
+/**
+ * Whether that may be another host.
+ */
+allow_lan: boolean, } | { "edit": "delete-export", 
 /**
  * The virtual port.
  */
@@ -388,7 +420,23 @@ ports?: Array<Port> | null | null,
 /**
  * The last day; never expires when the inner one is none. Unchanged when the outer one is none.
  */
-expires?: Day | null | null, } | { "edit": "add-import", 
+expires?: Day | null | null, } | { "edit": "rename-client", 
+/**
+ * Which.
+ */
+name: ClientName, 
+/**
+ * What it is called from now on.
+ */
+to: ClientName, } | { "edit": "rename-remote", 
+/**
+ * Which.
+ */
+name: RemoteName, 
+/**
+ * What it is called from now on.
+ */
+to: RemoteName, } | { "edit": "add-import", 
 /**
  * Of which remote.
  */
@@ -407,6 +455,22 @@ listen: ListenAddr,
 half_close: HalfClose, 
 /**
  * Who may connect to it; all when none.
+ */
+users?: Users, } | { "edit": "set-import", 
+/**
+ * Which listening address.
+ */
+listen: ListenAddr, 
+/**
+ * Where it listens from now on.
+ */
+to?: ListenAddr, 
+/**
+ * What becomes of a half-close.
+ */
+half_close?: HalfClose, 
+/**
+ * Who may connect to it.
  */
 users?: Users, } | { "edit": "delete-import", 
 /**
@@ -443,6 +507,19 @@ port: Port,
  * Whether it accepts connections there.
  */
 open: boolean, };
+export type Served = { 
+/**
+ * The port.
+ */
+port: Port, 
+/**
+ * What an export of it leads to.
+ */
+target: Target, 
+/**
+ * The program's name; none where this user can't see whose it is: another user's, say.
+ */
+program?: string, };
 export type SecretsStatus = { 
 /**
  * The store in use; none before the first secret.

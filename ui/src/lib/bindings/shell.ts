@@ -65,6 +65,19 @@ careful: boolean,
  */
 instead: string | null, };
 export type Closing = "ask" | "stay" | "quit";
+export type Told = { 
+/**
+ * A client that connects for the first time.
+ */
+clients: boolean, 
+/**
+ * Imports that are lost for a minute, and that are back.
+ */
+imports: boolean, 
+/**
+ * A problem that needs a person.
+ */
+problems: boolean, };
 export type Settings = { 
 /**
  * `127.0.0.1:9250`, or `off`.
@@ -102,6 +115,10 @@ tray: boolean,
  * What closing the window does where there is none.
  */
 closing: Closing, 
+/**
+ * Of what the system's notifications tell.
+ */
+told: Told, 
 /**
  * Of the app.
  */
