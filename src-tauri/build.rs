@@ -8,7 +8,7 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 37] = [
     "agent_restart",
     "agent_start",
     "check",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 36] = [
     "pause",
     "ping",
     "quit",
+    "read_qr",
     "remote_add",
     "remote_delete",
     "remote_request",

@@ -451,7 +451,7 @@ await test('the focus never falls to the page: it goes back to what opened a dia
 
     // From one dialog to the next, and out: the page itself has become another.
     await show(page, 'welcome');
-    await press('Share port 8000, python3');
+    await press('Share port 8000 python3');
     await dialog('Share a port');
     assert.equal(await active(), 'Name of who may open it optional');
     await page.keyboard.type('anna');
@@ -530,7 +530,7 @@ await test('share and invite on a first run: three clicks and a name', () =>
   withPage({}, async (page) => {
     await show(page, 'welcome');
     const hand = clicking(page);
-    await hand.click('Share port 3000, node');
+    await hand.click('Share port 3000 node');
     await page.getByRole('dialog', { name: 'Share a port' }).waitFor();
     // The program's own address is taken: it listens by IPv6 alone, perhaps.
     assert.equal(await page.getByLabel('Port', { exact: true }).inputValue(), 'localhost:3000');
@@ -560,7 +560,7 @@ await test('another import is one click on a port that the remote offers, and on
     await show(page, 'mesh');
     const hand = clicking(page);
     const card = page.getByRole('region', { name: 'Remote home-server' });
-    await hand.click('Import port 5432, PostgreSQL');
+    await hand.click('Import port 5432 PostgreSQL');
     await card.getByText('127.0.0.1:5432').waitFor();
     assert.equal(hand.made(), 1);
     await page.getByText('Port 5432 of home-server is at 127.0.0.1:5432.').waitFor();
@@ -825,6 +825,49 @@ await test('an invite or a request that is pasted or dropped anywhere opens what
     await show(page, 'welcome');
     await page.getByRole('button', { name: 'I have an invite' }).click();
     await page.getByLabel('Invite', { exact: true }).waitFor();
+  }));
+
+await test('a picture of an invite is as the invite, and one of anything else, or another file, is said to be none', () =>
+  withPage({}, async (page) => {
+    const drop = (/** @type {string} */ type, /** @type {string} */ text) =>
+      page.evaluate(
+        async ([type, text]) => {
+          /** @type {Blob | null} */
+          let blob = new Blob([text ?? '']);
+          if (type === 'image/png') {
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [900, 30];
+            blob = await new Promise((done) => canvas.toBlob(done));
+          }
+          const data = new DataTransfer();
+          data.items.add(new File([/** @type {Blob} */ (blob)], 'a', { type }));
+          document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data }));
+        },
+        [type, text],
+      );
+    await show(page, 'picture-with-invite');
+    await drop('image/png', '');
+    await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
+    assert.match(await page.getByLabel('Invite', { exact: true }).inputValue(), /^ORMESH1Q/);
+    // Twice is as once, also where its dialog is open.
+    await drop('image/png', '');
+    await page.waitForFunction(() => window.gallery.backend?.calls.filter((call) => call.command === 'readQr').length === 2);
+    assert.equal(await page.locator('dialog').count(), 1);
+    const [first] = await called(page, /readQr/);
+    const { width, luma } = /** @type {any} */ (first?.args[0]);
+    assert.deepEqual([width, Buffer.from(luma, 'base64').length], [700, 700 * 23]);
+
+    await show(page, 'mesh');
+    await drop('image/png', '');
+    await page.getByText('No invite was found in that picture.').waitFor();
+    await drop('image/png-that-is-none', 'x');
+    await page.getByText('No invite was found in that picture.').waitFor();
+    await drop('text/plain', 'x'.repeat(60_000));
+    await page.getByText('No invite was found in that file.').waitFor();
+    await drop('video/mp4', 'ormesh1q'.repeat(60_000));
+    assert.equal(await page.locator('dialog').count(), 0);
+    await drop('text/plain', `Hi, ormesh1${'q'.repeat(120)}`);
+    await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
   }));
 
 await test('a problem that stands says when it began', () =>

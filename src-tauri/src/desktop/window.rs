@@ -61,6 +61,8 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
         .data_directory(app.state::<Scratch>().dir().to_owned())
         .incognito(PRIVATE_MODE)
         .general_autofill_enabled(false)
+        // Files that are dropped go to the page, which looks for an invite in them.
+        .disable_drag_drop_handler()
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;

@@ -92,6 +92,8 @@ export interface Given {
   secrets?: Partial<SecretsStatus>;
   layers?: Layer[];
   pong?: Pong;
+  /** What every picture holds as a QR code. */
+  code?: string;
   /** What listens on this computer. */
   served?: Served[];
   /** Commands that are refused, by name. */
@@ -195,6 +197,7 @@ export function mock(given: Given): Mock {
       if (view.status) change({ remotes: view.status.remotes.filter((one) => one.name !== name), requests: view.status.requests.filter((one) => one !== name) });
       return [];
     }),
+    readQr: command('readQr', () => given.code ?? null),
     check: async (what, text) => check(what, text, given.settings?.socks_users === 'all'),
     served: command('served', () => given.served ?? []),
     suggestListen: command('suggestListen', (port) => `127.0.0.1:${port < 1024 ? port + 10_000 : port}`),

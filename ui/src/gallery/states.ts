@@ -299,6 +299,7 @@ const invite = { text: INVITE_TEXT, qr_svg: qr(), notes: [], secret: true };
 
 export const states: Shown[] = [
   { name: 'welcome', given: { view: running(empty), served: listening } },
+  { name: 'picture-with-invite', given: { view: running(empty), code: INVITE_TEXT.toUpperCase() } },
   { name: 'welcome-nothing-listens', given: { view: running(empty) } },
   { name: 'mesh', given: { view: running(full) }, moving: true },
   { name: 'tour-host', given: { view: running(calm) }, press: ['summary:anna-laptop'] },
@@ -391,7 +392,7 @@ export const states: Shown[] = [
   { name: 'no-config', given: { view: { agent: 'none', status: null, problem: broken, silent: null, ours: false }, refuse: { settings: broken } } },
   { name: 'other-version', given: { view: { agent: 'other-version', status: null, problem: null, silent: null, ours: false } } },
   { name: 'add-export', given: { view: running(full), served: listening.slice(1) }, ask: { kind: 'export' } },
-  { name: 'add-export-first', given: { view: running(empty), served: listening }, press: ['Share port 8000, python3', 'type:Name of who may open it optional=anna laptop', 'They sent me a request'] },
+  { name: 'add-export-first', given: { view: running(empty), served: listening }, press: ['Share port 8000 python3', 'type:Name of who may open it optional=anna laptop', 'They sent me a request'] },
   {
     name: 'add-export-first-locked',
     given: { view: running(empty), refuse: { clientAdd: locked } },

@@ -7,6 +7,7 @@ import { listen } from '@tauri-apps/api/event';
 
 import type { Edit, Layer, Pong, Problem, SecretsStatus, Served, StoreKind } from './bindings';
 import type { AgentView, Checkable, Checked, Closing, Edited, Invite, Settings, Told } from './bindings/shell';
+import type { Luma } from './picture';
 import { problemOf } from './problems';
 
 export type SettingKey = 'agent.socks-addr' | 'agent.socks-users' | 'agent.tor-path' | 'agent.bridges';
@@ -34,6 +35,8 @@ export interface Backend {
   /** Removes a remote with its imports, or a request that waits. */
   remoteDelete(name: string): Promise<string[]>;
 
+  /** The text of a QR code in a picture; null where there is none. */
+  readQr(picture: Luma): Promise<string | null>;
   check(what: Checkable, text: string): Promise<Checked>;
   /** What listens on this computer and is not exported yet. */
   served(): Promise<Served[]>;
@@ -97,6 +100,7 @@ export const tauri: Backend = {
   remoteRequest: (name) => call('remote_request', { name }),
   remoteDelete: (name) => call('remote_delete', { name }),
 
+  readQr: (picture) => call('read_qr', { ...picture }),
   check: (what, text) => call('check', { what, text }),
   served: () => call('served'),
   suggestListen: (port) => call('suggest_listen', { port }),

@@ -8,14 +8,15 @@ use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::store_kind::StoreKind;
 use serde::Serialize;
 use tauri::{AppHandle, Manager as _, State};
+use zeroize::Zeroizing;
 
-use super::typed::parse;
+use super::typed::{parse, usage};
 use crate::clipboard::Clipboard;
 use crate::host::Host;
 use crate::preferences::{self, Closing, Preferences, Told};
 use crate::tray::keeper;
 use crate::window::{self, Asking};
-use crate::{actions, login};
+use crate::{actions, login, qr};
 
 /// The settings as they are.
 #[derive(Debug, Serialize)]
@@ -113,6 +114,15 @@ pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -
 #[tauri::command]
 pub(super) fn open_import(host: State<'_, Host>, listen: String) -> Result<(), Problem> {
     actions::open_address(&host, &parse(&listen, "as in 127.0.0.1:10080")?)
+}
+
+/// The text of a QR code in a picture that was given to the window; none where there is no code. `luma` is in base64.
+#[tauri::command]
+pub(super) async fn read_qr(luma: Confidential, width: usize) -> Result<Option<Confidential>, Problem> {
+    let points = data_encoding::BASE64.decode(luma.expose().as_bytes());
+    let points = Zeroizing::new(points.map_err(|error| usage(error, ""))?);
+    let text = tokio::task::spawn_blocking(move || qr::read(&points, width)).await;
+    Ok(text.unwrap_or_default())
 }
 
 /// Answers what closing the window means, and remembers it where that is wished.

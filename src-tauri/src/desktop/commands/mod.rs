@@ -36,6 +36,7 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         app::open_import,
         app::open_log,
         app::quit,
+        app::read_qr,
         app::set_closing,
         app::set_setting,
         app::set_told,
