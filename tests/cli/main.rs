@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod agent;
+mod available;
 mod doctor;
 mod exposure;
 mod json;

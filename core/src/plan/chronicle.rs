@@ -279,7 +279,7 @@ mod tests {
             let seen = seen.map(|seen| (remote(), seen)).into_iter().collect();
             chronicle.look_at_people([remote()], &seen, problems, seconds(1))
         };
-        assert_eq!(look(None, &[note.clone()]), []);
+        assert_eq!(look(None, std::slice::from_ref(&note)), []);
         assert_eq!(
             look(Some(1), &[problem("locked")]),
             [Line::Connected { client: remote() }, Line::Began { what: "locked".into() },]

@@ -56,6 +56,8 @@ struct Standing {
 /// What was known before. A time is one since any moment, and never goes back.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
+    /// When it was last looked.
+    looked: Duration,
     /// The clients that have not connected yet.
     unseen: BTreeSet<OnionAddress>,
     /// What has worked since the app started, and so can be lost.
@@ -68,6 +70,7 @@ pub(crate) struct Notices {
 impl Notices {
     /// Looks at what is known now; gives what is to be told.
     pub(crate) fn look(&mut self, view: &View, now: Duration) -> Vec<Notice> {
+        self.looked = now;
         let mut notices = Vec::new();
         let told = view.status.as_ref().filter(|status| status.agent.is_some() && view.silent.is_none());
         if let Some(status) = told {
@@ -82,7 +85,8 @@ impl Notices {
     pub(crate) fn wake(&self) -> Option<Duration> {
         let lost = self.lost.values().filter(|(_, is_told)| !is_told).map(|(since, _)| *since + LOST);
         let problems = self.problems.values().filter(|one| !one.is_told).map(|one| one.since + STANDS);
-        lost.chain(problems).min()
+        // What could not be judged when its time had come waits for the next change.
+        lost.chain(problems).filter(|at| *at > self.looked).min()
     }
 
     /// One that was rotated is another: its address is.
@@ -336,6 +340,22 @@ mod tests {
         assert_eq!(told_why, "The import at 127.0.0.1:10022 does not work. The host is off.");
         // A pause is wished.
         assert_eq!(told(&[(0, good), (10, import("paused", "paused"))]), []);
+    }
+
+    #[test]
+    fn what_can_not_be_judged_is_not_looked_at_again_and_again() {
+        let mut notices = Notices::default();
+        notices.look(&import("online", "listening"), Duration::ZERO);
+        notices.look(&import("online", "degraded"), Duration::ZERO);
+        let silent = View { silent: Some(7), ..import("online", "degraded") };
+        let mut gone = import("online", "degraded");
+        gone.status = None;
+        for (seconds, view) in [(30, &silent), (60, &silent), (70, &gone), (90, &import("online", "opening"))]
+        {
+            let now = Duration::from_secs(seconds);
+            notices.look(view, now);
+            assert!(notices.wake().is_none_or(|at| at > now), "{seconds}");
+        }
     }
 
     #[test]
