@@ -122,7 +122,7 @@ fn a_remote_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn with_a_configuration_that_can_not_be_read_no_tor_is_said_to_start() {
+fn with_a_configuration_that_can_not_be_read_nothing_is_said_of_what_it_may_hold() {
     let host = Host::new();
     let tor = tor(&host);
     fs::write(host.config(), "version = [").unwrap();
@@ -131,4 +131,9 @@ fn with_a_configuration_that_can_not_be_read_no_tor_is_said_to_start() {
 
     let tor = layer(&ran, "tor");
     assert_eq!(tor["sentence"], "not looked for, since the configuration can't be read", "{tor}");
+    // Nor that there are no remotes.
+    for name in ["secrets", "key", "rendezvous", "port"] {
+        let layer = layer(&ran, name);
+        assert_eq!(layer["sentence"], "not tried, since the configuration can't be read", "{layer}");
+    }
 }

@@ -139,6 +139,12 @@ struct SoakArgs {
 struct MutantsArgs {
     /// Only what has these words in it
     filter: Option<String>,
+    /// Break so many things that cargo-mutants draws by chance instead, and say how many are noticed
+    #[arg(long, value_name = "N", conflicts_with = "filter")]
+    sample: Option<usize>,
+    /// What chance goes by: the same mutations come again with the same number
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "sample")]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -216,7 +222,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             };
             soak::run(&tools, &soak::Asked { minutes, rows: row, seed, write })
         }
-        Command::Mutants(args) => mutants::run(args.filter.as_deref()),
+        Command::Mutants(args) => match args.sample {
+            Some(many) => mutants::run_sample(many, args.seed),
+            None => mutants::run(args.filter.as_deref()),
+        },
         Command::Bench(args) => {
             let libraries_there = crate::setup::window_test_libraries(args.install())?;
             let Prepared::Ready(tools) = Tools::prepare(args.install())? else {

@@ -3,15 +3,19 @@
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "the tests over Unix sockets use the rest"))]
 
+use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use super::life::Life;
 use super::random::Random;
@@ -240,4 +244,40 @@ pub(super) async fn during<T>(life: &mut Life, work: impl Future<Output = T>) ->
         done = soon(work) => done,
         () = life.run() => panic!("nobody has stopped it"),
     }
+}
+
+/// The lines that are logged while something is done: the message first, then the fields.
+pub(super) fn logged(work: impl FnOnce()) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+    #[derive(Default)]
+    struct Words(String);
+    impl Visit for Words {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            match field.name() {
+                "message" => self.0 = format!("{value:?}{}", self.0),
+                name => self.0 += &format!(" {name}={value:?}"),
+            }
+        }
+    }
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            let mut words = Words::default();
+            event.record(&mut words);
+            self.0.lock().unwrap().push(words.0);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), work);
+    std::mem::take(&mut *lines.0.lock().unwrap())
 }

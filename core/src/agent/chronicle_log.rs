@@ -34,3 +34,38 @@ pub(super) fn write(config: &Config, line: Line) {
         Line::Ended { what } => tracing::info!(what, "problem solved"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{address, config, logged};
+    use super::*;
+
+    #[test]
+    fn each_change_is_one_line_with_its_times_and_the_name_of_its_remote() {
+        let remote = address(1);
+        let key = super::super::bench::client_key(1).public();
+        let config = config(&format!("[remote.website]\naddress = \"{remote}\"\nkey = \"{key}\"\n"));
+        let (soon, later) = (Duration::from_millis(340), Duration::from_secs(95));
+        let lines = [
+            Line::Online { again: false, after: soon },
+            Line::Online { again: true, after: later },
+            Line::Offline { why: "no network".into(), after: later },
+            Line::Found { remote, after: None },
+            Line::Found { remote, after: Some(soon) },
+            Line::Lost { remote: address(2), why: "gone".into() },
+        ];
+
+        let said = lines.map(|line| logged(|| write(&config, line)));
+
+        let second = format!("remote lost remote={} why=\"gone\"", address(2));
+        let expected = [
+            "online after=340 ms",
+            "online again after=1m 35s",
+            "offline after=1m 35s why=\"no network\"",
+            "remote reached remote=website",
+            "remote found again remote=website after=340 ms",
+            &second,
+        ];
+        assert_eq!(said.map(|lines| lines.join("|")), expected);
+    }
+}

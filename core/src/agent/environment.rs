@@ -208,7 +208,7 @@ async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Varia
                 "ORMESH_CLIENTS names {name}, which was deleted here: it stays so; ormesh client add {name} makes it anew"
             ),
             false => {
-                let add = Request::AddClient { name, ports: None, expires: None, key: None };
+                let add = Request::add_client(name);
                 commands.carry_out(add).await?;
             }
         }

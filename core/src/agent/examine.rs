@@ -33,7 +33,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Code, Problem, ProblemKind, catalogue};
 use crate::plan::findings::{Tries, findings};
 use crate::plan::health::Report;
-use crate::plan::verdicts::{self as judge, Agent, Findings, Reach, Remote, Secrets, Told, Tor};
+use crate::plan::verdicts::{self as judge, Agent, Findings, Reach, Remote, Secrets, Told, Tor, UNREAD};
 use crate::store::paths::Paths;
 use crate::store::{ConfigStore, private};
 
@@ -92,7 +92,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
     };
     let secrets = match &loaded {
         _ if examination.spares_secrets => Secrets::Untried("not tried, since no agent runs"),
-        Err(_) => Secrets::Untried("not tried, since the configuration can't be read"),
+        Err(_) => Secrets::Untried(UNREAD),
         Ok(config) => secrets(Vault::local(paths, &World::real(paths)).status(config).await),
     };
     let tor = match &loaded {
@@ -118,6 +118,7 @@ async fn at_rest(paths: &Paths, examination: Examination, problem: Problem) -> R
         clients: Vec::new(),
         listeners: Vec::new(),
         remotes: remotes.collect(),
+        is_unread: loaded.is_err(),
     })
 }
 

@@ -224,8 +224,8 @@ impl Executor {
         self.grants.remove(address);
         let seen = self.endpoints.sessions.remove(address).and_then(|sessions| sessions.stats().last_seen);
         // One that is not known yet is written down by whoever was told of its first session.
-        if let Some(seen) = seen.filter(|_| self.vault.has_connected(address)) {
-            self.vault.saw_again(*address, seen);
+        if let Some(seen) = seen.filter(|_| self.vault.clients.has_connected(address)) {
+            self.vault.clients.saw_again(*address, seen);
         }
     }
 
@@ -272,7 +272,7 @@ impl Executor {
         client: &ClientName,
     ) -> Arc<ClientSessions> {
         let sessions = self.endpoints.sessions.entry(*address).or_insert_with(|| {
-            let known = self.vault.has_connected(address);
+            let known = self.vault.clients.has_connected(address);
             let cap = config.agent.max_sessions.into();
             let (events, calendar) = (self.gate_events.clone(), self.calendar.clone());
             ClientSessions::new(*address, client.clone(), known, events, cap, calendar)
@@ -311,7 +311,7 @@ impl Executor {
     fn fetch(&self, config: &Config, subject: Subject, id: SecretId) -> Outcome {
         let (vault, fetched, config) = (Arc::clone(&self.vault), self.fetched.clone(), config.clone());
         tokio::spawn(async move {
-            let result = vault.read(&config, id).await;
+            let result = vault.store.read(&config, id).await;
             // Nobody listens any more when the agent ends.
             let _ = fetched.send(Fetched { subject, id, result });
         });

@@ -192,4 +192,25 @@ mod tests {
             }
         }
     }
+
+    #[tokio::test]
+    async fn a_program_is_the_same_by_whatever_path_it_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::create_dir(dir.path().join("bin")).unwrap();
+        for name in ["tor", "bin/other"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let running = tor(&path("tor"), None);
+        let found = async |path: &str| is_same(Some(&running), &Ok(tor(path, None))).await;
+
+        assert!(found(&path("tor")).await);
+        assert!(found(&path("bin/../tor")).await);
+        assert!(!found(&path("bin/other")).await);
+        assert!(!found(&path("gone")).await);
+        // A program that was replaced, and one whose directory went, are what they were by name.
+        let gone = tor(&path("gone"), None);
+        assert!(is_same(Some(&gone), &Ok(tor(&path("gone"), None))).await);
+        assert!(!is_same(None, &Ok(tor(&path("tor"), None))).await);
+    }
 }

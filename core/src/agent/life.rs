@@ -57,15 +57,15 @@ impl Life {
         let erasing = tokio::spawn(erase_used_keys(first_streams, Arc::clone(&server)));
         let settling = tokio::spawn({
             let server = Arc::clone(&server);
-            async move { server.commands.keep_settling().await }
+            async move { server.commands.changes.keep_settling().await }
         });
         let revoking = tokio::spawn({
             let server = Arc::clone(&server);
-            async move { server.commands.keep_revoking().await }
+            async move { server.commands.clients.keep_revoking().await }
         });
         let by_hand = tokio::spawn({
             let server = Arc::clone(&server);
-            async move { server.commands.keep_setting_aside().await }
+            async move { server.commands.changes.keep_setting_aside().await }
         });
         let chores = [erasing, settling, revoking, by_hand].map(|chore| chore.abort_handle()).into();
         Self { server, reconciler, chores }
@@ -92,7 +92,8 @@ impl Life {
         }
         let seen: Vec<_> = self.reconciler.executor.endpoints.last_seen().collect();
         self.reconciler.close_all().await;
-        let saved = tokio::time::timeout(SAVE, self.reconciler.vault.save_history(seen.into_iter())).await;
+        let saved =
+            tokio::time::timeout(SAVE, self.reconciler.vault.clients.save_history(seen.into_iter())).await;
         if saved.is_err() {
             tracing::warn!("the disk does not answer: when clients were seen last is not written down");
         }
@@ -165,8 +166,8 @@ fn wire(
         gate_events,
         fetched,
         forgotten,
-        store_answers: vault.answers(),
-        expired: vault.expired(),
+        store_answers: vault.store.answers(),
+        expired: vault.clients.expired(),
         reported,
         questions,
     };
@@ -199,7 +200,7 @@ fn wire(
 async fn erase_used_keys(mut first_streams: mpsc::UnboundedReceiver<OnionAddress>, server: Arc<Server>) {
     while let Some(address) = first_streams.recv().await {
         let config = Arc::clone(&server.in_force.borrow().config);
-        server.commands.first_seen(&config, &address, server.calendar.now()).await;
+        server.commands.clients.first_seen(&config, &address, server.calendar.now()).await;
     }
 }
 
@@ -369,6 +370,17 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(30), until(0)).await.unwrap();
         }
     }
+
+    #[tokio::test]
+    async fn the_end_waits_for_nothing_where_nothing_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (life, _engine) = begun(dir.path()).await;
+        tokio::time::pause();
+        let began = Instant::now();
+        drained(&life.reconciler).await;
+        assert_eq!(Instant::now(), began);
+    }
+
     #[tokio::test]
     async fn an_agent_that_ends_takes_no_change_any_more() {
         let dir = tempfile::tempdir().unwrap();

@@ -93,6 +93,11 @@ mod tests {
     }
 
     #[test]
+    fn the_moment_is_told_in_utc_whatever_the_users_clock() {
+        assert!(ends(Day::from_epoch_days(0)).starts_with("1970-01-02 00:00 UTC"));
+    }
+
+    #[test]
     fn the_last_day_of_all_is_an_expiry_everywhere() {
         let now = at("2026-11-26T12:00:00Z");
         for hours in [-12, 0, 14] {

@@ -65,7 +65,7 @@ impl Reconciler {
     /// Runs until it is asked to stop, and leaves everything as it is then: the caller shuts down.
     pub(super) async fn run(&mut self) {
         self.take_engine_state();
-        self.take_report(Report::Store(self.vault.problem()), self.now());
+        self.take_report(Report::Store(self.vault.store.problem()), self.now());
         loop {
             let wake = self.reconcile().await;
             match self.wait(wake).await {
@@ -204,9 +204,9 @@ impl Reconciler {
 
     /// Sees whose access is over, and has that written down.
     fn look_at_days(&mut self, config: &Config) {
-        if self.vault.look_at_days(config, self.about.calendar.today()) {
+        if self.vault.clients.look_at_days(config, self.about.calendar.today()) {
             let vault = Arc::clone(&self.vault);
-            tokio::spawn(async move { vault.note_expired().await });
+            tokio::spawn(async move { vault.clients.note_expired().await });
         }
         self.observed.expired = self.inputs.expired.borrow_and_update().clone();
     }
@@ -443,7 +443,7 @@ impl Reconciler {
     fn seen(&self, address: &OnionAddress) -> Option<(OnionAddress, u64)> {
         let sessions = self.executor.endpoints.sessions.get(address);
         let live = sessions.and_then(|sessions| sessions.stats().last_seen);
-        live.or_else(|| self.vault.last_seen(address)).map(|seen| (*address, seen))
+        live.or_else(|| self.vault.clients.last_seen(address)).map(|seen| (*address, seen))
     }
 
     /// Updates the list of present problems; new ones get the present time.
@@ -471,6 +471,7 @@ impl Reconciler {
         let desired = self.desired(&in_force.config, is_paused);
         let here = self
             .vault
+            .clients
             .history_problem()
             .into_iter()
             .chain(self.executor.endpoints.problems(&in_force.config));

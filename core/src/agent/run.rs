@@ -50,7 +50,9 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     private::ensure_dir(&paths.state)?;
     private::ensure_dir(&paths.run)?;
     let mut signals = Signals::new()?;
-    let Some(lock) = take_lock(&paths, &mut signals).await? else { return Ok(()) };
+    // systemd says so.
+    let is_service = std::env::var_os("INVOCATION_ID").is_some();
+    let Some(lock) = take_lock(&paths, &mut signals, is_service).await? else { return Ok(()) };
     let _ = std::fs::write(paths.agent_pid(), std::process::id().to_string());
 
     let (paths, lost) = environment::writable(&paths)?;
@@ -143,9 +145,8 @@ pub async fn run(paths: Paths, options: RunOptions) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Takes the agent's lock. Under systemd it stands by until the lock is free; elsewhere the error names the holder. None if asked to stop.
-async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>, Problem> {
-    let service = std::env::var_os("INVOCATION_ID").is_some();
+/// Takes the agent's lock. A service stands by until the lock is free; elsewhere the error names the holder. None if asked to stop.
+async fn take_lock(paths: &Paths, signals: &mut Signals, is_service: bool) -> Result<Option<Lock>, Problem> {
     let mut said = false;
     let mut looks = 0;
     loop {
@@ -163,7 +164,7 @@ async fn take_lock(paths: &Paths, signals: &mut Signals) -> Result<Option<Lock>,
         let holder = pid
             .as_ref()
             .map_or_else(|| "another process".to_owned(), |pid| format!("process {}", pid.trim()));
-        if !service {
+        if !is_service {
             let kill = pid.and_then(|pid| pid.trim().parse().ok());
             let kill = kill.map_or_else(String::new, |pid| format!(", or {}", transport::ended_by(pid)));
             return Err(Problem::new(Code::AgentRuns, format!("an agent runs already: {holder}")).hint(
@@ -222,4 +223,34 @@ async fn reload(server: &Server) {
         remotes = config.remotes.len(),
         "asked to read the configuration again"
     );
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::bench::Host;
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_agent_is_told_of_the_first_one() {
+        let host = Host::new();
+        let mut signals = Signals::new().unwrap();
+        let first = take_lock(&host.paths, &mut signals, false).await.unwrap();
+        assert!(first.is_some());
+        std::fs::write(host.paths.agent_pid(), "4711\n").unwrap();
+
+        let second = take_lock(&host.paths, &mut signals, false).await.map(drop).unwrap_err();
+        assert_eq!(second.code, Code::AgentRuns);
+        assert!(second.message.ends_with("process 4711") && second.hint.contains("4711"), "{second}");
+
+        drop(first);
+        assert!(take_lock(&host.paths, &mut signals, false).await.unwrap().is_some());
+    }
+
+    #[test]
+    fn the_log_says_where_secrets_are_kept_once_that_was_chosen() {
+        let mut config = super::super::bench::config("");
+        assert_eq!(secrets_note(&config).as_deref(), Some("secrets are kept in: file"));
+        config.agent.secrets = None;
+        assert_eq!(secrets_note(&config), None);
+    }
 }

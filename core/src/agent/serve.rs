@@ -223,7 +223,7 @@ impl Server {
         };
         let client = match known {
             Some(client) => client,
-            None => self.commands.listed_client(name).await?,
+            None => self.commands.clients.listed(name).await?,
         };
         let open = self.open_sessions(client.address).await;
         let (mut generation, mut services) = (0, BTreeSet::new());
@@ -231,7 +231,7 @@ impl Server {
             generation = self.store.revoke(name, client);
             services.insert(client.address);
         };
-        let taken_out = self.commands.delete_client(name, client, revoke).await;
+        let taken_out = self.commands.clients.delete(name, client, revoke).await;
         if taken_out.is_err() {
             self.store.apart(ConfigStore::keep_revoked).await;
         }
@@ -256,7 +256,7 @@ impl Server {
             }
         };
         if !is_down {
-            self.commands.settle_later();
+            self.commands.changes.settle_later();
             let message = format!("{name} was deleted, but its service is not down yet");
             let hint = match self.applied.borrow().generation >= generation {
                 true => "ormesh status shows when it is; it can't be reached through its gates any more",
@@ -270,7 +270,7 @@ impl Server {
             1 => "1 open connection of it was ended".into(),
             many => format!("{many} open connections of it were ended"),
         }));
-        notes.extend(self.commands.settle().await);
+        notes.extend(self.commands.changes.settle().await);
         Ok(notes)
     }
 

@@ -66,7 +66,7 @@ pub(super) async fn next(
             Wake::Reported(Instant::now(), Report::Clock(inputs.clock_warning.borrow().clone()))
         }
         Ok(()) = inputs.store_answers.changed() => {
-            Wake::Reported(Instant::now(), Report::Store(vault.problem()))
+            Wake::Reported(Instant::now(), Report::Store(vault.store.problem()))
         }
         Ok(()) = inputs.expired.changed() => Wake::Expired,
         Some(forgotten) = inputs.forgotten.recv() => Wake::Forgotten(forgotten),

@@ -202,6 +202,13 @@ pub enum Request {
     Stop,
 }
 
+impl Request {
+    /// Adds a client that reaches every port that is exported to all, for ever, by a key that is made here.
+    pub fn add_client(name: ClientName) -> Self {
+        Self::AddClient { name, ports: None, expires: None, key: None }
+    }
+}
+
 /// What comes back.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

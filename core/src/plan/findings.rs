@@ -47,6 +47,7 @@ pub fn findings(view: &View<'_>, standing: &[Problem], tries: Tries) -> Findings
         clients: status.clients.iter().map(|client| of_client(view, standing, client)).collect(),
         listeners: listeners(standing, &tries.exports),
         remotes: remotes.collect(),
+        is_unread: false,
     }
 }
 

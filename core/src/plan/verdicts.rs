@@ -40,6 +40,8 @@ pub struct Findings {
     pub listeners: Vec<Problem>,
     /// The remotes that were to be tried.
     pub remotes: Vec<Remote>,
+    /// Whether the configuration could not be read, so that nobody knows which remotes there are.
+    pub is_unread: bool,
 }
 
 /// What was found of the agent.
@@ -153,6 +155,9 @@ pub enum Service {
     },
 }
 
+/// Why nothing was tried of what the configuration names.
+pub const UNREAD: &str = "not tried, since the configuration can't be read";
+
 /// The layers, in order.
 pub fn layers(findings: &Findings) -> Vec<Layer> {
     let mut layers = vec![agent(&findings.agent), secrets(&findings.secrets), tor(&findings.tor)];
@@ -173,7 +178,10 @@ pub fn layers(findings: &Findings) -> Vec<Layer> {
             [descriptor(clients, findings.now), introduction(clients), listeners(&findings.listeners)]
         }
     });
-    layers.extend(remote::layers(&findings.remotes, standstill));
+    layers.extend(match findings.is_unread {
+        true => remote::unknown(UNREAD).into(),
+        false => remote::layers(&findings.remotes, standstill),
+    });
     layers
 }
 

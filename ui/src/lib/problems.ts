@@ -7,6 +7,12 @@ export function problemOf(code: Code, message: string, hint = '', more: Partial<
   return { code, kind: 'failed', severity: 'error', message, hint, ...more };
 }
 
+/** Whether two problems are one: whatever their words, and whoever says so. */
+export function isSame(one: Problem, other: Problem): boolean {
+  const subject = (problem: Problem) => JSON.stringify(problem.subject ?? null);
+  return one.code === other.code && subject(one) === subject(other);
+}
+
 /** What a problem is about, as the start of a line. */
 export function about(subject: Subject): string {
   switch (subject.is) {

@@ -5,9 +5,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use super::super::bench::Both;
+use super::clients::invite_text;
 use super::*;
+use crate::model::config::Client;
+use crate::model::invite::InviteKey;
+use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
+use crate::model::name::ClientName;
+use crate::secrets::SecretId;
 use crate::secrets::file::FileStore;
 use crate::secrets::{SecretStore, Secrets, SecretsError, Stores};
 use crate::store::files::{Change, Files, Ways};
@@ -44,7 +51,7 @@ async fn inviting(dir: &Path) -> (Paths, Config, Client) {
     private::ensure_dir(&paths.state).unwrap();
     std::fs::write(&paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
     let name: ClientName = "laptop".parse().unwrap();
-    let add = Request::AddClient { name: name.clone(), ports: None, expires: None, key: None };
+    let add = Request::add_client(name.clone());
     commands(&paths, Files::default()).carry_out(add).await.unwrap();
     let config = crate::store::load(&paths).unwrap();
     let client = config.clients[&name].clone();
@@ -60,17 +67,17 @@ async fn what_is_taken_out_by_hand_keeps_its_keys_until_they_are_pruned() {
     std::fs::write(&paths.config, format!("{before}[[export]]\ntarget = \"22\"\n")).unwrap();
     let key = paths.secrets().join(SecretId::Service(address).to_string());
     let agent = commands(&paths, Files::default());
-    agent.vault.set_aside(vec![SecretId::Service(address)], None).await.unwrap();
+    agent.changes.vault.doubts.set_aside(vec![SecretId::Service(address)], None).await.unwrap();
 
     // Neither this agent erases it, nor the next one.
-    assert!(agent.settle().await.is_empty());
+    assert!(agent.changes.settle().await.is_empty());
     tokio::select! {
         biased;
-        () = agent.vault.until_failing() => panic!("the store works"),
+        () = agent.changes.vault.store.until_failing() => panic!("the store works"),
         () = std::future::ready(()) => {}
     }
     let next = commands(&paths, Files::default());
-    assert!(next.settle().await.is_empty());
+    assert!(next.changes.settle().await.is_empty());
     assert!(key.exists());
 
     let pruned = async || match next.carry_out(Request::PruneSecrets).await.unwrap() {
@@ -127,7 +134,7 @@ async fn a_remote_that_is_replaced_while_it_is_deleted_leaves_no_key_behind() {
     let by = std::sync::Mutex::new(Some(new));
     let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
 
-    let notes = commands(&paths, racing).delete_remote(&"server".parse().unwrap()).await.unwrap();
+    let notes = commands(&paths, racing).remotes.delete(&"server".parse().unwrap()).await.unwrap();
 
     assert!(notes.is_empty(), "{notes:?}");
     assert!(crate::store::load(&paths).unwrap().remotes.is_empty());
@@ -158,15 +165,15 @@ async fn a_client_that_first_comes_while_the_agent_ends_is_new_to_the_next_one()
     let dir = tempfile::tempdir().unwrap();
     let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
     // Its session is open, and nobody was told of it any more.
-    commands(&paths, Files::default()).vault.save_history([(address, 1)].into_iter()).await;
+    commands(&paths, Files::default()).changes.vault.clients.save_history([(address, 1)].into_iter()).await;
 
     let next = commands(&paths, Files::default());
-    assert!(!next.vault.has_connected(&address), "its key stays for ever");
-    next.first_seen(&config, &address, 2).await;
-    next.vault.save_history([(address, 3)].into_iter()).await;
+    assert!(!next.changes.vault.clients.has_connected(&address), "its key stays for ever");
+    next.clients.first_seen(&config, &address, 2).await;
+    next.changes.vault.clients.save_history([(address, 3)].into_iter()).await;
 
     let last = commands(&paths, Files::default());
-    assert_eq!(last.vault.last_seen(&address), Some(3));
+    assert_eq!(last.changes.vault.clients.last_seen(&address), Some(3));
     assert!(!paths.secrets().join(SecretId::Client(key).to_string()).exists());
 }
 
@@ -177,12 +184,12 @@ async fn a_used_key_is_erased_wherever_the_agent_crashes() {
         let (paths, config, Client { address, key, .. }) = inviting(dir.path()).await;
 
         let crash = Files::over(Arc::new(Crash { left: left.into() }));
-        commands(&paths, crash).first_seen(&config, &address, 1).await;
+        commands(&paths, crash).clients.first_seen(&config, &address, 1).await;
 
         let next = commands(&paths, Files::default());
-        assert_eq!(next.settle().await, Notes::new(), "after {left} changes");
+        assert_eq!(next.changes.settle().await, Notes::new(), "after {left} changes");
         let is_there = paths.secrets().join(SecretId::Client(key).to_string()).exists();
-        assert_ne!(next.vault.has_connected(&address), is_there, "after {left} changes");
+        assert_ne!(next.changes.vault.clients.has_connected(&address), is_there, "after {left} changes");
         assert!(paths.secrets().join(SecretId::Service(address).to_string()).exists());
     }
 }
@@ -259,7 +266,7 @@ async fn another_store_that_a_hand_names_meanwhile_leaves_no_key_in_the_one_of_b
     let commands = Commands::new(ConfigStore::new(&paths).unwrap(), Arc::clone(&vault), world);
     let add = |name: &str| {
         let name = name.parse().unwrap();
-        commands.carry_out(Request::AddClient { name, ports: None, expires: None, key: None })
+        commands.carry_out(Request::add_client(name))
     };
 
     // It is named between the look at the file and the change of it.
@@ -273,13 +280,13 @@ async fn another_store_that_a_hand_names_meanwhile_leaves_no_key_in_the_one_of_b
     commands.carry_out(delete).await.unwrap();
     let text = std::fs::read_to_string(&paths.config).unwrap();
     std::fs::write(&paths.config, text.replace("os-keyring", "file")).unwrap();
-    assert!(!commands.is_failing().await, "the store in use works");
-    let left = commands.settle().await;
+    assert!(!commands.changes.is_failing().await, "the store in use works");
+    let left = commands.changes.settle().await;
     assert!(left.iter().any(|note| note.contains("in os-keyring, which was used before")), "{left:?}");
-    assert!(vault.problem().is_none(), "it is no trouble of the store in use");
+    assert!(vault.store.problem().is_none(), "it is no trouble of the store in use");
     assert_eq!(commands.secrets_status().await.unwrap().also_in, Some(StoreKind::OsKeyring));
     stores.keyring.set_locked(false);
-    assert_eq!(commands.settle().await, Notes::new());
+    assert_eq!(commands.changes.settle().await, Notes::new());
     assert_eq!((stores.files.ids(), stores.keyring.ids()), (vec![], vec![]));
 }
 
@@ -292,9 +299,9 @@ async fn a_store_that_is_gone_for_good_is_given_up_by_a_command() {
     let world = World { stores: Arc::clone(&stores) as Arc<dyn Stores>, ..World::real(&paths) };
     let vault = Arc::new(Vault::new(&paths, &world));
     let commands = Commands::new(ConfigStore::new(&paths).unwrap(), Arc::clone(&vault), world);
-    vault.begin(&ids_of(&laptop), Some(StoreKind::OsKeyring)).await.unwrap();
+    vault.doubts.begin(&ids_of(&laptop), Some(StoreKind::OsKeyring)).await.unwrap();
     commands.carry_out(Request::DeleteClient { name: "laptop".parse().unwrap() }).await.unwrap();
-    assert!(!commands.settle().await.is_empty());
+    assert!(!commands.changes.settle().await.is_empty());
     let status = commands.secrets_status().await.unwrap();
     assert_eq!((status.also_in, status.in_doubt), (Some(StoreKind::OsKeyring), 2));
 
@@ -369,7 +376,7 @@ async fn of_two_who_rotate_a_client_at_once_both_have_the_invite_that_works() {
     let agent = Commands::new(store, Arc::new(Vault::new(&paths, &world)), world);
     let name: ClientName = "laptop".parse().unwrap();
     let both = async |keys: [Option<ClientPublicKey>; 2]| {
-        let held = agent.vault.change().await.unwrap();
+        let held = agent.changes.vault.change().await.unwrap();
         let [first, second] = keys.map(|key| Request::RotateClient { name: name.clone(), key });
         tokio::join!(agent.carry_out(first), agent.carry_out(second), async { drop(held) })
     };
@@ -397,6 +404,6 @@ async fn of_two_who_rotate_a_client_at_once_both_have_the_invite_that_works() {
 
 /// The invite that is shown of a client.
 async fn invite_text_of(agent: &Commands, client: &Client) -> Zeroizing<String> {
-    let config = agent.load().await.unwrap();
-    invite_text(client, InviteKey::Private(agent.client_key(&config, client.key).await.unwrap()))
+    let config = agent.changes.load().await.unwrap();
+    invite_text(client, InviteKey::Private(agent.changes.client_key(&config, client.key).await.unwrap()))
 }

@@ -170,7 +170,7 @@ async fn when_a_client_was_seen_last_outlives_its_gates_if_it_has_connected_befo
     for is_known in [true, false] {
         let mut bench = bench().await;
         if is_known {
-            bench.vault.saw(address(1), 5).await;
+            bench.vault.clients.saw(address(1), 5).await;
         }
         bench.open(&[22]).await;
         bench.host.clock.store(70, Ordering::Relaxed);
@@ -181,7 +181,7 @@ async fn when_a_client_was_seen_last_outlives_its_gates_if_it_has_connected_befo
         bench.close(22).await;
 
         // Of the other one the first session was told, and whoever was told writes it down.
-        assert_eq!(bench.vault.last_seen(&address(1)), is_known.then_some(77));
+        assert_eq!(bench.vault.clients.last_seen(&address(1)), is_known.then_some(77));
         assert_eq!(bench.gate_events.try_recv().is_ok(), !is_known);
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of `reconcile`: what the loop does about what it is told.
 
 use super::super::bench::{
-    Host, WEBSITE, Website, address, client, client_key, during, port, service_key, soon, until,
+    Host, WEBSITE, Website, address, client, client_key, during, logged, port, service_key, soon, until,
 };
 use super::super::life::Life;
 use super::*;
@@ -90,8 +90,9 @@ async fn a_word_of_a_stranger_that_nobody_sent_is_not_taken() {
 
     reconciler.observed.keys.clear();
     reconciler.checks.begin(&reconciler.engine, reconciler.dialler.reports(), address(1));
-    reconciler.take_report(Report::StrangerLetIn(address(1)), Duration::ZERO);
+    let said = logged(|| reconciler.take_report(Report::StrangerLetIn(address(1)), Duration::ZERO));
     assert!(reconciler.observed.health.is_open(&address(1)));
+    assert!(said.iter().any(|line| line.contains("let a stranger in")), "{said:?}");
 }
 
 #[tokio::test]
@@ -102,15 +103,17 @@ async fn sockets_that_are_gone_are_made_again() {
         Socket::Gate(address(1), port(22)),
         Socket::Listener(ListenAddr::Unix(host.dir.path().join("import"))),
     ];
-    life.reconciler.take_gone(gone.clone().into());
-    life.reconciler.take_gone([gone[0].clone()].into());
+    let said = logged(|| life.reconciler.take_gone(gone.clone().into()));
+    assert!(said.len() == 2 && said.iter().all(|line| line.contains("was removed or replaced")), "{said:?}");
+    let again = logged(|| life.reconciler.take_gone([gone[0].clone()].into()));
+    assert!(again.is_empty(), "{again:?}");
     assert_eq!(life.reconciler.observed.gone, gone.into());
 }
 
 #[tokio::test]
 async fn when_a_client_was_seen_last_is_what_its_sessions_say_and_before_them_the_history() {
     let host = Host::new();
-    host.vault().saw(address(1), 5).await;
+    host.vault().clients.saw(address(1), 5).await;
     let (mut life, _engine) = host.agent(&exporting()).await;
     let status = status(&life).await;
     during(&mut life, async { assert_eq!(status().await.clients[0].last_seen, Some(5)) }).await;
@@ -204,4 +207,18 @@ async fn while_somebody_looks_network_and_remotes_are_proven_again_and_else_not(
     })
     .await;
     drop(website);
+}
+
+#[tokio::test]
+async fn no_status_is_made_while_nobody_looks() {
+    let host = Host::new();
+    let (mut life, _engine) = host.agent("").await;
+    let made = |life: &Life| Arc::clone(&life.reconciler.outputs.status.borrow());
+    let before = made(&life);
+    life.reconciler.reconcile().await;
+    assert!(Arc::ptr_eq(&before, &made(&life)));
+
+    let _looking = life.reconciler.outputs.status.subscribe();
+    life.reconciler.reconcile().await;
+    assert!(!Arc::ptr_eq(&before, &made(&life)));
 }

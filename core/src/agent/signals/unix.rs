@@ -61,7 +61,32 @@ fn has_terminal() -> bool {
 
 /// Whether SIGHUP is ignored now (proc(5), "SigIgn": a mask of which the lowest bit is signal 1). Elsewhere than on Linux it is not known.
 fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_signal_nobody_asks_for_the_end() {
+        let mut signals = Signals::new().unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(20), signals.end()).await.is_err());
+    }
+
+    #[test]
+    fn a_hangup_is_ignored_where_it_was_from_the_start() {
+        let status = |mask: &str| format!("Name:\tormesh\nSigBlk:\tffffffffffffffff\nSigIgn:\t{mask}\n");
+        assert!(ignores_hangup(&status("0000000000001001")));
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        assert!(!ignores_hangup(&status("x")));
+        assert!(!ignores_hangup(""));
+    }
 }

@@ -26,7 +26,7 @@ const DAY: u64 = 86_400;
 /// Who carries a command out.
 pub(super) enum Desk {
     Agent(Arc<Server>),
-    Alone(Commands),
+    Alone(Box<Commands>),
 }
 
 impl Desk {
@@ -422,7 +422,7 @@ pub(super) async fn furnish(host: &Host, desk: &Desk, dice: &mut Dice) {
     for name in CLIENTS {
         if dice.percent(60) {
             let name = name.parse().expect("a name");
-            let request = Request::AddClient { name, ports: None, expires: None, key: None };
+            let request = Request::add_client(name);
             if let Ok(Response::Invite { text, .. }) = desk.ask(request).await {
                 keep_invite(host, text.expose());
             }

@@ -93,7 +93,7 @@ fn between(host: &Host, number: u64) {
         host.ground.begin(None);
         host.ground.set_weather(|weather| weather.tor = Mood::Fine);
         let mut dice = Dice::new(host.seed, &format!("between {number}"));
-        let desk = Desk::Alone(host.without_agent());
+        let desk = Desk::Alone(Box::new(host.without_agent()));
         for _ in 0..dice.below(4) {
             shells::type_command(host, "alone", &desk, &mut dice).await;
         }
@@ -112,7 +112,7 @@ async fn live(host: &Arc<Host>, number: u64, is_last: bool, dice: &mut Dice) {
         // A person reads that, and does what it says.
         host.ground.set_weather(|weather| *weather = Weather::FINE);
         while host.truths.is_spoilt() {
-            shells::mend(host, &Desk::Alone(host.without_agent()), dice).await;
+            shells::mend(host, &Desk::Alone(Box::new(host.without_agent())), dice).await;
         }
         started = host.start().await;
     }

@@ -37,8 +37,7 @@ fn a_tor_that_lets_a_stranger_in_loses_the_service_for_good_and_status_says_why(
         let desk = Desk::Agent(Arc::clone(&life.server));
         let client = Subject::Client("ann".parse().unwrap());
         let acting = async {
-            let ann =
-                Request::AddClient { name: "ann".parse().unwrap(), ports: None, expires: None, key: None };
+            let ann = Request::add_client("ann".parse().unwrap());
             for request in [export("127.0.0.1:4000"), ann] {
                 assert!(desk.ask(request).await.is_ok());
             }

@@ -1,27 +1,22 @@
 //! The invariants, checked after every effect against the simulated world and a model of its own, never against what the program reports.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::ground::Ground;
 use super::keyrings::Keyrings;
-use super::paper::{Paper, RESPONDER};
+use super::model::Model;
+use super::paper::Paper;
 use super::sockets::Sockets;
+use super::told::{There, differ};
 use super::tor::short;
-use crate::engine::ServiceSpec;
 use crate::engine::fake::{FakeEngine, FakeNetwork};
-use crate::engine::{EngineState, GateAddr, OnionEngine as _};
-use crate::model::keys::ClientPublicKey;
+use crate::engine::{EngineState, OnionEngine as _, ServiceSpec};
 use crate::model::onion::OnionAddress;
-use crate::model::problem::{Problem, Subject};
-use crate::model::status::{AgentState, ClientState, ImportState, RemoteState, Status};
+use crate::model::status::Status;
 use crate::model::store_kind::StoreKind;
-use crate::plan::health::{NETWORK_LIFE, REMOTE_LIFE};
 use crate::secrets::SecretId;
 use crate::store::history;
 use crate::store::paths::Paths;
@@ -30,57 +25,12 @@ use crate::store::paths::Paths;
 const GRACE: Duration = Duration::from_secs(70);
 /// The same for what ends by the date, which is looked at every minute.
 const DATE_GRACE: Duration = Duration::from_secs(140);
-/// How much later than it is a state may be told.
-const LATE: Duration = Duration::from_secs(1);
 
 /// What is there of the world while a life lasts.
 pub(super) struct Scene {
     pub(super) network: FakeNetwork,
     pub(super) tor: Arc<FakeEngine>,
     pub(super) peers: BTreeSet<OnionAddress>,
-}
-
-/// The model.
-#[derive(Default)]
-struct Model {
-    text: Option<String>,
-    paper: Paper,
-    /// Whether a hand has spoilt the file, so that the last good one is in force.
-    is_spoilt: bool,
-    /// Which state of the files, and which hour, it is read from; what is said above and below stands until one of these changes.
-    read: Option<(u64, u64)>,
-    /// The ports of each service that are granted.
-    granted: BTreeSet<(OnionAddress, u16)>,
-    /// When each one that is not granted was granted last.
-    ended: BTreeMap<(OnionAddress, u16), Duration>,
-    /// When this was looked at last.
-    looked: Duration,
-    /// The state of files and stores in which the secrets were found to be right.
-    right: Option<(u64, u64)>,
-    keys: BTreeMap<OnionAddress, BTreeSet<ClientPublicKey>>,
-    ports: BTreeSet<u16>,
-    /// The gates that these services and ports can have, by name.
-    gates: BTreeMap<String, (OnionAddress, u16)>,
-    journal: (Vec<u8>, BTreeSet<SecretId>),
-    /// Services that must not be reachable from a time on, for ever.
-    gone: BTreeMap<OnionAddress, Duration>,
-    /// Clients that somebody has given, or tried to give, another name.
-    renamed: BTreeSet<OnionAddress>,
-    paused: Option<Duration>,
-    /// Clients whose access the agent has said to be over, by their service, and the end that it had: over, whatever the clock says.
-    over: BTreeMap<OnionAddress, u64>,
-    /// The latest time of day that there ever was.
-    latest: u64,
-    /// When the calendar last jumped: a date may be looked at late after it.
-    jumped: Duration,
-    /// What can't be held against the program: keys whose deletion a full disk kept from being noted.
-    excused: BTreeSet<SecretId>,
-    /// When tor was not ready last.
-    unready: Duration,
-    /// Since when this host has no network.
-    outage: Option<Duration>,
-    /// How often somebody asked for a client's keys, or all that are not needed, to be erased, or for all to be moved.
-    prunes: u64,
 }
 
 /// See the file's sentence.
@@ -91,16 +41,6 @@ pub(super) struct Truths {
     paths: Paths,
     scene: Mutex<Option<Scene>>,
     model: Mutex<Model>,
-}
-
-/// The name of a service's gate, as ARCHITECTURE has it: the same each time.
-fn gate_name(address: &OnionAddress, port: u16) -> String {
-    let hash = Sha256::new().chain_update(address.public_key()).chain_update(port.to_be_bytes()).finalize();
-    format!("g-{}", data_encoding::HEXLOWER.encode(&hash[..6]))
-}
-
-fn differ<T: Debug + PartialEq>(what: &str, is: &T, should: &T) -> Result<(), String> {
-    if is == should { Ok(()) } else { Err(format!("{what} are {is:?} and should be {should:?}")) }
 }
 
 impl Truths {
@@ -307,34 +247,7 @@ impl Truths {
             }
             model.read = Some(state);
         }
-        if !model.is_spoilt && model.text.as_ref() != Some(&text) {
-            if let Some(paper) = Paper::read(&text) {
-                model.paper = paper;
-            }
-            model.text = Some(text);
-            let clients: Vec<_> =
-                model.paper.clients.values().map(|client| (client.address, client.key)).collect();
-            for (address, key) in clients {
-                model.keys.entry(address).or_default().insert(key);
-            }
-            let ports: Vec<u16> = model.paper.exports.keys().copied().chain([RESPONDER]).collect();
-            model.ports.extend(ports);
-            let Model { keys, ports, gates, .. } = &mut *model;
-            if keys.len() * ports.len() > gates.len() {
-                let all = keys.keys().flat_map(|address| ports.iter().map(|port| (*address, *port)));
-                gates.extend(all.map(|(address, port)| (gate_name(&address, port), (address, port))));
-            }
-        }
-        let mut services = model.paper.services(unix);
-        let Model { paper, over, .. } = &mut *model;
-        // Until another end is given. Who is taken out may come back.
-        over.retain(|address, ends| paper.client_at(address).is_none_or(|client| client.ends == Some(*ends)));
-        services.retain(|address, _| !over.contains_key(address));
-        let granted =
-            services.iter().flat_map(|(address, (_, ports))| ports.iter().map(|port| (*address, *port)));
-        let before = std::mem::replace(&mut model.granted, granted.collect());
-        let Model { granted, ended, .. } = &mut *model;
-        ended.extend(before.difference(granted).map(|place| (*place, last)));
+        model.take(text, unix, last);
     }
 
     /// What tor has of this host.
@@ -455,152 +368,28 @@ impl Truths {
 
     /// Nothing that a status says is more than what is.
     pub(super) fn judge_status(&self, status: &Status) {
-        if let Err(why) = self.status(status) {
+        if let Err(why) = self.there().and_then(|there| there.judge(&mut self.model(), status)) {
             self.ground.fail(&why);
         }
     }
 
-    fn status(&self, status: &Status) -> Result<(), String> {
-        let (published, gates) = (self.published(), self.open_gates()?);
-        let (now, mut model) = (self.ground.now(), self.model());
-        // tor's end is told by an event, which may be on its way.
-        let is_steady = model.unready + LATE < now;
-        for client in &status.clients {
-            let ends = model.paper.client_at(&client.address).and_then(|client| client.ends);
-            if client.state == Some(ClientState::Expired)
-                && let Some(ends) = ends
-            {
-                if model.latest.max(self.ground.unix()) < ends {
-                    return Err(format!("{} is said to be over, and never was", client.name));
-                }
-                if model.over.insert(client.address, ends).is_none() {
-                    model.read = None;
-                }
-            }
-            if client.state == Some(ClientState::Reachable) && is_steady {
-                let service = published.iter().find(|service| service.address == client.address);
-                let Some(service) = service else {
-                    return Err(format!("{} is said to be reachable, and is not published", client.name));
-                };
-                if service.ports.keys().any(|port| !gates.contains(&(client.address, port.get()))) {
-                    return Err(format!("{} is said to be reachable through a closed gate", client.name));
-                }
-            }
-        }
-        let listening = self.sockets.listening();
-        for import in status.remotes.iter().flat_map(|remote| &remote.imports) {
-            let is_open = listening.contains(&import.listen.to_string());
-            match &import.state {
-                Some(ImportState::Listening | ImportState::Degraded | ImportState::NotExported { .. })
-                    if !is_open =>
-                {
-                    return Err(format!("{} is said to listen, and does not", import.listen));
-                }
-                Some(ImportState::Blocked { why }) if why.is_empty() => {
-                    return Err(format!("{} is blocked without a reason", import.listen));
-                }
-                _ => {}
-            }
-        }
-        let state = status.agent.as_ref().map(|agent| agent.state.clone());
-        if state == Some(AgentState::Online) && !is_steady && model.unready == now {
-            return Err("the agent is said to be online, and tor is not ready".to_owned());
-        }
-        let Some(outage) = model.outage.filter(|outage| now > *outage + NETWORK_LIFE + LATE) else {
-            return Ok(());
-        };
-        let away = (now - outage).as_secs();
-        if let Some(agent) = &status.agent
-            && agent.state == AgentState::Online
-            && agent.unconfirmed.is_none()
-        {
-            return Err(format!(
-                "the network has been away for {away} s, and the agent is said to be online"
-            ));
-        }
-        if now > outage + REMOTE_LIFE + LATE {
-            for remote in &status.remotes {
-                if matches!(remote.state, Some(RemoteState::Reachable { .. })) && remote.unconfirmed.is_none()
-                {
-                    return Err(format!(
-                        "the network has been away for {away} s, and {} is said to be reachable",
-                        remote.name
-                    ));
-                }
-            }
-        }
-        Ok(())
+    fn there(&self) -> Result<There, String> {
+        let introductions = self.scene().as_ref().map(|scene| scene.tor.introductions()).unwrap_or_default();
+        Ok(There {
+            published: self.published(),
+            gates: self.open_gates()?,
+            listening: self.sockets.listening().into_iter().collect(),
+            introductions,
+            now: self.ground.now(),
+            unix: self.ground.unix(),
+        })
     }
 
     /// All is as it is wanted: for when nothing has gone wrong for a while.
     pub(super) fn judge_calm(&self, status: &Status) -> Result<(), String> {
         self.read();
-        let (published, gates) = (self.published(), self.open_gates()?);
-        self.status(status)?;
-        let mut wanted = self.model().paper.services(self.ground.unix());
-        wanted.retain(|address, _| !self.model().over.contains_key(address));
-        let should: BTreeMap<_, _> =
-            wanted.iter().map(|(address, service)| (*address, service.clone())).collect();
-        let is: BTreeMap<OnionAddress, (ClientPublicKey, BTreeSet<u16>)> = published
-            .iter()
-            .map(|service| {
-                let ports = service.ports.keys().map(|port| port.get()).collect();
-                (service.address, (service.client, ports))
-            })
-            .collect();
-        differ("the services", &is, &should)?;
-        let introductions = self.scene().as_ref().map(|scene| scene.tor.introductions()).unwrap_or_default();
-        if let Some((deaf, _)) = introductions.iter().find(|(_, number)| **number == 0) {
-            return Err(format!("no introduction point of {} stands", short(deaf)));
-        }
-        for service in &published {
-            for (port, gate) in &service.ports {
-                differ(
-                    "the gates that tor was told",
-                    gate,
-                    &GateAddr::Unix(gate_name(&service.address, port.get()).into()),
-                )?;
-            }
-        }
-        let should: BTreeSet<_> = wanted
-            .iter()
-            .flat_map(|(address, (_, ports))| ports.iter().map(|port| (*address, *port)))
-            .collect();
-        differ("the gates", &gates, &should)?;
+        self.there()?.judge_calm(&mut self.model(), status)?;
         let paper = self.model().paper.clone();
-        let is: BTreeSet<String> = self.sockets.listening().into_iter().collect();
-        differ("the listeners", &is, &paper.listeners())?;
-        let states: Vec<_> = status
-            .clients
-            .iter()
-            .filter(|client| wanted.contains_key(&client.address))
-            .filter(|client| !matches!(client.state, Some(ClientState::Reachable | ClientState::Connected)))
-            .collect();
-        if !states.is_empty() {
-            return Err(format!("all is calm, and status says {states:?}"));
-        }
-        let imports = status.remotes.iter().flat_map(|remote| &remote.imports);
-        for import in imports {
-            let listens = matches!(
-                import.state,
-                Some(ImportState::Listening | ImportState::Degraded | ImportState::NotExported { .. })
-            );
-            if !listens {
-                return Err(format!("all is calm, and status says {import:?}"));
-            }
-        }
-        for remote in &status.remotes {
-            if !matches!(remote.state, Some(RemoteState::Reachable { .. })) {
-                return Err(format!("all is calm, and status says of {}: {:?}", remote.name, remote.state));
-            }
-        }
-        // That a backend was not there is no fault of the agent's.
-        let is_backends = |problem: &&Problem| matches!(problem.subject, Some(Subject::Export(_)));
-        differ(
-            "the problems",
-            &status.problems.iter().filter(|problem| !is_backends(problem)).collect(),
-            &Vec::new(),
-        )?;
         self.judge_store(&paper)
     }
 

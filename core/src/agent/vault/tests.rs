@@ -1,7 +1,9 @@
 //! Tests of `vault`: which keys are asked for and kept, and what is known of clients.
 
 use super::super::bench::{Host, address, client, client_key, config, service_key, soon};
+use super::store::QUIET;
 use super::*;
+use crate::model::keys::Secret;
 use crate::secrets::memory::MemoryStore;
 use crate::store::history::FILE;
 
@@ -59,22 +61,29 @@ async fn a_store_that_has_just_failed_is_not_asked_for_the_next_key() {
     tokio::time::pause();
 
     // A key that is missing is no failure of the store.
-    assert_eq!(vault.read(&config, service(2)).await.map(drop), Err(SecretsError::NoEntry(service(2))));
-    assert!(vault.problem().is_none());
-    vault.read(&config, service(1)).await.unwrap();
+    assert_eq!(vault.store.read(&config, service(2)).await.map(drop), Err(SecretsError::NoEntry(service(2))));
+    assert!(vault.store.problem().is_none());
+    vault.store.read(&config, service(1)).await.unwrap();
 
     host.stores.files.set_locked(true);
-    let locked = vault.read(&config, service(1)).await.map(drop).unwrap_err();
+    let locked = vault.store.read(&config, service(1)).await.map(drop).unwrap_err();
     assert!(matches!(locked, SecretsError::Locked(_)));
-    assert_eq!(vault.problem().map(|problem| problem.code), Some(Code::StoreLocked));
+    assert_eq!(vault.store.problem().map(|problem| problem.code), Some(Code::StoreLocked));
     host.stores.files.set_locked(false);
     let before = asked();
-    assert_eq!(vault.read(&config, service(2)).await.map(drop), Err(locked), "it would be a second prompt");
+    assert_eq!(
+        vault.store.read(&config, service(2)).await.map(drop),
+        Err(locked),
+        "it would be a second prompt"
+    );
     assert_eq!(asked(), before);
 
     tokio::time::advance(QUIET).await;
-    assert_eq!(vault.read(&config, service(1)).await.unwrap().expose(), service_key(1).to_secret().expose());
-    assert!(vault.problem().is_none(), "it works again");
+    assert_eq!(
+        vault.store.read(&config, service(1)).await.unwrap().expose(),
+        service_key(1).to_secret().expose()
+    );
+    assert!(vault.store.problem().is_none(), "it works again");
 }
 
 #[tokio::test]
@@ -83,8 +92,8 @@ async fn without_a_store_that_was_chosen_no_key_is_read() {
     let (vault, mut config) = (host.vault(), inviting([1]));
     put_service(&host, 1).await;
     config.agent.secrets = None;
-    assert!(vault.read(&config, service(1)).await.is_err());
-    assert_eq!(vault.problem().map(|problem| problem.code), Some(Code::StoreFailed));
+    assert!(vault.store.read(&config, service(1)).await.is_err());
+    assert_eq!(vault.store.problem().map(|problem| problem.code), Some(Code::StoreFailed));
     assert!(!vault.has_lost_invite(&config, &client(1)).await);
 }
 
@@ -94,15 +103,15 @@ async fn a_store_is_opened_once_until_another_one_is_named() {
     let (vault, mut config) = (host.vault(), inviting([1]));
     let opened = || host.stores.opened.load(std::sync::atomic::Ordering::Relaxed);
     for _ in 0..3 {
-        let _ = vault.get(&config, service(1)).await;
+        let _ = vault.store.get(&config, service(1)).await;
     }
     assert_eq!(opened(), 1, "one that hangs would not be known to hang");
 
     config.agent.secrets = Some(StoreKind::OsKeyring);
-    let _ = vault.get(&config, service(1)).await;
+    let _ = vault.store.get(&config, service(1)).await;
     assert_eq!(opened(), 2);
     config.instance = crate::model::config::InstanceId::from_random([8; 10]);
-    let _ = vault.get(&config, service(1)).await;
+    let _ = vault.store.get(&config, service(1)).await;
     assert_eq!(opened(), 3, "another instance has other keys");
 }
 
@@ -113,7 +122,7 @@ async fn status_counts_the_keys_that_are_needed_and_those_that_are_there() {
     put_service(&host, 1).await;
     put_invite(&host, 1).await;
     put_service(&host, 2).await;
-    vault.begin(&[invite(3)], Some(FILE_STORE)).await.unwrap();
+    vault.doubts.begin(&[invite(3)], Some(FILE_STORE)).await.unwrap();
 
     let status = vault.status(&config).await.unwrap();
     assert_eq!((status.needed, status.found, status.in_doubt), (4, 3, 1));
@@ -121,14 +130,14 @@ async fn status_counts_the_keys_that_are_needed_and_those_that_are_there() {
     assert_eq!(status.place, host.paths.secrets().display().to_string());
 
     // Whose client has connected needs no invite any more.
-    vault.saw(address(2), 5).await;
+    vault.clients.saw(address(2), 5).await;
     assert_eq!(vault.status(&config).await.unwrap().needed, 3);
 
     host.stores.files.set_locked(true);
     let status = vault.status(&config).await.unwrap();
     assert_eq!((status.usable, status.found), (false, 0));
     assert_eq!(status.problem.map(|problem| problem.code), Some(Code::StoreLocked));
-    assert!(vault.problem().is_some(), "what status has found is told to all");
+    assert!(vault.store.problem().is_some(), "what status has found is told to all");
 
     config.agent.secrets = Some(StoreKind::OsKeyring);
     let status = vault.status(&config).await.unwrap();
@@ -211,7 +220,7 @@ async fn what_the_very_first_change_left_behind_is_erased_though_another_store_i
     config.agent.secrets = None;
     let keyring = host.stores.keyring.secrets(StoreKind::OsKeyring);
     keyring.set(service(1), service_key(1).to_secret()).await.unwrap();
-    vault.begin(&[service(1)], None).await.unwrap();
+    vault.doubts.begin(&[service(1)], None).await.unwrap();
     let changing = vault.change().await.unwrap();
 
     vault.migrate(&changing, &config, FILE_STORE, async || Ok(())).await.unwrap();
@@ -227,22 +236,22 @@ async fn with_its_keys_a_client_s_history_goes_too_and_nobody_else_s() {
     let vault = host.vault();
     for number in 1..=3 {
         put_service(&host, number).await;
-        vault.saw(address(number), 5).await;
+        vault.clients.saw(address(number), 5).await;
     }
-    vault.begin(&[service(1), service(2), service(3)], Some(FILE_STORE)).await.unwrap();
+    vault.doubts.begin(&[service(1), service(2), service(3)], Some(FILE_STORE)).await.unwrap();
 
     assert_eq!(settled(&host, &inviting([3])).await, Ok(2));
 
     assert_eq!(host.stores.files.ids(), [service(3)]);
     let next = host.vault();
-    assert_eq!([1, 2, 3].map(|number| next.last_seen(&address(number))), [None, None, Some(5)]);
+    assert_eq!([1, 2, 3].map(|number| next.clients.last_seen(&address(number))), [None, None, Some(5)]);
 }
 
 #[tokio::test]
 async fn what_a_locked_store_keeps_is_erased_the_next_time() {
     let host = Host::new();
     put_service(&host, 1).await;
-    host.vault().begin(&[service(1)], Some(FILE_STORE)).await.unwrap();
+    host.vault().doubts.begin(&[service(1)], Some(FILE_STORE)).await.unwrap();
     host.stores.files.set_locked(true);
     assert_eq!(settled(&host, &inviting([])).await.unwrap_err().code, Code::StoreLocked);
     host.stores.files.set_locked(false);
@@ -258,7 +267,7 @@ async fn without_a_configuration_nothing_is_erased_and_that_is_said() {
     let changing = vault.change().await.unwrap();
     assert_eq!(vault.settle(&changing, &store).await, Ok(0), "nothing is in doubt");
 
-    vault.begin(&[service(1)], Some(FILE_STORE)).await.unwrap();
+    vault.doubts.begin(&[service(1)], Some(FILE_STORE)).await.unwrap();
     let error = vault.settle(&changing, &store).await.unwrap_err();
 
     assert_eq!(error.code, Code::KeysInDoubt);
@@ -290,17 +299,17 @@ async fn what_the_journal_could_not_be_told_is_owed_until_it_can() {
     let (vault, store) = (host.vault(), ConfigStore::new(&host.paths).unwrap());
     std::fs::write(&host.paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
 
-    let owes = tokio::time::timeout(Duration::from_millis(20), vault.owes()).await;
+    let owes = tokio::time::timeout(Duration::from_millis(20), vault.doubts.owes()).await;
     assert!(owes.is_err(), "nothing is owed yet");
-    vault.owe(&[service(1)], Some(FILE_STORE)).await.unwrap_err();
-    soon(vault.owes()).await;
+    vault.doubts.owe(&[service(1)], Some(FILE_STORE)).await.unwrap_err();
+    soon(vault.doubts.owes()).await;
     let changing = vault.change().await.unwrap();
     vault.settle(&changing, &store).await.unwrap_err();
     std::fs::remove_dir(&journal).unwrap();
 
     assert_eq!(vault.settle(&changing, &store).await, Ok(1));
     assert_eq!(host.stores.files.ids(), []);
-    assert!(lock_of(&vault.owed).is_empty());
+    assert!(vault.doubts.owed().is_empty());
 }
 
 #[tokio::test]
@@ -308,36 +317,39 @@ async fn a_store_that_was_found_to_fail_is_tried_and_one_that_works_is_not() {
     let host = Host::new();
     let (vault, mut config) = (host.vault(), inviting([1]));
     host.stores.files.set_locked(true);
-    assert!(!vault.is_failing(&config).await, "nobody has found that yet");
+    assert!(!vault.store.is_failing(&config).await, "nobody has found that yet");
 
-    let _ = vault.get(&config, service(1)).await;
-    soon(vault.until_failing()).await;
-    assert!(vault.is_failing(&config).await);
+    let _ = vault.store.get(&config, service(1)).await;
+    soon(vault.store.until_failing()).await;
+    assert!(vault.store.is_failing(&config).await);
     host.stores.files.set_locked(false);
-    assert!(!vault.is_failing(&config).await && vault.problem().is_none());
+    assert!(!vault.store.is_failing(&config).await && vault.store.problem().is_none());
 
     host.stores.files.set_locked(true);
-    let _ = vault.get(&config, service(1)).await;
+    let _ = vault.store.get(&config, service(1)).await;
     config.agent.secrets = None;
-    assert!(!vault.is_failing(&config).await, "another store can be chosen");
+    assert!(!vault.store.is_failing(&config).await, "another store can be chosen");
 }
 
 #[tokio::test]
 async fn of_clients_that_connected_the_last_time_is_kept_and_of_others_nothing() {
     let host = Host::new();
     let vault = host.vault();
-    vault.save_history(std::iter::empty()).await;
+    vault.clients.save_history(std::iter::empty()).await;
     assert!(!host.paths.state.join(FILE).exists(), "nobody has ever connected");
 
-    vault.saw(address(1), 5).await;
-    vault.saw_again(address(1), 7);
-    assert_eq!((vault.last_seen(&address(1)), vault.has_connected(&address(2))), (Some(7), false));
-    assert_eq!(host.vault().last_seen(&address(1)), Some(5), "it is written at the end");
-    vault.save_history([(address(1), 9), (address(2), 9)].into_iter()).await;
+    vault.clients.saw(address(1), 5).await;
+    vault.clients.saw_again(address(1), 7);
+    assert_eq!(
+        (vault.clients.last_seen(&address(1)), vault.clients.has_connected(&address(2))),
+        (Some(7), false)
+    );
+    assert_eq!(host.vault().clients.last_seen(&address(1)), Some(5), "it is written at the end");
+    vault.clients.save_history([(address(1), 9), (address(2), 9)].into_iter()).await;
 
     let next = host.vault();
-    assert_eq!((next.last_seen(&address(1)), next.last_seen(&address(2))), (Some(9), None));
-    assert!(next.history_problem().is_none());
+    assert_eq!((next.clients.last_seen(&address(1)), next.clients.last_seen(&address(2))), (Some(9), None));
+    assert!(next.clients.history_problem().is_none());
 }
 
 #[tokio::test]
@@ -347,20 +359,20 @@ async fn a_history_that_can_not_be_written_is_written_with_the_next_settling() {
     let history = host.paths.state.join(FILE);
     std::fs::create_dir(&history).unwrap();
     std::fs::write(&host.paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
-    vault.saw(address(1), 5).await;
-    soon(vault.owes()).await;
+    vault.clients.saw(address(1), 5).await;
+    soon(vault.doubts.owes()).await;
     let (changing, store) = (vault.change().await.unwrap(), ConfigStore::new(&host.paths).unwrap());
     assert_eq!(vault.settle(&changing, &store).await.unwrap_err().code, Code::FileFailed);
 
     std::fs::remove_dir(&history).unwrap();
     vault.settle(&changing, &store).await.unwrap();
 
-    assert_eq!(host.vault().last_seen(&address(1)), Some(5));
+    assert_eq!(host.vault().clients.last_seen(&address(1)), Some(5));
 }
 
 #[tokio::test]
 async fn a_history_that_can_not_be_read_is_a_problem() {
     let host = Host::new();
     std::fs::write(host.paths.state.join(FILE), "damaged").unwrap();
-    assert!(host.vault().history_problem().is_some());
+    assert!(host.vault().clients.history_problem().is_some());
 }

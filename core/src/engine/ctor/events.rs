@@ -1,4 +1,4 @@
-//! Parses tor's events (pure) and follows the progress and the warnings of its bootstrap.
+//! Parses tor's events (pure).
 //!
 //! Whatever comes, reading it ends in a value or in nothing: other events and damaged ones are passed over.
 
@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 
 use super::ends::{self, End};
 use super::reply::presentable;
-use crate::engine::EngineState;
-use crate::model::bridge;
+use super::sentences;
 use crate::model::onion::OnionAddress;
-use crate::plan::vigil::{ASLEEP, Link};
+use crate::plan::vigil::Link;
 
 /// What tor tells by itself (control-spec §4.1), as far as it is of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,19 +163,6 @@ fn parse_refused(rest: &str) -> Option<u64> {
     (is_over && has("PURPOSE=CONTROLLER") && has("REASON=DESTROYED")).then_some(circuit)
 }
 
-/// Says in a sentence why there is no network, by the reason of a connection's end and the number of bridges.
-pub(super) fn offline_sentence(reason: &str, bridges: usize) -> String {
-    match reason {
-        _ if reason != ASLEEP && bridges > 0 => bridge::none_answers(bridges),
-        ASLEEP => "this host was asleep, and tor has not reached the network since".to_owned(),
-        "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
-            sentence(reason, "")
-        }
-        _ => "no connection to the Tor network stands: this host is offline, or something on the way cuts it"
-            .to_owned(),
-    }
-}
-
 fn parse_arguments_of_bootstrap(arguments: &str) -> Option<Phase> {
     let values = keywords(arguments);
     let percent = values.get("PROGRESS")?.parse().ok().filter(|percent| *percent <= 100)?;
@@ -185,38 +171,9 @@ fn parse_arguments_of_bootstrap(arguments: &str) -> Option<Phase> {
     let matters = values.get("RECOMMENDATION").is_some_and(|advice| advice == "warn");
     let warning = matters.then(|| {
         let reason = values.get("REASON").map_or("", |reason| reason.as_ref());
-        sentence(reason, values.get("WARNING").map_or("", |text| text.as_ref()))
+        sentences::of_reason(reason, values.get("WARNING").map_or("", |text| text.as_ref()))
     });
     Some(Phase { percent, doing, warning })
-}
-
-/// Says in a sentence why tor does not get on. The reasons are those of ORCONN events (control-spec §4.1.3).
-fn sentence(reason: &str, warning: &str) -> String {
-    match reason {
-        "NOROUTE" => "this host seems to be offline: there is no way to the Tor network".to_owned(),
-        "CONNECTREFUSED" => "relays of Tor refuse the connection: a firewall may block Tor".to_owned(),
-        "CONNECTRESET" => {
-            "connections to relays of Tor are cut: something on the way may block Tor".to_owned()
-        }
-        "TIMEOUT" => "relays of Tor don't answer: this host is offline, or a firewall blocks Tor".to_owned(),
-        "IDENTITY" | "TLS_ERROR" => {
-            "a relay is not who it should be: something on the way breaks connections open".to_owned()
-        }
-        "RESOURCELIMIT" => "this host has no file descriptors or memory left for Tor".to_owned(),
-        _ => format!("tor warns: {}", presentable(warning)),
-    }
-}
-
-/// Says how wrong the clock is.
-pub(super) fn clock_sentence(ahead: i64) -> String {
-    let (seconds, direction) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead" });
-    let amount = match seconds {
-        0..120 => format!("{seconds} seconds"),
-        120..7_200 => format!("{} minutes", seconds / 60),
-        7_200..172_800 => format!("{} hours", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    };
-    format!("this host's clock is about {amount} {direction}: Tor does not work until it is right")
 }
 
 /// Reads `KEY=value` and `KEY="quoted value"` (control-spec §2.1.1: a quoted string escapes with a backslash).
@@ -253,63 +210,6 @@ fn unquote(text: &str) -> (Cow<'_, str>, &str) {
     (Cow::Owned(value), "")
 }
 
-/// What is known of tor's way to the network; derives the [`EngineState`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
-    phase: Phase,
-    lacks_dir_info: bool,
-    clock: Option<String>,
-}
-
-impl Progress {
-    pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, lacks_dir_info: false, clock: None }
-    }
-
-    /// Takes an event in.
-    pub(super) fn note(&mut self, event: &TorEvent) {
-        match event {
-            TorEvent::Bootstrap(phase) => {
-                // tor repeats a phase with each warning; a warning lasts until it gets on.
-                let warning =
-                    (phase.percent == self.phase.percent).then(|| self.phase.warning.take()).flatten();
-                self.phase = Phase { warning: phase.warning.clone().or(warning), ..phase.clone() };
-            }
-            TorEvent::DirInfo { is_enough } => self.lacks_dir_info = !is_enough,
-            TorEvent::ClockSkew { ahead } => self.clock = Some(clock_sentence(*ahead)),
-            // Set right, or wrong: then tor finds out again.
-            TorEvent::ClockJumped => self.clock = None,
-            TorEvent::Descriptor { .. }
-            | TorEvent::Link(_)
-            | TorEvent::StreamMade { .. }
-            | TorEvent::StreamEnded { .. }
-            | TorEvent::Refused(_) => {}
-        }
-    }
-
-    /// What to tell, where tor may enter the network by so many bridges alone.
-    pub(super) fn state(&self, bridges: usize) -> EngineState {
-        /// From this percent on tor is through its first relay, which is a bridge where there are any (tor's `bootstrap_status_t`).
-        const ENTERED: u8 = 15;
-        let Phase { percent, doing, warning } = &self.phase;
-        if *percent == 100 && !self.lacks_dir_info {
-            return EngineState::Ready;
-        }
-        let doing = if *percent == 100 { "Fetching directory information" } else { doing };
-        let warning = match bridges > 0 && *percent < ENTERED {
-            true => warning.as_ref().map(|_| bridge::none_answers(bridges)),
-            false => warning.clone(),
-        };
-        let warning = self.clock.clone().or(warning);
-        EngineState::Bootstrapping { percent: *percent, doing: doing.to_owned(), warning }
-    }
-
-    /// What tor warns of, whatever the state.
-    pub(super) fn clock_warning(&self) -> Option<String> {
-        self.clock.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,10 +227,6 @@ mod tests {
 
     fn uploaded(directory: &str) -> Descriptor {
         Descriptor::Uploaded(directory.to_owned())
-    }
-
-    fn phase(percent: u8, warning: Option<&str>) -> Phase {
-        Phase { percent, doing: "Working".to_owned(), warning: warning.map(str::to_owned) }
     }
 
     #[test]
@@ -397,12 +293,6 @@ mod tests {
         for other in ["ORCONN", "ORCONN x CONNECTED ID=7", "ORCONN x LAUNCHED ID=7", "ORCONN x CLOSED"] {
             assert_eq!(link(other), None, "{other}");
         }
-        assert!(offline_sentence("CONNECTREFUSED", 0).contains("firewall"));
-        assert!(offline_sentence("IOERROR", 0).contains("offline"));
-        // There is no other way in: whatever the reason, it is the bridge's.
-        assert!(offline_sentence("CONNECTREFUSED", 1).starts_with("the bridge does not answer"));
-        assert!(offline_sentence("NOROUTE", 3).starts_with("none of the 3 bridges answers"));
-        assert!(offline_sentence(ASLEEP, 1).contains("asleep"));
     }
 
     #[test]
@@ -461,7 +351,7 @@ mod tests {
         let skew = |amount: &str| match read(&format!(
             "STATUS_GENERAL WARN CLOCK_SKEW SKEW={amount} SOURCE=OR:1.2.3.4:9001"
         )) {
-            Some(TorEvent::ClockSkew { ahead }) => clock_sentence(ahead),
+            Some(TorEvent::ClockSkew { ahead }) => sentences::clock(ahead),
             other => panic!("{other:?}"),
         };
 
@@ -470,40 +360,6 @@ mod tests {
         assert!(skew("-9223372036854775808").contains("behind"));
         assert_eq!(read("STATUS_GENERAL NOTICE CLOCK_JUMPED TIME=120"), Some(TorEvent::ClockJumped));
         assert_eq!(read("STATUS_GENERAL WARN CLOCK_SKEW SKEW=abc"), None);
-    }
-
-    #[test]
-    fn a_warning_lasts_until_tor_gets_on() {
-        let warning = |progress: &Progress| match progress.state(0) {
-            EngineState::Bootstrapping { warning, .. } => warning,
-            other => panic!("{other:?}"),
-        };
-        let mut progress = Progress::new(phase(5, None));
-
-        progress.note(&TorEvent::Bootstrap(phase(5, Some("offline"))));
-        let by_bridge = progress.state(1);
-        assert!(
-            matches!(by_bridge, EngineState::Bootstrapping { warning: Some(why), .. } if why == bridge::none_answers(1))
-        );
-        assert_eq!(warning(&progress).as_deref(), Some("offline"));
-        progress.note(&TorEvent::Bootstrap(phase(5, None)));
-        assert_eq!(warning(&progress).as_deref(), Some("offline"));
-        progress.note(&TorEvent::Bootstrap(phase(10, None)));
-        assert_eq!(warning(&progress), None);
-        progress.note(&TorEvent::ClockSkew { ahead: 7200 });
-        assert_eq!(warning(&progress), Some(clock_sentence(7200)));
-
-        progress.note(&TorEvent::Bootstrap(phase(100, None)));
-        assert_eq!(
-            (progress.state(0), progress.clock_warning()),
-            (EngineState::Ready, Some(clock_sentence(7200)))
-        );
-        progress.note(&TorEvent::ClockJumped);
-        assert_eq!(progress.clock_warning(), None);
-        progress.note(&TorEvent::DirInfo { is_enough: false });
-        assert!(matches!(progress.state(0), EngineState::Bootstrapping { percent: 100, .. }));
-        progress.note(&TorEvent::DirInfo { is_enough: true });
-        assert_eq!(progress.state(0), EngineState::Ready);
     }
 
     proptest! {
@@ -528,32 +384,5 @@ mod tests {
             let next = format!("{}X", key);
             prop_assert_eq!(found.get(next.as_str()).map(|value| value.as_ref()), Some(after.as_str()));
         }
-    }
-
-    #[test]
-    fn fuzzed_events_are_read_or_passed_over() {
-        let samples = [
-            format!("HS_DESC UPLOADED {ID} UNKNOWN $AB~r1 x"),
-            format!("HS_DESC FAILED {ID} NO_AUTH $AB~r1 x REASON=QUERY_NO_HSDIR"),
-            format!("STREAM 12 NEW 0 c3.{ID}.onion:80 SOURCE_ADDR=:1 PURPOSE=USER SOCKS_USERNAME=\"ox\""),
-            format!("STREAM 12 CLOSED 4 {ID}.onion:80 REASON=END REMOTE_REASON=DONE SOCKS_USERNAME=\"ox\""),
-            "ORCONN $0123456789ABCDEF0123456789ABCDEF01234567~r CLOSED REASON=IOERROR NCIRCS=2 ID=7".to_owned(),
-            "CIRC 9 FAILED PURPOSE=CONTROLLER REASON=DESTROYED REMOTE_REASON=RESOURCELIMIT".to_owned(),
-            "STATUS_CLIENT WARN BOOTSTRAP PROGRESS=14 TAG=x SUMMARY=\"Hand \\\"shake\" WARNING=\"no route\" REASON=NOROUTE".to_owned(),
-            "STATUS_GENERAL WARN CLOCK_SKEW SKEW=-86400 SOURCE=\"CONSENSUS\"".to_owned(),
-            "NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"".to_owned(),
-        ];
-        support::fuzz("events of tor", &samples, |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            let lines: Vec<String> = text.split("\r\n").map(str::to_owned).collect();
-            let phase =
-                parse_phase(&text).or_else(|| parse_phase("NOTICE BOOTSTRAP PROGRESS=0 SUMMARY=\"x\""));
-            if let Some((event, phase)) = parse(&lines).zip(phase) {
-                let mut progress = Progress::new(phase);
-                progress.note(&event);
-                progress.state(0);
-                progress.clock_warning();
-            }
-        });
     }
 }

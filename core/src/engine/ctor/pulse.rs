@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::control::Control;
 use super::reply::Reply;
 use super::shared::{Shared, lock};
-use super::{commands, events, survey};
+use super::{commands, sentences, survey};
 use crate::engine::EngineError;
 use crate::plan::sleep::Sleep;
 use crate::plan::vigil::{Look, Task};
@@ -45,7 +45,7 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
                 sleep.due(due);
             }
             let bridges = shared.bridges().len();
-            shared.set_offline(vigil.offline(now).map(|why| events::offline_sentence(why, bridges)));
+            shared.set_offline(vigil.offline(now).map(|why| sentences::offline(why, bridges)));
             task
         };
         let answered = match task {

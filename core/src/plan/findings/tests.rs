@@ -41,8 +41,7 @@ fn config(clients: &[u8]) -> Config {
     let export = Export { target: "22".parse().unwrap(), allow_lan: false, clients: None };
     config.exports.insert(port(22), export);
     for seed in clients {
-        let client =
-            Entry { address: address(*seed), key: key(*seed), ports: None, expires: None, requested: false };
+        let client = Entry::new(address(*seed), key(*seed));
         config.clients.insert(format!("c{seed}").parse().unwrap(), client);
     }
     config

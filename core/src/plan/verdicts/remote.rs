@@ -58,11 +58,13 @@ pub struct Told {
 
 const SEE_THERE: &str = "see whether the host is up and connected; `ormesh doctor` there says more";
 
+/// The three layers where nothing is known of any remote.
+pub(super) fn unknown(why: &str) -> [Layer; 3] {
+    [LayerName::Key, LayerName::Rendezvous, LayerName::Port].map(|name| Layer::unknown(name, why))
+}
+
 /// Three layers for each remote; `standstill` says why none could be tried.
 pub(super) fn layers(remotes: &[Remote], standstill: Option<&str>) -> Vec<Layer> {
-    let unknown = |why: &str| {
-        [LayerName::Key, LayerName::Rendezvous, LayerName::Port].map(|name| Layer::unknown(name, why))
-    };
     if remotes.is_empty() {
         return unknown("there are no remotes").into();
     }

@@ -57,6 +57,7 @@ fn well() -> Findings {
         clients: vec![client("laptop", Service::Up { directories: 6, introductions: 3 })],
         listeners: Vec::new(),
         remotes: vec![remote(met(&[(22, true), (80, true)]))],
+        is_unread: false,
     }
 }
 
@@ -388,9 +389,14 @@ fn every_remote_has_layers_of_its_own_and_none_are_three() {
         findings.remotes.push(other);
     });
     let none = changed(|findings| findings.remotes.clear());
+    let unread = changed(|findings| {
+        findings.remotes.clear();
+        findings.is_unread = true;
+    });
 
-    assert_eq!((two.len(), none.len()), (15, 12));
+    assert_eq!((two.len(), none.len(), unread.len()), (15, 12, 12));
     assert_eq!(none[11].sentence, "there are no remotes");
+    assert_eq!(unread[11].sentence, UNREAD, "there may be some");
 }
 
 fn any_link() -> impl Strategy<Value = Option<Link>> {

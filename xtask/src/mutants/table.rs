@@ -1,27 +1,17 @@
-//! `cargo xtask mutants`: breaks the core on purpose, one thing after the other, and sees that its unit tests or the simulation notice.
+//! What is broken on purpose, and how: one mutation for each rule that matters.
 //!
-//! Each mutation is a text that stands once in a file and another one for it. The file is written back whatever happens, but for a kill.
-
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-
-use anyhow::{Context, Result, bail, ensure};
-
-use crate::test::FEATURES;
-use crate::workspace::Workspace;
-use crate::{process, say};
+//! Each is a text that stands once in a file, and another one for it.
 
 /// What is broken, and how.
-struct Mutation {
+pub(super) struct Mutation {
     /// The invariant or rule that it breaks, in words.
-    breaks: &'static str,
-    file: &'static str,
-    from: &'static str,
-    to: &'static str,
+    pub(super) breaks: &'static str,
+    pub(super) file: &'static str,
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
 }
 
-const MUTATIONS: [Mutation; 29] = [
+pub(super) const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "keys of remotes are handed to tor",
         file: "core/src/plan/mod.rs",
@@ -90,7 +80,7 @@ const MUTATIONS: [Mutation; 29] = [
     },
     Mutation {
         breaks: "the journal is told before a key is written",
-        file: "core/src/agent/commands.rs",
+        file: "core/src/agent/commands/changes.rs",
         from: "        self.vault.begin(&ids, Some(chosen)).await?;\n        let written",
         to: "        let written",
     },
@@ -102,13 +92,13 @@ const MUTATIONS: [Mutation; 29] = [
     },
     Mutation {
         breaks: "what could not be erased is erased later",
-        file: "core/src/agent/commands.rs",
+        file: "core/src/agent/commands/changes.rs",
         from: "                if is_settled && !is_failing {",
         to: "                if is_settled || !is_settled {",
     },
     Mutation {
         breaks: "keys of what is taken out by hand are noted, for somebody to prune",
-        file: "core/src/agent/commands.rs",
+        file: "core/src/agent/commands/changes.rs",
         from: "        if let Err(problem) = self.vault.set_aside(gone, edited.old.agent.secrets).await {",
         to: "        if let Err(problem) = self.vault.set_aside(Vec::new(), None).await {",
     },
@@ -181,7 +171,7 @@ const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "what the very first change has left behind is erased, whichever store is named after it",
         file: "core/src/agent/vault.rs",
-        from: "            None if self.in_doubt().await?.is_empty() => return",
+        from: "            None if self.doubts.in_doubt().await?.is_empty() => return",
         to: "            None if !to.to_string().is_empty() => return",
     },
     Mutation {
@@ -198,71 +188,10 @@ const MUTATIONS: [Mutation; 29] = [
     },
 ];
 
-/// Puts a file back as it was.
-struct PutBack {
-    path: PathBuf,
-    text: String,
-}
-
-impl Drop for PutBack {
-    fn drop(&mut self) {
-        if let Err(error) = fs::write(&self.path, &self.text) {
-            eprintln!("error: failed to write {} back: {error}\nhint: git checkout it", self.path.display());
-        }
-    }
-}
-
-/// Makes each mutation whose words hold `filter`, and tells which of them nobody noticed.
-pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
-    let workspace = Workspace::find()?;
-    let changed = process::output(
-        Command::new("git").args(["status", "--porcelain", "core/src"]).current_dir(workspace.root()),
-    )?;
-    ensure!(
-        changed.trim_ascii().is_empty(),
-        "core/src has changes that are not committed\nhint: commit them first, so that nothing can be lost"
-    );
-    let mut survivors = Vec::new();
-    let chosen =
-        MUTATIONS.iter().filter(|mutation| filter.is_none_or(|filter| mutation.breaks.contains(filter)));
-    for mutation in chosen {
-        let caught = is_caught(&workspace, mutation)?;
-        say::outcome(caught, mutation.breaks);
-        if !caught {
-            survivors.push(mutation.breaks);
-        }
-    }
-    match survivors.as_slice() {
-        [] => Ok(ExitCode::SUCCESS),
-        survivors => bail!("nobody noticed that this was broken:\n{}", survivors.join("\n")),
-    }
-}
-
-/// Whether a test fails by it. One that does not compile catches nothing: then the table is out of date.
-fn is_caught(workspace: &Workspace, mutation: &Mutation) -> Result<bool> {
-    let path = workspace.root().join(mutation.file);
-    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let places = text.matches(mutation.from).count();
-    ensure!(places == 1, "{} has {places} places of: {}", mutation.file, mutation.from);
-    let _back = PutBack { path: path.clone(), text: text.clone() };
-    fs::write(&path, text.replace(mutation.from, mutation.to))?;
-    let test = |more: &[&str]| {
-        let mut cargo = workspace.cargo();
-        cargo.args(["test", "--quiet", "--workspace", "--lib"]).args(FEATURES).args(more);
-        cargo
-    };
-    ensure!(test(&["--no-run"]).output()?.status.success(), "it does not compile: {}", mutation.breaks);
-    // The quickest first: most are noticed by these.
-    for room in ["model::", "plan::", "secrets::", "forward::gate", "agent::"] {
-        if !test(&["--", room]).output()?.status.success() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
