@@ -144,7 +144,9 @@ fn told(tor: &CTor, reports: &Reports, running: TorStatus, found: &Result<TorSta
 
 #[cfg(test)]
 mod tests {
+    use super::super::bench::{Host, soon};
     use super::*;
+    use crate::engine::ctor::TorSettings;
 
     fn tor(path: &str, passed_over: Option<&str>) -> TorStatus {
         TorStatus {
@@ -212,5 +214,36 @@ mod tests {
         let gone = tor(&path("gone"), None);
         assert!(is_same(Some(&gone), &Ok(tor(&path("gone"), None))).await);
         assert!(!is_same(None, &Ok(tor(&path("tor"), None))).await);
+    }
+
+    #[tokio::test]
+    async fn each_configuration_is_looked_at() {
+        let host = Host::new();
+        let (life, _engine) = host.agent("").await;
+        let server = &life.server;
+        let settings = TorSettings {
+            data_dir: host.paths.tor(),
+            run_dir: host.paths.run.clone(),
+            network_lines: None,
+            disable_network: true,
+        };
+        let tor = CTor::new(settings, finder(&server.in_force.borrow().config, false));
+        let (in_force, dialler) = (server.in_force.clone(), Arc::clone(&server.dialler));
+        let following = tokio::spawn(follow(tor, in_force, dialler, server.followed.clone(), false));
+        let mut followed = server.followed.subscribe();
+        soon(followed.wait_for(Option::is_some)).await.unwrap();
+
+        let gone = host.dir.path().join("gone");
+        let name = |config: &Config| {
+            let mut config = config.clone();
+            config.agent.tor_path = Some(gone.clone());
+            Ok(config)
+        };
+        server.store.edit(name).unwrap();
+        let generation = server.in_force.borrow().generation;
+        let is_it =
+            |followed: &Option<Followed>| followed.as_ref().is_some_and(|one| one.generation == generation);
+        soon(followed.wait_for(is_it)).await.unwrap();
+        following.abort();
     }
 }

@@ -72,3 +72,17 @@ pub async fn at_rest(paths: &Paths) -> Result<Status, Problem> {
         _ => Err(catalogue::unexpected_answer()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_files_say_needs_no_agent() {
+        let host = bench::Host::new();
+        std::fs::write(&host.paths.config, "[[export]]\ntarget = \"127.0.0.1:22\"\n").unwrap();
+        let status = at_rest(&host.paths).await.unwrap();
+        assert_eq!(status.exports.len(), 1);
+        assert!(status.agent.is_none());
+    }
+}
