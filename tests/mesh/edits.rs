@@ -57,6 +57,45 @@ fn a_hundred_random_edits_leave_a_session_alone() {
 }
 
 #[test]
+fn another_name_ends_no_connection_and_keeps_keys_and_addresses_also_over_a_restart() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    let echo = echo();
+    let import = connected(&mut server, &mut laptop, echo.addr, 80);
+    let traffic = Traffic::start(open_echo(import));
+    let address = laptop.good(&["remote", "show", "remote"]);
+
+    server.good(&["client", "rename", "client", "anna"]);
+    laptop.good(&["remote", "rename", "remote", "home"]);
+
+    let turns = traffic.turns();
+    traffic.wait_for_more(turns);
+    open_echo(import);
+    socks_dial(laptop.socks(), "home", 80).unwrap();
+    assert!(socks_dial(laptop.socks(), "remote", 80).is_err());
+    traffic.end();
+    assert_eq!(laptop.good(&["remote", "show", "home"]), address);
+    assert_eq!(server.good(&["client", "show", "anna"]), address);
+
+    for host in [&mut server, &mut laptop] {
+        host.stop();
+        host.spawn_agent(&[]);
+    }
+    reaches(import);
+    for host in [&server, &laptop] {
+        let secrets = host.good(&["secrets", "status"]);
+        assert!(!secrets.contains("interrupted"), "{secrets}");
+    }
+
+    let moved = free_address();
+    laptop.good(&["import", "set", &import.to_string(), "--to", &moved.to_string()]);
+    open_echo(moved);
+    assert!(std::net::TcpStream::connect(import).is_err(), "nothing listens there any more");
+    server.good(&["export", "set", "80", "--to", "81"]);
+    assert!(is_kept_out(moved));
+    reaches(laptop.import("home", 81));
+}
+
+#[test]
 fn a_remote_that_is_deleted_ends_what_leads_to_it_and_nothing_else() {
     let [mut server, mut laptop] = hosts(["server", "laptop"]);
     let echo = echo();

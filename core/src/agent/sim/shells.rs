@@ -76,8 +76,46 @@ fn remote(dice: &mut Dice) -> (u64, String) {
     (number, format!("p{number}"))
 }
 
+/// One command that changes what is there, and its words: another name, port or address.
+fn change(dice: &mut Dice) -> (String, Edit) {
+    match dice.below(4) {
+        0 => {
+            let (name, to) = (dice.pick(&CLIENTS), dice.pick(&CLIENTS));
+            let edit =
+                Edit::RenameClient { name: name.parse().expect("a name"), to: to.parse().expect("a name") };
+            (format!("client rename {name} {to}"), edit)
+        }
+        1 => {
+            let ((_, name), (_, to)) = (remote(dice), remote(dice));
+            let edit =
+                Edit::RenameRemote { name: name.parse().expect("a name"), to: to.parse().expect("a name") };
+            (format!("remote rename {name} {to}"), edit)
+        }
+        2 => {
+            let (from, to) = (listen(dice.below(3)), listen(dice.below(3)));
+            let edit = Edit::SetImport {
+                listen: from.parse().expect("an address"),
+                to: Some(to.parse().expect("an address")),
+                half_close: None,
+                users: None,
+            };
+            (format!("import set {from} --to {to}"), edit)
+        }
+        _ => {
+            let (from, to) = (port(dice), port(dice));
+            let edit = Edit::MoveExport { port: from, to: Some(to), target: None, allow_lan: false };
+            (format!("export set {from} --to {to}"), edit)
+        }
+    }
+}
+
 /// One command that somebody types.
 fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
+    // In some stories only: those of the seeds that are remembered stay what they were.
+    if host.seed % 3 == 2 && dice.percent(10) {
+        let (text, edit) = change(dice);
+        return (text, Request::Edit(edit));
+    }
     let name = dice.pick(&CLIENTS);
     let client: ClientName = name.parse().expect("a name");
     let day = |dice: &mut Dice| Day::from_unix(host.ground.unix() + DAY * dice.below(3));
@@ -142,44 +180,18 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
             };
             (format!("import add {name} {listen}"), Request::Edit(edit))
         }
-        87..88 => {
-            let to = dice.pick(&CLIENTS);
-            let edit = Edit::RenameClient { name: client, to: to.parse().expect("a name") };
-            (format!("client rename {name} {to}"), Request::Edit(edit))
-        }
-        88..89 => {
-            let ((_, name), (_, to)) = (remote(dice), remote(dice));
-            let edit =
-                Edit::RenameRemote { name: name.parse().expect("a name"), to: to.parse().expect("a name") };
-            (format!("remote rename {name} {to}"), Request::Edit(edit))
-        }
-        89..90 => {
-            let (from, to) = (listen(dice.below(3)), listen(dice.below(3)));
-            let edit = Edit::SetImport {
-                listen: from.parse().expect("an address"),
-                to: Some(to.parse().expect("an address")),
-                half_close: None,
-                users: None,
-            };
-            (format!("import set {from} --to {to}"), Request::Edit(edit))
-        }
-        90..91 => {
-            let (from, to) = (port(dice), port(dice));
-            let edit = Edit::MoveExport { port: from, to: Some(to), target: None, allow_lan: false };
-            (format!("export set {from} --to {to}"), Request::Edit(edit))
-        }
-        91..93 => {
+        87..90 => {
             let listen = listen(dice.below(3));
             let edit = Edit::DeleteImport { remote: None, listen: listen.parse().expect("an address") };
             (format!("import delete {listen}"), Request::Edit(edit))
         }
-        93..94 => {
+        90..92 => {
             let addr = dice.pick(&[None, Some("127.0.0.1:9250"), Some("127.0.0.1:9251")]);
             let addr = addr.map(|addr| addr.parse().expect("an address"));
             (format!("config set socks-addr {addr:?}"), Request::Edit(Edit::Set(Setting::SocksAddr(addr))))
         }
-        94..95 => ("config set max-sessions".to_owned(), Request::Edit(Edit::Set(Setting::MaxSessions(7)))),
-        95..96 => {
+        92..93 => ("config set max-sessions".to_owned(), Request::Edit(Edit::Set(Setting::MaxSessions(7)))),
+        93..95 => {
             let name = dice.pick(&["q0", "q1"]);
             let parsed = name.parse().expect("a name");
             match dice.percent(60) {
@@ -187,7 +199,7 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
                 false => (format!("remote delete {name}"), Request::DeleteRemote { name: parsed }),
             }
         }
-        96..97 => ("secrets prune".to_owned(), Request::PruneSecrets),
+        95..97 => ("secrets prune".to_owned(), Request::PruneSecrets),
         97..98 => ("secrets status".to_owned(), Request::SecretsStatus),
         _ => {
             let to = dice.pick(&[StoreKind::File, StoreKind::OsKeyring]);
