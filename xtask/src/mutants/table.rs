@@ -81,7 +81,7 @@ pub(super) const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "the journal is told before a key is written",
         file: "core/src/agent/commands/changes.rs",
-        from: "        self.vault.begin(&ids, Some(chosen)).await?;\n        let written",
+        from: "        self.vault.doubts.begin(&ids, Some(chosen)).await?;\n        let written",
         to: "        let written",
     },
     Mutation {
@@ -99,8 +99,8 @@ pub(super) const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "keys of what is taken out by hand are noted, for somebody to prune",
         file: "core/src/agent/commands/changes.rs",
-        from: "        if let Err(problem) = self.vault.set_aside(gone, edited.old.agent.secrets).await {",
-        to: "        if let Err(problem) = self.vault.set_aside(Vec::new(), None).await {",
+        from: "        if let Err(problem) = self.vault.doubts.set_aside(gone, edited.old.agent.secrets).await {",
+        to: "        if let Err(problem) = self.vault.doubts.set_aside(Vec::new(), None).await {",
     },
     Mutation {
         breaks: "what was cut by hand and is pasted again has lost nothing",
