@@ -71,3 +71,33 @@ impl Random {
             .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to make a key: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_keys_are_the_same() {
+        let random = Random::system();
+        let (one, other) = (random.keys(None).unwrap(), random.keys(None).unwrap());
+        assert_ne!(one.address, other.address);
+        assert_ne!(one.public, other.public);
+        assert_ne!(random.client_key().unwrap().public(), random.client_key().unwrap().public());
+    }
+
+    #[test]
+    fn where_no_random_numbers_are_there_are_no_keys() {
+        let none = Random::over(|_| Err(Problem::new(Code::SystemFailed, "none")));
+        assert!(none.keys(None).is_err());
+    }
+
+    #[test]
+    fn of_a_client_with_a_key_of_its_own_only_the_services_is_made() {
+        let random = Random::system();
+        let theirs = random.client_key().unwrap().public();
+        let made = random.keys(Some(theirs)).unwrap();
+        assert_eq!((made.public, made.own.is_none()), (theirs, true));
+        let ids: Vec<_> = made.secrets.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [SecretId::Service(made.address)]);
+    }
+}

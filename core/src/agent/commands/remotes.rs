@@ -174,3 +174,25 @@ fn deletion(config: &Config, name: &RemoteName) -> Option<(SecretId, KeyChange)>
 fn bad_invite(message: String, hint: &str) -> Problem {
     Problem::new(Code::BadInvite, message).hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::bench::{address, client_key, config};
+    use super::*;
+
+    #[test]
+    fn what_goes_with_a_remote_is_said() {
+        let with = |imports: &[u16]| {
+            let head = format!("address = \"{}\"\nkey = \"{}\"\n", address(1), client_key(1).public());
+            let imports = imports.iter().map(|port| {
+                format!("[[remote.web.import]]\nremote-port = 22\nlisten = \"127.0.0.1:{port}\"\n")
+            });
+            let config = config(&format!("[remote.web]\n{head}{}", imports.collect::<String>()));
+            imports_note(&config.remotes[&"web".parse::<RemoteName>().unwrap()])
+        };
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&[8080]).as_deref(), Some("its import at 127.0.0.1:8080 is gone, too"));
+        let two = with(&[8080, 8081]).unwrap();
+        assert_eq!(two, "its 2 imports are gone, too: 127.0.0.1:8080, 127.0.0.1:8081");
+    }
+}

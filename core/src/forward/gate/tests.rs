@@ -73,6 +73,31 @@ async fn a_session_reaches_the_backend_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_client_that_got_another_name_is_told_of_by_it() {
+    let mut bench = bench(SESSION_CAP).await;
+    let gate = bench.gate(22).await;
+    bench.sessions.rename(&"desk".parse().unwrap());
+    let _tor = bench.dial(&gate).await;
+    soon(bench.backend.accept()).await.unwrap();
+    let first = GateEvent::FirstStream { address: onion(), client: "desk".parse().unwrap() };
+    assert_eq!(bench.events.try_recv().unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_backends_failure_is_told_for_a_while() {
+    let mut bench = bench(SESSION_CAP).await;
+    bench.target = Target::Unix(bench.dir.path().join("nobody"));
+    let gate = bench.gate(22).await;
+    assert_eq!((gate.port(), gate.backend_error()), (port(22), None), "nobody has tried it");
+    let _tor = bench.dial(&gate).await;
+    until(|| gate.backend_error().is_some()).await;
+
+    tokio::time::pause();
+    tokio::time::advance(ERROR_LIFE).await;
+    assert_eq!(gate.backend_error(), None);
+}
+
+#[tokio::test]
 async fn the_first_stream_is_told_once_for_all_gates_and_never_for_a_known_client() {
     let mut bench = bench(SESSION_CAP).await;
     let (ssh, web) = (bench.gate(22).await, bench.gate(80).await);

@@ -400,3 +400,11 @@ async fn an_idle_relay_holds_no_buffer() {
     // With two sockets of some 400 bytes each and the task's own bookkeeping that stays below 3 KiB.
     assert!(size_of_val(&relay) <= 1200, "{} bytes", size_of_val(&relay));
 }
+
+#[test]
+fn how_a_connection_broke_is_told_with_whose_it_was() {
+    let ours = Ending::FarBroke(io::Error::other("the remote is gone"));
+    let system = Ending::FarBroke(io::ErrorKind::ConnectionReset.into());
+    assert_eq!(ours.to_string(), "the remote is gone");
+    assert!(system.to_string().starts_with("the far side's connection broke: "), "{system}");
+}
