@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::setup::{Install, Prepared, Tools};
-use crate::{audit, bench, cross, demo, desktop, dist, mutants, say, sim, soak, test};
+use crate::{audit, bench, cross, demo, desktop, dist, mutants, say, sim, soak, test, windows};
 
 /// The project's own commands. Each gets what it needs by itself.
 #[derive(Parser)]
@@ -38,9 +38,9 @@ enum Command {
     /// Gets the tools that tests and demo need, and says where they are
     Setup(SetupArgs),
     /// Type-checks everything but the tests for Windows and macOS, by a toolchain that is unpacked from Debian
-    Cross(InstallArgs),
+    Cross(CrossArgs),
     /// Makes the packages, with a tor of their own: deb and rpm of the app, deb and tarball of the command
-    Dist(InstallArgs),
+    Dist(DistArgs),
     /// Checks licences, advisories and sources of the dependencies, by cargo-deny
     Audit,
 }
@@ -93,6 +93,9 @@ struct TestArgs {
     /// Make the packages and check them instead: installed into a bare Debian, used, removed. Takes root
     #[arg(long, conflicts_with = "desktop")]
     packages: bool,
+    /// Make the programs for Windows and check them instead, under Wine, which is unpacked and needs no screen
+    #[arg(long, conflicts_with_all = ["desktop", "packages"])]
+    windows: bool,
     /// Stop after the set-up
     #[arg(long, hide = true)]
     setup_only: bool,
@@ -148,6 +151,24 @@ struct MutantsArgs {
 }
 
 #[derive(Args)]
+struct DistArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Refuse to make packages that nobody answers for: ORMESH_MAINTAINER names who does
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args)]
+struct CrossArgs {
+    #[command(flatten)]
+    install: InstallArgs,
+    /// Make the programs for Windows instead: command, desktop app and tor
+    #[arg(long)]
+    windows: bool,
+}
+
+#[derive(Args)]
 struct SetupArgs {
     #[command(flatten)]
     install: InstallArgs,
@@ -192,9 +213,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             desktop::app(args.install.install(), &tools, args.release)
         }
         Command::Test(args) => {
-            let libraries_there = match args.packages {
-                true => crate::setup::packages_libraries(args.install.install())?,
-                false => crate::setup::window_test_libraries(args.install.install())?,
+            let install = args.install.install();
+            let libraries_there = match (args.packages, args.windows) {
+                (true, _) => crate::setup::packages_libraries(install)?,
+                (_, true) => {
+                    crate::setup::desktop_libraries(install)? && crate::setup::windows_libraries(install)?
+                }
+                _ => crate::setup::window_test_libraries(install)?,
             };
             let Prepared::Ready(tools) = Tools::prepare(args.install.install())? else {
                 return Ok(ExitCode::SUCCESS);
@@ -206,9 +231,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
             }
-            match (args.desktop, args.packages) {
-                (true, _) => test::run_desktop(&tools, &args.filter),
-                (_, true) => test::run_packages(&tools, &args.filter),
+            match (args.desktop, args.packages, args.windows) {
+                (true, ..) => test::run_desktop(&tools, &args.filter),
+                (_, true, _) => test::run_packages(&tools, &args.filter),
+                (.., true) => test::run_windows(install, &tools, &args.filter),
                 _ => test::run(&tools, &args.filter),
             }
         }
@@ -245,8 +271,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Cross(args) => cross::run(args.install()),
-        Command::Dist(args) => dist::run(args.install()),
+        Command::Cross(CrossArgs { install, windows: false }) => cross::run(install.install()),
+        Command::Cross(CrossArgs { install, windows: true }) => windows::run(install.install()),
+        Command::Dist(DistArgs { install, release }) => dist::run(install.install(), release),
         Command::Audit => audit::run(),
     }
 }

@@ -33,6 +33,8 @@ mod test;
 #[cfg(unix)]
 mod tornet;
 #[cfg(unix)]
+mod windows;
+#[cfg(unix)]
 mod workspace;
 
 #[cfg(unix)]

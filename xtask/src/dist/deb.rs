@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::made::{Edition, MAINTAINER, Made};
+use super::made::{Edition, Made};
 use super::script;
 use super::tree::{Layout, Tree};
 use crate::process;
@@ -51,9 +51,10 @@ fn control(edition: Edition, made: &Made, architecture: &str, size: u64, depends
         }
     };
     format!(
-        "Package: {package}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: {MAINTAINER}\n\
+        "Package: {package}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: {}\n\
          Installed-Size: {size}\nDepends: {depends}\n{relations}Priority: optional\nHomepage: {}\n\
          Description: {}\n{}\n",
+        made.maintainer,
         made.homepage,
         edition.summary(),
         paragraphs(edition.description())

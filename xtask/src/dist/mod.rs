@@ -23,18 +23,26 @@ use anyhow::{Context, Result};
 
 use self::made::{Edition, Made};
 use self::programs::Programs;
+pub(crate) use self::tor::SOURCE as TOR_SOURCE;
 use self::tor::Sidecar;
 use crate::setup::{self, Install};
 use crate::workspace::Workspace;
 use crate::{desktop, interrupt, process, say};
 
-/// Makes all packages and lists them.
-pub(crate) fn run(install: Install) -> Result<ExitCode> {
+/// Makes all packages and lists them. A `release` is for others, and needs somebody who answers for it.
+pub(crate) fn run(install: Install, release: bool) -> Result<ExitCode> {
+    // Before anything is built.
+    maintainer(release)?;
     if !setup::dist_libraries(install)? {
         return Ok(ExitCode::SUCCESS);
     }
     make(&Workspace::find()?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whom the environment names as the one who answers for the packages.
+fn maintainer(release: bool) -> Result<String> {
+    made::maintainer(std::env::var("ORMESH_MAINTAINER").ok(), release)
 }
 
 /// Makes all packages, and gives the directory they are in. What they take to build must be installed.
@@ -55,6 +63,7 @@ pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
         root: workspace.root().to_owned(),
         version: workspace.version()?,
         homepage: env!("CARGO_PKG_REPOSITORY").to_owned(),
+        maintainer: maintainer(false)?,
         epoch: epoch(workspace)?,
         programs,
         sidecar,

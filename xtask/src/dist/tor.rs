@@ -14,7 +14,7 @@ use crate::setup::{Libraries, Pin, Sources};
 use crate::{interrupt, process, say};
 
 /// The source, as it was looked at: <https://tracker.debian.org/pkg/tor>. Debian changes nothing outside `debian/`.
-const SOURCE: Pin = Pin {
+pub(crate) const SOURCE: Pin = Pin {
     name: "tor",
     version: "0.4.9.11-0+deb12u1",
     files: &[

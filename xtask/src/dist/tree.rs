@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::made::{Edition, MAINTAINER, Made};
+use super::made::{Edition, Made};
 use crate::process;
 
 /// Where systems differ about the same file.
@@ -234,9 +234,10 @@ fn changelog(edition: Edition, made: &Made) -> Result<String> {
             .env("LC_ALL", "C"),
     )?;
     Ok(format!(
-        "{} ({}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- {MAINTAINER}  {}\n",
+        "{} ({}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- {}  {}\n",
         edition.package(),
         made.package_version(),
+        made.maintainer,
         date.trim()
     ))
 }

@@ -144,11 +144,15 @@ impl Apt {
         Ok(answer.lines().filter_map(|line| line.strip_prefix("Version: ").map(str::to_owned)).collect())
     }
 
-    /// Downloads a source package into `into`. apt checks each file by the signed release.
-    pub(super) fn download_source(&self, package: &Package, into: &Path) -> Result<()> {
+    /// Downloads a source package into `into`, or of it only what its authors published. apt checks each file by the signed release.
+    pub(super) fn download_source(&self, package: &Package, upstream_only: bool, into: &Path) -> Result<()> {
         let wanted = format!("{}={}", package.name, package.version);
         let mut get = self.get();
-        get.args(["--quiet", "--only-source", "--download-only", "source", &wanted]).current_dir(into);
+        get.args(["--quiet", "--only-source", "--download-only"]).current_dir(into);
+        if upstream_only {
+            get.arg("--tar-only");
+        }
+        get.args(["source", &wanted]);
         process::output(&mut get).with_context(|| format!("failed to download the source of {wanted}"))?;
         Ok(())
     }

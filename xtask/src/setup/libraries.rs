@@ -82,6 +82,16 @@ pub(super) const DIST: Group = Group {
     ],
 };
 
+/// What building tor for Windows takes, besides what is unpacked for it.
+pub(super) const WINDOWS: Group = Group {
+    purpose: "building tor for Windows",
+    packages: &[
+        Library { package: "make", sign: Sign::Program("make") },
+        Library { package: "dpkg-dev", sign: Sign::Program("dpkg-source") },
+        Library { package: "perl", sign: Sign::Program("perl") },
+    ],
+};
+
 /// What testing the packages takes, besides what making them takes.
 pub(super) const PACKAGES: Group = Group {
     purpose: "testing the packages in a bare Debian",

@@ -10,6 +10,7 @@ mod bare;
 mod cache;
 mod catalogue;
 mod entries;
+mod kit;
 mod libraries;
 mod source;
 mod toolchain;
@@ -27,6 +28,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 pub(crate) use self::bare::bare_root;
+pub(crate) use self::kit::{MINGW, NSIS, WINE};
 pub(crate) use self::libraries::Install;
 pub(crate) use self::source::{Libraries, Pin, Sources};
 pub(crate) use self::toolchain::Toolchain;
@@ -159,6 +161,11 @@ pub(crate) fn window_test_libraries(install: Install) -> Result<bool> {
 pub(crate) fn dist_libraries(install: Install) -> Result<bool> {
     let desktop = desktop_libraries(install)?;
     Ok(libraries::ensure(&libraries::DIST, install)? && desktop)
+}
+
+/// Installs what building tor for Windows takes. False: something is missing and was listed.
+pub(crate) fn windows_libraries(install: Install) -> Result<bool> {
+    libraries::ensure(&libraries::WINDOWS, install)
 }
 
 /// Installs what making and testing the packages takes. False: something is missing and was listed.

@@ -20,7 +20,8 @@ pub(crate) struct Pin {
     pub(crate) name: &'static str,
     /// Its version, Debian's revision included.
     pub(crate) version: &'static str,
-    /// The sha256 of each of its files. The first is the `.dsc`, which names the others.
+    /// The sha256 of each of its files. The first is the `.dsc`, which names the others; or the only one is what its authors
+    /// published, and Debian's changes are left out.
     pub(crate) files: &'static [(&'static str, &'static str)],
 }
 
@@ -106,7 +107,7 @@ impl Sources {
         if !versions.iter().any(|version| version == pin.version) {
             bail!(
                 "failed to get the source of {} {}: Debian has {}\n\
-                 hint: read what changed there, then pin the new version and its files' sha256 in xtask/src/dist/tor.rs",
+                 hint: read what changed there, then pin the new version and its files' sha256",
                 pin.name,
                 pin.version,
                 if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
@@ -114,7 +115,9 @@ impl Sources {
         }
         let downloads = tempfile::tempdir()?;
         let package = Package { name: pin.name.to_owned(), version: pin.version.to_owned() };
-        apt.download_source(&package, downloads.path())?;
+        let (description, _) = pin.files.first().context("a source package has files")?;
+        let is_upstream = !description.ends_with(".dsc");
+        apt.download_source(&package, is_upstream, downloads.path())?;
         for (file, pinned) in pin.files {
             let said = process::output(Command::new("sha256sum").arg(downloads.path().join(file)))?;
             if said.split_whitespace().next() != Some(*pinned) {
@@ -123,7 +126,14 @@ impl Sources {
                 );
             }
         }
-        let (description, _) = pin.files.first().context("a source package has files")?;
+        if is_upstream {
+            fs::create_dir_all(into).with_context(|| format!("failed to create: {}", into.display()))?;
+            let archive = downloads.path().join(description);
+            let mut extract = Command::new("tar");
+            extract.arg("--extract").arg("--file").arg(archive).arg("--directory").arg(into);
+            process::output(extract.args(["--strip-components=1", "--no-same-owner"]))?;
+            return Ok(());
+        }
         // Its signature is its maintainer's; that it is Debian's file was checked by apt, and by the sum above.
         let mut extract = Command::new("dpkg-source");
         extract.args(["--no-check", "--extract", description]).arg(into).current_dir(downloads.path());

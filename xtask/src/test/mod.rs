@@ -7,6 +7,7 @@ mod count;
 mod packages;
 mod pictures;
 mod stage;
+mod windows;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -18,6 +19,7 @@ pub(crate) use self::packages::run as run_packages;
 use self::pictures::Pictures;
 use self::stage::Stages;
 pub(crate) use self::stage::stream;
+pub(crate) use self::windows::run as run_windows;
 use crate::setup::Tools;
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
