@@ -249,6 +249,11 @@ impl Dialler {
         self.remotes().lost(remote)
     }
 
+    /// Whether the remote was reached at the last attempt.
+    pub fn is_reached(&self, remote: &OnionAddress) -> bool {
+        self.remotes().is_reached(remote)
+    }
+
     /// Whether the group has a circuit to the remote that was seen to work.
     pub fn is_warm(&self, remote: &OnionAddress, group: &str) -> bool {
         self.remotes().circuit(remote, group, self.limits.circuit_life).1

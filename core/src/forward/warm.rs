@@ -41,8 +41,10 @@ pub async fn warm(
         dialler.engine().fetch_descriptor(remote).await?;
         return Ok(());
     }
-    if !dialler.is_warm(remote, group) {
-        // Ahead of the dial it saves a little time; the dial fetches it, too, so a failure here is not one.
+    if !dialler.is_reached(remote) {
+        // It may be there with other introduction points. Where it was just reached, tor has its descriptor, and another copy would have tor
+        // close the introduction circuits that are being built, and shun a point for two minutes once that was so five times. The dial
+        // fetches it, too, so a failure here is not one.
         let _ = dialler.engine().fetch_descriptor(remote).await;
     }
     let connected = dialler.connect(remote, Port::RESPONDER, group, Early::none()).await?;

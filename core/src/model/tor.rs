@@ -59,10 +59,13 @@ pub enum DialError {
     #[error("tor is not connected")]
     NotReady,
     /// F0, F1: no descriptor: not published, host offline, or revoked.
-    #[error("its service is not published: the host is offline, or it has ended your access")]
+    #[error("its service is not published: the host may be offline, or have ended your access")]
     NotPublished,
-    /// F2, F3: the descriptor is there, the service is not.
-    #[error("its service is gone: the host went offline a short while ago, or it has just ended your access")]
+    /// F2, F3: the descriptor is there, and no way to the service was found by it. tor says the same where relays or the ways to them
+    /// failed, so it proves nothing about the host.
+    #[error(
+        "its service does not answer: the host may be offline, or have just ended your access, or Tor is busy"
+    )]
     Gone,
     /// F4: tor holds no client key for it.
     #[error("the key for it is missing in tor")]

@@ -261,7 +261,7 @@ const listening: Served[] = [
 /** What may have happened in a day. */
 function night(): Event[] {
   const why = 'no relay of the Tor network answers';
-  const lost = 'its service is not published: the host is offline, or it has ended your access';
+  const lost = 'its service is not published: the host may be offline, or have ended your access';
   const at = (before: number, what: Event['what']): Event => ({ at: NOW - before, what });
   return [
     at(40_000, { is: 'online', again: false, after: 4 }),

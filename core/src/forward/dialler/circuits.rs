@@ -91,6 +91,11 @@ impl Remotes {
         told.as_ref().err().filter(|error| !error.has_met()).cloned()
     }
 
+    /// Whether the remote was met at the last attempt.
+    pub(super) fn is_reached(&self, remote: &OnionAddress) -> bool {
+        self.0.get(remote).is_some_and(|remote| matches!(remote.told, Some((_, Ok(())))))
+    }
+
     /// After which time an attempt is late.
     pub(super) fn late(&self, remote: &OnionAddress, warm: bool) -> Duration {
         let known = self.0.get(remote).and_then(|remote| if warm { remote.warm } else { remote.cold });

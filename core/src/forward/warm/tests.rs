@@ -30,6 +30,25 @@ async fn an_ormesh_peer_gets_a_circuit_that_counts_as_warm() {
     assert_eq!(*engine.fetched.lock().unwrap(), 1);
 }
 
+/// Each fetch would close the introduction circuits that tor builds for the next group.
+#[tokio::test(start_paused = true)]
+async fn a_remote_that_was_just_reached_is_not_looked_for_again_for_each_import() {
+    let (engine, mut peers) = Script::new([], Act::Accept(NOW));
+    let dialler = Dialler::new(Arc::clone(&engine) as _, Arc::new(Keys::default()), Reports::nowhere());
+    tokio::spawn(async move {
+        while let Some(mut peer) = peers.recv().await {
+            while peer.stream.read_u8().await.unwrap() != b'\n' {}
+            peer.stream.write_all(b"{\"ormesh\":1,\"echo\":\"ormesh\"}\n").await.unwrap();
+        }
+    });
+
+    for group in ["a", "b", "c"] {
+        soon(warm(&dialler, &onion(), group, Peer::Ormesh)).await.unwrap();
+    }
+
+    assert_eq!((engine.dials().len(), *engine.fetched.lock().unwrap()), (3, 1));
+}
+
 #[tokio::test]
 async fn a_plain_tor_peer_is_not_dialled() {
     let (engine, _peers) = Script::new([], Act::Accept(NOW));
