@@ -34,6 +34,20 @@ fn a_hidden_start_has_a_tray_and_no_window_until_it_is_wanted() {
 }
 
 #[test]
+fn an_app_that_waits_hidden_has_loaded_no_graphics_driver() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let app = host.app(&["--hidden"]);
+    panel.icon();
+
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", app.id())).unwrap();
+    assert!(maps.contains("libgtk-3"), "it is not the app");
+    let driver = maps.lines().find(|line| line.contains("_dri.so") || line.contains("libLLVM"));
+    assert_eq!(driver, None);
+}
+
+#[test]
 fn a_left_click_opens_the_window() {
     let bus = Bus::start();
     let panel = Panel::on(&bus);

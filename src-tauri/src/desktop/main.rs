@@ -8,6 +8,7 @@ mod actions;
 mod clipboard;
 mod commands;
 mod host;
+mod lean;
 mod login;
 mod notices;
 mod notify;
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), Problem> {
     let hidden = hidden()?;
+    if hidden {
+        lean::without_opengl();
+    }
     let mut flush = Some(log_to_stderr()?);
     let paths = Paths::from_env()?;
     let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
