@@ -8,7 +8,7 @@ fn main() {
 
 /// Every command that the window may be allowed; `capabilities/main.json` allows each by name, and an unnamed one is denied.
 #[cfg(feature = "desktop")]
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 38] = [
     "agent_restart",
     "agent_start",
     "check",
@@ -37,6 +37,7 @@ const COMMANDS: [&str; 37] = [
     "secrets_forget",
     "secrets_migrate",
     "secrets_status",
+    "secrets_unlock",
     "served",
     "set_closing",
     "set_setting",

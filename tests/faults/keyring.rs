@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use ormesh_core::model::problem::Code;
 
-use crate::alone::{alone, files, problems, refused, start_with, wait_for_no_problem, wait_for_problem};
-use crate::support::{Host, Lock, Ran, Session, echo, figure, hosts, open_echo, reaches, until};
+use crate::alone::{
+    alone, files, problems, refused, start_with, wait_for_no_problem, wait_for_problem, wait_for_words,
+};
+use crate::support::{Host, Lock, Prompter, Ran, Session, echo, figure, hosts, open_echo, reaches, until};
 
 /// What must not change when a command fails: the configuration, and the files of keys.
 fn kept(host: &Host) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -183,6 +185,37 @@ fn an_agent_under_a_locked_keyring_goes_on_and_recovers() {
         !good(&session, &host, &["secrets", "status"]).contains("interrupted")
     });
     assert_eq!(good(&session, &host, &["client", "token", "phone"]), invite);
+}
+
+#[test]
+fn a_locked_keyring_asks_for_its_password_once_and_again_only_for_who_wants_it() {
+    let [mut host] = hosts(["host"]);
+    let mut session = Session::with_keyring(host.home(), Lock::Open);
+    for args in [&["export", "add", "22"][..], &["client", "add", "laptop"], &["client", "add", "phone"]] {
+        good(&session, &host, args);
+    }
+    session.restart(Lock::Closed);
+    let prompter = Prompter::on(session.address());
+    host.start_with(&session.environment());
+
+    // It is cancelled. That it is locked is then seen again without asking.
+    wait_for_words(&host, "it needs your password");
+    let locked = wait_for_problem(&host, Code::StoreLocked);
+    assert!(locked["hint"].as_str().unwrap().contains("secrets unlock"), "{locked}");
+    assert_eq!(session.ormesh(&host, &["secrets", "status"]).code, 5);
+    good(&session, &host, &["export", "add", "80"]);
+    assert_eq!(prompter.asked(), 1);
+
+    let (sentence, _) = refused(&session.ormesh(&host, &["secrets", "unlock"]), 5);
+    assert!(sentence.contains("asked for and not given"), "{sentence}");
+    assert_eq!(prompter.asked(), 2);
+    wait_for_words(&host, "it needs your password");
+    assert_eq!(prompter.asked(), 2);
+
+    session.restart(Lock::Open);
+    wait_for_no_problem(&host, Code::StoreLocked);
+    good(&session, &host, &["secrets", "unlock"]);
+    assert_eq!(prompter.asked(), 2);
 }
 
 #[test]

@@ -901,11 +901,18 @@ await test('a lost configuration is written back by its button, and its loss acc
     await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'configAccept'));
   }));
 
-await test('a locked keyring has its button, and asking anew is what it does', () =>
+await test('a locked keyring has its button, which has the password asked for, and nothing else does', () =>
   withPage({}, async (page) => {
-    await show(page, 'locked');
-    await page.getByRole('button', { name: 'Unlock' }).click();
-    await page.waitForFunction(() => window.gallery.backend?.calls.some((call) => call.command === 'secretsStatus'));
+    const called = () => page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'secretsUnlock').length);
+    for (const state of ['locked', 'settings-locked']) {
+      await show(page, state);
+      const button = page.getByRole('button', { name: 'Type your password' });
+      await button.waitFor();
+      assert.equal(await called(), 0);
+      await button.click();
+      await page.waitForFunction(() => window.gallery.backend?.calls.at(-1)?.command === 'secretsStatus');
+      assert.equal(await called(), 1);
+    }
   }));
 
 await test('a store that can only be read is said to be so, and one that can not be read is not', () =>

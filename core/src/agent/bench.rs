@@ -34,7 +34,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::store_kind::StoreKind;
 use crate::secrets::memory::MemoryStore;
-use crate::secrets::worker::perform;
+use crate::secrets::worker::{may_ask, perform};
 use crate::secrets::{Answer, Front, Op, SecretId, Secrets, Stores};
 use crate::store::ConfigStore;
 use crate::store::files::Files;
@@ -74,9 +74,9 @@ struct AtOnce {
 
 #[async_trait]
 impl Front for AtOnce {
-    async fn ask(&self, op: Op, _deadline: Duration) -> Answer {
+    async fn ask(&self, op: Op, deadline: Duration) -> Answer {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        perform(&mut self.store.clone(), op)
+        perform(&mut self.store.clone(), op, may_ask(deadline))
     }
 }
 

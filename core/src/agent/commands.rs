@@ -129,6 +129,10 @@ impl Commands {
                 Ok(Response::Served(served::of(found, &in_force.config)))
             }
             Request::SecretsStatus => self.secrets_status().await.map(Response::Secrets),
+            Request::UnlockSecrets => {
+                self.changes.vault.store.unlock(&self.changes.load().await?).await?;
+                done(Vec::new())
+            }
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),
             Request::PruneSecrets => {
                 let changing = self.changes.vault.change().await?;
@@ -136,6 +140,10 @@ impl Commands {
                 self.changes.load().await?;
                 self.changes.set_aside_unseen().await?;
                 self.changes.vault.doubts.give_up_what_is_aside().await?;
+                if self.changes.vault.doubts.are_left().await? {
+                    // What is wrong with it is said where a key can't be erased.
+                    let _ = self.changes.vault.store.unlock(&self.changes.load().await?).await;
+                }
                 let erased = self.changes.vault.settle(&changing, &self.changes.store).await?;
                 self.changes.vault.doubts.check_settled().await?;
                 done(vec![match erased {

@@ -321,6 +321,10 @@ impl Reconciler {
             _ => {}
         }
         let is_of_a_dial = matches!(report, Report::Dialled { .. });
+        if matches!(report, Report::Store(None)) && self.observed.health.store().is_some() {
+            let now = self.now();
+            self.observed.store_answers(now);
+        }
         if self.observed.health.report(report, at) && is_of_a_dial {
             self.try_again(|reached| reached == Some(false));
         }

@@ -182,6 +182,8 @@ pub enum Request {
     RestoreConfig,
     /// How the secret store is. Answer: `Secrets`.
     SecretsStatus,
+    /// Has a secret store that is locked ask a person for its password. Answer: `Done`.
+    UnlockSecrets,
     /// Moves all secrets to another store. Answer: `Done`.
     MigrateSecrets {
         /// Where to.

@@ -13,6 +13,7 @@ use crate::model::address::{ListenAddr, Port};
 use crate::model::expired::Expired;
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
+use crate::model::problem::{Code, ProblemKind};
 
 /// What runs, as far as is known.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +75,14 @@ impl Socket {
 }
 
 impl Observed {
+    /// The secret store answers again: what it kept from being done is due.
+    pub fn store_answers(&mut self, now: Moment) {
+        let due = self.failures.values_mut().filter(|backoff| {
+            backoff.problem.kind == ProblemKind::Secrets && backoff.problem.code != Code::KeyMissing
+        });
+        due.for_each(|backoff| backoff.retry_at = backoff.retry_at.min(now));
+    }
+
     /// A Step was carried out.
     pub fn done(&mut self, step: &Step, now: Moment) {
         self.failures.remove(&step.subject());

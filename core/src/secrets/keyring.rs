@@ -8,6 +8,10 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use keyring::{Entry, Error};
 use keyring_core::CredentialStore;
+#[cfg(all(unix, not(target_os = "macos")))]
+use secret_service::EncryptionType;
+#[cfg(all(unix, not(target_os = "macos")))]
+use secret_service::blocking::{Collection, SecretService};
 use zeroize::Zeroizing;
 
 use super::{SecretId, SecretStore, SecretsError};
@@ -21,12 +25,13 @@ pub struct KeyringStore {
     instance: String,
     /// The connection, from the first call on; given up when it fails, since a keyring that restarts forgets its sessions.
     system: Option<Arc<CredentialStore>>,
+    lock: KeyringLock,
 }
 
 impl KeyringStore {
     /// Keeps the secrets of one configuration, which its random instance id tells from others of the same user. Connects at first use.
     pub fn new(instance: &str) -> Self {
-        Self { instance: instance.to_owned(), system: None }
+        Self { instance: instance.to_owned(), system: None, lock: KeyringLock::default() }
     }
 
     /// Does something to an entry; once more over a new connection where one of an earlier call fails.
@@ -96,6 +101,14 @@ impl SecretStore for KeyringStore {
             Ok(_) | Err(Failure::NoEntry) => Ok(()),
             Err(Failure::Other(error)) => Err(error),
         }
+    }
+
+    fn is_locked(&mut self) -> Result<bool, SecretsError> {
+        self.lock.is_closed()
+    }
+
+    fn unlock(&mut self) -> Result<(), SecretsError> {
+        self.lock.open()
     }
 
     fn probe(&mut self) -> Result<(), SecretsError> {
@@ -175,6 +188,78 @@ fn is_nothing_there(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(all(unix, not(target_os = "macos")))]
 fn connect() -> Result<Arc<CredentialStore>, Error> {
     Ok(zbus_secret_service_keyring_store::Store::new()?)
+}
+
+/// The lock of the collection that our entries are in, beside the crate's own calls, each of which asks a person where it is closed.
+#[cfg(all(unix, not(target_os = "macos")))]
+#[derive(Default)]
+struct KeyringLock(Option<SecretService<'static>>);
+
+#[cfg(all(unix, not(target_os = "macos")))]
+impl KeyringLock {
+    /// Whether it is closed. Where nobody ever logged in there is no collection, and nothing to be unlocked.
+    fn is_closed(&mut self) -> Result<bool, SecretsError> {
+        match self.of_collection(|collection| collection.is_locked()) {
+            Err(secret_service::Error::NoResult) => Ok(false),
+            other => other.map_err(from_service),
+        }
+    }
+
+    /// Has the keyring ask for its password, if it is closed.
+    fn open(&mut self) -> Result<(), SecretsError> {
+        match self
+            .of_collection(|collection| if collection.is_locked()? { collection.unlock() } else { Ok(()) })
+        {
+            Ok(()) | Err(secret_service::Error::NoResult) => Ok(()),
+            // The prompt may be another program's, and fail in its own ways: what counts is whether it is open.
+            Err(error) => match self.is_closed()? {
+                true => Err(SecretsError::Locked(why_locked(&error.to_string()))),
+                false => Ok(()),
+            },
+        }
+    }
+
+    /// Asks the collection that is called default; once more over a new connection where one of an earlier call fails.
+    fn of_collection<T>(
+        &mut self,
+        ask: impl Fn(&Collection<'_>) -> Result<T, secret_service::Error>,
+    ) -> Result<T, secret_service::Error> {
+        let of = |service: &SecretService<'_>| ask(&service.get_default_collection()?);
+        if let Some(service) = &self.0 {
+            match of(service) {
+                Err(secret_service::Error::Zbus(_) | secret_service::Error::ZbusFdo(_)) => self.0 = None,
+                other => return other,
+            }
+        }
+        let service = SecretService::connect(EncryptionType::Plain)?;
+        let result = of(&service);
+        self.0 = Some(service);
+        result
+    }
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn from_service(error: secret_service::Error) -> SecretsError {
+    match from_connecting(Error::PlatformFailure(Box::new(error))) {
+        Failure::Other(error) => error,
+        Failure::NoEntry => SecretsError::Locked("it has no place for keys".into()),
+    }
+}
+
+/// The system asks by itself and in its own time.
+#[cfg(any(windows, target_os = "macos"))]
+#[derive(Default)]
+struct KeyringLock;
+
+#[cfg(any(windows, target_os = "macos"))]
+impl KeyringLock {
+    fn is_closed(&mut self) -> Result<bool, SecretsError> {
+        Ok(false)
+    }
+
+    fn open(&mut self) -> Result<(), SecretsError> {
+        Ok(())
+    }
 }
 
 #[cfg(target_os = "macos")]

@@ -16,6 +16,7 @@ pub struct MemoryStore(Arc<Mutex<Content>>);
 struct Content {
     entries: BTreeMap<SecretId, Secret>,
     locked: bool,
+    asked: usize,
 }
 
 impl MemoryStore {
@@ -35,6 +36,11 @@ impl MemoryStore {
         self.content().locked = locked;
     }
 
+    /// How often a person was asked to unlock it, who never did.
+    pub fn asked(&self) -> usize {
+        self.content().asked
+    }
+
     /// The ids that the store has, in order.
     pub fn ids(&self) -> Vec<SecretId> {
         self.content().entries.keys().copied().collect()
@@ -45,8 +51,12 @@ impl MemoryStore {
     }
 
     fn unlocked(&self) -> Result<MutexGuard<'_, Content>, SecretsError> {
-        let content = self.content();
-        if content.locked { Err(SecretsError::Locked("it was told to be".into())) } else { Ok(content) }
+        let mut content = self.content();
+        if content.locked {
+            content.asked += 1;
+            return Err(SecretsError::Locked("it was told to be".into()));
+        }
+        Ok(content)
     }
 }
 
@@ -65,6 +75,14 @@ impl SecretStore for MemoryStore {
     fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError> {
         self.unlocked()?.entries.remove(id);
         Ok(())
+    }
+
+    fn is_locked(&mut self) -> Result<bool, SecretsError> {
+        Ok(self.content().locked)
+    }
+
+    fn unlock(&mut self) -> Result<(), SecretsError> {
+        self.unlocked().map(drop)
     }
 
     fn probe(&mut self) -> Result<(), SecretsError> {

@@ -82,7 +82,7 @@ impl SecretsError {
                     .into()
             }
             Self::Locked(_) => {
-                "type the keyring's password when it is asked for, or log in; on a host without a keyring, ORMESH_SECRETS=file at first use".into()
+                "`ormesh secrets unlock` asks for the keyring's password, or log in; on a host without a keyring, ORMESH_SECRETS=file at first use".into()
             }
             Self::Absent(_) => "start the keyring, or use files: `ormesh secrets migrate --to file`".into(),
             Self::TimedOut(_) => "look for a window of the keyring that waits for its password; if there is none, restart the keyring".into(),
@@ -141,6 +141,14 @@ pub trait SecretStore: Send {
     fn delete(&mut self, id: &SecretId) -> Result<(), SecretsError>;
     /// Makes sure that the store answers at all, without anything that could have it ask a person.
     fn reach(&mut self) -> Result<(), SecretsError> {
+        Ok(())
+    }
+    /// Whether the store would ask a person before anything else. Finding that out asks nobody.
+    fn is_locked(&mut self) -> Result<bool, SecretsError> {
+        Ok(false)
+    }
+    /// Has a store that is locked ask a person; [`SecretsError::Locked`] where it stays so.
+    fn unlock(&mut self) -> Result<(), SecretsError> {
         Ok(())
     }
     /// Writes, reads and erases a value of no meaning, to see whether the store works.

@@ -4,6 +4,9 @@
 //! The thread can't be joined, since it may never return; it ends by itself once the last [`Secrets`] is gone and its call is over.
 //! While one call hangs, others are refused at once; after `Patience::replace_after` the thread is left behind and another tried,
 //! a few times at most.
+//!
+//! Whether a store may ask a person is told by the deadline: only a call that leaves a person the time to answer may. To any other, a store
+//! that is locked says so.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -65,6 +68,8 @@ struct State {
     generation: u64,
     /// Since when the current thread has a call that timed out and is not over.
     hung_since: Option<Instant>,
+    /// Whether the current thread's call is asking a person.
+    asks: bool,
     /// Threads left behind that have not come back.
     abandoned: usize,
 }
@@ -79,6 +84,8 @@ pub enum Op {
     Delete(SecretId),
     /// Sees whether it answers.
     Reach,
+    /// Has it ask a person, where it is locked.
+    Unlock,
     /// Sees whether it works.
     Probe,
 }
@@ -88,6 +95,7 @@ pub type Answer = Result<Option<Secret>, SecretsError>;
 
 struct Job {
     op: Op,
+    may_ask: bool,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -112,7 +120,7 @@ impl Secrets {
         make: impl Fn() -> Box<dyn SecretStore> + Send + Sync + 'static,
         patience: Patience,
     ) -> Self {
-        let state = State { jobs: None, generation: 0, hung_since: None, abandoned: 0 };
+        let state = State { jobs: None, generation: 0, hung_since: None, asks: false, abandoned: 0 };
         let shared = Shared { make: Box::new(make), patience, state: Mutex::new(state) };
         Self::by(kind, Arc::new(Arc::new(shared)))
     }
@@ -148,13 +156,18 @@ impl Secrets {
         self.call(Op::Delete(id)).await.map(drop)
     }
 
+    /// Has a store that is locked ask a person. The deadline must leave time for that.
+    pub async fn unlock(&self) -> Result<(), SecretsError> {
+        self.call(Op::Unlock).await.map(drop)
+    }
+
     /// Writes, reads and erases a value of no meaning, to see whether the store works.
     pub async fn probe(&self) -> Result<(), SecretsError> {
         self.call(Op::Probe).await.map(drop)
     }
 
     async fn call(&self, op: Op) -> Answer {
-        if self.deadline > DEADLINE {
+        if may_ask(self.deadline) {
             // The time is for a person to answer, not for a store that is dead.
             self.front.ask(Op::Reach, DEADLINE).await?;
         }
@@ -166,7 +179,7 @@ impl Secrets {
 impl Front for Arc<Shared> {
     async fn ask(&self, op: Op, deadline: Duration) -> Answer {
         let (reply, mut answer) = oneshot::channel();
-        let generation = self.submit(Job { op, reply }, deadline)?;
+        let generation = self.submit(Job { op, may_ask: may_ask(deadline), reply }, deadline)?;
         match tokio::time::timeout(deadline, &mut answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_gone)) => Err(SecretsError::Failed("its thread ended unexpectedly".into())),
@@ -186,11 +199,16 @@ impl Shared {
         if let Some(since) = state.hung_since {
             let patience = self.patience;
             if since.elapsed() < patience.replace_after || state.abandoned >= patience.most_abandoned {
-                return Err(SecretsError::TimedOut(deadline));
+                return Err(if state.asks { is_asked() } else { SecretsError::TimedOut(deadline) });
             }
             state.abandoned += 1;
             state.jobs = None;
             state.hung_since = None;
+            state.asks = false;
+        }
+        if state.asks {
+            // One prompt is enough, whoever it is for.
+            return Err(is_asked());
         }
         if let Some(jobs) = &state.jobs {
             match jobs.send(job) {
@@ -220,6 +238,13 @@ impl Shared {
         if let Ok(answer) = answer.try_recv() {
             return answer;
         }
+        if state.generation == generation && state.asks {
+            if !may_ask(deadline) {
+                return Err(is_asked());
+            }
+            state.hung_since.get_or_insert_with(Instant::now);
+            return Err(SecretsError::Locked(format!("its password was not typed within {deadline:?}")));
+        }
         if state.generation == generation {
             state.hung_since.get_or_insert_with(Instant::now);
         }
@@ -235,9 +260,15 @@ struct Thread {
 
 impl Thread {
     fn run(self, mut store: Box<dyn SecretStore>, queue: &mpsc::Receiver<Job>) {
-        for Job { op, reply } in queue {
+        for Job { op, may_ask, reply } in queue {
             // Whoever has stopped waiting has reported a failure: it must not be made untrue without need.
-            let answer = (!reply.is_closed()).then(|| perform(&mut *store, op));
+            let is_wanted = !reply.is_closed();
+            if is_wanted && may_ask && !matches!(op, Op::Reach) {
+                let asks = store.is_locked().unwrap_or_default();
+                self.note_whether_it_asks(asks);
+            }
+            let answer = is_wanted.then(|| perform(&mut *store, op, may_ask));
+            self.note_whether_it_asks(false);
             let Some(shared) = self.shared.upgrade() else { return };
             let mut state = shared.state();
             if let Some(answer) = answer {
@@ -251,6 +282,16 @@ impl Thread {
     }
 }
 
+impl Thread {
+    fn note_whether_it_asks(&self, asks: bool) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut state = shared.state();
+        if state.generation == self.generation {
+            state.asks = asks;
+        }
+    }
+}
+
 impl Drop for Thread {
     fn drop(&mut self) {
         let Some(shared) = self.shared.upgrade() else { return };
@@ -258,15 +299,29 @@ impl Drop for Thread {
         if state.generation == self.generation {
             state.jobs = None;
             state.hung_since = None;
+            state.asks = false;
         } else {
             state.abandoned = state.abandoned.saturating_sub(1);
         }
     }
 }
 
+/// Whether a deadline leaves a person the time to answer.
+pub(crate) fn may_ask(deadline: Duration) -> bool {
+    deadline > DEADLINE
+}
+
+fn is_asked() -> SecretsError {
+    SecretsError::Locked("its password is being asked for".into())
+}
+
 /// Carries out a call on a store, here and now.
-pub(crate) fn perform(store: &mut dyn SecretStore, op: Op) -> Answer {
+pub(crate) fn perform(store: &mut dyn SecretStore, op: Op, may_ask: bool) -> Answer {
+    if !may_ask && !matches!(op, Op::Reach) && store.is_locked()? {
+        return Err(SecretsError::Locked("it needs your password".into()));
+    }
     match op {
+        Op::Unlock => store.unlock().map(|()| None),
         Op::Get(id) => store.get(&id).map(Some),
         Op::Set(id, secret) => store.set(&id, &secret).map(|()| None),
         Op::Delete(id) => store.delete(&id).map(|()| None),

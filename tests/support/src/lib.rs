@@ -18,6 +18,8 @@ mod ports;
 mod processes;
 #[cfg(unix)]
 mod programs;
+#[cfg(all(target_os = "linux", feature = "tests"))]
+mod prompter;
 mod random;
 #[cfg(unix)]
 mod servers;
@@ -56,6 +58,8 @@ mod unix {
         tcp_peers,
     };
     pub use crate::programs::ormesh;
+    #[cfg(all(target_os = "linux", feature = "tests"))]
+    pub use crate::prompter::Prompter;
     pub use crate::servers::{
         Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
     };

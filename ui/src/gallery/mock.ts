@@ -263,6 +263,7 @@ export function mock(given: Given): Mock {
       place: 'entries ormesh/k7w2m4c6d5e3f2a7 of the login keyring',
       ...given.secrets,
     })),
+    secretsUnlock: command('secretsUnlock', () => undefined),
     secretsMigrate: command('secretsMigrate', () => []),
     secretsForget: command('secretsForget', (store) => [`keys that are left in ${store} are not erased any more`]),
     diagnose: command('diagnose', () => given.layers ?? []),

@@ -79,6 +79,8 @@ export interface Backend {
   setStartAtLogin(on: boolean): Promise<void>;
   /** Asks the store anew, which may make the system show its prompt to unlock it; the agent then retries what waited for it. */
   secretsStatus(): Promise<SecretsStatus>;
+  /** Has the keyring ask for its password: in its own window, and once. */
+  secretsUnlock(): Promise<void>;
   secretsMigrate(to: StoreKind): Promise<string[]>;
   /** Gives up a store that is gone for good: what was to be erased in it is left there. */
   secretsForget(store: StoreKind): Promise<string[]>;
@@ -126,6 +128,7 @@ export const tauri: Backend = {
   setSetting: (key, value) => call('set_setting', { key, value }),
   setStartAtLogin: (on) => call('set_start_at_login', { on }),
   secretsStatus: () => call('secrets_status'),
+  secretsUnlock: () => call('secrets_unlock'),
   secretsMigrate: (to) => call('secrets_migrate', { to }),
   secretsForget: (store) => call('secrets_forget', { store }),
   diagnose: () => call('diagnose'),

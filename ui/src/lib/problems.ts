@@ -13,6 +13,14 @@ export function isSame(one: Problem, other: Problem): boolean {
   return one.code === other.code && subject(one) === subject(other);
 }
 
+/** What has a locked keyring ask for its password. */
+export const UNLOCK = 'Type your password';
+
+/** A keyring that is locked: the hint names what the button beside it does not do. */
+export function ofLocked(problem: Problem): Problem {
+  return { ...problem, hint: 'clients and remotes whose keys were not read yet wait for it; logging in unlocks most keyrings, too' };
+}
+
 /** What a problem is about, as the start of a line. */
 export function about(subject: Subject): string {
   switch (subject.is) {

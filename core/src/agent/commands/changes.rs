@@ -18,7 +18,7 @@ use crate::model::store_kind::StoreKind;
 use crate::secrets::SecretId;
 use crate::store::{ConfigStore, Edited};
 
-/// The first and the longest pause before a secret store that fails is tried again: it may ask a person each time.
+/// The first and the longest pause before a secret store that fails is tried again. One that is locked is looked at after the first each time.
 pub(super) const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 
 /// What a change of keys leaves to be said.
@@ -127,7 +127,11 @@ impl Changes {
                 if is_settled && !is_failing {
                     break;
                 }
-                tokio::time::sleep(pauses.after_failure()).await;
+                let pause = match self.vault.store.is_locked() {
+                    true => SETTLE_AGAIN.0,
+                    false => pauses.after_failure(),
+                };
+                tokio::time::sleep(pause).await;
             }
             tokio::select! {
                 biased;

@@ -13,7 +13,7 @@ use super::tor;
 use crate::model::problem::Problem;
 use crate::model::store_kind::StoreKind;
 use crate::secrets::memory::MemoryStore;
-use crate::secrets::worker::perform;
+use crate::secrets::worker::{may_ask, perform};
 use crate::secrets::{Answer, Front, Op, SecretId, Secrets, SecretsError, Stores};
 
 /// See the file's sentence.
@@ -68,11 +68,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn perform(&self, op: Op) -> Answer {
+    fn perform(&self, op: Op, deadline: Duration) -> Answer {
         if matches!(op, Op::Set(..) | Op::Delete(_)) {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
-        perform(&mut self.store.clone(), op)
+        perform(&mut self.store.clone(), op, may_ask(deadline))
     }
 }
 
@@ -82,6 +82,7 @@ fn name(op: &Op) -> String {
         Op::Set(id, _) => format!("set {}", short(id)),
         Op::Delete(id) => format!("delete {}", short(id)),
         Op::Reach => "reach".to_owned(),
+        Op::Unlock => "unlock".to_owned(),
         Op::Probe => "probe".to_owned(),
     }
 }
@@ -101,12 +102,12 @@ impl Front for Desk {
         let mut dice = self.ground.draw(&what);
         self.ground.alive(&what, dice.millis(1, 20)).await;
         let answer = match self.ground.weather().store {
-            Mood::Fine => self.perform(op),
+            Mood::Fine => self.perform(op, deadline),
             Mood::Refuses if dice.percent(50) => Err(SecretsError::Locked("the screen is".to_owned())),
             Mood::Refuses => Err(SecretsError::Failed("the bus is gone".to_owned())),
             Mood::Hangs => {
                 if dice.percent(50) {
-                    let _ = self.perform(op);
+                    let _ = self.perform(op, deadline);
                 }
                 sleep(deadline).await;
                 Err(SecretsError::TimedOut(deadline))

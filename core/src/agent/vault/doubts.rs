@@ -98,6 +98,11 @@ impl Doubts {
         self.files.apart(move || journal(&files, &state)).await
     }
 
+    /// Whether some keys are to be erased.
+    pub(in crate::agent) async fn are_left(&self) -> Result<bool, Problem> {
+        Ok(!self.in_doubt().await?.is_empty())
+    }
+
     pub(super) async fn in_doubt(&self) -> Result<BTreeSet<SecretId>, SecretsError> {
         let (files, state) = (self.files.clone(), self.state.clone());
         let in_doubt = move || match state.exists() {

@@ -1,5 +1,6 @@
 //! The secret store in use: opened once, and how it answered last.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(in crate::agent) struct Store {
     open: Mutex<Option<(StoreKind, String, Secrets)>>,
     /// What the store answered last, when that was a failure, and when.
     failure: watch::Sender<Option<Failure>>,
+    /// Whether a person was asked to unlock the store without having done anything: once is enough.
+    asked: AtomicBool,
 }
 
 /// What was wrong with the store, and when it answered so.
@@ -30,7 +33,12 @@ pub(in crate::agent) type Failure = (SecretsError, Instant);
 
 impl Store {
     pub(super) fn new(stores: Arc<dyn Stores>) -> Self {
-        Self { stores, open: Mutex::default(), failure: watch::Sender::new(None) }
+        Self {
+            stores,
+            open: Mutex::default(),
+            failure: watch::Sender::new(None),
+            asked: AtomicBool::new(false),
+        }
     }
 
     /// All that there are, to choose from.
@@ -95,7 +103,7 @@ impl Store {
     }
 
     /// Reads a secret for the loop, which tries again by itself. A store that failed a moment ago is not asked again for the next
-    /// key: with a display, each time would be a prompt.
+    /// key. One that is locked asks a person once; whether it has been unlocked is seen without asking.
     pub(in crate::agent) async fn read(&self, config: &Config, id: SecretId) -> Result<Secret, SecretsError> {
         let failure = self.failure.borrow().clone();
         if let Some((error, since)) = failure
@@ -103,11 +111,30 @@ impl Store {
         {
             return Err(error);
         }
-        let result = match self.current(config) {
-            Ok(secrets) => secrets.get(id).await,
-            Err(error) => Err(error),
+        let secrets = match self.current(config) {
+            Ok(secrets) => secrets,
+            Err(error) => return self.noted(Err(error)),
         };
-        self.noted(result)
+        let result = secrets.get(id).await;
+        if !matches!(result, Err(SecretsError::Locked(_))) || self.asked.swap(true, Ordering::Relaxed) {
+            return self.noted(result);
+        }
+        // Known at once, not only when the person has answered.
+        let _ = self.noted(result);
+        self.noted(secrets.with_deadline(PROMPT).unlock().await)?;
+        self.noted(secrets.get(id).await)
+    }
+
+    /// Has the store ask a person, who wishes it, where it is locked.
+    pub(in crate::agent) async fn unlock(&self, config: &Config) -> Result<(), Problem> {
+        // What was not chosen yet is chosen, and asked, by the first change of keys.
+        let Some(kind) = config.agent.secrets else { return Ok(()) };
+        Ok(self.noted(self.secrets(config, kind).with_deadline(PROMPT).unlock().await)?)
+    }
+
+    /// Whether the store was locked when it answered last.
+    pub(in crate::agent) fn is_locked(&self) -> bool {
+        matches!(&*self.failure.borrow(), Some((SecretsError::Locked(_), _)))
     }
 
     /// Remembers whether the store works, for `status`.

@@ -65,6 +65,7 @@ async fn a_store_that_has_just_failed_is_not_asked_for_the_next_key() {
     assert!(vault.store.problem().is_none());
     vault.store.read(&config, service(1)).await.unwrap();
 
+    // Once it asks by itself; from then on it asks who wants it to.
     host.stores.files.set_locked(true);
     let locked = vault.store.read(&config, service(1)).await.map(drop).unwrap_err();
     assert!(matches!(locked, SecretsError::Locked(_)));
@@ -77,6 +78,17 @@ async fn a_store_that_has_just_failed_is_not_asked_for_the_next_key() {
         "it would be a second prompt"
     );
     assert_eq!(asked(), before);
+
+    host.stores.files.set_locked(true);
+    for _ in 0..3 {
+        tokio::time::advance(QUIET).await;
+        assert!(matches!(vault.store.read(&config, service(1)).await, Err(SecretsError::Locked(_))));
+        assert!(vault.store.is_failing(&config).await);
+    }
+    assert_eq!(host.stores.files.asked(), 1);
+    assert_eq!(vault.store.unlock(&config).await.unwrap_err().code, Code::StoreLocked);
+    assert_eq!(host.stores.files.asked(), 2);
+    host.stores.files.set_locked(false);
 
     tokio::time::advance(QUIET).await;
     assert_eq!(

@@ -94,6 +94,20 @@ fn what_failed_is_tried_again_within_its_longest_pause_however_often_it_failed()
 }
 
 #[test]
+fn what_a_locked_store_kept_from_being_done_is_due_once_it_answers() {
+    let mut observed = ready();
+    for (n, code) in [(1, Code::StoreLocked), (2, Code::TorFailed), (3, Code::KeyMissing)] {
+        let backoff = Backoff::after(None, Problem::new(code, "no"), NOW);
+        observed.failures.insert(Subject::Key(address(n)), backoff);
+    }
+
+    observed.store_answers(NOW);
+
+    let is_due = |n| observed.failures[&Subject::Key(address(n))].retry_at == NOW;
+    assert_eq!([1, 2, 3].map(is_due), [true, false, false]);
+}
+
+#[test]
 fn what_is_in_backoff_waits_to_its_end_and_no_longer() {
     let desired = Desired { remotes: [(address(7), key(7))].into(), ..Desired::default() };
     let mut observed = ready();

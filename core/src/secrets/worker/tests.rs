@@ -229,3 +229,74 @@ async fn the_thread_ends_with_the_last_front() {
     drop(clone);
     gone.recv_timeout(Duration::from_secs(60)).expect("the store was not dropped");
 }
+
+/// A keyring that is locked, and asks a person who takes their time and then cancels.
+struct Locked {
+    gate: Gate,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Locked {
+    fn ask(&self) -> SecretsError {
+        self.asked.fetch_add(1, SeqCst);
+        self.gate.pass();
+        SecretsError::Locked("cancelled".into())
+    }
+}
+
+impl SecretStore for Locked {
+    fn get(&mut self, _: &SecretId) -> Result<Secret, SecretsError> {
+        Err(self.ask())
+    }
+    fn set(&mut self, _: &SecretId, _: &Secret) -> Result<(), SecretsError> {
+        Err(self.ask())
+    }
+    fn delete(&mut self, _: &SecretId) -> Result<(), SecretsError> {
+        Err(self.ask())
+    }
+    fn is_locked(&mut self) -> Result<bool, SecretsError> {
+        Ok(true)
+    }
+    fn unlock(&mut self) -> Result<(), SecretsError> {
+        Err(self.ask())
+    }
+    fn probe(&mut self) -> Result<(), SecretsError> {
+        Err(self.ask())
+    }
+}
+
+#[tokio::test]
+async fn a_locked_store_asks_a_person_only_where_one_may_answer_and_says_to_others_that_it_is_locked() {
+    let (gate, asked) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+    let make = { (gate.clone(), asked.clone()) };
+    let secrets = Secrets::over(StoreKind::OsKeyring, move || {
+        Box::new(Locked { gate: make.0.clone(), asked: make.1.clone() })
+    });
+    let is_locked = |answer: &Result<(), SecretsError>| matches!(answer, Err(SecretsError::Locked(_)));
+
+    for answer in [
+        secrets.get(id(1)).await.map(drop),
+        secrets.set(id(1), secret("one")).await,
+        secrets.delete(id(1)).await,
+        secrets.probe().await,
+        secrets.unlock().await,
+    ] {
+        assert!(is_locked(&answer), "{answer:?}");
+    }
+    assert_eq!(asked.load(SeqCst), 0);
+
+    gate.set_shut(true);
+    let patient = secrets.with_deadline(LONG);
+    let others = async {
+        while asked.load(SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Neither waits behind the prompt, nor is it a keyring that does not answer.
+        assert!(is_locked(&secrets.probe().await));
+        assert!(is_locked(&patient.unlock().await), "it asks already");
+        gate.set_shut(false);
+    };
+    let (cancelled, ()) = tokio::join!(patient.get(id(1)), others);
+    assert!(is_locked(&cancelled.map(drop)));
+    assert_eq!(asked.load(SeqCst), 1);
+}

@@ -13,6 +13,8 @@ use crate::this_host::Host;
 pub(crate) enum Secrets {
     /// Say which store is in use, whether it can be used now, and whether it has what is needed
     Status(Status),
+    /// Ask for the password of a keyring that is locked, in the keyring's own window
+    Unlock,
     /// Move every key to another store; safe to interrupt
     Migrate(Migrate),
     /// Erase what interrupted changes, and clients taken out of the file by hand, left in the store
@@ -48,6 +50,11 @@ impl Secrets {
                 Response::Secrets(status) => show(&status, json),
                 _ => Err(catalogue::unexpected_answer().into()),
             },
+            Self::Unlock => {
+                host.done(Request::UnlockSecrets).await?;
+                output::said("the secret store is unlocked");
+                DONE
+            }
             Self::Migrate(Migrate { to }) => {
                 host.done(Request::MigrateSecrets { to }).await?;
                 output::said(format!("the secrets are in {to}"));

@@ -64,6 +64,11 @@ pub(super) async fn secrets_status(host: State<'_, Host>) -> Result<SecretsStatu
 }
 
 #[tauri::command]
+pub(super) async fn secrets_unlock(host: State<'_, Host>) -> Result<(), Problem> {
+    host.done(Request::UnlockSecrets).await.map(drop)
+}
+
+#[tauri::command]
 pub(super) async fn secrets_migrate(host: State<'_, Host>, to: String) -> Result<Vec<String>, Problem> {
     let to: StoreKind = parse(&to, "os-keyring or file")?;
     host.done(Request::MigrateSecrets { to }).await

@@ -28,6 +28,7 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         agent::secrets_forget,
         agent::secrets_migrate,
         agent::secrets_status,
+        agent::secrets_unlock,
         agent::state,
         app::close_window,
         app::copy,
