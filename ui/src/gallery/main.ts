@@ -6,7 +6,7 @@ import App from '../App.svelte';
 import '../styles.css';
 import { mock, type Mock } from './mock';
 import { past } from './past';
-import { NOW, states, type Shown } from './states';
+import { NOW, states } from './states';
 
 declare global {
   interface Window {
@@ -24,7 +24,7 @@ if (state) {
   const backend = mock(state.given);
   window.gallery.backend = backend;
   mount(App, { target, props: { backend, start: state.given.view, page: state.page, ask: state.ask ?? null, past: past(state.given.view.status), clock: () => NOW } });
-  if (state.moving) move(backend, state);
+  if (state.moving) move(backend);
   window.gallery.ready = press(state.press ?? []);
 } else {
   const list = document.createElement('main');
@@ -42,18 +42,19 @@ if (state) {
 }
 
 /** Counters that grow, as while somebody works. */
-function move(backend: Mock, state: Shown) {
+function move(backend: Mock) {
   let turn = 0;
   setInterval(() => {
     turn += 1;
-    const { status } = state.given.view;
+    // As it is by now: what was changed meanwhile stays.
+    const { status } = backend.view();
     if (!status) return;
     const more = Math.round(40_000 * (1 + Math.sin(turn / 2)) * (1 + Math.sin(turn / 5)));
     const [client] = status.clients;
     if (client) client.bytes = [client.bytes[0] + more / 8, client.bytes[1] + more];
     const one = status.remotes[1]?.imports[1];
     if (one) one.bytes = [one.bytes[0] + more / 4, one.bytes[1] + more * 2];
-    backend.push({ ...state.given.view, status: { ...status } });
+    backend.push({ ...backend.view(), status: { ...status } });
   }, 1500);
 }
 

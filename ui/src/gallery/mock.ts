@@ -13,6 +13,8 @@ export interface Call {
 export interface Mock extends Backend {
   calls: Call[];
   push(view: AgentView): void;
+  /** What it says now. */
+  view(): AgentView;
   /** Wishes the window closed. */
   closing(): void;
 }
@@ -125,6 +127,7 @@ export function mock(given: Given): Mock {
   return {
     calls,
     push,
+    view: () => view,
     state: command('state', () => view),
     onState: async (watcher) => {
       watchers.add(watcher);
