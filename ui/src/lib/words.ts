@@ -320,7 +320,8 @@ export function service(port: number): string | null {
 
 /** What could be shared, what people know first; each with the name of its program, or what usually answers at that port. */
 export function served(found: Served[]): { port: number; what: string }[] {
-  const rank = (one: Served) => (service(one.port) !== null ? 0 : one.program !== undefined ? 1 : 2);
+  // From 32768 on, programs mostly have ports that they did not choose.
+  const rank = (one: Served) => (service(one.port) !== null ? 0 : one.port >= 32_768 ? 3 : one.program !== undefined ? 1 : 2);
   const chips = [...found].sort((a, b) => rank(a) - rank(b) || a.port - b.port);
   return chips.map(({ port, program }) => ({ port, what: program ?? service(port) ?? '' }));
 }
