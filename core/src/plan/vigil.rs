@@ -117,6 +117,8 @@ pub struct Vigil {
     relays: VecDeque<RelayId>,
     /// Since when none stands although one was wanted, and why.
     lost: Option<(Moment, String)>,
+    /// The last one was lost, and nobody has been told.
+    fell: bool,
     tries: usize,
     next_try: Moment,
     looked: Option<Moment>,
@@ -179,6 +181,7 @@ impl Vigil {
                 }
                 if stood {
                     self.settling = Some(now);
+                    self.fell |= self.links.is_empty() && self.lost.is_some();
                 }
             }
         }
@@ -199,6 +202,11 @@ impl Vigil {
         self.settling = Some(now);
         // An answer to a question from before would prove nothing.
         self.to_close.extend(self.probe.take().map(|probe| probe.circuit));
+    }
+
+    /// Whether all connections were lost since this was last asked, and every circuit with them.
+    pub fn take_fell(&mut self) -> bool {
+        std::mem::take(&mut self.fell)
     }
 
     /// Somebody connects through tor.

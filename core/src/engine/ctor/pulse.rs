@@ -34,6 +34,10 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
                 return;
             }
         }
+        if shared.vigil().take_fell() {
+            let services = lock(&shared.uploads).addresses();
+            shared.tell_introductions(services.into_iter().map(|address| (address, 0)).collect());
+        }
         let task = {
             let (mut vigil, now) = (shared.vigil(), shared.now());
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

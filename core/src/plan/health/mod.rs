@@ -63,6 +63,9 @@ pub struct ServiceHealth {
     pub uploaded: Option<Known<()>>,
     /// Whether an introduction point of it stands.
     pub introduced: Option<Known<bool>>,
+    /// Its introduction points fell in an outage, and tor has put the same ones up again. An importer's tor that has tried one of them
+    /// meanwhile uses it no more for two minutes (`HS_CACHE_CLIENT_INTRO_STATE_MAX_AGE` in tor's source).
+    pub passed_by: bool,
     /// It refuses strangers.
     pub closed: Option<Known<()>>,
 }
@@ -118,8 +121,14 @@ impl Health {
             }
             Report::Introductions(standing) => {
                 let mut is_news = false;
+                let ready =
+                    self.engine.as_ref().filter(|known| known.what.is_ready()).map(|known| known.since);
                 for (address, number) in standing {
                     let Some(service) = self.services.get_mut(&address) else { continue };
+                    let fell =
+                        service.introduced.as_ref().filter(|known| !known.what).map(|known| known.since);
+                    service.passed_by |=
+                        number > 0 && fell.zip(ready).is_some_and(|(fell, ready)| fell < ready);
                     is_news |= Known::learn(&mut service.introduced, number > 0, Proof::TorAnswered, at);
                     if let Some(renewals) = self.renewals.get_mut(&address) {
                         renewals.stands(number > 0, at);
@@ -229,15 +238,16 @@ impl Health {
         self.service(address).is_some_and(|service| service.uploaded.is_some())
     }
 
-    /// When a service that tor has had since this moment is to be given to it anew, since no introduction point of it stands. None while one
-    /// does, and while that is not known.
+    /// When a service that tor has had since this moment is to be given to it anew, since no introduction point of it stands, or none that
+    /// every importer uses. None while one does, and while that is not known.
     ///
-    /// An outage of the network may have used up the circuits that tor builds for a service in five minutes: then nothing but another
-    /// beginning helps, and it is due at once. Else tor may mend it by itself, and is given time. A renewal that does not help is followed
+    /// An outage of the network may have used up the circuits that tor builds for a service in five minutes, and importers that tried
+    /// meanwhile pass by the introduction points from before: then nothing but another beginning helps, and it is due at once. Else tor may mend it by itself, and is given time. A renewal that does not help is followed
     /// by the next ever later.
     pub fn renewal_due(&self, address: &OnionAddress, given: Moment) -> Option<Moment> {
         let engine = self.engine.as_ref().filter(|known| known.what.is_ready())?;
-        let introduced = self.services.get(address)?.introduced.as_ref().filter(|known| !known.what)?;
+        let service = self.services.get(address)?;
+        let introduced = service.introduced.as_ref().filter(|known| !known.what || service.passed_by)?;
         let jitter = jitter(address);
         if let Some(wait) = self.renewals.get(address).and_then(Renewals::wait) {
             return Some(wait.max(engine.since) + jitter);

@@ -34,6 +34,32 @@ fn after_an_outage_a_service_without_an_introduction_point_is_given_to_tor_anew_
 }
 
 #[test]
+fn a_service_that_tor_has_mended_at_the_same_points_is_given_to_it_anew_after_an_outage_and_once() {
+    let (desired, mut observed, now) = standing();
+    offline(&mut observed, now + seconds(100));
+    introduced(&mut observed, 0, now + seconds(100));
+    let back = now + seconds(101);
+    observed.health.report(Report::Engine(EngineState::Ready), back);
+    // tor was quicker than we.
+    introduced(&mut observed, 3, back + seconds(1));
+
+    let steps = plan(&desired, &observed, back + seconds(2)).steps;
+    assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "importers pass these points by: {steps:?}");
+    execute(&mut observed, &steps, back + seconds(2));
+    introduced(&mut observed, 0, back + seconds(2));
+    introduced(&mut observed, 3, back + seconds(4));
+    assert_eq!(plan(&desired, &observed, back + seconds(100)), Plan::default());
+}
+
+#[test]
+fn a_service_whose_points_fell_for_a_moment_is_left_to_tor() {
+    let (desired, mut observed, now) = standing();
+    introduced(&mut observed, 0, now + seconds(100));
+    introduced(&mut observed, 3, now + seconds(101));
+    assert_eq!(plan(&desired, &observed, now + seconds(200)), Plan::default());
+}
+
+#[test]
 fn a_service_that_an_outage_has_not_harmed_is_left_alone() {
     let (desired, mut observed, now) = standing();
     offline(&mut observed, now + seconds(100));

@@ -70,7 +70,10 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
     vigil.link(Link::Up(2, relay(2)), seconds(0.0));
     vigil.link(Link::Down(1, refused()), seconds(10.0));
     assert_eq!(vigil.offline(seconds(20.0)), None, "one stands");
+    assert!(!vigil.take_fell(), "one stands");
     vigil.link(Link::Down(2, refused()), seconds(20.0));
+    assert!(vigil.take_fell());
+    assert!(!vigil.take_fell(), "it is told once");
     assert_eq!(vigil.offline(seconds(21.0)), None, "tor may have another at once");
     assert_eq!(vigil.offline(seconds(21.5)), Some("CONNECTREFUSED"));
 
