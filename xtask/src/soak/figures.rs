@@ -58,7 +58,10 @@ impl Told {
 
     /// The figures of tests, in words.
     pub(super) fn words(&self) -> String {
-        let words = self.named.iter().map(|(what, values)| format!("{what}: {}", values.join(", ")));
+        let words = self.named.iter().map(|(what, values)| {
+            let values: Vec<_> = values.iter().map(|value| readable(value)).collect();
+            format!("{what}: {}", values.join(", "))
+        });
         words.collect::<Vec<_>>().join("; ")
     }
 }
@@ -112,6 +115,19 @@ fn shown(figure: f64) -> String {
     if figure.is_finite() { format!("{figure:.1}") } else { "never".to_owned() }
 }
 
+/// A length of time as Rust writes it ("3.803607146s") with no more digits than can be read; anything else as it is.
+fn readable(value: &str) -> String {
+    for unit in ["ms", "µs", "s"] {
+        if let Some(Ok(number)) = value.strip_suffix(unit).map(str::parse::<f64>) {
+            return match number {
+                ..10.0 => format!("{number:.1} {unit}"),
+                _ => format!("{number:.0} {unit}"),
+            };
+        }
+    }
+    value.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +178,11 @@ mod tests {
         let told = told(&["figure: a: b: 1 s", "test x ... figure: c: 2", "figure: a: b: 3 s", "figure"]);
 
         assert_eq!(told.words(), "a: b: 1 s, 3 s; c: 2");
+    }
+
+    #[test]
+    fn lengths_of_time_are_shown_with_few_digits() {
+        let shown = ["3.803607146s", "20.382287ms", "384", "2.8s", "a pass"].map(readable);
+        assert_eq!(shown, ["3.8 s", "20 ms", "384", "2.8 s", "a pass"]);
     }
 }
