@@ -18,7 +18,7 @@ use self::figures::Told;
 use self::page::{Came, Made};
 use crate::say;
 use crate::setup::Tools;
-use crate::test::{Count, FEATURES, seeds, stream};
+use crate::test::{Count, FASTER, FEATURES, seeds, stream};
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
 
@@ -150,7 +150,7 @@ impl Soak<'_> {
         say::heading(row.name);
         let began = Instant::now();
         let mut cargo = self.cargo();
-        cargo.env("ORMESH_FUZZ_INPUTS", INPUTS.to_string());
+        cargo.args(FASTER).env("ORMESH_FUZZ_INPUTS", INPUTS.to_string());
         cargo.args(["--lib", "--", "--nocapture", part]);
         let (told, ok) = self.run(cargo)?;
         self.came(row, ok && told.passed > 0, told.words(), began.elapsed().as_secs_f64(), json!(told.named));

@@ -36,9 +36,9 @@ const MOST_WAIT: usize = 4;
 
 /// The test of core that plays the seeds that its environment says.
 const REPLAY: &str = "agent::sim::tests::replay";
-/// How the core is built for the simulation: that takes a minute more, and a seed a third of its time. What the core is made of is not built
+/// How the core is built for the simulation and for a million inputs: that takes a minute more, and a seed a third of its time. What the core is made of is not built
 /// again.
-const FASTER: [&str; 2] = ["--config", "profile.dev.package.ormesh-core.opt-level=1"];
+pub(crate) const FASTER: [&str; 2] = ["--config", "profile.dev.package.ormesh-core.opt-level=1"];
 /// Seeds that are played besides those of the unit tests: what two quiet cores play in two minutes.
 const SEEDS: u64 = 2000;
 /// The first of them: past those of the unit tests.
