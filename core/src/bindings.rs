@@ -10,6 +10,7 @@ use crate::model::bridge::Bridge;
 use crate::model::config::{HalfClose, Users};
 use crate::model::day::Day;
 use crate::model::edit::{Edit, Setting};
+use crate::model::hold::{Hold, Session};
 use crate::model::layer::{Layer, LayerName};
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -17,7 +18,7 @@ use crate::model::problem::{Code, Problem, ProblemKind, Severity, Subject};
 use crate::model::served::Served;
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, Event, ExportStatus, Happening, ImportState,
-    ImportStatus, RemoteState, RemoteStatus, Status, TorStatus,
+    ImportStatus, RemoteState, RemoteStatus, SessionStatus, Status, TorStatus,
 };
 use crate::model::store_kind::StoreKind;
 
@@ -63,8 +64,11 @@ fn the_windows_types_are_those_of_the_core() {
         RemoteStatus,
         RemoteState,
         ImportStatus,
+        SessionStatus,
         ImportState,
         HalfClose,
+        Session,
+        Hold,
         Users,
         Setting,
         Edit,

@@ -140,6 +140,7 @@ fn child() {
             address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),
             port: Port::new(port).unwrap(),
             half_close: HalfClose::Hold,
+            by: ormesh_core::forward::reach::By::default(),
             users: Users::All,
         };
         let import = ImportListener::open(spec(22), Arc::clone(&dialler)).await.unwrap();

@@ -31,6 +31,7 @@ mod plain_tor;
 mod protocols;
 mod restarts;
 mod revocation;
+mod sessions;
 mod strangers;
 mod transcript;
 mod users;

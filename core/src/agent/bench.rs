@@ -197,7 +197,7 @@ impl Website {
         let sessions = ClientSessions::new(key.address(), us, true, events, 100, Calendar::system());
         let target: Target = backend.local_addr().unwrap().to_string().parse().unwrap();
         let gate = Gate::open(&context, port(22), target.clone(), Arc::clone(&sessions)).await.unwrap();
-        let grants = Grants { ports: [(port(22), target)].into(), expires: None };
+        let grants = Grants { ports: [(port(22), target)].into(), expires: None, sessions: true };
         let (_, grants) = watch::channel(Arc::new(grants));
         let (theirs, prober) = (Arc::clone(&sessions), Arc::default());
         let responder = Responder::open(&context, &key.address(), grants, theirs, prober).await.unwrap();

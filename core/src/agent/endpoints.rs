@@ -18,6 +18,7 @@ use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
 use crate::model::problem::Problem;
 use crate::model::problem::catalogue::{self, Crowd};
+use crate::model::status::SessionStatus;
 use crate::plan::derive::Traffic;
 
 /// A gate's socket with what serves it.
@@ -80,7 +81,8 @@ impl Endpoints {
         let traffic = |(address, sessions): (&OnionAddress, &Arc<ClientSessions>)| {
             let stats = sessions.stats();
             let open = u32::try_from(stats.open).unwrap_or(u32::MAX);
-            (*address, Traffic { sessions: open, bytes: (stats.bytes_in, stats.bytes_out) })
+            let bytes = (stats.bytes_in, stats.bytes_out);
+            (*address, Traffic { sessions: open, bytes, through: None })
         };
         self.sessions.iter().map(traffic).collect()
     }
@@ -95,7 +97,17 @@ impl Endpoints {
         let traffic = |(listen, listener): (&ListenAddr, &ImportListener)| {
             let stats = listener.stats();
             let open = u32::try_from(stats.sessions_open).unwrap_or(u32::MAX);
-            (listen.clone(), Traffic { sessions: open, bytes: (stats.bytes_out, stats.bytes_in) })
+            let through = listener.session().map(|(connections, standing)| SessionStatus {
+                connections: u32::try_from(connections).unwrap_or(u32::MAX),
+                circuits: u32::try_from(standing.circuits).unwrap_or(u32::MAX),
+                // A link that is replaced at once is nothing to tell.
+                holding: standing
+                    .holding_since
+                    .map(|since| since.elapsed().as_secs())
+                    .filter(|seconds| *seconds > 0),
+            });
+            let bytes = (stats.bytes_out, stats.bytes_in);
+            (listen.clone(), Traffic { sessions: open, bytes, through })
         };
         self.listeners.iter().map(traffic).collect()
     }
@@ -164,6 +176,21 @@ impl Endpoints {
     pub(super) fn refuse(&self) {
         self.listeners.values().for_each(ImportListener::refuse);
         self.socks.iter().for_each(SocksFront::refuse);
+    }
+
+    /// Ends the sessions that clients' agents have here, in order, while tor still carries the word.
+    pub(super) async fn leave(&self) {
+        let responders = self.doors.values().filter_map(|door| match door {
+            Door::Responder(responder) => Some(responder),
+            Door::Gate(_) => None,
+        });
+        // All at once.
+        let mut leaving: Vec<_> = responders.map(|responder| Box::pin(responder.leave())).collect();
+        std::future::poll_fn(|cx| {
+            leaving.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+            if leaving.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
     }
 
     /// Sessions that are open, of all kinds.

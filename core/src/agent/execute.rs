@@ -18,6 +18,7 @@ use crate::forward::dialler::Dialler;
 use crate::forward::gate::{self, ClientSessions, Gate, GateContext, GateEvent};
 use crate::forward::import::{ImportListener, ImportSpec};
 use crate::forward::listen::{self, Bound, ListenError};
+use crate::forward::reach::By;
 use crate::forward::responder::{Grants, Prober, Responder};
 use crate::forward::socks_front::{RemoteTable, SocksFront};
 use crate::model::address::{ListenAddr, Port};
@@ -93,6 +94,7 @@ impl Executor {
     pub(super) fn configure(&mut self, config: &Config) {
         let table = config.remotes.iter().map(|(name, remote)| (name.clone(), remote.address)).collect();
         self.remotes.send_replace(Arc::new(table));
+        self.dialler.sessions().allow(config.agent.sessions);
         self.dialler.keep(config.remotes.values().map(|remote| remote.address).collect());
         // Where gates are loopback ports, they let in nobody but this process.
         self.context.tor.set(self.engine.process());
@@ -167,6 +169,10 @@ impl Executor {
                     port: listener.port,
                     half_close: listener.half_close,
                     users: listener.users,
+                    by: match listener.hold {
+                        Some(hold) => By::Session(hold.time()),
+                        None => By::Plain,
+                    },
                 };
                 let (ports, at) = (Arc::clone(&self.context.ports), listen.clone());
                 let make = async move { Ok(Made { bound: ports.listen(&at).await?, gate: None }) };
@@ -325,6 +331,7 @@ fn grants_of(config: &Config, name: &ClientName, client: &Client) -> Grants {
     Grants {
         ports: ports.map(|(port, export)| (*port, export.target.clone())).collect(),
         expires: client.expires,
+        sessions: config.agent.sessions,
     }
 }
 

@@ -91,6 +91,8 @@ impl Life {
             () = at_once => tracing::info!("asked to end at once: open sessions are cut off"),
         }
         let seen: Vec<_> = self.reconciler.executor.endpoints.last_seen().collect();
+        self.reconciler.executor.endpoints.leave().await;
+        self.reconciler.dialler.sessions().leave().await;
         self.reconciler.close_all().await;
         let saved =
             tokio::time::timeout(SAVE, self.reconciler.vault.clients.save_history(seen.into_iter())).await;
@@ -348,6 +350,7 @@ mod tests {
             port: Port::new(22).unwrap(),
             half_close: HalfClose::Hold,
             users: Users::All,
+            by: crate::forward::reach::By::Plain,
         };
         let import = ImportListener::open(spec, Arc::clone(&life.reconciler.dialler)).await.unwrap();
         let (at, groups) = (import.tcp_addr().unwrap(), import.groups());

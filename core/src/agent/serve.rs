@@ -20,9 +20,10 @@ use crate::forward::calendar::Calendar;
 use crate::forward::capacity::Crowded;
 use crate::forward::dialler::{ConnectError, Dialler, Early};
 use crate::forward::guests::Guests;
+use crate::forward::reach::{By, Reached, reach};
 use crate::forward::relay::{self, Ending, OnNearEnd};
 use crate::forward::responder::{self, Echo, Prober};
-use crate::forward::silence::{Why, asking};
+use crate::forward::silence::Why;
 use crate::ipc::server::Asker;
 use crate::ipc::transport::{self, Listener};
 use crate::ipc::{Pong, PortTold, Request, Response};
@@ -337,7 +338,8 @@ impl Server {
         }
         let failing = watch::Sender::default();
         let (mut engine, mut failed) = (self.dialler.engine().state(), failing.subscribe());
-        let mut dial = pin!(self.dialler.connect_telling(&address, port, "nc", Early::none(), &failing));
+        let (to, by) = ((&address, port), By::default());
+        let mut dial = pin!(reach(&self.dialler, to, "nc", by, Early::none(), &failing));
         let slow = Instant::now() + SLOW;
         let (mut said, known) = (None, self.dialler.lost(&address));
         let connected = loop {
@@ -364,9 +366,9 @@ impl Server {
         };
         asker.answer(&Response::Connected).await?;
         let mut near = asker.into_pieces();
-        let rule = OnNearEnd::for_application(HalfClose::Hold, self.guests.holds());
-        let far = asking(&self.dialler, address, port, connected.stream);
-        let ending = relay::run(&mut near, far, connected.unsent, rule, relay::Traffic::default()).await;
+        let Reached { far, unsent, .. } = connected;
+        let rule = OnNearEnd::for_application(HalfClose::Hold, self.guests.holds(), far.is_session());
+        let ending = relay::run(&mut near, far, unsent, rule, relay::Traffic::default()).await;
         if ending.is_cut() {
             tracing::info!(%remote, %port, why = %ending, "connection of ormesh nc cut off");
             near.fail(cut_off(remote, &ending)).await?;
@@ -406,7 +408,8 @@ impl Server {
                     info.ports.iter().map(|info| PortTold { port: info.port, open: info.open }).collect();
                 full = info.full().collect();
             }
-            if let Some(Echo { took, ports }) = answered {
+            if let Some(Echo { took, ports, sessions }) = answered {
+                self.dialler.sessions().announced(&address, sessions);
                 // The last word, so that status shows the same.
                 self.dialler.reports().tell(Report::Answered { remote: address, took, ports });
             }
@@ -522,6 +525,7 @@ fn cut_off(remote: &RemoteName, ending: &Ending) -> Problem {
     };
     match why {
         Some(Why::Full(port, held, of)) => catalogue::full_there(remote, port, (held, of)),
+        Some(why @ Why::NoRoom(_)) => Problem::new(Code::Full, why.to_string()).hint("try again later"),
         Some(Why::NoBackend(port)) => catalogue::no_backend_there(remote, port),
         Some(Why::NotExported(port)) => {
             let error = ConnectError::Dial(DialError::PortNotExported(port));

@@ -23,6 +23,16 @@ pub enum Stream {
     Pipe(tokio::io::DuplexStream),
 }
 
+impl Stream {
+    /// What it is underneath.
+    pub fn raw(&self) -> &Self {
+        match self {
+            Self::Confirmed(confirmed) => confirmed.stream.raw(),
+            other => other,
+        }
+    }
+}
+
 /// A stream whose end of file counts once something else has confirmed it; until then it is not there yet, and else it is an error.
 pub struct Confirmed {
     stream: Box<Stream>,

@@ -12,10 +12,14 @@ mod lines;
 mod race;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
@@ -26,6 +30,8 @@ pub use lines::Carried;
 use super::answers::Answers;
 use super::reports::Reports;
 use super::responder::{self, Info};
+use super::sessions::pool::{DialLink, Link, Pool};
+use super::sockets::Abort;
 use crate::engine::stream::Stream;
 use crate::engine::{DialError, EngineState, OnionEngine};
 use crate::model::address::Port;
@@ -135,6 +141,7 @@ pub struct Dialler {
     /// Remotes that were found to be full and were not reported yet.
     full: Mutex<BTreeSet<OnionAddress>>,
     full_told: Notify,
+    sessions: Pool,
 }
 
 impl Dialler {
@@ -150,7 +157,7 @@ impl Dialler {
         reports: Reports,
         limits: Limits,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
             engine,
             rekey,
             limits,
@@ -163,6 +170,10 @@ impl Dialler {
             answers: Answers::default(),
             full: Mutex::default(),
             full_told: Notify::new(),
+            sessions: Pool::new({
+                let this = Weak::clone(this);
+                move || this.upgrade().map(|this| this as Arc<dyn DialLink>)
+            }),
         })
     }
 
@@ -195,7 +206,9 @@ impl Dialler {
         }
         let question = async {
             let connected = self.connect(remote, Port::RESPONDER, ASKED_BY, Early::none()).await.ok()?;
-            responder::ask_info(connected.stream).await.ok()
+            let info = responder::ask_info(connected.stream).await.ok()?;
+            self.sessions.announced(remote, info.sessions);
+            Some(info)
         };
         let question = async { timeout(ANSWER, question).await.ok().flatten() };
         timeout(ANSWER, self.answers.ask(remote, question)).await.ok().flatten()
@@ -227,10 +240,12 @@ impl Dialler {
         self.remotes().forget(remote);
         self.lines.forget(remote);
         self.answers.forget(remote);
+        self.sessions.forget(remote);
     }
 
     /// These are all remotes that there are. Connections to one that is not among them end by a reset.
     pub fn keep(&self, remotes: BTreeSet<OnionAddress>) {
+        self.sessions.keep(remotes.clone());
         self.lines.keep(remotes);
     }
 
@@ -257,6 +272,22 @@ impl Dialler {
     /// Whether the group has a circuit to the remote that was seen to work.
     pub fn is_warm(&self, remote: &OnionAddress, group: &str) -> bool {
         self.remotes().circuit(remote, group, self.limits.circuit_life).1
+    }
+
+    /// Sessions with remotes.
+    pub fn sessions(&self) -> &Pool {
+        &self.sessions
+    }
+
+    /// How long the application is given for its first bytes.
+    pub(super) fn first_bytes(&self) -> Duration {
+        self.limits.first_bytes
+    }
+
+    /// How long a connection to a remote may take to come about.
+    pub(super) fn patience(&self, remote: &OnionAddress) -> Duration {
+        let is_lost = self.engine.state().borrow().is_ready() && self.lost(remote).is_some();
+        if is_lost { self.limits.lost } else { self.limits.overall }
     }
 
     /// The engine dialled through.
@@ -300,8 +331,7 @@ impl Dialler {
     ) -> Result<Connected, ConnectError> {
         let mut state = self.engine.state();
         let mut lost = self.lost.subscribe();
-        let is_lost = state.borrow().is_ready() && self.lost(remote).is_some();
-        let deadline = Instant::now() + if is_lost { self.limits.lost } else { self.limits.overall };
+        let deadline = Instant::now() + self.patience(remote);
         let mut course = Course::default();
         loop {
             let ready = async { state.wait_for(EngineState::is_ready).await.is_ok() };
@@ -443,6 +473,56 @@ impl Dialler {
     fn tell(&self, remote: &OnionAddress, outcome: Result<(), DialError>, took: Duration, warm: bool) {
         self.reports.tell(Report::Dialled { remote: *remote, outcome, took, warm });
     }
+}
+
+#[async_trait]
+impl DialLink for Dialler {
+    async fn dial_link(
+        &self,
+        remote: &OnionAddress,
+        group: &str,
+        first: Vec<u8>,
+    ) -> Result<(Box<dyn Link>, Vec<u8>), DialError> {
+        let mut first = Greeting(first);
+        let connected = self.connect(remote, Port::RESPONDER, group, Early::of(&mut first)).await;
+        match connected {
+            Ok(Connected { stream, mut unsent, .. }) => {
+                stream.keep_short();
+                // What was not read ahead of it.
+                unsent.append(&mut first.0);
+                Ok((Box::new(stream), unsent))
+            }
+            Err(ConnectError::Dial(error) | ConnectError::Uncertain(error)) => Err(error),
+            Err(ConnectError::AppGone) => Err(DialError::NotReady),
+        }
+    }
+
+    fn forget(&self, remote: &OnionAddress, group: &str) {
+        self.forget_group(remote, group);
+    }
+
+    fn state(&self) -> watch::Receiver<EngineState> {
+        self.engine.state()
+    }
+}
+
+/// What a link says first, as an application that then waits.
+struct Greeting(Vec<u8>);
+
+impl AsyncRead for Greeting {
+    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let first = &mut self.get_mut().0;
+        if first.is_empty() {
+            return Poll::Pending;
+        }
+        let rest = first.split_off(first.len().min(buf.remaining()));
+        buf.put_slice(&std::mem::replace(first, rest));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Abort for Greeting {
+    fn reset_on_close(&self, _on: bool) {}
 }
 
 fn locked(remotes: &Mutex<Remotes>) -> MutexGuard<'_, Remotes> {

@@ -1,9 +1,11 @@
 //! An export's gate: the socket at which tor hands over one client's connections to one port, on their way to the backend.
 //!
 //! There is a gate for each client *and* port, so closing it takes the port away from that client at once, with all open sessions.
-//! Who may have which port is the planner's to decide; an open gate is a granted port.
+//! Who may have which port is the planner's to decide; an open gate is a granted port. Streams of the client's sessions come through it, too,
+//! and end with it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -20,13 +22,16 @@ use super::capacity::{Crowded, Member, Part, Place};
 use super::listen::{Bound, ListenError, SocketPath};
 use super::ports::{Ports, SystemPorts};
 use super::relay::{self, OnNearEnd, Traffic};
-use super::server::{AtBound, Renewer, Server};
+use super::server::{Accept, AtBound, Renewable, Renewer, Server};
+use super::sessions::channel::Channel;
+use super::sockets::Abort;
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
 use crate::model::address::{Port, Target};
 use crate::model::name::ClientName;
 use crate::model::onion::OnionAddress;
+use crate::session::words::Refusal;
 
 /// How long a failed backend is reported if nobody has tried it since.
 const ERROR_LIFE: Duration = Duration::from_secs(600);
@@ -87,13 +92,21 @@ pub struct ClientSessions {
     address: OnionAddress,
     client: Mutex<ClientName>,
     member: Arc<Member>,
-    gates: Mutex<BTreeMap<Port, Weak<Part>>>,
+    gates: Mutex<BTreeMap<Port, Way>>,
     open: AtomicU64,
     last_seen: AtomicU64,
     known: AtomicBool,
     traffic: Arc<Traffic>,
     events: mpsc::UnboundedSender<GateEvent>,
     calendar: Calendar,
+}
+
+/// How a gate is found.
+#[derive(Debug)]
+struct Way {
+    part: Weak<Part>,
+    /// Takes streams of the client's sessions. The gate has the other end, and closes it before anything else.
+    wanted: mpsc::UnboundedSender<Channel>,
 }
 
 /// A look at a client's sessions.
@@ -166,16 +179,32 @@ impl ClientSessions {
     /// The ports that turn connections away, for want of room.
     pub fn crowded(&self) -> Vec<(Port, Crowded)> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().filter_map(|(port, part)| Some((*port, part.upgrade()?.crowded()?))).collect()
+        gates.iter().filter_map(|(port, way)| Some((*port, way.part.upgrade()?.crowded()?))).collect()
     }
 
-    /// A gate's share of the client's sessions.
-    fn part(&self, port: Port) -> Arc<Part> {
+    /// A gate's share of the client's sessions, and the streams that are for it.
+    fn part(&self, port: Port) -> (Arc<Part>, mpsc::UnboundedReceiver<Channel>) {
         let part = Part::of(&self.member);
+        let (wanted, streams) = mpsc::unbounded_channel();
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.retain(|_, part| part.strong_count() > 0);
-        gates.insert(port, Arc::downgrade(&part));
-        part
+        gates.retain(|_, way| way.part.strong_count() > 0);
+        gates.insert(port, Way { part: Arc::downgrade(&part), wanted });
+        (part, streams)
+    }
+
+    /// Gives a stream of the client's sessions to the gate of the port that it wants. Without an open gate it is refused.
+    pub(super) fn want(&self, port: u16, stream: Channel) {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        match Port::new(port).and_then(|port| gates.get(&port)) {
+            // One that is sent to a gate which closes is dropped there, and so refused.
+            Some(way) => drop(way.wanted.send(stream)),
+            None => stream.refuse(Refusal::NotGranted),
+        }
+    }
+
+    /// The client's name, for the log.
+    pub(super) fn name(&self) -> ClientName {
+        self.client()
     }
 
     /// Counts a session until it is dropped.
@@ -250,10 +279,10 @@ impl Gate {
             ports: Arc::clone(&context.ports),
         });
         let each = Arc::clone(&shared);
-        let part = shared.sessions.part(port);
-        let handle = move |tor, place| session(Arc::clone(&each), tor, place);
-        let (renewer, renewable) = Renewer::of(bound);
-        let server = Server::start(renewable, part, AtBound::Refuse, handle);
+        let (part, wanted) = shared.sessions.part(port);
+        let handle = move |caller, place| session(Arc::clone(&each), caller, place);
+        let (renewer, listener) = Renewer::of(bound);
+        let server = Server::start(Callers { listener, wanted }, part, AtBound::Refuse, handle);
         Self { addr, shared, renewer, server }
     }
 
@@ -304,6 +333,48 @@ impl Gate {
     }
 }
 
+/// What a gate lets in.
+enum Caller {
+    /// A connection that tor hands over.
+    Tor(Stream),
+    /// A stream of one of the client's sessions.
+    Session(Channel),
+}
+
+impl Abort for Caller {
+    fn reset_on_close(&self, on: bool) {
+        match self {
+            Self::Tor(stream) => stream.reset_on_close(on),
+            Self::Session(stream) => stream.reset_on_close(on),
+        }
+    }
+
+    /// There is no room for it.
+    fn abort(self, why: &str) {
+        match self {
+            Self::Tor(stream) => stream.abort(why),
+            Self::Session(stream) => stream.refuse(Refusal::Full),
+        }
+    }
+}
+
+/// Where callers come from.
+struct Callers {
+    listener: Renewable,
+    wanted: mpsc::UnboundedReceiver<Channel>,
+}
+
+impl Accept for Callers {
+    type Conn = Caller;
+
+    async fn accept(&mut self) -> io::Result<Caller> {
+        tokio::select! {
+            accepted = self.listener.accept() => accepted.map(Caller::Tor),
+            Some(stream) = self.wanted.recv() => Ok(Caller::Session(stream)),
+        }
+    }
+}
+
 /// Opens a gate's socket. Its name is short, and the same each time: tor refuses paths of 108 bytes and more.
 pub async fn open_socket(
     context: &GateContext,
@@ -316,8 +387,10 @@ pub async fn open_socket(
     context.ports.gate(&context.run_dir, &name).await
 }
 
-async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
-    if !system::admit(&tor, shared.tor.get()).await {
+async fn session(shared: Arc<Shared>, caller: Caller, _place: Place) {
+    if let Caller::Tor(tor) = &caller
+        && !system::admit(tor, shared.tor.get()).await
+    {
         debug!(client = %shared.sessions.client(), "a connection to a gate did not come from tor");
         return;
     }
@@ -326,13 +399,20 @@ async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
     let backend = shared.ports.connect(target).await;
     let last = (Instant::now(), backend.as_ref().err().map(ToString::to_string));
     *shared.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
-    match backend {
-        Ok(backend) => {
-            let traffic = Arc::clone(&shared.sessions.traffic);
+    let traffic = Arc::clone(&shared.sessions.traffic);
+    match (backend, caller) {
+        (Ok(backend), Caller::Tor(tor)) => {
             relay::run(tor, backend, Vec::new(), OnNearEnd::End, traffic).await;
         }
-        Err(error) => {
+        (Ok(backend), Caller::Session(mut stream)) => {
+            stream.accept();
+            relay::run(stream, backend, Vec::new(), OnNearEnd::Carry, traffic).await;
+        }
+        (Err(error), caller) => {
             debug!(client = %shared.sessions.client(), port = %shared.port, %target, %error, "no backend");
+            if let Caller::Session(stream) = caller {
+                stream.refuse(Refusal::Unreachable);
+            }
         }
     }
 }

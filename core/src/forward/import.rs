@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
 use tracing::info;
 
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
-use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::dialler::{ConnectError, Dialler, Early};
 use super::holds::{HOLD_LIMIT, Holds};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Ride};
 use super::listen::{self, Bound, ListenError, SocketPath};
 use super::owner::{Owners, TurnedAway};
+use super::reach::{By, Far, Reached, reach};
 use super::relay::{self, Meter, OnNearEnd, Traffic};
 use super::server::{AtBound, Renewer, Server};
-use super::silence::asking;
+use super::sessions::pool::SessionStanding;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::stream::Stream;
 use crate::model::address::{ListenAddr, Port};
@@ -37,6 +39,8 @@ pub struct ImportSpec {
     pub half_close: HalfClose,
     /// Who may connect.
     pub users: Users,
+    /// Whether it uses sessions, and how long they are held.
+    pub by: By,
 }
 
 /// How much an import was used since it was opened.
@@ -68,6 +72,8 @@ struct Shared {
     lanes: Arc<Lanes>,
     owners: Owners,
     cuts: Cuts,
+    /// Connections that are streams of a session.
+    riding: Usage,
 }
 
 impl std::fmt::Debug for Shared {
@@ -89,8 +95,8 @@ impl ImportListener {
         let holds = Holds::new(HOLD_LIMIT);
         let part = Part::alone(&holds);
         let owners = Owners::new(spec.users, spec.listen.to_string());
-        let (usage, cuts) = (Usage::default(), Cuts::default());
-        let shared = Arc::new(Shared { spec, dialler, usage, holds, lanes, owners, cuts });
+        let (usage, riding, cuts) = (Usage::default(), Usage::default(), Cuts::default());
+        let shared = Arc::new(Shared { spec, dialler, usage, holds, lanes, owners, cuts, riding });
         let sessions = Arc::clone(&shared);
         let handle = move |app, place| session(Arc::clone(&sessions), app, place);
         let (renewer, renewable) = Renewer::of(bound);
@@ -122,6 +128,14 @@ impl ImportListener {
     /// How much it was used.
     pub fn stats(&self) -> Stats {
         self.shared.usage.stats()
+    }
+
+    /// How it stands with its connections that are streams of a session, and how many there are.
+    pub fn session(&self) -> Option<(u64, SessionStanding)> {
+        let By::Session(hold) = self.shared.spec.by else { return None };
+        let riding = self.shared.riding.stats().sessions_open;
+        let standing = self.shared.dialler.sessions().standing(&self.shared.spec.address, hold)?;
+        (riding > 0).then_some((riding, standing))
     }
 
     /// Whether it has no room for more connections.
@@ -174,11 +188,12 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let ride = shared.lanes.pick();
     let Shared { spec, dialler, .. } = &*shared;
     // Boxed, so that what it takes to connect is given back once connected.
-    let group = ride.group();
-    let connected = Box::pin(dialler.connect(&spec.address, spec.port, &group, Early::of(&mut app))).await;
+    let (group, untold) = (ride.group(), watch::Sender::default());
+    let (to, early) = ((&spec.address, spec.port), Early::of(&mut app));
+    let reached = Box::pin(reach(dialler, to, &group, spec.by, early, &untold)).await;
     drop(group);
-    let Connected { stream, unsent, sent_early, .. } = match connected {
-        Ok(connected) => connected,
+    let Reached { far, unsent, sent_early } = match reached {
+        Ok(reached) => reached,
         Err(error) => {
             if error != ConnectError::AppGone
                 && let Some(others) = shared.cuts.note()
@@ -190,13 +205,22 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     };
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(sent_early + unsent.len());
-    let rule = OnNearEnd::for_application(spec.half_close, &shared.holds);
-    let far = asking(dialler, spec.address, spec.port, stream);
-    let ending = relay::run(app, far, unsent, rule, ride.meter(traffic)).await;
+    let rule = OnNearEnd::for_application(spec.half_close, &shared.holds, far.is_session());
+    let _riding = far.is_session().then(|| shared.riding.begin());
+    let meter = metered(&ride, traffic, &far);
+    let ending = relay::run(app, far, unsent, rule, meter).await;
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {
         info!(import = %spec.listen, remote = %spec.remote, why = %ending, others, "connection cut off");
+    }
+}
+
+/// Counts bytes of a connection: for its lane, too, where it has a circuit of its own.
+pub(super) fn metered(ride: &Ride, traffic: Arc<Traffic>, far: &Far) -> Arc<dyn Meter + Send + Sync> {
+    match far {
+        Far::Session(_) => traffic,
+        Far::Plain(_) | Far::Refused(_) => Arc::new(ride.meter(traffic)),
     }
 }
 

@@ -56,13 +56,15 @@ pub enum OnNearEnd {
     Pass,
     /// End everything: a gate's rule.
     End,
+    /// Pass each side's end on as it is: both can carry it.
+    Carry,
 }
 
 impl OnNearEnd {
-    /// The rule for an application's connection. The one place that decides it: a far side that carries half-close as it is, once there
-    /// is such a one, gets its rule here.
-    pub fn for_application(half_close: HalfClose, holds: &Arc<Holds>) -> Self {
+    /// The rule for an application's connection: the one place that decides it. Through a session, ends are carried as they are.
+    pub fn for_application(half_close: HalfClose, holds: &Arc<Holds>, is_session: bool) -> Self {
         match half_close {
+            _ if is_session => Self::Carry,
             HalfClose::Hold => Self::Hold(Arc::clone(holds)),
             HalfClose::Pass => Self::Pass,
         }
@@ -78,6 +80,9 @@ pub enum Ending {
     /// The far side ended.
     #[error("the far side ended")]
     Far,
+    /// Both have ended, each in its own time.
+    #[error("both sides ended")]
+    Both,
     /// The near side had closed its side and was held, and nothing moved for [`HOLD_QUIET`].
     #[error("the application had closed its side, and nothing came for {} minutes", HOLD_QUIET.as_secs() / 60)]
     Quiet,
@@ -176,6 +181,11 @@ where
             drop(far);
             linger(near, lost).await;
         }
+        Ending::Both => {
+            // All is delivered.
+            near.reset_on_close(false);
+            far.reset_on_close(false);
+        }
         Ending::NearBroke(_) => far.abort(&ending.to_string()),
         Ending::Quiet | Ending::Ousted | Ending::FarBroke(_) => near.abort(&ending.to_string()),
     }
@@ -216,8 +226,8 @@ struct Relay<'a, A, B, M> {
     down: Way,
     rule: OnNearEnd,
     meter: M,
-    /// The near side's end was passed on.
-    passed: bool,
+    /// The near side's end was passed on, and the far side's.
+    passed: (bool, bool),
     hold: Option<Box<Hold>>,
 }
 
@@ -230,11 +240,36 @@ where
     fn new(near: &'a mut A, far: &'a mut B, first: Vec<u8>, rule: OnNearEnd, meter: M) -> Self {
         let up = Way::after(first);
         let down = Way::default();
-        Self { near, far, up, down, rule, meter, passed: false, hold: None }
+        Self { near, far, up, down, rule, meter, passed: (false, false), hold: None }
+    }
+
+    /// The same where each side's end is passed on.
+    fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if matches!(self.up.end, Some(End::Eof)) && !self.passed.0 {
+            self.passed.0 = Pin::new(&mut *self.far).poll_shutdown(cx).is_ready();
+        }
+        if matches!(self.down.end, Some(End::Eof)) && !self.passed.1 {
+            self.passed.1 = Pin::new(&mut *self.near).poll_shutdown(cx).is_ready();
+        }
+        match (&mut self.up.end, &mut self.down.end) {
+            (_, Some(End::Read(error))) | (Some(End::Write(error)), Some(_)) => {
+                Poll::Ready(Ending::FarBroke(take(error)))
+            }
+            (Some(End::Read(error)), _) | (Some(End::Eof), Some(End::Write(error))) => {
+                Poll::Ready(Ending::NearBroke(take(error)))
+            }
+            (Some(End::Eof), Some(End::Eof)) if self.passed == (true, true) => Poll::Ready(Ending::Both),
+            (Some(End::Eof) | None, Some(End::Eof) | None) => Poll::Pending,
+            // One side takes no more bytes. What it sent before may still be on its way, so it is given some time.
+            (Some(End::Write(_)), None) | (None, Some(End::Write(_))) => self.poll_hold(cx),
+        }
     }
 
     /// What is to be done once both directions have gone as far as they can.
     fn settle(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if matches!(self.rule, OnNearEnd::Carry) {
+            return self.carry(cx);
+        }
         match (&mut self.up.end, &mut self.down.end) {
             (_, Some(End::Eof)) => return Poll::Ready(Ending::Far),
             (_, Some(End::Read(error))) => return Poll::Ready(Ending::FarBroke(take(error))),
@@ -246,12 +281,12 @@ where
             (Some(End::Eof), None) => match &self.rule {
                 OnNearEnd::End => return Poll::Ready(Ending::Near),
                 OnNearEnd::Pass => {
-                    if !self.passed && Pin::new(&mut *self.far).poll_shutdown(cx).is_ready() {
-                        self.passed = true;
+                    if !self.passed.0 && Pin::new(&mut *self.far).poll_shutdown(cx).is_ready() {
+                        self.passed.0 = true;
                     }
                     return Poll::Pending;
                 }
-                OnNearEnd::Hold(_) => {}
+                OnNearEnd::Hold(_) | OnNearEnd::Carry => {}
             },
             // One side takes no more bytes. What it sent before may still be on its way, so it is given a hold's time.
             (Some(End::Write(_)), None) | (None, Some(End::Write(_))) => {}
@@ -279,7 +314,7 @@ where
                         capacity::one_more_held();
                         Some(place)
                     }
-                    OnNearEnd::Pass | OnNearEnd::End => None,
+                    OnNearEnd::Pass | OnNearEnd::End | OnNearEnd::Carry => None,
                 };
                 none.insert(Box::new(Hold::new(place)))
             }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! → {"ormesh":1,"ask":"info"}
-//! ← {"ormesh":1,"ports":[{"port":22,"open":true}],"expires":"2026-12-31"}
+//! ← {"ormesh":1,"ports":[{"port":22,"open":true}],"expires":"2026-12-31","sessions":1}
 //! → {"ormesh":1,"ask":"echo","data":"x"}
-//! ← {"ormesh":1,"echo":"x","ports":[22]}
+//! ← {"ormesh":1,"echo":"x","ports":[22],"sessions":1}
+//! → {"ormesh":1,"ask":"session"}        (what follows, both ways, are a session's frames: `crate::session`)
 //! ```
 //!
 //! Fields that are not known are ignored; a question that is not known is answered with `error`. Both ends take the other for hostile:
@@ -29,12 +30,16 @@ use super::capacity::{Crowded, Member, Part, Place};
 use super::gate::{self, ClientSessions, GateContext, TorProcess};
 use super::listen::{Bound, ListenError, SocketPath};
 use super::server::{AtBound, Renewer, Server};
+use super::sessions::pool;
+use super::sessions::served::Served;
+use super::sockets::keep_short;
 use super::system;
 use crate::engine::GateAddr;
 use crate::engine::stream::Stream;
 use crate::model::address::{Port, Target};
 use crate::model::day::Day;
 use crate::model::onion::OnionAddress;
+use crate::session::words::Farewell;
 pub use prober::Prober;
 
 /// The version of this protocol.
@@ -75,6 +80,8 @@ enum Ask {
     Echo {
         data: String,
     },
+    /// What follows are a session's frames. Not answered.
+    Session,
     #[serde(other)]
     Unknown,
 }
@@ -86,6 +93,8 @@ struct EchoAnswer {
     /// The ports granted. Unlike with `info`, no backend is tried for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ports: Option<BTreeSet<Port>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sessions: Option<u32>,
 }
 
 /// What an echo tells.
@@ -93,6 +102,8 @@ struct EchoAnswer {
 pub struct Echo {
     /// From question to answer.
     pub took: Duration,
+    /// The version of sessions that the other agent offers, if it does.
+    pub sessions: Option<u32>,
     /// The ports granted; none where the other agent is of a version that does not tell.
     pub ports: Option<BTreeSet<Port>>,
 }
@@ -113,6 +124,9 @@ pub struct Info {
     /// The last day of access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Day>,
+    /// The version of sessions that it offers, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
 }
 
 /// One port granted.
@@ -146,6 +160,14 @@ pub struct Grants {
     pub ports: BTreeMap<Port, Target>,
     /// The last day of access.
     pub expires: Option<Day>,
+    /// Whether sessions are offered.
+    pub sessions: bool,
+}
+
+impl Grants {
+    fn sessions(&self) -> Option<u32> {
+        self.sessions.then_some(pool::VERSION)
+    }
 }
 
 /// The open responder of one client's service. Dropping it closes it, without waiting for that.
@@ -154,10 +176,12 @@ pub struct Responder {
     addr: GateAddr,
     renewer: Renewer,
     server: Server,
+    served: Arc<Served>,
 }
 
 #[derive(Debug)]
 struct Shared {
+    served: Arc<Served>,
     grants: watch::Receiver<Arc<Grants>>,
     sessions: Arc<ClientSessions>,
     prober: Arc<Prober>,
@@ -186,12 +210,14 @@ impl Responder {
         sessions: Arc<ClientSessions>,
         prober: Arc<Prober>,
     ) -> Self {
-        let shared = Arc::new(Shared { grants, sessions, prober, tor: context.tor.clone() });
+        let served = Served::new(Arc::clone(&sessions));
+        let tor = context.tor.clone();
+        let shared = Arc::new(Shared { served: Arc::clone(&served), grants, sessions, prober, tor });
         let part = Part::of(&Member::control(SESSIONS));
         let handle = move |tor, place| session(Arc::clone(&shared), tor, place);
         let (renewer, renewable) = Renewer::of(bound);
         let server = Server::start(renewable, part, AtBound::Refuse, handle);
-        Self { addr, renewer, server }
+        Self { addr, renewer, server, served }
     }
 
     /// Listens on this socket from now on, where the other one was removed; conversations go on.
@@ -210,38 +236,71 @@ impl Responder {
         &self.addr
     }
 
-    /// Closes it and its connections, and waits until they are gone.
+    /// Ends the client's sessions in order, since the agent ends, and takes no more.
+    pub async fn leave(&self) {
+        self.served.close(Farewell::Leaving).await;
+    }
+
+    /// Closes it, its connections and the client's sessions, and waits until they are gone.
     pub async fn close_all(&self) {
+        self.served.close(Farewell::Revoked).await;
         self.server.close().await;
     }
 }
 
-async fn session(shared: Arc<Shared>, tor: Stream, _place: Place) {
-    if system::admit(&tor, shared.tor.get()).await {
-        // Whatever ends it, the connection is closed; there is nobody to tell.
-        let _ = answer_all(&shared, tor).await;
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.served.end(Farewell::Revoked);
     }
 }
 
-async fn answer_all(shared: &Shared, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), AskError> {
+async fn session(shared: Arc<Shared>, tor: Stream, place: Place) {
+    if !system::admit(&tor, shared.tor.get()).await {
+        return;
+    }
+    // Whatever ends it, the connection is closed; there is nobody to tell.
+    if let Ok(Some(link)) = answer_all(&shared, tor).await {
+        // Links have places of their own.
+        drop(place);
+        let heard = link.buffer().to_vec();
+        let stream = link.into_inner();
+        keep_short(&stream);
+        shared.served.serve(stream, heard).await;
+    }
+}
+
+/// Answers until there are no more questions, or the connection is to be a session's.
+async fn answer_all<S>(shared: &Shared, stream: S) -> Result<Option<BufReader<S>>, AskError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut stream = BufReader::new(stream);
     for _ in 0..ASKS {
         let line = timed(LINE_TIME, read_line(&mut stream, ASK_LIMIT)).await?;
         let answer = match serde_json::from_slice(&line) {
             Ok(Question { ask: Ask::Info, .. }) => to_line(&shared.info().await),
             Ok(Question { ask: Ask::Echo { data }, .. }) => {
-                let ports = shared.grants.borrow().ports.keys().copied().collect();
-                to_line(&EchoAnswer { ormesh: VERSION, echo: data, ports: Some(ports) })
+                let grants = Arc::clone(&shared.grants.borrow());
+                let ports = grants.ports.keys().copied().collect();
+                let sessions = grants.sessions();
+                to_line(&EchoAnswer { ormesh: VERSION, echo: data, ports: Some(ports), sessions })
+            }
+            Ok(Question { ask: Ask::Session, .. }) if shared.grants.borrow().sessions => {
+                return Ok(Some(stream));
+            }
+            Ok(Question { ask: Ask::Session, .. }) => {
+                send(&mut stream, &to_line(&error("no sessions"))).await?;
+                return Ok(None);
             }
             Ok(Question { ask: Ask::Unknown, .. }) => to_line(&error("unknown question")),
             Err(_) => {
                 send(&mut stream, &to_line(&error("not a question"))).await?;
-                return Ok(());
+                return Ok(None);
             }
         };
         send(&mut stream, &answer).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn error(text: &str) -> ErrorAnswer {
@@ -259,7 +318,8 @@ impl Shared {
             full: crowded.get(port).map(|crowded| (crowded.held, crowded.of)),
         };
         let ports = grants.ports.iter().map(info);
-        Info { ormesh: VERSION, ports: ports.collect(), expires: grants.expires }
+        let (ports, expires, sessions) = (ports.collect(), grants.expires, grants.sessions());
+        Info { ormesh: VERSION, ports, expires, sessions }
     }
 }
 
@@ -303,7 +363,7 @@ pub async fn ask_echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Ec
     let line = ask(stream, &Question { ormesh: VERSION, ask: Ask::Echo { data: data.clone() } }).await?;
     let answer: EchoAnswer = parse(&line)?;
     match answer.echo == data && answer.ports.as_ref().is_none_or(|ports| ports.len() <= PORTS_LIMIT) {
-        true => Ok(Echo { took: began.elapsed(), ports: answer.ports }),
+        true => Ok(Echo { took: began.elapsed(), ports: answer.ports, sessions: answer.sessions }),
         false => Err(AskError::Nonsense),
     }
 }

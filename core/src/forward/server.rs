@@ -37,11 +37,16 @@ pub(crate) enum AtBound {
 
 /// Where connections come from.
 pub(crate) trait Accept: Send + Sync + 'static {
+    /// What a connection is.
+    type Conn: Abort + Send + 'static;
+
     /// Waits for one. Cancel-safe.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Conn>> + Send;
 }
 
 impl Accept for Bound {
+    type Conn = Stream;
+
     fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send {
         self.listener.accept()
     }
@@ -54,6 +59,8 @@ pub(crate) struct Renewable {
 }
 
 impl Accept for Renewable {
+    type Conn = Stream;
+
     async fn accept(&mut self) -> io::Result<Stream> {
         loop {
             tokio::select! {
@@ -105,7 +112,7 @@ impl Server {
     pub(crate) fn start<A, H, S>(listener: A, part: Arc<Part>, at_bound: AtBound, handle: H) -> Self
     where
         A: Accept,
-        H: Fn(Stream, Place) -> S + Send + 'static,
+        H: Fn(A::Conn, Place) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
         let stop = CancellationToken::new();
@@ -154,13 +161,13 @@ async fn accept_all<A, H, S>(
     refuse: &CancellationToken,
 ) where
     A: Accept,
-    H: Fn(Stream, Place) -> S,
+    H: Fn(A::Conn, Place) -> S,
     S: Future<Output = ()> + Send + 'static,
 {
-    enum Tick {
+    enum Tick<C> {
         Refuse,
         Ended(Result<(), tokio::task::JoinError>),
-        Accepted(io::Result<Stream>),
+        Accepted(io::Result<C>),
         Place(Place),
         StillFull,
     }
@@ -168,7 +175,7 @@ async fn accept_all<A, H, S>(
     // A moment, not a time to wait: sessions that end meanwhile must not put it off.
     let mut after = Instant::now();
     // Accepted, and waiting for room.
-    let mut waiting: Option<(Stream, Full)> = None;
+    let mut waiting: Option<(A::Conn, Full)> = None;
     // Since when none was given a place.
     let mut full: Option<Instant> = None;
     loop {
@@ -228,7 +235,7 @@ async fn accept_all<A, H, S>(
     }
 }
 
-async fn accept_after<A: Accept>(listener: &mut A, after: Instant) -> io::Result<Stream> {
+async fn accept_after<A: Accept>(listener: &mut A, after: Instant) -> io::Result<A::Conn> {
     if after > Instant::now() {
         sleep_until(after).await;
     }

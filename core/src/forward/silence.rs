@@ -20,6 +20,9 @@ pub enum Why {
     /// It has no place for it: open connections, and how many there can be of all.
     #[error("the far side has no room for it: port {0} is full: {1} of {2}")]
     Full(Port, u64, u64),
+    /// It has no place for it, and no more is known.
+    #[error("the far side has no room for it: port {0} is full")]
+    NoRoom(Port),
     /// Nothing accepts connections there.
     #[error("nothing accepts connections behind port {0} of the far side")]
     NoBackend(Port),
@@ -70,18 +73,19 @@ enum State {
 /// not asked.
 pub fn asking(dialler: &Arc<Dialler>, remote: OnionAddress, port: Port, stream: Carried) -> Asking {
     let dialler = Arc::clone(dialler);
-    let word = move || -> Word {
-        Box::pin(async move {
-            let has_agent = dialler.has_agent(&remote);
-            let Some(info) = dialler.info(&remote).await else { return has_agent.then_some(Why::NoAnswer) };
-            let why = Why::of(&info, port);
-            if matches!(why, Some(Why::Full(..))) {
-                dialler.found_full(&remote);
-            }
-            why
-        })
-    };
+    let word = move || -> Word { Box::pin(async move { why(&dialler, remote, port).await }) };
     Asking::new(stream, word)
+}
+
+/// Asks the agent of a remote why it ended a connection to one of its ports.
+pub(super) async fn why(dialler: &Arc<Dialler>, remote: OnionAddress, port: Port) -> Option<Why> {
+    let has_agent = dialler.has_agent(&remote);
+    let Some(info) = dialler.info(&remote).await else { return has_agent.then_some(Why::NoAnswer) };
+    let why = Why::of(&info, port);
+    if matches!(why, Some(Why::Full(..))) {
+        dialler.found_full(&remote);
+    }
+    why
 }
 
 impl<S> Asking<S> {

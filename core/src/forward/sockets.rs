@@ -70,6 +70,20 @@ pub fn keep_alive(stream: &Stream) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
+/// Bytes that a link's socket may hold before tor has taken them, as far as the system keeps to it (Linux doubles it, for its own needs).
+const SHORT: usize = 32 * 1024;
+
+/// Lets little lie in a socket: what does can't be overtaken.
+pub fn keep_short(stream: &Stream) {
+    // If it is refused, bulk delays key presses a little more.
+    let _ = match stream.raw() {
+        Stream::Tcp(stream) => SockRef::from(stream).set_send_buffer_size(SHORT),
+        #[cfg(unix)]
+        Stream::Unix(stream) => SockRef::from(stream).set_send_buffer_size(SHORT),
+        Stream::Confirmed(_) | Stream::Pipe(_) => Ok(()),
+    };
+}
+
 #[cfg(all(test, not(windows)))]
 mod tests {
     use super::*;

@@ -18,15 +18,15 @@ use tracing::{debug, info};
 
 use super::capacity::{Crowded, Part, Place};
 use super::cuts::Cuts;
-use super::dialler::{ConnectError, Connected, Dialler, Early};
+use super::dialler::{ConnectError, Dialler, Early};
 use super::holds::{HOLD_LIMIT, Holds};
-use super::import::{Stats, Usage};
-use super::lanes::Lanes;
+use super::import::{Stats, Usage, metered};
+use super::lanes::{Lanes, Ride};
 use super::listen::{self, Bound, ListenError};
 use super::owner::{Owners, TurnedAway};
+use super::reach::{By, Reached, reach};
 use super::relay::{self, Meter, OnNearEnd};
 use super::server::{AtBound, Server};
-use super::silence::asking;
 use super::sockets::{Abort, keep_alive};
 use crate::engine::DialError;
 use crate::engine::stream::Stream;
@@ -205,16 +205,17 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let _open = shared.usage.begin();
     keep_alive(&app);
     // Boxed, so that what it takes to connect is given back once connected.
-    let Some((connected, ride, (address, port))) = Box::pin(serve(&shared, &mut app)).await else { return };
+    let Some((connected, ride)) = Box::pin(serve(&shared, &mut app)).await else { return };
     let connected = match connected {
         Ok(connected) => connected,
         Err(Uncertain(error)) => return app.abort(&error.to_string()),
     };
     let traffic = Arc::clone(&shared.usage.traffic);
     traffic.count_up(connected.sent_early + connected.unsent.len());
-    let rule = OnNearEnd::for_application(HalfClose::Hold, &shared.holds);
-    let far = asking(&shared.dialler, address, port, connected.stream);
-    let ending = relay::run(app, far, connected.unsent, rule, ride.meter(traffic)).await;
+    let Reached { far, unsent, .. } = connected;
+    let rule = OnNearEnd::for_application(HalfClose::Hold, &shared.holds, far.is_session());
+    let meter = metered(&ride, traffic, &far);
+    let ending = relay::run(app, far, unsent, rule, meter).await;
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {
@@ -226,10 +227,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
 struct Uncertain(ConnectError);
 
 /// Handshake and dial. `None` if the application was refused or is gone.
-async fn serve(
-    shared: &Shared,
-    app: &mut Stream,
-) -> Option<(Result<Connected, Uncertain>, super::lanes::Ride, (OnionAddress, Port))> {
+async fn serve(shared: &Shared, app: &mut Stream) -> Option<(Result<Reached, Uncertain>, Ride)> {
     let request = timeout(HANDSHAKE, handshake(app)).await.ok()?;
     let (host, port) = match request {
         Ok(request) => request,
@@ -246,13 +244,14 @@ async fn serve(
     };
     let ride = shared.lanes(&address).pick();
     let group = ride.group();
-    match shared.dialler.connect(&address, port, &group, Early::of(app)).await {
-        Ok(connected) => {
+    let (by, early, untold) = (By::default(), Early::of(app), watch::Sender::default());
+    match reach(&shared.dialler, (&address, port), &group, by, early, &untold).await {
+        Ok(reached) => {
             app.write_all(&Reply::Succeeded.bytes()).await.ok()?;
-            Some((Ok(connected), ride, (address, port)))
+            Some((Ok(reached), ride))
         }
         Err(ConnectError::Dial(error)) => refuse(app, Reply::to(&error)).await,
-        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride, (address, port))),
+        Err(error @ ConnectError::Uncertain(_)) => Some((Err(Uncertain(error)), ride)),
         Err(ConnectError::AppGone) => None,
     }
 }

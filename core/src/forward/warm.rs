@@ -48,7 +48,8 @@ pub async fn warm(
         let _ = dialler.engine().fetch_descriptor(remote).await;
     }
     let connected = dialler.connect(remote, Port::RESPONDER, group, Early::none()).await?;
-    let Echo { took, ports } = responder::ask_echo(connected.stream).await?;
+    let Echo { took, ports, sessions } = responder::ask_echo(connected.stream).await?;
+    dialler.sessions().announced(remote, sessions);
     dialler.reports().tell(Report::Answered { remote: *remote, took, ports });
     Ok(())
 }

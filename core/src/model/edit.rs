@@ -14,6 +14,7 @@ use super::config::{
     Client, Config, DEFAULT_MAX_SESSIONS, Export, ExportError, HalfClose, Import, Users, parse_socks,
 };
 use super::day::Day;
+use super::hold::{Hold, Session};
 use super::name::{ClientName, RemoteName};
 use super::naming;
 use super::problem::{Code, Problem, Subject, catalogue};
@@ -103,6 +104,14 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         users: Option<Users>,
+        /// Whether its connections go through a session; they do when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        session: Option<Session>,
+        /// How long they are held then; 15 minutes when none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        hold: Option<Hold>,
     },
     /// `import set`: what is left out stays as it is.
     SetImport {
@@ -150,18 +159,21 @@ pub enum Setting {
     TorPath(Option<PathBuf>),
     /// `agent.max-sessions`.
     MaxSessions(u16),
+    /// `agent.sessions`.
+    Sessions(bool),
     /// `agent.bridges`.
     Bridges(Vec<Bridge>),
 }
 
 impl Setting {
     /// The keys that `config get` and `config set` know.
-    pub const KEYS: [&str; 6] = [
+    pub const KEYS: [&str; 7] = [
         "agent.socks-addr",
         "agent.socks-users",
         "agent.tor-path",
         "agent.secrets",
         "agent.max-sessions",
+        "agent.sessions",
         "agent.bridges",
     ];
 
@@ -190,6 +202,12 @@ impl Setting {
                 Ok(number) => Ok(Self::MaxSessions(number.get())),
                 Err(_) => Err(bad("it is a number from 1 to 65535".into()).hint(sessions_hint())),
             },
+            "agent.sessions" => match value {
+                "on" => Ok(Self::Sessions(true)),
+                "off" => Ok(Self::Sessions(false)),
+                _ => Err(bad("it is on or off".into())
+                    .hint("on: connections between two agents outlive what carries them through Tor")),
+            },
             // The whole text is long, and private.
             "agent.bridges" => bridge::parse_list(value).map(Self::Bridges).map_err(|why| {
                 Problem::new(Code::BadSetting, format!("agent.bridges can't be set: {why}"))
@@ -210,6 +228,7 @@ impl Setting {
             "agent.tor-path" => json!(agent.tor_path),
             "agent.secrets" => json!(agent.secrets),
             "agent.max-sessions" => json!(agent.max_sessions),
+            "agent.sessions" => json!(if agent.sessions { "on" } else { "off" }),
             "agent.bridges" => json!(agent.bridges),
             _ => return Err(unknown_key(key)),
         })
@@ -226,6 +245,7 @@ impl Setting {
             }
             "agent.secrets" => agent.secrets.map(|kind| kind.to_string()).unwrap_or_default(),
             "agent.max-sessions" => agent.max_sessions.to_string(),
+            "agent.sessions" => (if agent.sessions { "on" } else { "off" }).to_owned(),
             "agent.bridges" => agent.bridges.iter().map(Bridge::to_string).collect::<Vec<_>>().join("\n"),
             _ => return Err(unknown_key(key)),
         })
@@ -345,9 +365,15 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             naming::check_remote(config, to, Some(name))?;
             naming::rename_remote(&mut new, name, to);
         }
-        Edit::AddImport { remote, remote_port, listen, half_close, users } => {
+        Edit::AddImport { remote, remote_port, listen, half_close, users, session, hold } => {
             let users = users.unwrap_or(Users::All);
-            let import = Import { remote_port: *remote_port, half_close: *half_close, users };
+            let import = Import {
+                remote_port: *remote_port,
+                half_close: *half_close,
+                users,
+                session: session.unwrap_or_default(),
+                hold: hold.unwrap_or_default(),
+            };
             check_users(listen, users)?;
             let of = find(&config.remotes, remote)?;
             let there = of.imports.get(listen);
@@ -410,6 +436,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 );
             }
             Setting::MaxSessions(number) => new.agent.max_sessions = *number,
+            Setting::Sessions(on) => new.agent.sessions = *on,
             Setting::Bridges(bridges) => {
                 bridge::check_count(bridges)
                     .map_err(|why| Problem::new(Code::TooMany, why.to_string()).hint("a few are enough"))?;

@@ -11,6 +11,7 @@ pub mod day;
 pub mod edit;
 pub mod expired;
 pub mod exposure;
+pub mod hold;
 pub mod invite;
 pub(crate) mod key_change;
 pub mod keys;

@@ -323,8 +323,26 @@ pub struct ImportStatus {
     pub state: Option<ImportState>,
     /// Open connections.
     pub sessions: u32,
+    /// Those of them that go through a session with the remote's agent; none where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub through: Option<SessionStatus>,
     /// Bytes to the remote and from it, since the agent started.
     pub bytes: (u64, u64),
+}
+
+/// Connections of an import that go through a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SessionStatus {
+    /// How many.
+    pub connections: u32,
+    /// Circuits that carry them together.
+    pub circuits: u32,
+    /// For how many seconds they are held, since there is no way to the remote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub holding: Option<u64>,
 }
 
 /// How it stands with an import.

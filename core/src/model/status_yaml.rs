@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::address::Target;
 use super::config::Users;
 use super::status::{
-    AgentState, AgentStatus, ClientState, ClientStatus, ImportState, RemoteState, RemoteStatus, Status,
+    AgentState, AgentStatus, ClientState, ClientStatus, ImportState, RemoteState, RemoteStatus,
+    SessionStatus, Status,
 };
 
 /// Writes a status as YAML 1.2; empty when there is nothing to say.
@@ -157,6 +158,24 @@ fn write_remote(out: &mut Lines, remote: &RemoteStatus) {
         if import.sessions > 0 {
             out.line(3, &format!("sessions: {}", import.sessions));
         }
+        if let Some(through) = import.through {
+            out.pair(3, "session", &session(through));
+        }
+    }
+}
+
+/// How it stands with the connections that go through a session, in words.
+pub fn session(session: SessionStatus) -> String {
+    let SessionStatus { connections, circuits, holding } = session;
+    let s = |number: u32| if number == 1 { "" } else { "s" };
+    match holding {
+        Some(seconds) => {
+            format!(
+                "holding {connections} connection{} (waiting for the network, {seconds} s)",
+                s(connections)
+            )
+        }
+        None => format!("{connections} connection{} over {circuits} circuit{}", s(connections), s(circuits)),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::onion::OnionAddress;
 use crate::model::problem::{Problem, catalogue};
 use crate::model::status::{
     AgentState, AgentStatus, ClientState, ClientStatus, Event, ExportStatus, Happening, ImportState,
-    ImportStatus, RemoteState, RemoteStatus, Status, VERSION,
+    ImportStatus, RemoteState, RemoteStatus, SessionStatus, Status, VERSION,
 };
 use crate::model::tor::EngineState;
 
@@ -28,6 +28,8 @@ pub struct Traffic {
     pub sessions: u32,
     /// Bytes to the service and from it.
     pub bytes: (u64, u64),
+    /// Of an import: those that go through a session.
+    pub through: Option<SessionStatus>,
 }
 
 /// The agent as a process.
@@ -114,6 +116,7 @@ pub fn status(view: &View<'_>, standing: &[Problem]) -> Status {
             let traffic = view.imports.get(&import.listen).copied().unwrap_or_default();
             import.sessions = traffic.sessions;
             import.bytes = traffic.bytes;
+            import.through = traffic.through;
             import.state = Some(import_state(view, &import.listen, &state));
             if matches!(import.state, Some(ImportState::Listening))
                 && view.health().is_exported(&remote.address, import.remote_port) == Some(false)
@@ -346,6 +349,7 @@ fn remote_status(config: &Config, name: &crate::model::name::RemoteName) -> Remo
         note: exposure::of_import(listen, import.users, import.remote_port, name),
         state: None,
         sessions: 0,
+        through: None,
         bytes: (0, 0),
     });
     RemoteStatus {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::config::{Config, HalfClose, Users};
 use crate::model::day::Day;
+use crate::model::hold::{Hold, Session};
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -83,6 +84,8 @@ pub struct Listener {
     pub half_close: HalfClose,
     /// Who may connect to it.
     pub users: Users,
+    /// How long its connections are held through a session; none where each has a Tor stream of its own.
+    pub hold: Option<Hold>,
 }
 
 impl Listener {
@@ -126,6 +129,7 @@ impl Desired {
                     port: import.remote_port,
                     half_close: import.half_close,
                     users: import.users,
+                    hold: (import.session == Session::On).then_some(import.hold),
                 };
                 desired.listeners.insert(listen.clone(), listener);
             }

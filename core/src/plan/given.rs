@@ -22,6 +22,7 @@ pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
         secrets: ours.secrets.or(now.secrets),
         socks_users: newer(now.socks_users, then.socks_users, ours.socks_users),
         max_sessions: newer(now.max_sessions, then.max_sessions, ours.max_sessions),
+        sessions: newer(now.sessions, then.sessions, ours.sessions),
         bridges: newer(&now.bridges, &then.bridges, &ours.bridges).clone(),
     };
     let mut config = Config {

@@ -305,6 +305,8 @@ fn a_remotes_other_key_or_address_ends_what_its_imports_carry() {
             remote_port: port(80),
             half_close: HalfClose::default(),
             users: Default::default(),
+            session: Default::default(),
+            hold: Default::default(),
         };
         remote.imports.insert("127.0.0.1:8080".parse().unwrap(), import);
         config.remotes.insert("web".parse().unwrap(), remote);

@@ -1,5 +1,5 @@
 //! Room 6, session: many streams between two agents over a few links, none of which needs to last. Pure: no clock, no IO, no randomness of
-//! its own; time is an input, as in `plan`. `forward` is to drive it; nothing uses it yet.
+//! its own; time is an input, as in `plan`. `forward/sessions` drives it.
 //!
 //! A *link* is one connection through tor: reliable, ordered, encrypted and authenticated at both ends, until it dies, at any byte. A
 //! *stream* is one application's connection. The *importer* dials links and opens streams; the *exporter* lets them in and accepts or

@@ -345,6 +345,7 @@ async fn where_nothing_can_listen_it_is_said_why_and_what_helps() {
             port: port(22),
             half_close: Default::default(),
             users: Default::default(),
+            hold: Some(Default::default()),
         };
         Step::OpenListener(listen.clone(), listener)
     };

@@ -183,6 +183,7 @@ impl Host {
         let grants = Grants {
             ports: [(port(PEER_PORT), "127.0.0.1:22".parse().expect("a target"))].into(),
             expires: None,
+            sessions: false,
         };
         let ground = Arc::clone(&self.ground);
         let calendar = Calendar::over(move || ground.unix());

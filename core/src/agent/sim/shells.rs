@@ -177,6 +177,8 @@ fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
                 listen: listen.parse().expect("an address"),
                 half_close: Default::default(),
                 users: None,
+                session: None,
+                hold: None,
             };
             (format!("import add {name} {listen}"), Request::Edit(edit))
         }
@@ -451,6 +453,8 @@ pub(super) async fn furnish(host: &Host, desk: &Desk, dice: &mut Dice) {
                 listen: listen(number).parse().expect("an address"),
                 half_close: Default::default(),
                 users: None,
+                session: None,
+                hold: None,
             };
             let _ = desk.ask(Request::Edit(edit)).await;
         }

@@ -107,8 +107,27 @@ impl<'a> Early<'a> {
         .await
     }
 
+    /// Gives what it reads away, as much as is taken, until there is an outcome; ends early when the application is gone.
+    pub(in crate::forward) async fn giving<T>(
+        &mut self,
+        mut give: impl FnMut(&mut Context<'_>, &[u8]) -> (usize, Poll<T>),
+    ) -> Result<T, AppGone> {
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(gone)) = self.poll_fill(cx) {
+                return Poll::Ready(Err(gone));
+            }
+            if self.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(AppGone));
+            }
+            let (given, outcome) = give(cx, &self.bytes[self.sent..]);
+            self.sent += given;
+            outcome.map(Ok)
+        })
+        .await
+    }
+
     /// Waits for the first bytes, but not long.
-    pub(super) async fn await_first(&mut self, patience: Duration) -> Result<(), AppGone> {
+    pub(in crate::forward) async fn await_first(&mut self, patience: Duration) -> Result<(), AppGone> {
         let first = poll_fn(|cx| match self.poll_fill(cx) {
             Poll::Pending if self.bytes.is_empty() => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
@@ -123,17 +142,17 @@ impl<'a> Early<'a> {
         &self.bytes
     }
 
-    pub(super) fn any_sent(&self) -> bool {
+    pub(in crate::forward) fn any_sent(&self) -> bool {
         self.sent > 0
     }
 
     /// It was proved that nothing arrived.
-    pub(super) fn unsend(&mut self) {
+    pub(in crate::forward) fn unsend(&mut self) {
         self.sent = 0;
     }
 
     /// How much was sent, and what was read and not sent.
-    pub(super) fn split(self) -> (usize, Vec<u8>) {
+    pub(in crate::forward) fn split(self) -> (usize, Vec<u8>) {
         (self.sent, self.bytes[self.sent..].to_vec())
     }
 }

@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use crate::engine::stream::Stream;
 use crate::engine::{DialError, OnionEngine};
-use crate::forward::sockets::Abort;
+use crate::forward::sockets::{Abort, keep_short};
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 
@@ -201,6 +201,13 @@ pub struct Carried {
 impl std::fmt::Debug for Carried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Carried").field(&self.stream).finish()
+    }
+}
+
+impl Carried {
+    /// Lets little lie before it, where that can be: what does can't be overtaken.
+    pub(super) fn keep_short(&self) {
+        keep_short(&self.stream);
     }
 }
 

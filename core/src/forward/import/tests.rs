@@ -25,6 +25,7 @@ async fn import(
         port: port(22),
         half_close: HalfClose::Hold,
         users: Users::All,
+        by: crate::forward::reach::By::default(),
     };
     (ImportListener::open(spec, dialler).await.unwrap(), engine, peers)
 }
@@ -192,6 +193,7 @@ async fn an_import_can_listen_on_a_unix_socket() {
         port: port(22),
         half_close: HalfClose::Pass,
         users: Users::All,
+        by: crate::forward::reach::By::default(),
     };
     let import = ImportListener::open(spec, dialler).await.unwrap();
     let mut app = tokio::net::UnixStream::connect(&path).await.unwrap();

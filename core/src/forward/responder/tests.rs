@@ -26,7 +26,9 @@ async fn open_responder(
 
 fn shared(grants: Grants) -> Shared {
     let (_, grants) = watch::channel(Arc::new(grants));
-    Shared { grants, sessions: sessions(), prober: Arc::default(), tor: TorProcess::default() }
+    let sessions = sessions();
+    let served = Served::new(Arc::clone(&sessions));
+    Shared { served, grants, sessions, prober: Arc::default(), tor: TorProcess::default() }
 }
 
 /// What a responder with nothing to grant answers to some bytes and an end.
@@ -135,7 +137,8 @@ async fn a_host_tells_which_backends_accept() {
     let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let ports = [(port(22), target(open.local_addr().unwrap())), (port(80), target(closed))];
-    let (grants, told) = watch::channel(Arc::new(Grants { ports: ports.into(), expires: None }));
+    let (grants, told) =
+        watch::channel(Arc::new(Grants { ports: ports.into(), expires: None, sessions: true }));
     let responder = open_responder(&GateContext::new(dir.path()), told).await.unwrap();
     let GateAddr::Unix(name) = responder.addr() else { panic!("not a Unix socket") };
     let dial = || UnixStream::connect(dir.path().join(name));
@@ -161,7 +164,7 @@ async fn a_host_tells_which_backends_accept() {
 async fn backends_are_not_probed_at_each_question() {
     let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let ports = [(port(22), target(open.local_addr().unwrap()))];
-    let shared = shared(Grants { ports: ports.into(), expires: None });
+    let shared = shared(Grants { ports: ports.into(), expires: None, sessions: true });
 
     for _ in 0..10 {
         assert!(shared.info().await.ports[0].open);
@@ -174,7 +177,11 @@ async fn backends_are_not_probed_at_each_question() {
 #[tokio::test]
 async fn many_who_ask_at_once_make_one_connection_to_a_backend() {
     let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let grants = Grants { ports: [(port(22), target(open.local_addr().unwrap()))].into(), expires: None };
+    let grants = Grants {
+        ports: [(port(22), target(open.local_addr().unwrap()))].into(),
+        expires: None,
+        sessions: true,
+    };
     let (one, other) = (shared(grants.clone()), shared(grants));
     // Two clients of one host.
     let other = Shared { prober: Arc::clone(&one.prober), ..other };

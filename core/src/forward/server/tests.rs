@@ -17,6 +17,8 @@ struct Scripted {
 }
 
 impl Accept for Scripted {
+    type Conn = Stream;
+
     async fn accept(&mut self) -> io::Result<Stream> {
         let next = self.next.lock().await.recv().await;
         self.calls.fetch_add(1, Ordering::Relaxed);

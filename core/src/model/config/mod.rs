@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::address::{ListenAddr, Port, Target};
 use super::bridge::Bridge;
 use super::day::Day;
+use super::hold::{Hold, Session};
 use super::keys::ClientPublicKey;
 use super::name::{ClientName, RemoteName};
 use super::onion::OnionAddress;
@@ -169,6 +170,8 @@ pub struct AgentSettings {
     pub socks_users: Users,
     /// The most sessions that one client can have open at once.
     pub max_sessions: u16,
+    /// Whether sessions between two agents are offered and used.
+    pub sessions: bool,
     /// The bridges by which tor enters the network; its public relays when there are none.
     pub bridges: Vec<Bridge>,
 }
@@ -184,6 +187,7 @@ impl Default for AgentSettings {
             secrets: None,
             socks_users: Users::default(),
             max_sessions: DEFAULT_MAX_SESSIONS,
+            sessions: false,
             bridges: Vec::new(),
         }
     }
@@ -270,6 +274,10 @@ pub struct Import {
     pub half_close: HalfClose,
     /// Who may connect to it. A Unix socket's mode says that by itself.
     pub users: Users,
+    /// Whether its connections go through a session, where the remote offers that.
+    pub session: Session,
+    /// How long they are held then.
+    pub hold: Hold,
 }
 
 /// What an import does when the application has said all it will say (a FIN). A Tor stream ends both ways at once.

@@ -11,6 +11,7 @@ use super::{AgentSettings, HalfClose, InstanceId, Users, parse_socks};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::{self, Bridge, BridgeError};
 use crate::model::day::Day;
+use crate::model::hold::{Hold, Session};
 use crate::model::keys::ClientPublicKey;
 use crate::model::name::{ClientName, RemoteName};
 use crate::model::onion::OnionAddress;
@@ -42,6 +43,7 @@ pub(super) struct Agent {
     tor_path: Option<PathBuf>,
     secrets: Option<StoreKind>,
     max_sessions: Option<std::num::NonZeroU16>,
+    sessions: Option<bool>,
     #[serde(default)]
     bridges: Bridges,
 }
@@ -55,6 +57,7 @@ impl From<Agent> for AgentSettings {
             socks_users: raw.socks_users,
             secrets: raw.secrets,
             max_sessions: raw.max_sessions.map_or(default.max_sessions, |n| n.get()),
+            sessions: raw.sessions.unwrap_or(default.sessions),
             bridges: raw.bridges.0,
         }
     }
@@ -128,6 +131,10 @@ pub(super) struct Import {
     pub(super) half_close: HalfClose,
     #[serde(default)]
     pub(super) only_me: bool,
+    #[serde(default)]
+    pub(super) session: Session,
+    #[serde(default)]
+    pub(super) hold: Hold,
 }
 
 #[derive(Deserialize)]

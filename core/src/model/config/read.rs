@@ -105,8 +105,10 @@ pub fn parse(text: &str, fresh: &InstanceId) -> Result<Config, TextError> {
             )?;
             check_socks(&config, &import.listen).map_err(error)?;
             let users = if import.only_me { Users::Me } else { Users::All };
-            let raw::Import { remote_port, half_close, .. } = *import;
-            remote.imports.insert(import.listen.clone(), Import { remote_port, half_close, users });
+            let raw::Import { remote_port, half_close, session, hold, .. } = *import;
+            remote
+                .imports
+                .insert(import.listen.clone(), Import { remote_port, half_close, users, session, hold });
         }
         config.remotes.insert(name, remote);
     }

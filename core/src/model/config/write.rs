@@ -7,6 +7,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use super::{AgentSettings, Config, DEFAULT_SOCKS, HalfClose, Remote, Users, VERSION, parse_socks};
 use crate::model::address::{ListenAddr, Port, Target};
 use crate::model::bridge::Bridge;
+use crate::model::hold::{Hold, Session};
 use crate::model::name::ClientName;
 
 /// Writes a configuration into a document so that it reads as `config`, touching only what differs.
@@ -38,6 +39,7 @@ pub fn write(document: &mut DocumentMut, config: &Config) {
             "max-sessions",
             (agent.max_sessions != default.max_sessions).then(|| i64::from(agent.max_sessions).into()),
         ),
+        ("sessions", (agent.sessions != default.sessions).then(|| agent.sessions.into())),
         ("bridges", bridges(&agent.bridges)),
     ];
     let wanted = &agent.bridges;
@@ -82,6 +84,7 @@ fn is_default(key: &str, item: Option<&Item>) -> bool {
         "max-sessions" => {
             item.and_then(Item::as_integer) == Some(AgentSettings::default().max_sessions.into())
         }
+        "sessions" => item.and_then(Item::as_bool) == Some(AgentSettings::default().sessions),
         "socks-users" => text == Some(Users::default().as_str()),
         _ => false,
     }
@@ -117,6 +120,15 @@ fn write_imports(remote_table: &mut Table, remote: &Remote) {
         };
         set(table, "half-close", half_close.map(Into::into));
         set(table, "only-me", (import.users == Users::Me).then(|| true.into()));
+        let session = match import.session {
+            Session::On => table.contains_key("session").then_some("on"),
+            Session::Off => Some("off"),
+        };
+        set(table, "session", session.map(Into::into));
+        let hold = (import.hold != Hold::default() || table.contains_key("hold")).then_some(import.hold);
+        if table.get("hold").and_then(Item::as_str).and_then(|text| text.parse().ok()) != hold {
+            set(table, "hold", hold.map(|hold| hold.to_string().into()));
+        }
     });
 }
 

@@ -51,6 +51,7 @@ fn import(listen: &str, remote_port: i64, state: Option<ImportState>) -> ImportS
         users: Some(Users::All),
         note: None,
         state,
+        through: None,
         sessions: 0,
         bytes: (0, 0),
     }

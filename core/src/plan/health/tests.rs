@@ -69,8 +69,13 @@ fn config() -> Config {
             imports: Default::default(),
         };
         if seed == REMOTES[0] {
-            let import =
-                Import { remote_port: port(80), half_close: Default::default(), users: Users::default() };
+            let import = Import {
+                remote_port: port(80),
+                half_close: Default::default(),
+                users: Users::default(),
+                session: Default::default(),
+                hold: Default::default(),
+            };
             remote.imports.insert(listen(), import);
         }
         config.remotes.insert(format!("r{seed}").parse().unwrap(), remote);
@@ -93,7 +98,7 @@ fn shown_with<const N: usize>(
 ) -> Status {
     let config = config();
     let desired = Desired::from_config(&config, crate::model::day::Day::from_unix(0), is_paused);
-    let traffic = Traffic { sessions, bytes: (0, 0) };
+    let traffic = Traffic { sessions, bytes: (0, 0), through: None };
     let view = View {
         is_paused,
         clients: [(address(CLIENTS[0]), traffic)].into(),

@@ -37,6 +37,8 @@ Settings:
   agent.socks-users   who may use it: me, which is the user that the agent runs as, and root; or all
   agent.tor-path      the tor binary; empty for the one that is found
   agent.max-sessions  the most sessions that one client can have open at once
+  agent.sessions      on or off: whether connections between two agents outlive what carries them through Tor; both ends
+                      must have it on
   agent.bridges       ways into Tor where it is blocked, as bridges.torproject.org gives them, separated by ; or
                       newlines; empty for the public relays
   agent.secrets       the secret store; `ormesh secrets migrate` changes it";

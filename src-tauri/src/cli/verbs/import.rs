@@ -7,6 +7,7 @@ use ormesh_core::model::address::{ListenAddr, Port};
 use ormesh_core::model::config::{self, Users};
 use ormesh_core::model::edit::Edit;
 use ormesh_core::model::exposure;
+use ormesh_core::model::hold::{self, Hold};
 use ormesh_core::model::name::RemoteName;
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::model::status::{ImportStatus, Status};
@@ -51,6 +52,24 @@ pub(crate) struct Add {
     /// connect without it, as to any local port
     #[arg(long)]
     only_me: bool,
+    /// Whether connections go through a session where the remote offers that: they then outlive a network that goes away
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Session::On)]
+    session: Session,
+    /// How long they are held while there is no way to the remote, as in 90s, 15m or 2h; a day at most, 0 for not at all
+    #[arg(long, value_name = "TIME", default_value_t = Hold::default(), value_parser = a_hold)]
+    hold: Hold,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Session {
+    /// Use sessions
+    On,
+    /// Give each connection a Tor stream of its own
+    Off,
+}
+
+fn a_hold(text: &str) -> Result<Hold, String> {
+    text.parse::<Hold>().map_err(|error| error.to_string())
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -122,15 +141,27 @@ impl Import {
     pub(crate) async fn run(self) -> Outcome {
         let host = Host::from_env()?;
         match self {
-            Self::Add(Add { remote, remote_port, listen, half_close, only_me }) => {
+            Self::Add(Add { remote, remote_port, listen, half_close, only_me, session, hold: time }) => {
                 let remote = resolve(&host, remote).await?;
                 let listen = listen.unwrap_or_else(|| same_port(remote_port));
                 let half_close = half_close.rule();
                 let users = if only_me { Users::Me } else { Users::All };
                 let open = exposure::of_import(&listen, users, remote_port, &remote);
                 let said = format!("imported port {remote_port} of {remote} at {listen}");
-                host.edit(Edit::AddImport { remote, remote_port, listen, half_close, users: Some(users) })
-                    .await?;
+                let session = match session {
+                    Session::On => hold::Session::On,
+                    Session::Off => hold::Session::Off,
+                };
+                host.edit(Edit::AddImport {
+                    remote,
+                    remote_port,
+                    listen,
+                    half_close,
+                    users: Some(users),
+                    session: Some(session),
+                    hold: Some(time),
+                })
+                .await?;
                 output::notes(open);
                 output::said(said);
             }

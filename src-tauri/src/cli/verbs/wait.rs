@@ -188,6 +188,7 @@ mod tests {
             note: None,
             remote_port: "22".parse().unwrap(),
             state: Some(ImportState::Listening),
+            through: None,
             sessions: 0,
             bytes: (0, 0),
         };

@@ -29,6 +29,8 @@ pub(super) fn of(edit: &Edit, before: &Config) -> Option<Edit> {
                 listen: listen.clone(),
                 half_close: import.half_close,
                 users: Some(import.users),
+                session: Some(import.session),
+                hold: Some(import.hold),
             })
         }
         Edit::AddImport { remote, listen, .. } => {
@@ -75,6 +77,8 @@ mod tests {
             remote_port: "22".parse().unwrap(),
             half_close: ormesh_core::model::config::HalfClose::Pass,
             users: ormesh_core::model::config::Users::Me,
+            session: ormesh_core::model::hold::Session::Off,
+            hold: "2h".parse().unwrap(),
         };
         let remote = Remote {
             address: "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion".parse().unwrap(),

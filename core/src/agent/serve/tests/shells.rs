@@ -275,6 +275,8 @@ async fn an_import_that_can_not_listen_yet_is_accepted_and_that_is_said() {
                 listen: crate::model::address::ListenAddr::Tcp(listen),
                 half_close: Default::default(),
                 users: None,
+                session: None,
+                hold: None,
             })
         };
         let listen = taken.local_addr().unwrap();

@@ -1,0 +1,231 @@
+//! Sessions between two agents: connections outlive what carries them, each direction ends in its own time, and access that ends, ends.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ormesh_core::model::status::{SessionStatus, Status};
+use tornet::{Tools, Tornet};
+
+use crate::support::{
+    Host, PATIENCE, Signal, Sshd, connected, echo, figure, hosts, hosts_on, open_echo, send, serve, talk,
+    times, until,
+};
+
+/// Bytes of a transfer each way.
+const TRANSFER: usize = 6_000_000;
+
+fn switch_on(hosts: [&Host; 2]) {
+    for host in hosts {
+        host.good(&["config", "set", "agent.sessions", "on"]);
+    }
+}
+
+/// How it stands with the sessions of an import.
+fn through(status: &Status, import: SocketAddr) -> Option<SessionStatus> {
+    let mut imports = status.remotes.iter().flat_map(|remote| &remote.imports);
+    imports.find(|other| other.listen.to_string() == import.to_string())?.through
+}
+
+/// A login with a command that says back each line.
+struct Login {
+    ssh: std::process::Child,
+    said: BufReader<std::process::ChildStdout>,
+    turn: u64,
+}
+
+impl Login {
+    fn new(laptop: &Host, sshd: &Sshd) -> Self {
+        let stanza = laptop.good(&["remote", "ssh-config", "remote"]);
+        let onion = laptop.good(&["remote", "show", "remote"]);
+        let config = laptop.home().join("ssh_config");
+        fs::write(&config, format!("{stanza}{}", sshd.stanza_lines(onion.trim()))).unwrap();
+        let mut ssh = laptop.command("ssh");
+        ssh.arg("-F").arg(&config).args(["remote", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut ssh = ssh.spawn().unwrap();
+        let said = BufReader::new(ssh.stdout.take().unwrap());
+        let mut login = Self { ssh, said, turn: 0 };
+        login.turn();
+        login
+    }
+
+    /// Types a line and sees it.
+    #[track_caller]
+    fn turn(&mut self) {
+        self.turn += 1;
+        let line = format!("line {}\n", self.turn);
+        self.ssh.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        let mut seen = String::new();
+        self.said.read_line(&mut seen).unwrap();
+        assert_eq!(seen, line, "the login is gone");
+    }
+
+    fn end(mut self) {
+        drop(self.ssh.stdin.take());
+        assert!(self.ssh.wait().unwrap().success());
+    }
+}
+
+/// Something breaks while a login stands and bytes move both ways: all goes on, and no byte is lost or doubled.
+#[track_caller]
+fn all_outlives(what: &str, login: &mut Login, import: SocketAddr, breaks: impl FnOnce()) {
+    let mut moving = open_echo(import);
+    let transfer = thread::spawn(move || moving.bulk(TRANSFER));
+    thread::sleep(Duration::from_millis(500));
+    breaks();
+    let begun = Instant::now();
+    login.turn();
+    figure(&format!("sessions: {what}, the login goes on"), format!("{:?}", begun.elapsed()));
+    transfer.join().unwrap().unwrap_or_else(|error| panic!("{what}: the transfer broke: {error}"));
+    figure(&format!("sessions: {what}, the transfers are whole"), format!("{:?}", begun.elapsed()));
+}
+
+#[test]
+fn a_login_and_transfers_outlive_either_ends_tor() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let (sshd, theirs) = (Sshd::start(&server.home().join("sshd")), echo());
+    server.export(theirs.addr, 80);
+    connected(&mut server, &mut laptop, sshd.addr, 22);
+    let import = laptop.import("remote", 80);
+    let mut quiet = open_echo(import);
+    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let mut login = Login::new(&laptop, &sshd);
+    for _ in 0..times(1, 20) {
+        all_outlives("the importer's tor is killed", &mut login, import, || laptop.kill_tor());
+        quiet.turn().expect("a quiet connection goes on");
+        all_outlives("the exporter's tor is killed", &mut login, import, || server.kill_tor());
+        quiet.turn().expect("a quiet connection goes on");
+    }
+    login.end();
+
+    // It is said while they are held.
+    let tor = laptop.tor_pid();
+    send(tor, Signal::STOP);
+    thread::scope(|scope| {
+        let typing = scope.spawn(|| quiet.turn());
+        laptop.wait_until("connections are held", |status| {
+            through(status, import).is_some_and(|through| through.holding.is_some())
+        });
+        let shown = laptop.good(&["status"]);
+        assert!(shown.contains("holding 1 connection (waiting for the network, "), "{shown}");
+        send(tor, Signal::CONT);
+        typing.join().unwrap().expect("a held connection goes on");
+    });
+}
+
+#[test]
+fn a_login_and_transfers_outlive_relays() {
+    let tools = Tools::find().unwrap();
+    let dir = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
+    // Its own, since its relays are killed.
+    let mut network = Tornet::up(dir.path(), &tools).unwrap();
+    let [mut server, mut laptop] = hosts_on(network.network(), ["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let (sshd, theirs) = (Sshd::start(&server.home().join("sshd")), echo());
+    server.export(theirs.addr, 80);
+    connected(&mut server, &mut laptop, sshd.addr, 22);
+    let import = laptop.import("remote", 80);
+    let mut quiet = open_echo(import);
+    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let mut login = Login::new(&laptop, &sshd);
+    let gone = Duration::from_secs(times(5, 180) as u64);
+    for _ in 0..times(1, 20) {
+        all_outlives("all relays are gone for a while", &mut login, import, || {
+            network.stop_nodes();
+            thread::sleep(gone);
+            network.start_nodes(&tools).unwrap();
+        });
+        quiet.turn().expect("a quiet connection goes on");
+    }
+    login.end();
+}
+
+#[test]
+fn each_direction_ends_in_its_own_time_and_a_reset_is_a_reset() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let theirs = echo();
+    // It answers once it has seen the end, and late.
+    let counts = serve(|mut stream| {
+        let mut heard = Vec::new();
+        if stream.read_to_end(&mut heard).is_ok() {
+            thread::sleep(Duration::from_secs(3));
+            let _ = stream.write_all(format!("{} bytes", heard.len()).as_bytes());
+        }
+    });
+    // It ends first, and hears what comes after.
+    let (tell, told) = std::sync::mpsc::channel();
+    let ends_first = serve(move |mut stream| {
+        stream.write_all(b"bye").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard);
+        let _ = tell.send(heard);
+    });
+    // What it leaves unread makes its close a reset.
+    let resets = serve(|mut stream| stream.read_exact(&mut [0; 2]).unwrap());
+    for (target, port) in [(counts.addr, 81), (ends_first.addr, 82), (resets.addr, 83)] {
+        server.export(target, port);
+    }
+    let import = connected(&mut server, &mut laptop, theirs.addr, 80);
+    let ports = [81, 82, 83].map(|port| laptop.import("remote", port));
+    let _kept = open_echo(import);
+    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+
+    assert_eq!(talk(ports[0], &[b'x'; 100_000]).unwrap(), b"100000 bytes");
+
+    let mut stream = TcpStream::connect(ports[1]).unwrap();
+    let mut bye = Vec::new();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.read_to_end(&mut bye).unwrap();
+    assert_eq!(bye, b"bye");
+    stream.write_all(b"after it").unwrap();
+    drop(stream);
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), b"after it");
+
+    let mut stream = TcpStream::connect(ports[2]).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"reset").unwrap();
+    let end = stream.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn access_that_ends_ends_held_streams_too() {
+    const STREAMS: usize = 50;
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let (theirs, other) = (echo(), echo());
+    server.export(other.addr, 81);
+    let import = connected(&mut server, &mut laptop, theirs.addr, 80);
+    let other_import = laptop.import("remote", 81);
+    let _kept = open_echo(import);
+    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| open_echo(import)).collect();
+    let mut stays = open_echo(other_import);
+    let shown = laptop.good(&["status"]);
+    assert!(shown.contains("51 connections over "), "{shown}");
+
+    // A port that is taken away while they move.
+    server.good(&["client", "set", "client", "--port", "81"]);
+    until("its streams end at the server", || theirs.open() == 0);
+    assert!(streams.iter_mut().all(|stream| stream.turn().is_err()), "a stream goes on");
+    stays.turn().expect("a stream of another port goes on");
+
+    // The client, while nothing can reach it.
+    server.good(&["client", "set", "client", "--port", "all"]);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| crate::support::reaches(import)).collect();
+    let tor = laptop.tor_pid();
+    send(tor, Signal::STOP);
+    let begun = Instant::now();
+    server.good(&["client", "delete", "client"]);
+    until("all held streams end at the server", || theirs.open() == 0 && other.open() == 0);
+    figure("sessions: revoke with 50 held streams", format!("{:?}", begun.elapsed()));
+    send(tor, Signal::CONT);
+    assert!(streams.iter_mut().all(|stream| stream.turn().is_err()), "a revoked client's stream goes on");
+    assert!(crate::support::is_kept_out(import), "the revoked client connects");
+}
