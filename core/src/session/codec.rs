@@ -20,7 +20,9 @@
 //! A reader is given what has come so far and takes whole frames only. Nothing is allocated for a length that is claimed.
 
 use super::limits::{CHUNK, PAST_LINKS};
-use super::words::{Cut, Farewell, LinkId, Refusal, Secret, SessionId, StreamId, TurnedAway, Violation};
+use super::words::{
+    Code as _, Cut, Farewell, LinkId, Refusal, Secret, SessionId, StreamId, TurnedAway, Violation,
+};
 
 /// The version that this end speaks.
 pub const VERSION: u8 = 1;

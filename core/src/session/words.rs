@@ -50,6 +50,14 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What travels as one byte.
+pub trait Code {
+    /// Reads it.
+    fn of(byte: u8) -> Self;
+    /// As it travels.
+    fn byte(self) -> u8;
+}
+
 /// Codes as they travel.
 macro_rules! codes {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $code:ident = $byte:literal),* $(,)? } else $last:ident) => {
@@ -57,14 +65,12 @@ macro_rules! codes {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $($(#[$inner])* $code = $byte),* }
 
-        impl $name {
-            /// Reads it.
-            pub fn of(byte: u8) -> Self {
+        impl Code for $name {
+            fn of(byte: u8) -> Self {
                 match byte { $($byte => Self::$code,)* _ => Self::$last }
             }
 
-            /// As it travels.
-            pub fn byte(self) -> u8 {
+            fn byte(self) -> u8 {
                 self as u8
             }
         }

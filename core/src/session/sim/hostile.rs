@@ -10,7 +10,7 @@ use crate::session::event::Event;
 use crate::session::limits::{Limits, OUT_OF_ORDER, WAITING};
 use crate::session::machine::Session;
 use crate::session::words::{
-    Cut, Farewell, LinkId, Luck, Refusal, Secret, SessionId, StreamId, TurnedAway, Violation,
+    Code as _, Cut, Farewell, LinkId, Luck, Refusal, Secret, SessionId, StreamId, TurnedAway, Violation,
 };
 
 const START: Duration = Duration::ZERO;
