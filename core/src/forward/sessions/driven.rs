@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::session::codec::Hello;
@@ -29,6 +29,9 @@ const ROOM: usize = 20 * 1024;
 /// Bytes that are read from a link at once, and how often before others have their turn.
 const CHUNK: usize = 16 * 1024;
 const BUDGET: usize = 8;
+
+/// Between two looks at what is due and can't be done yet.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
 /// What its keeper is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +204,8 @@ impl Driven {
             let is_due = |at: &Moment| *at <= now;
             if self.lock().session.poll_timeout(now).as_ref().is_some_and(is_due) {
                 self.turn(|inner, now| inner.session.handle_timeout(luck(), now));
+                // What is due may be for a link to say, which has its turn now.
+                tokio::task::yield_now().await;
             }
             let (task, due) = {
                 let mut inner = self.lock();
@@ -211,6 +216,8 @@ impl Driven {
             }
             let news = self.news.notified();
             match due {
+                // A link that can't say now what is due will say when it can.
+                Some(at) if at <= now => sleep(LEAST_PAUSE).await,
                 Some(at) => {
                     tokio::select! {
                         () = news => {}
