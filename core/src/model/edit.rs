@@ -401,6 +401,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 remote_port: import.remote_port,
                 half_close: half_close.unwrap_or(import.half_close),
                 users: users.unwrap_or(before),
+                ..*import
             };
             check_users(to, import.users)?;
             if let Some(remote) = new.remotes.get_mut(name) {
@@ -639,7 +640,9 @@ mod tests {
             super::super::config::parse(&text, &super::super::config::InstanceId::from_random([0; 10]))
                 .unwrap();
         for (listen, users) in [("127.0.0.1:5000", Users::Me), ("127.0.0.1:5001", Users::All)] {
-            let import = Import { remote_port: "22".parse().unwrap(), half_close: HalfClose::Pass, users };
+            let (session, hold) = (Session::Off, "2h".parse().unwrap());
+            let remote_port = "22".parse().unwrap();
+            let import = Import { remote_port, half_close: HalfClose::Pass, users, session, hold };
             config
                 .remotes
                 .get_mut(&"home".parse().unwrap())

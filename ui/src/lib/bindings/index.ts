@@ -349,9 +349,26 @@ state: ImportState | null,
  */
 sessions: number, 
 /**
+ * Those of them that go through a session with the remote's agent; none where none does.
+ */
+through?: SessionStatus, 
+/**
  * Bytes to the remote and from it, since the agent started.
  */
 bytes: [number, number], };
+export type SessionStatus = { 
+/**
+ * How many.
+ */
+connections: number, 
+/**
+ * Circuits that carry them together.
+ */
+circuits: number, 
+/**
+ * For how many seconds they are held, since there is no way to the remote.
+ */
+holding?: number, };
 export type ImportState = { "is": "opening" } | { "is": "paused" } | { "is": "listening" } | { "is": "blocked", 
 /**
  * Why, and who holds the address.
@@ -362,8 +379,10 @@ why: string, } | { "is": "degraded" } | { "is": "not-exported",
  */
 by: RemoteName, };
 export type HalfClose = "hold" | "pass";
+export type Session = "on" | "off";
+export type Hold = string;
 export type Users = "me" | "all";
-export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "max-sessions", "value": number } | { "key": "bridges", "value": Array<Bridge> };
+export type Setting = { "key": "socks-addr", "value": string | null } | { "key": "socks-users", "value": Users } | { "key": "tor-path", "value": string | null } | { "key": "max-sessions", "value": number } | { "key": "sessions", "value": boolean } | { "key": "bridges", "value": Array<Bridge> };
 export type Edit = { "edit": "add-export", 
 /**
  * Where the connections go.
@@ -456,7 +475,15 @@ half_close: HalfClose,
 /**
  * Who may connect to it; all when none.
  */
-users?: Users, } | { "edit": "set-import", 
+users?: Users, 
+/**
+ * Whether its connections go through a session; they do when none.
+ */
+session?: Session, 
+/**
+ * How long they are held then; 15 minutes when none.
+ */
+hold?: Hold, } | { "edit": "set-import", 
 /**
  * Which listening address.
  */
