@@ -91,9 +91,9 @@ pub struct Listener {
 impl Listener {
     /// Whether it serves as well: another name of the same remote is no reason to end its connections.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        let Self { remote: _, address, key, port, half_close, users } = other;
+        let Self { remote: _, address, key, port, half_close, users, hold } = other;
         (self.address, self.key, self.port) == (*address, *key, *port)
-            && (self.half_close, self.users) == (*half_close, *users)
+            && (self.half_close, self.users, self.hold) == (*half_close, *users, *hold)
     }
 }
 
