@@ -344,8 +344,8 @@ impl Driven {
             end.waker = Some(cx.waker().clone());
             has_ended
         };
-        let mut reads = 0;
-        while !has_ended {
+        let budget = if has_ended { 0 } else { BUDGET };
+        for read in 1..=budget {
             let mut room = [std::mem::MaybeUninit::uninit(); CHUNK];
             let mut room = ReadBuf::uninit(&mut room);
             match Pin::new(&mut *stream).poll_read(cx, &mut room) {
@@ -355,10 +355,8 @@ impl Driven {
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
             }
-            reads += 1;
-            if reads == BUDGET {
+            if read == budget {
                 cx.waker().wake_by_ref();
-                break;
             }
         }
         loop {
