@@ -58,6 +58,8 @@ fn another_name_ends_no_session_of_a_client_and_no_connection_of_an_import() {
                 remote_port: port(22),
                 half_close: HalfClose::Hold,
                 users: crate::model::config::Users::Me,
+                session: Default::default(),
+                hold: Default::default(),
             },
         )]
         .into(),
