@@ -6,6 +6,8 @@
 
 #[cfg(unix)]
 mod connections;
+#[cfg(all(unix, feature = "tests"))]
+mod fake_tor;
 mod fuzz;
 #[cfg(unix)]
 mod host;
@@ -50,6 +52,8 @@ mod unix {
         Echo, SocksError, echoed, ended, first_line, is_kept_out, open_echo, reaches, refusal, socks_dial,
         talk, try_echo,
     };
+    #[cfg(feature = "tests")]
+    pub use crate::fake_tor::FakeTor;
     pub use crate::host::{Host, Ran, hosts, hosts_beside, hosts_on};
     pub use crate::page::{Page, Typed};
     pub use crate::ports::{free_address, free_port};
