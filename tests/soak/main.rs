@@ -9,7 +9,9 @@ mod support {
     pub(crate) use ::support::*;
 }
 
+mod figures;
 mod mesh;
+mod moved;
 mod night;
 mod rows;
 mod short;

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(300);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long one connection is waited for.
-const TRY: Duration = Duration::from_secs(150);
+pub(crate) const TRY: Duration = Duration::from_secs(150);
 
 /// See the file's sentence.
 pub(crate) struct Mesh {
@@ -30,6 +30,8 @@ pub(crate) struct Mesh {
     pub(crate) import: SocketAddr,
     /// The exporter's, and the importer's.
     pub(crate) uplinks: [Uplink; 2],
+    /// What they are on.
+    pub(crate) network: Network,
 }
 
 impl Mesh {
@@ -38,7 +40,7 @@ impl Mesh {
         let [mut exporter, mut importer] = hosts_on(network, ["exporter", "importer"]);
         let uplinks = [&mut exporter, &mut importer].map(|host| Uplink::of(host, network));
         let import = connected(&mut exporter, &mut importer, echo().addr, 80);
-        Self { exporter, importer, import, uplinks }
+        Self { exporter, importer, import, uplinks, network: network.clone() }
     }
 
     /// How long it takes from now until a new connection works, and no longer than this.
@@ -48,27 +50,39 @@ impl Mesh {
 
     /// Looks at both ends while something is done: when each first said that all is not well.
     pub(crate) fn watched(&self, doing: impl FnOnce()) -> [Option<Duration>; 2] {
-        let done = AtomicBool::new(false);
-        let (done, begun) = (&done, Instant::now());
-        thread::scope(|scope| {
-            let watching =
-                [(&self.exporter, says_exporter as fn(&Status) -> bool), (&self.importer, says_importer)]
-                    .map(|(host, says)| scope.spawn(move || watch(host, says, begun, done)));
-            doing();
-            done.store(true, Ordering::SeqCst);
-            watching.map(|watching| watching.join().unwrap())
-        })
+        watched([&self.exporter, &self.importer], doing)
     }
+}
+
+/// Looks at an exporter and an importer while something is done: when each first said that all is not well.
+pub(crate) fn watched([exporter, importer]: [&Host; 2], doing: impl FnOnce()) -> [Option<Duration>; 2] {
+    let done = AtomicBool::new(false);
+    let (done, begun) = (&done, Instant::now());
+    thread::scope(|scope| {
+        let watching = [(exporter, says_exporter as fn(&Status) -> bool), (importer, says_importer)]
+            .map(|(host, says)| scope.spawn(move || watch(host, says, begun, done)));
+        doing();
+        done.store(true, Ordering::SeqCst);
+        watching.map(|watching| watching.join().unwrap())
+    })
 }
 
 /// How long it takes from now until a new connection through an import works, and no longer than this.
 pub(crate) fn works_after(import: SocketAddr, at_most: Duration) -> Option<Duration> {
+    connections_work_after(at_most, move || echoes(import))
+}
+
+/// The same of connections that are made in another way.
+pub(crate) fn connections_work_after(
+    at_most: Duration,
+    works: impl Fn() -> bool + Clone + Send + 'static,
+) -> Option<Duration> {
     let begun = Instant::now();
     let (sender, worked) = mpsc::channel();
     while begun.elapsed() < at_most {
-        let sender = sender.clone();
+        let (sender, works) = (sender.clone(), works.clone());
         thread::spawn(move || {
-            if echoes(import) {
+            if works() {
                 let _ = sender.send(());
             }
         });

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ormesh_core::model::status::Status;
 
+use crate::figures::Figures;
 use crate::mesh::Mesh;
+use crate::moved;
 use crate::support::{Signal, is_running, send};
 
 /// How long a fault lasts that has a length.
@@ -35,7 +37,9 @@ pub(crate) enum Fault {
     Cut(&'static [usize]),
     /// The network of these ends is silent.
     Silent(&'static [usize]),
-    /// This end gets another address: its connections lead nowhere, and new ones work.
+    /// The connections of this end lead nowhere, and new ones work; nobody says so.
+    Stranded(usize),
+    /// The host of this end gets another address.
     Moved(usize),
     /// Every relay is killed, and started again.
     Relays,
@@ -82,8 +86,22 @@ pub(crate) const ROWS: &[Row] = &[
         healed: 30,
         healed_most: 30,
     },
-    Row { name: "moved-exporter", fault: Fault::Moved(EXPORTER), said: None, healed: 30, healed_most: 30 },
-    Row { name: "moved-importer", fault: Fault::Moved(IMPORTER), said: None, healed: 30, healed_most: 30 },
+    Row {
+        name: "stranded-exporter",
+        fault: Fault::Stranded(EXPORTER),
+        said: None,
+        healed: 30,
+        healed_most: 30,
+    },
+    Row {
+        name: "stranded-importer",
+        fault: Fault::Stranded(IMPORTER),
+        said: None,
+        healed: 30,
+        healed_most: 30,
+    },
+    Row { name: "moved-exporter", fault: Fault::Moved(EXPORTER), said: Some(5), healed: 30, healed_most: 30 },
+    Row { name: "moved-importer", fault: Fault::Moved(IMPORTER), said: Some(5), healed: 30, healed_most: 30 },
     Row { name: "relays-gone", fault: Fault::Relays, said: Some(5), healed: 30, healed_most: 30 },
     Row {
         name: "tor-killed-exporter",
@@ -117,15 +135,6 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "asleep-importer", fault: Fault::Asleep(IMPORTER), said: None, healed: 10, healed_most: 10 },
 ];
 
-/// What came of a row, once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
-    /// When each end said that something is not well, since the fault began: the exporter, the importer.
-    pub(crate) said: [Option<Duration>; 2],
-    /// When a new connection worked, since the fault ended; of a fault without an end, since it began.
-    pub(crate) healed: Option<Duration>,
-}
-
 impl Row {
     /// Plays it once. `relays` kills the network's relays, or starts them.
     pub(crate) fn play(&self, mesh: &Mesh, relays: &mut dyn FnMut(bool), patience: Duration) -> Figures {
@@ -134,27 +143,28 @@ impl Row {
                 ends.iter().for_each(|end| mesh.uplinks[*end].cut());
                 let said = mesh.watched(|| thread::sleep(LASTS));
                 ends.iter().for_each(|end| mesh.uplinks[*end].restore());
-                Figures { said, healed: mesh.works_after(patience) }
+                Figures::new(said, mesh.works_after(patience))
             }
             Fault::Silent(ends) => {
                 ends.iter().for_each(|end| mesh.uplinks[*end].silence());
                 let said = mesh.watched(|| thread::sleep(LASTS));
                 ends.iter().for_each(|end| mesh.uplinks[*end].restore());
-                Figures { said, healed: mesh.works_after(patience) }
+                Figures::new(said, mesh.works_after(patience))
             }
-            Fault::Moved(end) => {
+            Fault::Stranded(end) => {
                 mesh.uplinks[end].strand();
-                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+                Figures::new([None; 2], mesh.works_after(patience))
             }
+            Fault::Moved(end) => moved::play(&mesh.network, end, patience),
             Fault::Relays => {
                 relays(false);
                 let said = mesh.watched(|| thread::sleep(LASTS));
                 relays(true);
-                Figures { said, healed: mesh.works_after(patience) }
+                Figures::new(said, mesh.works_after(patience))
             }
             Fault::Killed(end) => {
                 [&mesh.exporter, &mesh.importer][end].kill_tor();
-                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+                Figures::new([None; 2], mesh.works_after(patience))
             }
             Fault::Wedged(end) => {
                 let host = [&mesh.exporter, &mesh.importer][end];
@@ -165,7 +175,7 @@ impl Row {
                 if is_running(tor) {
                     send(tor, Signal::CONT);
                 }
-                Figures { said, healed }
+                Figures::new(said, healed)
             }
             Fault::Asleep(end) => {
                 let host = [&mesh.exporter, &mesh.importer][end];
@@ -175,7 +185,7 @@ impl Row {
                 thread::sleep(SLEEPS);
                 mesh.uplinks[end].restore();
                 family.iter().for_each(|pid| send(*pid, Signal::CONT));
-                Figures { said: [None; 2], healed: mesh.works_after(patience) }
+                Figures::new([None; 2], mesh.works_after(patience))
             }
         }
     }
@@ -188,7 +198,11 @@ impl Row {
         match self.fault {
             Fault::Cut(ends) | Fault::Silent(ends) => of(ends),
             Fault::Relays => of(&[EXPORTER, IMPORTER]),
-            Fault::Moved(end) | Fault::Killed(end) | Fault::Wedged(end) | Fault::Asleep(end) => of(&[end]),
+            Fault::Stranded(end)
+            | Fault::Moved(end)
+            | Fault::Killed(end)
+            | Fault::Wedged(end)
+            | Fault::Asleep(end) => of(&[end]),
         }
     }
 }

@@ -49,7 +49,7 @@ fn rows() {
             let told = json!({
                 "row": row.name,
                 "said": tenths(row.said(&figures)),
-                "said-bar": row.said,
+                "said-bar": row.said.filter(|_| figures.is_said),
                 "said-exporter": tenths(figures.said[0]),
                 "said-importer": tenths(figures.said[1]),
                 "healed": tenths(figures.healed),

@@ -48,6 +48,8 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(150);
 
 /// Why there is no network, as far as is known, where this host was asleep. tor has no such word.
 pub const ASLEEP: &str = "ASLEEP";
+/// The same where this host has lost an address.
+pub const MOVED: &str = "MOVED";
 
 /// What became of a connection between tor and a relay. The number is tor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +209,30 @@ impl Vigil {
     /// Whether all connections were lost since this was last asked, and every circuit with them.
     pub fn take_fell(&mut self) -> bool {
         std::mem::take(&mut self.fell)
+    }
+
+    /// This host has lost an address. What is connected over it leads nowhere, and nobody says so: there is no network until it has answered.
+    /// Where another address is used it does so before anybody notices.
+    pub fn moved(&mut self, now: Moment) {
+        if self.links.is_empty() {
+            return;
+        }
+        if self.lost.is_none() {
+            self.lost = Some((now, MOVED.to_owned()));
+        }
+        // The relays that circuits enter by are asked first, all of them and those of services before others.
+        self.answered.values_mut().for_each(|at| *at = now.saturating_sub(PROVE).min(*at));
+        let is_better = |circuit: &&Circuit| circuit.carries == Carries::Introductions;
+        let entered = self.circuits.iter().find(is_better).or(self.circuits.first());
+        if let Some(relay) = entered.map(|circuit| circuit.first.clone()) {
+            self.relays.retain(|known| *known != relay);
+            self.relays.push_front(relay);
+            self.relays.truncate(RELAYS);
+        }
+        (self.tries, self.next_try) = (0, now);
+        self.settling = Some(now);
+        // An answer over another address would say nothing, and one that can't come would take its time.
+        self.to_close.extend(self.probe.take().map(|probe| probe.circuit));
     }
 
     /// Somebody connects through tor.
@@ -399,8 +425,9 @@ impl Vigil {
                 at(*since + OFFLINE_AFTER);
             }
             if self.probe.is_none() {
+                // Each twice: for the second try tor connects anew, where the first went over a connection that leads nowhere.
                 if now >= self.next_try
-                    && let Some(relay) = self.relays.get(self.tries % self.relays.len().max(1)).cloned()
+                    && let Some(relay) = self.relays.get(self.tries / 2 % self.relays.len().max(1)).cloned()
                 {
                     let wait = TRIES[self.tries.min(TRIES.len() - 1)];
                     self.tries += 1;

@@ -11,6 +11,8 @@ mod fake_tor;
 mod fuzz;
 #[cfg(unix)]
 mod host;
+#[cfg(target_os = "linux")]
+mod namespace;
 #[cfg(unix)]
 mod page;
 mod patience;
@@ -55,6 +57,8 @@ mod unix {
     #[cfg(feature = "tests")]
     pub use crate::fake_tor::FakeTor;
     pub use crate::host::{Host, Ran, hosts, hosts_beside, hosts_on};
+    #[cfg(target_os = "linux")]
+    pub use crate::namespace::Namespace;
     pub use crate::page::{Page, Typed};
     pub use crate::ports::{free_address, free_port};
     pub use crate::processes::{

@@ -2,7 +2,7 @@
 //! moves elsewhere and restores.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -45,7 +45,12 @@ struct Shared {
 impl Uplink {
     /// Gives a host that has no agent yet a way of its own onto a private network.
     pub fn of(host: &mut Host, network: &Network) -> Self {
-        let addr = free_address();
+        Self::at(host, network, Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same, at another address of this machine than that of loopback.
+    pub fn at(host: &mut Host, network: &Network, ip: IpAddr) -> Self {
+        let addr = SocketAddr::from((ip, free_address().port()));
         let file = host.home().join("network.torrc");
         fs::write(&file, format!("{}\nSocks5Proxy {addr}\n", network.torrc_lines().join("\n"))).unwrap();
         host.set("ORMESH_TOR_NETWORK", file);

@@ -14,6 +14,7 @@ mod ends;
 mod events;
 mod find;
 mod long_reply;
+mod moves;
 mod process;
 mod progress;
 mod pulse;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::batch::Batch;
 use super::control::Control;
+use super::moves::Moves;
 use super::reply::Reply;
 use super::shared::{Shared, lock};
 use super::{commands, sentences, survey};
@@ -25,6 +26,7 @@ const SLICE: Duration = Duration::from_secs(1);
 /// Goes on until tor stands still.
 pub(super) async fn keep(shared: &Shared, control: &Control) {
     let mut sleep = Sleep::default();
+    let mut moves = Moves::watch();
     // Whether tor tells of circuits.
     let mut hears_circuits = false;
     loop {
@@ -72,6 +74,7 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
                 tokio::select! {
                     () = due => {}
                     () = shared.stirred() => {}
+                    () = moves.next() => shared.vigil().moved(shared.now()),
                 }
                 Ok(())
             }

@@ -2,13 +2,14 @@
 
 use super::reply::presentable;
 use crate::model::bridge;
-use crate::plan::vigil::ASLEEP;
+use crate::plan::vigil::{ASLEEP, MOVED};
 
 /// Says in a sentence why there is no network, by the reason of a connection's end and the number of bridges.
 pub(super) fn offline(reason: &str, bridges: usize) -> String {
     match reason {
-        _ if reason != ASLEEP && bridges > 0 => bridge::none_answers(bridges),
+        _ if ![ASLEEP, MOVED].contains(&reason) && bridges > 0 => bridge::none_answers(bridges),
         ASLEEP => "this host was asleep, and tor has not reached the network since".to_owned(),
+        MOVED => "this host has lost an address, and tor has not reached the network since".to_owned(),
         "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
             of_reason(reason, "")
         }
@@ -58,5 +59,6 @@ mod tests {
         assert!(offline("CONNECTREFUSED", 1).starts_with("the bridge does not answer"));
         assert!(offline("NOROUTE", 3).starts_with("none of the 3 bridges answers"));
         assert!(offline(ASLEEP, 1).contains("asleep"));
+        assert!(offline(MOVED, 1).contains("lost an address"));
     }
 }

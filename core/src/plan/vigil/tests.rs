@@ -100,6 +100,42 @@ fn after_sleep_there_is_no_network_until_it_answers() {
 }
 
 #[test]
+fn a_host_that_has_lost_an_address_is_offline_until_the_network_answers_and_that_over_new_circuits() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    tor.play(&mut vigil, 0.0, 101.0);
+    // What is asked first goes over the old connection, all else over a new one.
+    tor.silent_to = tor.next;
+    vigil.moved(seconds(101.0));
+    assert_eq!(vigil.offline(seconds(101.5)), None, "it may be an address that nothing uses");
+
+    tor.play(&mut vigil, 101.0, 103.0);
+    assert_eq!(vigil.offline(seconds(103.0)), Some(MOVED));
+    tor.play(&mut vigil, 103.0, 109.0);
+
+    assert_eq!(vigil.offline(seconds(109.0)), None);
+    let mut closed: Vec<_> = tor.closed.iter().map(|(number, _)| *number).collect();
+    closed.sort_unstable();
+    assert_eq!(closed, [1, 2, 4]);
+}
+
+#[test]
+fn an_address_that_nothing_used_is_lost_without_a_word() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    tor.play(&mut vigil, 0.0, 101.0);
+    let asked = tor.probes.len();
+
+    vigil.moved(seconds(101.0));
+    tor.play(&mut vigil, 101.0, 102.0);
+
+    assert_eq!((tor.probes.len(), vigil.offline(seconds(110.0))), (asked + 1, None));
+    assert_eq!(tor.closed, []);
+    // One without connections has none to lose.
+    let mut alone = Vigil::default();
+    alone.moved(seconds(5.0));
+    assert_eq!((alone.task(seconds(6.0)), alone.offline(seconds(60.0))), (Task::Wait(None), None));
+}
+
+#[test]
 fn a_host_without_connections_sleeps_on() {
     let mut vigil = Vigil::default();
     vigil.woke(seconds(250.0));
