@@ -89,7 +89,7 @@ fn revoking_ends_fifty_streams_at_once_whether_they_move_or_are_held() {
 #[test]
 fn an_exporter_that_was_killed_is_delivered_nothing_twice() {
     let (mut cut, mut doubtful) = (0, 0);
-    for seed in support::seeds(60, 5000) {
+    for seed in support::seeds(120, 5000) {
         let mut dice = Dice::new(seed);
         let wishes = random_wishes(&mut dice);
         let weather = Weather {
