@@ -32,7 +32,7 @@ fn a_locked_keyring_is_said_and_opens_again_by_a_button() {
     window.keep("locked");
 
     session.restart(Lock::Open);
-    window.press("Unlock");
+    window.press("Type your password");
     window.gone("//*[@aria-label='Problems']//*[contains(., 'locked')]");
     window.press("Show invite");
     let shown = window.find("//*[starts-with(normalize-space(text()), 'ormesh1')]").text();

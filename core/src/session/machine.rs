@@ -328,7 +328,7 @@ impl Session {
                 continue;
             }
             self.forget(stream);
-            self.events.push(Event::Reset(stream, why.cut()));
+            self.events.push(Event::Reset(stream, why.into()));
         }
         self.pending.clear();
         if tell {

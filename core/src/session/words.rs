@@ -141,15 +141,15 @@ codes! {
     } else Other
 }
 
-impl Farewell {
-    /// What it means for each stream.
-    pub fn cut(self) -> Cut {
-        match self {
-            Self::Leaving => Cut::Leaving,
-            Self::Revoked => Cut::Revoked,
-            Self::HoldOver => Cut::HoldOver,
-            Self::Forgotten => Cut::Forgotten,
-            Self::Violation | Self::Other => Cut::Other,
+/// What it means for each stream.
+impl From<Farewell> for Cut {
+    fn from(farewell: Farewell) -> Self {
+        match farewell {
+            Farewell::Leaving => Self::Leaving,
+            Farewell::Revoked => Self::Revoked,
+            Farewell::HoldOver => Self::HoldOver,
+            Farewell::Forgotten => Self::Forgotten,
+            Farewell::Violation | Farewell::Other => Self::Other,
         }
     }
 }
