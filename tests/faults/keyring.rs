@@ -204,7 +204,7 @@ fn a_locked_keyring_asks_for_its_password_once_and_again_only_for_who_wants_it()
     assert!(locked["hint"].as_str().unwrap().contains("secrets unlock"), "{locked}");
     assert_eq!(session.ormesh(&host, &["secrets", "status"]).code, 5);
     good(&session, &host, &["export", "add", "80"]);
-    assert_eq!(prompter.asked(), 1);
+    until("the agent has asked", || (prompter.asked() == 1).then_some(()));
 
     let (sentence, _) = refused(&session.ormesh(&host, &["secrets", "unlock"]), 5);
     assert!(sentence.contains("asked for and not given"), "{sentence}");
