@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{PATIENCE, Running, free_port, until};
+use support::{PATIENCE, Running, Signal, free_port, send, until};
 
 use crate::driver::Session;
 use crate::screen::Screen;
@@ -140,6 +140,14 @@ impl Host {
     pub(crate) fn window(&self) -> Window {
         // One that ends before it has begun, its port taken by another test, say, is followed by another.
         until("a driver starts the app", || {
+            // A driver that ends can leave its app behind, which would take the next one's place.
+            let is_driven = |command: &[u8], environment: &str| {
+                command.strip_suffix(b"\0") == Some(APP.as_bytes())
+                    && environment.contains("TAURI_WEBVIEW_AUTOMATION=")
+            };
+            for pid in processes(self.home(), is_driven) {
+                send(pid, Signal::KILL);
+            }
             let port = free_port();
             let driver = self
                 .command("/usr/bin/WebKitWebDriver")
@@ -157,24 +165,28 @@ impl Host {
 /// There may be no agent, or one that the app has only just started, which no command hears yet.
 impl Drop for Host {
     fn drop(&mut self) {
-        let home = self.host.home().to_string_lossy().into_owned();
         let deadline = Instant::now() + PATIENCE;
+        let is_agent = |command: &[u8], _: &str| command.ends_with(b"agent\0run\0");
         loop {
             self.host.ormesh(&["agent", "stop"]);
-            if !has_agent(&home) || Instant::now() > deadline {
+            if processes(self.home(), is_agent).is_empty() || Instant::now() > deadline {
                 return;
             }
         }
     }
 }
 
-/// Whether an agent runs that has this home in its environment.
-fn has_agent(home: &str) -> bool {
-    std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+/// The processes with this home in their environment whose command line and environment are such.
+fn processes(home: &Path, are: impl Fn(&[u8], &str) -> bool) -> Vec<u32> {
+    let home = home.to_string_lossy();
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let ours = all.filter(|process| {
         // One that has ended meanwhile has neither.
         let of = |what: &str| std::fs::read(process.path().join(what)).unwrap_or_default();
-        of("cmdline").ends_with(b"agent\0run\0") && String::from_utf8_lossy(&of("environ")).contains(home)
-    })
+        let environment = String::from_utf8_lossy(&of("environ")).into_owned();
+        environment.contains(&*home) && are(&of("cmdline"), &environment)
+    });
+    ours.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The app's window and what drives it; both end with this value, the session first.
