@@ -188,10 +188,11 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let ride = shared.lanes.pick();
     let Shared { spec, dialler, .. } = &*shared;
     // Boxed, so that what it takes to connect is given back once connected.
-    let (group, untold) = (ride.group(), watch::Sender::default());
-    let (to, early) = ((&spec.address, spec.port), Early::of(&mut app));
-    let reached = Box::pin(reach(dialler, to, &group, spec.by, early, &untold)).await;
-    drop(group);
+    let reached = {
+        let (group, untold) = (ride.group(), watch::Sender::default());
+        let (to, early) = ((&spec.address, spec.port), Early::of(&mut app));
+        Box::pin(reach(dialler, to, &group, spec.by, early, &untold)).await
+    };
     let Reached { far, unsent, sent_early } = match reached {
         Ok(reached) => reached,
         Err(error) => {

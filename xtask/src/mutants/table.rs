@@ -183,7 +183,7 @@ pub(super) const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "a service that an outage has left without introduction points is published again",
         file: "core/src/plan/health/mod.rs",
-        from: "introduced.as_ref().filter(|known| !known.what)?;",
+        from: "introduced.as_ref().filter(|known| !known.what || service.passed_by)?;",
         to: "introduced.as_ref().filter(|known| !known.what && given > Moment::MAX)?;",
     },
 ];

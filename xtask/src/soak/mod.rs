@@ -297,6 +297,7 @@ mod tests {
             Target::Core => {
                 vec![
                     format!("core/src/{path}.rs"),
+                    format!("core/src/{path}/mod.rs"),
                     format!("core/src/{}.rs", path.trim_end_matches("/tests")),
                 ]
             }
