@@ -209,7 +209,7 @@ async fn session(shared: Arc<Shared>, mut app: Stream, _place: Place) {
     let rule = OnNearEnd::for_application(spec.half_close, &shared.holds, far.is_session());
     let _riding = far.is_session().then(|| shared.riding.begin());
     let meter = metered(&ride, traffic, &far);
-    let ending = relay::run(app, far, unsent, rule, meter).await;
+    let ending = Box::pin(relay::run(app, far, unsent, rule, meter)).await;
     if ending.is_cut()
         && let Some(others) = shared.cuts.note()
     {

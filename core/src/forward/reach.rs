@@ -91,7 +91,7 @@ pub async fn reach(
             early.await_first(dialler.first_bytes()).await?;
         }
         if let Some(channel) = dialler.sessions().open(remote, port, hold, group) {
-            match through(dialler, (remote, port), channel, &mut early).await? {
+            match Box::pin(through(dialler, (remote, port), channel, &mut early)).await? {
                 Through::Far(far) => {
                     let (sent_early, unsent) = early.split();
                     return Ok(Reached { far, unsent, sent_early });
