@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{PATIENCE, Running, Signal, free_port, send, until};
+use support::{PATIENCE, Running, Signal, free_port, is_running, send, until};
 
 use crate::driver::Session;
 use crate::screen::Screen;
@@ -147,6 +147,7 @@ impl Host {
             };
             for pid in processes(self.home(), is_driven) {
                 send(pid, Signal::KILL);
+                until("the app before it is gone", || !is_running(pid));
             }
             let port = free_port();
             let driver = self

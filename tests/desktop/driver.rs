@@ -3,12 +3,16 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{PATIENCE, until};
 
 /// The key under which an element is named (WebDriver §11).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// How long one driver is given to start the app, before another is tried.
+const STARTS: Duration = Duration::from_secs(15);
 
 /// A session: one running app and its window.
 pub(crate) struct Session {
@@ -23,13 +27,13 @@ pub(crate) struct Element<'a> {
 }
 
 impl Session {
-    /// Has the driver at `port` start the app; none where the driver breaks off before it has answered.
+    /// Has the driver at `port` start the app; none where the driver breaks off before it has answered, or does not.
     pub(crate) fn start(port: u16, app: &Path) -> Option<Self> {
         let options = json!({ "binary": app, "args": [] });
         let wanted = json!({ "capabilities": { "alwaysMatch": { "webkitgtk:browserOptions": options } } });
         let answer = until("the driver starts the app", || {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-            Some(exchange(stream, "POST", "/session", &wanted))
+            Some(exchange(stream, STARTS, "POST", "/session", &wanted))
         })
         .ok()?;
         let id = answer["value"]["sessionId"]
@@ -149,7 +153,8 @@ impl Session {
 
     fn ask(&self, method: &str, what: &str, body: &Value) -> Result<Value, String> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        let answer = exchange(stream, method, &format!("/session/{}/{what}", self.id), body).unwrap();
+        let answer =
+            exchange(stream, PATIENCE, method, &format!("/session/{}/{what}", self.id), body).unwrap();
         match answer["value"]["error"].as_str() {
             Some(error) => Err(format!("{error}: {}", answer["value"]["message"])),
             None => Ok(answer["value"].clone()),
@@ -161,7 +166,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // The driver is ended next, whatever came of it.
         if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-            let _ = exchange(stream, "DELETE", &format!("/session/{}", self.id), &Value::Null);
+            let _ = exchange(stream, PATIENCE, "DELETE", &format!("/session/{}", self.id), &Value::Null);
         }
     }
 }
@@ -217,13 +222,19 @@ impl Element<'_> {
 }
 
 /// One request and its answer, over a connection of its own.
-fn exchange(mut stream: TcpStream, method: &str, path: &str, body: &Value) -> io::Result<Value> {
+fn exchange(
+    mut stream: TcpStream,
+    patience: Duration,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> io::Result<Value> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()))?;
     let mut answer = Vec::new();
     let mut part = [0; 65536];
