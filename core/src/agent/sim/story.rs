@@ -197,10 +197,8 @@ async fn act(
     if is_last {
         calm(host, server, peers, &desk).await;
         judge(host, &desk).await;
-        let mut dice = dice("the last outage");
-        let lasts = dice.millis(1_000, 90_000);
         tor.be_punctual();
-        outage(host, tor, &mut dice, lasts).await;
+        outages(host, tor, &mut dice("the last outage"), 90_000).await;
         sleep(HEALED).await;
         judge(host, &desk).await;
     }
@@ -272,7 +270,7 @@ async fn faults(host: &Host, tor: &Tor, peers: &[Peer], mut dice: Dice, until: D
                 peers[peer].set_up(true).await;
             }
             10 => tor.forget_keys(),
-            11 | 12 => outage(host, tor, &mut dice, lasts).await,
+            11 | 12 => outages(host, tor, &mut dice, 60_000).await,
             _ => {
                 let peer = usize::try_from(dice.below(peers.len() as u64)).expect("few");
                 let link = dice.pick(&[Link::Cut, Link::Silent]);
@@ -286,13 +284,21 @@ async fn faults(host: &Host, tor: &Tor, peers: &[Peer], mut dice: Dice, until: D
     }
 }
 
-/// The network of this host is away for a while.
-async fn outage(host: &Host, tor: &Tor, dice: &mut Dice, lasts: Duration) {
-    tor.set_link(dice.pick(&[Link::Cut, Link::Silent]));
-    host.truths.outage(true);
-    host.ground.turn("faults end", lasts).await;
-    tor.set_link(Link::Up);
-    host.truths.outage(false);
+/// The network of this host is away: for a while, for so short a time that hardly anybody notices, or again and again. At most so many
+/// milliseconds at a time.
+async fn outages(host: &Host, tor: &Tor, dice: &mut Dice, most: u64) {
+    let times = dice.pick(&[1, 1, 1, 2, 3, 5]);
+    for time in 0..times {
+        if time > 0 {
+            host.ground.turn("faults pause", dice.millis(200, 20_000)).await;
+        }
+        let lasts = if dice.percent(50) { dice.millis(200, 6_000) } else { dice.millis(1_000, most) };
+        tor.set_link(dice.pick(&[Link::Cut, Link::Silent]));
+        host.truths.outage(true);
+        host.ground.turn("faults end", lasts).await;
+        tor.set_link(Link::Up);
+        host.truths.outage(false);
+    }
 }
 
 /// Clients use their invites.

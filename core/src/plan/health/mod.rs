@@ -137,7 +137,8 @@ impl Health {
                 is_news
             }
             Report::Renewed(address) => {
-                self.renewals.entry(address).or_default().renewed(at);
+                let online = self.engine.as_ref().map_or(at, |known| known.since);
+                self.renewals.entry(address).or_default().renewed(at, online);
                 false
             }
             Report::NetworkProven => {
@@ -243,13 +244,13 @@ impl Health {
     ///
     /// An outage of the network may have used up the circuits that tor builds for a service in five minutes, and importers that tried
     /// meanwhile pass by the introduction points from before: then nothing but another beginning helps, and it is due at once. Else tor may mend it by itself, and is given time. A renewal that does not help is followed
-    /// by the next ever later.
+    /// by the next ever later; one that an outage has spoilt is soon repeated, some times in a row.
     pub fn renewal_due(&self, address: &OnionAddress, given: Moment) -> Option<Moment> {
         let engine = self.engine.as_ref().filter(|known| known.what.is_ready())?;
         let service = self.services.get(address)?;
         let introduced = service.introduced.as_ref().filter(|known| !known.what || service.passed_by)?;
         let jitter = jitter(address);
-        if let Some(wait) = self.renewals.get(address).and_then(Renewals::wait) {
+        if let Some(wait) = self.renewals.get(address).and_then(|of_it| of_it.wait(engine.since)) {
             return Some(wait.max(engine.since) + jitter);
         }
         Some(match given < engine.since {

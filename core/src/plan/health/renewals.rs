@@ -17,6 +17,9 @@ const WAITS: [Duration; 5] = [
 ];
 /// A service that stood for so long is mended: what comes then is another fault.
 const MENDED: Duration = Duration::from_secs(60);
+/// So many renewals in a row that were spoilt by an outage, or helped for a while, are not taken for ones that do not help: while a network
+/// comes and goes, a service is up soon after each time.
+const SPOILT: usize = 4;
 /// Renewals are spread over this time instead of happening all at once.
 const JITTER: Duration = Duration::from_millis(1000);
 
@@ -28,20 +31,29 @@ pub(super) struct Renewals {
     last: Moment,
     /// Since when an introduction point stands.
     stands: Option<Moment>,
+    /// Those in a row before the last that nothing explains: they did not help.
+    futile: usize,
+    /// Whether one has stood since the last.
+    helped: bool,
 }
 
 impl Renewals {
-    /// It was published again.
-    pub(super) fn renewed(&mut self, at: Moment) {
+    /// It was published again. The network has been there since `online`.
+    pub(super) fn renewed(&mut self, at: Moment, online: Moment) {
         self.stands(false, at);
+        self.futile = if self.count == 0 || self.is_explained(online) { 0 } else { self.futile + 1 };
         self.count += 1;
         self.last = at;
+        self.helped = false;
     }
 
     /// Whether an introduction point stands now.
     pub(super) fn stands(&mut self, stands: bool, at: Moment) {
         match (stands, self.stands) {
-            (true, None) => self.stands = Some(at),
+            (true, None) => {
+                self.stands = Some(at);
+                self.helped = true;
+            }
             (false, Some(since)) => {
                 self.stands = None;
                 if at >= since + MENDED {
@@ -52,10 +64,17 @@ impl Renewals {
         }
     }
 
-    /// Before when there is no other; none where it was not renewed, or has stood for long since.
-    pub(super) fn wait(&self) -> Option<Moment> {
-        let step = self.count.checked_sub(1)?;
+    /// Before when there is no other; none where it was not renewed, or has stood for long since. The network has been there since `online`.
+    pub(super) fn wait(&self, online: Moment) -> Option<Moment> {
+        let in_a_row = self.count.checked_sub(1)?;
+        let futile = if self.is_explained(online) { 0 } else { self.futile };
+        let step = futile.max(in_a_row.saturating_sub(SPOILT));
         Some(self.last + WAITS[step.min(WAITS.len() - 1)])
+    }
+
+    /// Whether the last one says nothing of the next: it helped for a while, or an outage has spoilt it.
+    fn is_explained(&self, online: Moment) -> bool {
+        self.helped || self.last < online
     }
 }
 
@@ -76,27 +95,48 @@ mod tests {
     #[test]
     fn renewals_that_do_not_help_come_ever_later() {
         let mut renewals = Renewals::default();
-        assert_eq!(renewals.wait(), None);
+        assert_eq!(renewals.wait(seconds(0)), None);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            renewals.renewed(seconds(1000));
-            waits.push((renewals.wait().unwrap() - seconds(1000)).as_secs());
+            renewals.renewed(seconds(1000), seconds(0));
+            waits.push((renewals.wait(seconds(0)).unwrap() - seconds(1000)).as_secs());
         }
         assert_eq!(waits, [15, 30, 60, 120, 300, 300, 300, 300]);
     }
 
     #[test]
+    fn what_an_outage_has_spoilt_or_what_helped_for_a_while_says_little_of_the_next() {
+        let wait = |online: u64, stood: bool| {
+            let mut renewals = Renewals::default();
+            let mut waits = Vec::new();
+            for _ in 0..8 {
+                renewals.renewed(seconds(1000), seconds(online));
+                if stood {
+                    renewals.stands(true, seconds(1002));
+                    renewals.stands(false, seconds(1010));
+                }
+                waits.push((renewals.wait(seconds(online)).unwrap() - seconds(1000)).as_secs());
+            }
+            waits
+        };
+        let later = [15, 15, 15, 15, 15, 30, 60, 120];
+        assert_eq!(wait(1010, false), later, "the network was away since");
+        assert_eq!(wait(0, true), later, "it stood for a while");
+        assert_eq!(wait(0, false)[..4], [15, 30, 60, 120]);
+    }
+
+    #[test]
     fn only_what_stood_for_long_begins_anew() {
         let mut renewals = Renewals::default();
-        renewals.renewed(seconds(0));
+        renewals.renewed(seconds(0), seconds(0));
         renewals.stands(true, seconds(5));
         renewals.stands(false, seconds(30));
-        assert_eq!(renewals.wait(), Some(seconds(15)));
-        renewals.renewed(seconds(31));
-        assert_eq!(renewals.wait(), Some(seconds(61)));
+        assert_eq!(renewals.wait(seconds(0)), Some(seconds(15)));
+        renewals.renewed(seconds(31), seconds(0));
+        assert_eq!(renewals.wait(seconds(0)), Some(seconds(46)));
         renewals.stands(true, seconds(40));
         renewals.stands(true, seconds(80));
         renewals.stands(false, seconds(100));
-        assert_eq!(renewals.wait(), None);
+        assert_eq!(renewals.wait(seconds(0)), None);
     }
 }
