@@ -10,6 +10,7 @@ use zbus::blocking::Connection;
 use zbus::blocking::connection::Builder;
 use zbus::message::Header;
 use zbus::names::BusName;
+use zbus::object_server::ResponseDispatchNotifier;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 const CALLBACK: &str = "org.gnome.keyring.internal.Prompter.Callback";
@@ -43,16 +44,23 @@ struct Desk {
     asked: Arc<AtomicUsize>,
 }
 
-/// Tells whoever wants to ask; not in the call's own time, since they answer only after it has returned.
+/// What a call answers, by which is known when it has.
+type Answered = ResponseDispatchNotifier<()>;
+
+/// Tells whoever wants to ask, once their call has its answer: what comes before that is lost on them.
 fn tell(
     connection: &zbus::Connection,
     header: &Header<'_>,
     callback: OwnedObjectPath,
     reply: Option<&'static str>,
-) {
-    let Some(caller) = header.sender().map(|sender| BusName::from(sender.to_owned())) else { return };
+) -> Answered {
+    let (answered, sent) = Answered::new(());
+    let Some(caller) = header.sender().map(|sender| BusName::from(sender.to_owned())) else {
+        return answered;
+    };
     let connection = connection.clone();
     let told = async move {
+        sent.await;
         let nothing = HashMap::<&str, Value<'_>>::new();
         match reply {
             Some(reply) => {
@@ -63,6 +71,7 @@ fn tell(
         }
     };
     std::thread::spawn(move || zbus::block_on(told));
+    answered
 }
 
 #[zbus::interface(name = "org.gnome.keyring.internal.Prompter")]
@@ -72,8 +81,8 @@ impl Desk {
         callback: OwnedObjectPath,
         #[zbus(connection)] connection: &zbus::Connection,
         #[zbus(header)] header: Header<'_>,
-    ) {
-        tell(connection, &header, callback, Some(""));
+    ) -> Answered {
+        tell(connection, &header, callback, Some(""))
     }
 
     fn perform_prompt(
@@ -84,9 +93,9 @@ impl Desk {
         _exchange: &str,
         #[zbus(connection)] connection: &zbus::Connection,
         #[zbus(header)] header: Header<'_>,
-    ) {
+    ) -> Answered {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        tell(connection, &header, callback, Some("no"));
+        tell(connection, &header, callback, Some("no"))
     }
 
     fn stop_prompting(
@@ -94,7 +103,7 @@ impl Desk {
         callback: OwnedObjectPath,
         #[zbus(connection)] connection: &zbus::Connection,
         #[zbus(header)] header: Header<'_>,
-    ) {
-        tell(connection, &header, callback, None);
+    ) -> Answered {
+        tell(connection, &header, callback, None)
     }
 }
