@@ -17,6 +17,7 @@ mod config;
 mod environment;
 mod files;
 mod held;
+mod hostile;
 mod injected;
 mod ipc;
 mod keyring;

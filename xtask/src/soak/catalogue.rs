@@ -349,6 +349,9 @@ pub(super) const ROWS: &[Row] = &[
         what: "A hostile control port: endless lines, floods, garbage, early closes, a stranger in tor's place",
         bar: "tor is replaced, nothing is said to a stranger",
         held: Tests(&[
+            (FAULTS, "hostile::a_tor_whose_control_port_is_hostile_is_replaced_until_it_is_not"),
+            (FAULTS, "hostile::a_stranger_in_tors_place_is_told_nothing_and_said"),
+            (FAULTS, "hostile::a_control_port_that_speaks_byte_by_byte_is_understood"),
             (HOSTILE, "a_stranger_in_tors_place_hears_nothing"),
             (HOSTILE, "what_is_not_a_control_connection_is_replaced"),
             (HOSTILE, "a_tor_that_goes_mad_is_lost_and_replaced"),
@@ -362,6 +365,11 @@ pub(super) const ROWS: &[Row] = &[
         what: "tor's SOCKS answers: every code, garbage, closed or split at each byte",
         bar: "the right sentence and the right retry",
         held: Tests(&[
+            (FAULTS, "hostile::each_code_of_socks_has_its_sentence_and_its_retry"),
+            (
+                FAULTS,
+                "hostile::a_broken_slow_or_foreign_answer_of_socks_is_tried_again_and_nothing_is_sent_twice",
+            ),
             (Core, "engine::ctor::socks::tests::every_code_has_its_meaning"),
             (Core, "engine::ctor::socks::tests::a_close_at_any_byte_is_told"),
             (Core, "engine::ctor::socks::tests::what_is_not_socks_is_told"),

@@ -76,6 +76,8 @@ struct Pending {
     subscribed: bool,
     /// When tor last said anything.
     heard: Instant,
+    /// When it last answered. Events are no answers: a tor that tells of itself alone serves nobody.
+    answered: Instant,
     ended: Option<ControlError>,
 }
 
@@ -91,7 +93,9 @@ pub(super) fn open(stream: Stream) -> (Control, Events) {
     let (reader, writer) = tokio::io::split(stream);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let (events, receiver) = mpsc::channel(EVENTS);
-    let pending = Pending { waiters: VecDeque::new(), subscribed: false, heard: Instant::now(), ended: None };
+    let now = Instant::now();
+    let pending =
+        Pending { waiters: VecDeque::new(), subscribed: false, heard: now, answered: now, ended: None };
     let shared =
         Arc::new(Shared { pending: Mutex::new(pending), stuck: Notify::new(), given_up: OnceLock::new() });
     let tasks = [
@@ -118,7 +122,7 @@ impl Control {
         match tokio::time::timeout(DEADLINE, answered).await {
             Ok(result) => result,
             Err(_) => {
-                if self.shared.pending().heard <= asked {
+                if self.shared.pending().answered <= asked {
                     self.shared.stuck.notify_one();
                 }
                 Err(EngineError::TimedOut(DEADLINE, action))
@@ -165,7 +169,7 @@ impl Control {
         self.shared.stuck.notify_one();
     }
 
-    /// Returns when a command got no answer and nothing else arrived either, or when tor was given up (with the reason). Cancel-safe.
+    /// Returns when a command got no answer in time and none after it did, or when tor was given up (with the reason). Cancel-safe.
     pub(super) async fn stuck(&self) -> Option<&'static str> {
         self.shared.stuck.notified().await;
         self.shared.given_up.get().copied()
@@ -230,6 +234,7 @@ async fn read(reader: ReadHalf<Stream>, shared: Arc<Shared>, events: mpsc::Sende
                 let waiter = {
                     let mut pending = shared.pending();
                     pending.heard = Instant::now();
+                    pending.answered = pending.heard;
                     pending.waiters.pop_front()
                 };
                 let Some(waiter) = waiter else {

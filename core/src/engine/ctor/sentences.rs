@@ -27,7 +27,12 @@ pub(super) fn of_reason(reason: &str, warning: &str) -> String {
             "connections to relays of Tor are cut: something on the way may block Tor".to_owned()
         }
         "TIMEOUT" => "relays of Tor don't answer: this host is offline, or a firewall blocks Tor".to_owned(),
-        "IDENTITY" | "TLS_ERROR" => {
+        // Also where the other end closes in the middle of it.
+        "TLS_ERROR" => {
+            "connections to relays of Tor end before they are encrypted: something on the way may block Tor"
+                .to_owned()
+        }
+        "IDENTITY" => {
             "a relay is not who it should be: something on the way breaks connections open".to_owned()
         }
         "RESOURCELIMIT" => "this host has no file descriptors or memory left for Tor".to_owned(),
@@ -55,6 +60,9 @@ mod tests {
     fn where_there_is_no_network_the_reason_says_what_to_look_at() {
         assert!(offline("CONNECTREFUSED", 0).contains("firewall"));
         assert!(offline("IOERROR", 0).contains("offline"));
+        // A connection that is closed while it is made is no proof of a stranger.
+        assert!(offline("IDENTITY", 0).contains("not who it should be"));
+        assert!(offline("TLS_ERROR", 0).contains("may block Tor"));
         // There is no other way in: whatever the reason, it is the bridge's.
         assert!(offline("CONNECTREFUSED", 1).starts_with("the bridge does not answer"));
         assert!(offline("NOROUTE", 3).starts_with("none of the 3 bridges answers"));

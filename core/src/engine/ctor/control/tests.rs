@@ -201,6 +201,28 @@ async fn silence_is_told_and_a_late_answer_goes_to_nobody_else() {
     assert_eq!(next.await.unwrap(), Ok(250));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_tor_that_tells_of_itself_and_answers_nothing_is_stuck() {
+    let (control, mut events, mut tor) = pair();
+    control.expect_events();
+    let asked = tokio::spawn({
+        let control = control.clone();
+        async move { control.tell("ONE", "count").await.map(drop) }
+    });
+    let told = tokio::spawn(async move {
+        while tor.write_all(b"650 EVENT\r\n").await.is_ok() {
+            tokio::time::sleep(DEADLINE / 10).await;
+        }
+    });
+    let heard = tokio::spawn(async move { while events.next().await.is_ok() {} });
+
+    assert_eq!(control.stuck().await, None);
+
+    assert_eq!(asked.await.unwrap(), Err(EngineError::TimedOut(DEADLINE, "count")));
+    heard.abort();
+    told.await.unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
