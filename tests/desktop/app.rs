@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{PATIENCE, Running, Signal, free_port, is_running, send, until};
+use support::{PATIENCE, Running, Signal, Uplink, free_port, is_running, send, until};
+use tornet::Network;
 
 use crate::driver::Session;
 use crate::screen::Screen;
@@ -47,6 +48,14 @@ impl Host {
         let surroundings =
             [("ORMESH_TOR", &*tor), ("ORMESH_TOR_NETWORK", &network), ("ORMESH_SECRETS", Path::new(""))];
         Self::among(bus, &surroundings)
+    }
+
+    /// One with its keys in files and real tor, which reaches this network by a way of its own.
+    pub(crate) fn behind_an_uplink(network: &Network) -> (Self, Uplink) {
+        let tor = tornet::Tools::find().unwrap().tor;
+        let mut host = Self::among(NO_BUS, &[("ORMESH_TOR", &*tor)]);
+        let uplink = Uplink::of(&mut host.host, network);
+        (host, uplink)
     }
 
     fn among(bus: &str, surroundings: &[(&str, &Path)]) -> Self {

@@ -53,6 +53,11 @@ impl Session {
         until(xpath, || self.all(xpath).into_iter().find(Element::is_shown))
     }
 
+    /// Whether an element fits that can be seen.
+    pub(crate) fn has(&self, xpath: &str) -> bool {
+        self.all(xpath).iter().any(Element::is_shown)
+    }
+
     /// Waits until no element fits that can be seen.
     pub(crate) fn gone(&self, xpath: &str) {
         until(&format!("no {xpath}"), || (!self.all(xpath).iter().any(Element::is_shown)).then_some(()));

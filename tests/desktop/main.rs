@@ -11,6 +11,7 @@ mod figures;
 mod keyboard;
 mod mesh;
 mod notices;
+mod outages;
 mod panel;
 mod reopened;
 mod screen;
