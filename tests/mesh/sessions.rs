@@ -11,8 +11,8 @@ use ormesh_core::model::status::{SessionStatus, Status};
 use tornet::{Tools, Tornet};
 
 use crate::support::{
-    Host, PATIENCE, Signal, Sshd, connected, echo, figure, hosts, hosts_on, open_echo, send, serve, talk,
-    times, until,
+    Echo, Host, PATIENCE, Signal, Sshd, connected, echo, figure, hosts, hosts_on, open_echo, send, serve,
+    talk, times, until,
 };
 
 /// Bytes of a transfer each way.
@@ -28,6 +28,16 @@ fn switch_on(hosts: [&Host; 2]) {
 fn through(status: &Status, import: SocketAddr) -> Option<SessionStatus> {
     let mut imports = status.remotes.iter().flat_map(|remote| &remote.imports);
     imports.find(|other| other.listen.to_string() == import.to_string())?.through
+}
+
+/// A connection that goes through a session. One that is opened before the remote's agent was asked whether it has them is a plain one, and stays
+/// one.
+#[track_caller]
+fn ride(laptop: &Host, import: SocketAddr) -> Echo {
+    until("a connection goes through a session", || {
+        let stream = open_echo(import);
+        through(&laptop.status(), import).is_some().then_some(stream)
+    })
 }
 
 /// A login with a command that says back each line.
@@ -91,8 +101,7 @@ fn a_login_and_transfers_outlive_either_ends_tor() {
     server.export(theirs.addr, 80);
     connected(&mut server, &mut laptop, sshd.addr, 22);
     let import = laptop.import("remote", 80);
-    let mut quiet = open_echo(import);
-    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let mut quiet = ride(&laptop, import);
     let mut login = Login::new(&laptop, &sshd);
     for _ in 0..times(1, 20) {
         all_outlives("the importer's tor is killed", &mut login, import, || laptop.kill_tor());
@@ -129,8 +138,7 @@ fn a_login_and_transfers_outlive_relays() {
     server.export(theirs.addr, 80);
     connected(&mut server, &mut laptop, sshd.addr, 22);
     let import = laptop.import("remote", 80);
-    let mut quiet = open_echo(import);
-    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let mut quiet = ride(&laptop, import);
     let mut login = Login::new(&laptop, &sshd);
     let gone = Duration::from_secs(times(5, 180) as u64);
     for _ in 0..times(1, 20) {
@@ -173,8 +181,7 @@ fn each_direction_ends_in_its_own_time_and_a_reset_is_a_reset() {
     }
     let import = connected(&mut server, &mut laptop, theirs.addr, 80);
     let ports = [81, 82, 83].map(|port| laptop.import("remote", port));
-    let _kept = open_echo(import);
-    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let _kept = ride(&laptop, import);
 
     assert_eq!(talk(ports[0], &[b'x'; 100_000]).unwrap(), b"100000 bytes");
 
@@ -203,8 +210,7 @@ fn access_that_ends_ends_held_streams_too() {
     server.export(other.addr, 81);
     let import = connected(&mut server, &mut laptop, theirs.addr, 80);
     let other_import = laptop.import("remote", 81);
-    let _kept = open_echo(import);
-    laptop.wait_until("connections go through a session", |status| through(status, import).is_some());
+    let _kept = ride(&laptop, import);
     let mut streams: Vec<_> = (0..STREAMS).map(|_| open_echo(import)).collect();
     let mut stays = open_echo(other_import);
     let shown = laptop.good(&["status"]);
