@@ -468,7 +468,7 @@ fn with_notes(response: Response, more: impl IntoIterator<Item = String>) -> Res
 fn no_room(full: Option<Crowded>) -> Problem {
     let how = full.map_or_else(String::new, |full| format!(": {}", full.sentence()));
     Problem::new(Code::Full, format!("there is no room for another connection of ormesh nc or ssh{how}"))
-        .hint("close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit")
+        .hint(catalogue::MORE_FILES)
 }
 
 /// Waits for some work unless the shell goes away.

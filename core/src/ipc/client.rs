@@ -73,9 +73,10 @@ impl Greeted {
     pub fn understood(self) -> Result<Client, Problem> {
         match self.hello.protocol == PROTOCOL {
             true => Ok(Client { connection: self.connection }),
-            false => Err(self.other_version().hint(
-                "restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again",
-            )),
+            false => Err(self.other_version().hint(match cfg!(target_os = "linux") {
+                true => "restart the agent: `ormesh agent stop`, or `systemctl --user restart ormesh`, then run it again",
+                false => "restart the agent: `ormesh agent stop`, then start it again",
+            })),
         }
     }
 

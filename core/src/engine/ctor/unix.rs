@@ -123,8 +123,11 @@ pub(super) fn enough_descriptors() -> Result<(), (String, String)> {
         None => Ok(()),
         Some(limit) => Err((
             format!("tor needs {DESCRIPTORS} open files, and this agent may have {limit}"),
-            "start the agent again with a higher limit: `ulimit -n 4096`, or LimitNOFILE=4096 in its systemd unit"
-                .to_owned(),
+            match cfg!(target_os = "linux") {
+                true => "start the agent again with a higher limit: `ulimit -n 4096`, or LimitNOFILE=4096 in its systemd unit",
+                false => "start the agent again with a higher limit: `ulimit -n 4096`, or NumberOfFiles in its launchd job",
+            }
+            .to_owned(),
         )),
     }
 }

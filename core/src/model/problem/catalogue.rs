@@ -79,12 +79,25 @@ pub fn no_agent() -> Problem {
     Problem::new(Code::NoAgent, "no agent is running").about(Subject::Agent).hint(hint)
 }
 
+/// What to do where the agent may open no more files and connections.
+pub const MORE_FILES: &str = if cfg!(target_os = "linux") {
+    "close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit"
+} else if cfg!(windows) {
+    "close some: Windows limits them by its memory alone"
+} else {
+    "close some, or let the agent open more files: `ulimit -n`, or NumberOfFiles in its launchd job"
+};
+
 /// An agent runs that has no socket.
 pub fn agent_unreachable(pid: &str, socket: &Path) -> Problem {
     let message = format!("an agent runs (process {pid}), but its socket {} is not there", socket.display());
+    let by_force = match cfg!(windows) {
+        true => format!("`taskkill /F /PID {pid}` ends it at once"),
+        false => format!("`kill {pid}` ends it in order"),
+    };
     Problem::new(Code::AgentUnreachable, message)
         .about(Subject::Agent)
-        .hint(format!("it makes the socket again within seconds; `kill {pid}` ends it in order"))
+        .hint(format!("it makes the socket again within seconds; {by_force}"))
 }
 
 /// The agent is a service manager's; `command` ends it.
@@ -209,9 +222,7 @@ fn full(what: String, crowd: &Crowd) -> Problem {
         refused => format!("{refused} connections were turned away"),
     };
     let hint = match crowd.by_agent {
-        true => {
-            "close some, or let the agent open more files: `ulimit -n`, or LimitNOFILE in the systemd unit"
-        }
+        true => MORE_FILES,
         false => "close some, or allow more: ormesh config set agent.max-sessions NUMBER",
     };
     Problem::new(Code::Full, format!("{what} is {}; {turned}", crowd.said)).hint(hint)

@@ -374,7 +374,7 @@ codes! {
         "Nothing, or open it to all users.";
     Full, "full", Refused, Warning,
         "So many connections are open here that more are turned away.",
-        "Close some, or allow more: `ormesh config set agent.max-sessions NUMBER`, or `ulimit -n`.";
+        "Close some, or allow more: `ormesh config set agent.max-sessions NUMBER`, or, except on Windows, `ulimit -n`.";
     FullThere, "full-there", Refused, Warning,
         "A remote has so many connections that it turns more away.",
         "Close some, or ask its owner to allow more.";
