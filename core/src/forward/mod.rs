@@ -19,6 +19,8 @@ pub mod import;
 pub mod lanes;
 pub mod listen;
 mod listening;
+#[cfg(any(windows, test))]
+mod looks;
 pub mod owner;
 #[cfg(windows)]
 mod peers;
