@@ -18,32 +18,41 @@ const NAMES: [&str; 6] = ["license", "licence", "copying", "copyright", "notice"
 /// What the window is made of, in `ui/node_modules`.
 const WINDOW: [&str; 2] = ["@tauri-apps/api", "svelte"];
 
-/// Writes the file into `work`, and gives its path.
-pub(super) fn gather(workspace: &Workspace, work: &Path) -> Result<PathBuf> {
+/// Finds the libraries in the programs and in the window.
+pub(super) fn parts(workspace: &Workspace) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = crates(workspace)?;
     for name in WINDOW {
         let dir = workspace.root().join("ui/node_modules").join(name);
         let package = dir.join("package.json");
         let text = fs::read(&package).with_context(|| format!("failed to read: {}", package.display()))?;
-        parts.push(Part::of(&serde_json::from_slice(&text)?, dir));
+        parts.push(Part::of("npm", &serde_json::from_slice(&text)?, dir));
     }
+    Ok(parts)
+}
+
+/// Writes the file into `work`, and gives its path.
+pub(super) fn write(parts: &[Part], work: &Path) -> Result<PathBuf> {
     let file = work.join("credits");
-    fs::write(&file, text(&parts)?).with_context(|| format!("failed to write: {}", file.display()))?;
+    fs::write(&file, text(parts)?).with_context(|| format!("failed to write: {}", file.display()))?;
     Ok(file)
 }
 
 /// A library.
-struct Part {
-    name: String,
-    licence: String,
+pub(super) struct Part {
+    /// Where it is from: `cargo` or `npm`, as package URLs have it.
+    pub(super) registry: &'static str,
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Its licence by SPDX, or words where it names none.
+    pub(super) licence: String,
     dir: PathBuf,
 }
 
 impl Part {
     /// From a package's description, which cargo and npm write alike in this.
-    fn of(package: &Value, dir: PathBuf) -> Part {
+    fn of(registry: &'static str, package: &Value, dir: PathBuf) -> Part {
         let word = |key: &str| package[key].as_str().unwrap_or("see its text").to_owned();
-        Part { name: format!("{} {}", word("name"), word("version")), licence: word("license"), dir }
+        Part { registry, name: word("name"), version: word("version"), licence: word("license"), dir }
     }
 }
 
@@ -69,7 +78,7 @@ fn crates(workspace: &Workspace) -> Result<Vec<Part>> {
     let linked = of_others.filter(|package| package["id"].as_str().is_some_and(|id| linked.contains(id)));
     let parts = linked.filter_map(|package| {
         let manifest = Path::new(package["manifest_path"].as_str()?);
-        Some(Part::of(package, manifest.parent()?.to_owned()))
+        Some(Part::of("cargo", package, manifest.parent()?.to_owned()))
     });
     Ok(parts.collect())
 }
@@ -103,13 +112,14 @@ fn linked<'a>(metadata: &'a Value, name: &str) -> BTreeSet<&'a str> {
 /// Names with their licences, then each text once with those it is of.
 fn text(parts: &[Part]) -> Result<String> {
     let mut text = String::from("Libraries in ormesh and ormesh-desktop\n\n");
-    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for part in parts {
-        writeln!(text, "{}: {}", part.name, part.licence)?;
+        let name = format!("{} {}", part.name, part.version);
+        writeln!(text, "{name}: {}", part.licence)?;
         for file in licence_files(&part.dir)? {
             let bytes = fs::read(&file).with_context(|| format!("failed to read: {}", file.display()))?;
             let licence = String::from_utf8_lossy(&bytes).trim().to_owned();
-            texts.entry(licence).or_default().push(&part.name);
+            texts.entry(licence).or_default().push(name.clone());
         }
     }
     for (licence, names) in texts {

@@ -3,6 +3,7 @@
 //! Everything is made in a directory of its own, which takes the place of `<target>/dist` when all of it is whole. The same
 //! commit gives the same packages: every date in them is the commit's.
 
+mod bom;
 mod credits;
 mod deb;
 mod elf;
@@ -58,7 +59,11 @@ pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
     let sidecar = stage("tor", Sidecar::prepare)?;
     stage("window", || desktop::build_window(workspace))?;
     let programs = stage("programs", || Programs::build(workspace, &work.0))?;
-    let credits = stage("licences", || credits::gather(workspace, &work.0))?;
+    let parts = stage("libraries", || credits::parts(workspace))?;
+    let credits = stage("licences", || credits::write(&parts, &work.0))?;
+    let bom = stage("bill of materials", || {
+        bom::write(&workspace.version()?, &parts, &sidecar.made_of()?, &work.0)
+    })?;
     let made = Made {
         root: workspace.root().to_owned(),
         version: workspace.version()?,
@@ -74,6 +79,7 @@ pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
         stage("rpm of the app", || rpm::make(Edition::App, &made, &work.0))?,
         stage("deb of the command", || deb::make(Edition::Command, &made, &work.0))?,
         stage("tarball of the command", || tarball::make(&made, &work.0))?,
+        bom,
     ];
     let dist = workspace.target().join("dist");
     publish(&files, &work.0, &dist)?;

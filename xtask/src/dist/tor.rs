@@ -97,6 +97,16 @@ impl Sidecar {
         self.dir.join("ormesh-tor")
     }
 
+    /// The packages of Debian's that it was built from, as `name=version`: its own source, and the libraries in it.
+    pub(super) fn made_of(&self) -> Result<Vec<String>> {
+        let stamp = self.dir.join("stamp");
+        let stamp =
+            fs::read_to_string(&stamp).with_context(|| format!("failed to read: {}", stamp.display()))?;
+        let libraries = stamp.lines().find_map(|line| line.strip_prefix("libraries ")).unwrap_or_default();
+        let tor = format!("{}={}", SOURCE.name, SOURCE.version);
+        Ok([tor].into_iter().chain(libraries.split_whitespace().map(str::to_owned)).collect())
+    }
+
     /// The licences of tor and of what is linked into it, one file.
     pub(super) fn licences(&self) -> PathBuf {
         self.dir.join("licences")
