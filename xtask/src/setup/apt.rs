@@ -29,6 +29,13 @@ pub(super) struct Apt {
     sources: bool,
 }
 
+/// Whether a version is newer than another by Debian's rules.
+pub(super) fn is_newer(version: &str, than: &str) -> Result<bool> {
+    let mut compare = Command::new("dpkg");
+    let status = compare.args(["--compare-versions", version, "gt", than]).status();
+    Ok(status.context("failed to start: dpkg")?.success())
+}
+
 impl Apt {
     /// Prepares the directories under `dir`.
     pub(super) fn at(dir: PathBuf) -> Result<Apt> {
@@ -177,6 +184,14 @@ fn to_be_installed(line: &str) -> Option<Package> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_compared_as_debian_does() {
+        assert!(is_newer("3.0.22-1~deb12u2", "3.0.20-1~deb12u3").unwrap());
+        assert!(is_newer("3.0.22-1", "3.0.22-1~deb12u2").unwrap());
+        assert!(!is_newer("3.0.9-1", "3.0.22-1").unwrap());
+        assert!(!is_newer("3.0.22-1", "3.0.22-1").unwrap());
+    }
 
     #[test]
     fn a_simulated_installation_is_read() {

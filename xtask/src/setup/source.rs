@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{Apt, Package};
+use super::apt::{self, Apt, Package};
 use super::cache::{self, Cache};
 use super::unpack;
 use crate::{process, say};
@@ -84,14 +84,17 @@ impl Sources {
         Ok(Libraries { root: self.place(name).join("root"), versions })
     }
 
-    /// Says so when Debian has another version than the pinned one: it may mend something.
+    /// Says so when Debian has a newer version than the pinned one: it may mend something.
     pub(crate) fn compare(&self, pin: &Pin) -> Result<()> {
-        let apt = self.source_apt()?;
-        match apt.source_versions(pin.name)?.first() {
-            Some(newest) if newest != pin.version => {
-                say::note(&format!("Debian has {} {newest} now; {} is pinned", pin.name, pin.version));
+        // Debian lists those of its releases and of its security updates, in no order.
+        let mut newest = pin.version.to_owned();
+        for version in self.source_apt()?.source_versions(pin.name)? {
+            if apt::is_newer(&version, &newest)? {
+                newest = version;
             }
-            _ => {}
+        }
+        if newest != pin.version {
+            say::note(&format!("Debian has {} {newest} now; {} is pinned", pin.name, pin.version));
         }
         Ok(())
     }

@@ -122,6 +122,9 @@ impl Sidecar {
     /// When a source cannot be had or verified, or what was built is not what it should be. Nothing half made is left in its place.
     pub(super) fn prepare(mingw: &Path) -> Result<Sidecar> {
         let sources = Sources::open()?;
+        for pin in [&TOR_SOURCE, &OPENSSL, &LIBEVENT, &ZLIB] {
+            sources.compare(pin)?;
+        }
         let _lock = sources.lock()?;
         let sidecar = Sidecar { dir: sources.place("sidecar-windows") };
         let key = key(&sources.key(), &MINGW.versions(mingw));
