@@ -95,11 +95,15 @@ impl Windows {
         ran.stdout
     }
 
-    /// Waits until its status is so. A busy machine may not get to an answer in time; it is asked again.
+    /// Waits until its status is so; each answer must be one.
     pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Status) -> bool) -> Status {
-        until(what, || {
-            let status = serde_json::from_str(&self.ormesh(&["status", "--json"]).stdout).ok();
-            status.filter(|status| is_so(status))
+        until(what, || Some(self.status()).filter(|status| is_so(status)))
+    }
+
+    fn status(&self) -> Status {
+        let asked = self.ormesh(&["status", "--json"]);
+        serde_json::from_str(&asked.stdout).unwrap_or_else(|error| {
+            panic!("{}: status gave {}: {error}\n{}", self.name, asked.code, asked.stderr)
         })
     }
 

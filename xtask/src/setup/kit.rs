@@ -60,13 +60,13 @@ pub(crate) const WINE: Kit = Kit {
     finish: wrap_wine,
 };
 
-/// What makes installers for Windows.
+/// What makes installers and zips for Windows.
 pub(crate) const NSIS: Kit = Kit {
     name: "nsis",
-    packages: &["nsis", "nsis-common"],
-    resolved: &["nsis"],
-    megabytes: 8,
-    purpose: "what makes installers for Windows",
+    packages: &["nsis", "nsis-common", "unzip", "zip"],
+    resolved: &["nsis", "unzip", "zip"],
+    megabytes: 9,
+    purpose: "what makes installers and zips for Windows",
     format: 1,
     finish: |_| Ok(()),
 };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::stage::{self, Stages};
-use crate::setup::{Install, MINGW, Tools, WINE};
+use crate::setup::{Install, MINGW, NSIS, Tools, WINE};
 use crate::tornet::Tornet;
 use crate::windows;
 use crate::workspace::Workspace;
@@ -26,11 +26,11 @@ const SHIM: &str = "bcryptprimitives";
 
 /// Makes what is tested and runs the tests; `filter` goes to the test binary.
 pub(crate) fn run(install: Install, tools: &Tools, filter: &[String]) -> Result<ExitCode> {
-    let (wine, mingw) = (WINE.prepare(install)?, MINGW.prepare(install)?);
+    let (wine, mingw, nsis) = (WINE.prepare(install)?, MINGW.prepare(install)?, NSIS.prepare(install)?);
     if install == Install::ListOnly && !windows::is_prepared()? {
         return Ok(ExitCode::SUCCESS);
     }
-    let (Some(wine), Some(mingw)) = (wine, mingw) else { return Ok(ExitCode::SUCCESS) };
+    let (Some(wine), Some(mingw), Some(nsis)) = (wine, mingw, nsis) else { return Ok(ExitCode::SUCCESS) };
     interrupt::listen()?;
     let start = Instant::now();
     let workspace = Workspace::find()?;
@@ -63,6 +63,7 @@ pub(crate) fn run(install: Install, tools: &Tools, filter: &[String]) -> Result<
                 .args(["--test", "windows", "--"]);
             cargo.args(filter).envs(tools.environment()).envs(prefix.environment());
             cargo.env("ORMESH_TORNET", network.dir()).env("ORMESH_WINDOWS", made.dir());
+            cargo.env("ORMESH_UNZIP", nsis.join("root/usr/bin/unzip"));
             stage::stream(&mut cargo, |line| count.read(line))
         });
     }

@@ -1,4 +1,4 @@
-//! The installer for Windows, of what was linked: for trying, since the programs are not optimised.
+//! What a user of Windows gets: an installer and a portable zip, of the same programs. They are for trying: not optimised, and not signed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,39 +10,57 @@ use super::files::remove;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Makes the installer with the `makensis` in `nsis`, from the programs in `files`, beside them. Gives its path.
-pub(super) fn make(workspace: &Workspace, nsis: &Path, mingw: &Path, files: &Path) -> Result<PathBuf> {
-    let (version, stripped) = (workspace.version()?, files.with_extension("stripped"));
-    remove(&stripped)?;
-    fs::create_dir_all(&stripped).with_context(|| format!("failed to create: {}", stripped.display()))?;
-    let entries = fs::read_dir(files).with_context(|| format!("failed to list: {}", files.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("failed to list: {}", files.display()))?;
-        let to = stripped.join(entry.file_name());
-        match entry.path().extension().is_some_and(|kind| kind == "exe") {
-            true => {
-                let mut strip = Command::new(mingw.join("bin/x86_64-w64-mingw32-strip"));
-                process::output(strip.arg("-o").arg(&to).arg(entry.path()))?;
-            }
-            false => drop(fs::copy(entry.path(), &to).context("failed to copy a file of the installer")?),
-        }
-    }
+/// The files of both, beside each other. The packages are named after the version and made there, too.
+pub(super) struct Files<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) names: &'a [String],
+    pub(super) version: &'a str,
+}
+
+/// Makes the installer with the `makensis` of the kit. Gives its name.
+pub(super) fn installer(workspace: &Workspace, nsis: &Path, files: &Files<'_>) -> Result<String> {
     // Its stub is 64-bit, as all of it is.
-    let installer = files.join(format!("ormesh-{version}-setup.exe"));
+    let name = format!("ormesh-{}-setup.exe", files.version);
     let root = nsis.join("root");
     let mut make = Command::new(root.join("usr/bin/makensis"));
     make.env("NSISDIR", root.join("usr/share/nsis")).env("NSISCONFDIR", root.join("etc")).arg("-V2");
-    for (name, value) in [
-        ("VERSION", version.clone().into()),
+    for (what, value) in [
+        ("VERSION", files.version.into()),
         ("HOMEPAGE", env!("CARGO_PKG_REPOSITORY").into()),
-        ("FILES", stripped.clone().into_os_string()),
-        ("OUTPUT", installer.clone().into_os_string()),
+        ("FILES", files.dir.as_os_str().to_owned()),
+        ("OUTPUT", files.dir.join(&name).into_os_string()),
     ] {
-        let mut define = std::ffi::OsString::from(format!("-D{name}="));
+        let mut define = std::ffi::OsString::from(format!("-D{what}="));
         define.push(value);
         make.arg(define);
     }
     process::output(make.arg(workspace.root().join("packaging/windows/installer.nsi")))?;
-    remove(&stripped)?;
-    Ok(installer)
+    Ok(name)
+}
+
+/// Makes the zip with the `zip` of the kit: one directory, whose programs run from wherever it is unpacked. Gives its name.
+pub(super) fn portable(nsis: &Path, files: &Files<'_>) -> Result<String> {
+    let directory = format!("ormesh-{}-windows-x86_64", files.version);
+    let inside = files.dir.join(&directory);
+    remove(&inside)?;
+    fs::create_dir_all(&inside).with_context(|| format!("failed to create: {}", inside.display()))?;
+    for name in files.names {
+        let (from, to) = (files.dir.join(name), inside.join(name));
+        fs::hard_link(&from, &to).with_context(|| format!("failed to link: {}", from.display()))?;
+    }
+    let name = format!("{directory}.zip");
+    // Neither users nor groups of this machine are in it, and times are UTC.
+    let mut zip = Command::new(nsis.join("root/usr/bin/zip"));
+    zip.args(["-q", "-9", "-X", "-r", &name, &directory]).env("TZ", "UTC").current_dir(files.dir);
+    process::output(&mut zip)?;
+    remove(&inside)?;
+    Ok(name)
+}
+
+/// Writes the file by which the packages are checked. Gives where it is.
+pub(super) fn sums(files: &Files<'_>, packages: &[String]) -> Result<PathBuf> {
+    let file = files.dir.join("SHA256SUMS");
+    let sums = process::output(Command::new("sha256sum").args(packages).current_dir(files.dir))?;
+    fs::write(&file, sums).with_context(|| format!("failed to write: {}", file.display()))?;
+    Ok(file)
 }

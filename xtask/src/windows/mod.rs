@@ -1,5 +1,5 @@
 //! `cargo xtask cross --windows`: what runs on Windows, made on Debian: the command, the desktop app, their tor, and
-//! an installer of them.
+//! an installer and a zip of them.
 //!
 //! Everything comes from package registries: the compilers are Debian's, unpacked into the cache, and the standard library and tor
 //! are built from Debian's sources.
@@ -11,7 +11,7 @@ mod tor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ use self::link::Linker;
 use self::tor::Sidecar;
 use crate::setup::{self, Install, MINGW, NSIS, Toolchain};
 use crate::workspace::Workspace;
-use crate::{desktop, interrupt, say};
+use crate::{desktop, interrupt, process, say};
 
 /// What was made, in one directory: what Windows looks for beside a program is there.
 pub(crate) struct Made {
@@ -29,7 +29,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// The directory with `ormesh.exe`, `ormesh-desktop.exe`, `ormesh-tor.exe`, `WebView2Loader.dll` and the installer.
+    /// The directory with `ormesh.exe`, `ormesh-desktop.exe`, `ormesh-tor.exe`, `WebView2Loader.dll`, the installer and the zip.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -70,12 +70,24 @@ pub(crate) fn make(install: Install) -> Result<Option<Made>> {
     let new = workspace.target().join("windows.new");
     remove(&new)?;
     fs::create_dir_all(&new).with_context(|| format!("failed to create: {}", new.display()))?;
+    let mut names = vec!["LICENCES-tor.txt".to_owned()];
+    fs::copy(sidecar.licences(), new.join(&names[0])).context("failed to copy tor's licences")?;
     for file in programs.iter().chain([&sidecar.program()]) {
-        let name = file.file_name().context("a program has a name")?;
-        fs::copy(file, new.join(name)).with_context(|| format!("failed to copy: {}", file.display()))?;
+        let name = file.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        let to = new.join(&name);
+        fs::copy(file, &to).with_context(|| format!("failed to copy: {}", file.display()))?;
+        if name.ends_with(".exe") {
+            process::output(Command::new(mingw.join("bin/x86_64-w64-mingw32-strip")).arg(&to))?;
+        }
+        names.push(name);
     }
-    fs::copy(sidecar.licences(), new.join("LICENCES-tor.txt")).context("failed to copy tor's licences")?;
-    stage("installer", || installer::make(&workspace, &nsis, &mingw, &new))?;
+    let version = workspace.version()?;
+    let files = installer::Files { dir: &new, names: &names, version: &version };
+    let packages = [
+        stage("installer", || installer::installer(&workspace, &nsis, &files))?,
+        stage("portable zip", || installer::portable(&nsis, &files))?,
+    ];
+    installer::sums(&files, &packages)?;
     remove(&made.dir)?;
     fs::rename(&new, &made.dir).with_context(|| format!("failed to rename: {}", new.display()))?;
     Ok(Some(made))
