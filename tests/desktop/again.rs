@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use support::{children, program, until};
+use support::{family, program, until};
 use zbus::names::OwnedBusName;
 
 use crate::panel::Panel;
@@ -60,19 +60,19 @@ impl Hidden<'_> {
     }
 }
 
-/// Whether an app has a window: the web view is a process of its own.
+/// Whether an app has a window: the web view is a process of its own, below the window's.
 pub(crate) fn has_web_view(app: u32) -> bool {
     names(app).iter().any(|name| name.starts_with("WebKitWebProces"))
 }
 
-/// The names of a process's children.
+/// The names of an app's processes and of all that they have started.
 fn names(app: u32) -> Vec<String> {
-    children(app).into_iter().filter_map(program).collect()
+    family(app).into_iter().filter_map(program).collect()
 }
 
-/// The memory of a process and its children that is no file's, in KiB (proc_pid_smaps_rollup(5)): it depends on no other process.
+/// The memory of an app's processes and of all that they have started that is no file's, in KiB (proc_pid_smaps_rollup(5)): it depends on no other process.
 fn memory(pid: u32) -> u64 {
-    let each = children(pid).into_iter().chain([pid]).map(|pid| {
+    let each = family(pid).into_iter().map(|pid| {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
         line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()

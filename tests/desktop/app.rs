@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{PATIENCE, Running, Signal, Uplink, free_port, is_running, send, until};
+use support::{PATIENCE, Running, Signal, Uplink, free_port, send, until};
 use tornet::Network;
 
 use crate::driver::Session;
@@ -149,15 +149,7 @@ impl Host {
     pub(crate) fn window(&self) -> Window {
         // One that ends before it has begun, its port taken by another test, say, is followed by another.
         until("a driver starts the app", || {
-            // A driver that ends can leave its app behind, which would take the next one's place.
-            let is_driven = |command: &[u8], environment: &str| {
-                command.strip_suffix(b"\0") == Some(APP.as_bytes())
-                    && environment.contains("TAURI_WEBVIEW_AUTOMATION=")
-            };
-            for pid in processes(self.home(), is_driven) {
-                send(pid, Signal::KILL);
-                until("the app before it is gone", || !is_running(pid));
-            }
+            end_driven(self.home());
             let port = free_port();
             let driver = self
                 .command("/usr/bin/WebKitWebDriver")
@@ -166,13 +158,13 @@ impl Host {
                 .spawn()
                 .expect("WebKitWebDriver is installed: cargo xtask setup --desktop");
             let driver = Running(driver);
-            let session = Session::start(port, &PathBuf::from(APP))?;
-            Some(Window { session, _driver: driver })
+            let session = Some(Session::start(port, &PathBuf::from(APP))?);
+            Some(Window { session, home: self.home().to_owned(), _driver: driver })
         })
     }
 }
 
-/// There may be no agent, or one that the app has only just started, which no command hears yet.
+/// Ends all that runs on this host. There may be no agent, or one that the app has only just started, which no command hears yet.
 impl Drop for Host {
     fn drop(&mut self) {
         let deadline = Instant::now() + PATIENCE;
@@ -180,10 +172,32 @@ impl Drop for Host {
         loop {
             self.host.ormesh(&["agent", "stop"]);
             if processes(self.home(), is_agent).is_empty() || Instant::now() > deadline {
-                return;
+                break;
             }
         }
+        // The web view's processes end a moment after the app, and write into its home until then: what they write after the home was
+        // removed would stay for ever.
+        kill_all(|| processes(self.home(), |_, _| true));
     }
+}
+
+/// Ends the apps that a driver has started on the host with this home, and waits until they are gone. A driver ends its app when it ends a
+/// session: after it has answered, and not at all if it is ended before that, or before it has a session.
+fn end_driven(home: &Path) {
+    let is_driven = |command: &[u8], environment: &str| {
+        command.strip_suffix(b"\0") == Some(APP.as_bytes())
+            && environment.contains("TAURI_WEBVIEW_AUTOMATION=")
+    };
+    kill_all(|| processes(home, is_driven));
+}
+
+/// Kills what is found until nothing is.
+fn kill_all(find: impl Fn() -> Vec<u32>) {
+    until("they are gone", || {
+        let found = find();
+        found.iter().for_each(|pid| send(*pid, Signal::KILL));
+        found.is_empty().then_some(())
+    });
 }
 
 /// The processes with this home in their environment whose command line and environment are such.
@@ -199,9 +213,10 @@ fn processes(home: &Path, are: impl Fn(&[u8], &str) -> bool) -> Vec<u32> {
     ours.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The app's window and what drives it; both end with this value, the session first.
+/// The app's window and what drives it; all end with this value, the session first.
 pub(crate) struct Window {
-    session: Session,
+    session: Option<Session>,
+    home: PathBuf,
     _driver: Running,
 }
 
@@ -210,12 +225,12 @@ impl Window {
     pub(crate) fn keep(&self, name: &str) {
         if let Some(directory) = std::env::var_os("ORMESH_PICTURES") {
             let file = Path::new(&directory).join(format!("real-{name}.png"));
-            std::fs::write(file, self.session.picture()).unwrap();
+            std::fs::write(file, self.picture()).unwrap();
         }
     }
 }
 
-/// A test that failed leaves a picture of its window.
+/// A test that failed leaves a picture of its window. The app is gone when this is, whatever its driver does.
 impl Drop for Window {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -225,12 +240,14 @@ impl Drop for Window {
                 self.keep(&format!("failed-{test}"))
             }));
         }
+        drop(self.session.take());
+        end_driven(&self.home);
     }
 }
 
 impl std::ops::Deref for Window {
     type Target = Session;
     fn deref(&self) -> &Session {
-        &self.session
+        self.session.as_ref().expect("it is taken by the end alone")
     }
 }

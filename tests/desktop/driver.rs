@@ -84,9 +84,16 @@ impl Session {
 
     /// Clicks the first that is there, once it lets itself be clicked.
     fn click(&self, what: &str, xpaths: &[String]) {
+        let mut clicked = false;
         until(&format!("{what} can be clicked"), || {
+            // A click that ends the window may leave it no time to answer.
+            if clicked && self.is_over() {
+                return Some(());
+            }
             let mut all = xpaths.iter().flat_map(|xpath| self.all(xpath));
-            all.find(Element::is_shown)?.click()
+            let element = all.find(Element::is_shown)?;
+            clicked = true;
+            element.click()
         });
     }
 
@@ -154,6 +161,11 @@ impl Session {
         let ids =
             found.as_array().unwrap().iter().map(|element| element[ELEMENT].as_str().unwrap().to_owned());
         ids.map(|id| Element { session: self, id }).collect()
+    }
+
+    /// Whether the driver has seen the window end.
+    fn is_over(&self) -> bool {
+        self.ask("GET", "title", &Value::Null).is_err_and(|error| error.contains("invalid session id"))
     }
 
     fn ask(&self, method: &str, what: &str, body: &Value) -> Result<Value, String> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use support::until;
+use support::{Signal, children, is_running, send, until};
 
 use crate::again::Hidden;
 use crate::app::Host;
@@ -102,4 +102,35 @@ fn holders(home: &Path, word: &str) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[test]
+fn a_window_that_is_killed_takes_nothing_with_it_and_one_whose_app_is_killed_ends() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let mut app = host.app(&[]);
+    let icon = panel.icon();
+    host.screen().wait_for_a_painted_window();
+    let (agent, first) = (host.agent_pid(), window_of(app.id()).expect("a window"));
+
+    send(first, Signal::KILL);
+    until("the window is gone", || window_of(app.id()).is_none().then_some(()));
+    assert_eq!(host.agent_pid(), agent);
+    panel.click(&icon);
+    let second = until("another window", || window_of(app.id()));
+    assert_ne!(first, second);
+    host.screen().wait_for_a_painted_window();
+
+    send(app.id(), Signal::KILL);
+    app.ended();
+    until("the window has ended", || (!is_running(second)).then_some(()));
+}
+
+/// The process of an app's window.
+fn window_of(app: u32) -> Option<u32> {
+    let is_window = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| command.ends_with(b"\0--window\0"))
+    };
+    children(app).into_iter().find(is_window)
 }

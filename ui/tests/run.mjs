@@ -619,6 +619,15 @@ await test('what exists is edited: names, ports, targets and addresses, each tak
     ]);
 
     await show(page, 'mesh');
+    await page.getByRole('button', { name: 'Rename the request for studio' }).click();
+    await page.getByRole('textbox', { name: 'Name' }).fill('atelier');
+    await page.keyboard.press('Enter');
+    await page.getByRole('region', { name: 'Request for atelier' }).waitFor();
+    await back();
+    await page.getByRole('region', { name: 'Request for studio' }).waitFor();
+    assert.deepEqual((await edits())[0], { edit: 'rename-remote', name: 'studio', to: 'atelier' });
+
+    await show(page, 'mesh');
     await page.getByRole('button', { name: 'Change port 80' }).click();
     await page.getByLabel('Port for clients').fill('8080');
     await page.keyboard.press('Enter');

@@ -1,4 +1,4 @@
-//! What the window and the tray both do: open or copy an import's address, and end the app.
+//! What is done from several places: open or copy an import's address, open a file, and end the app.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use tauri::{AppHandle, Manager as _};
 
 use crate::clipboard::Clipboard;
 use crate::host::Host;
+use crate::link::app::Window;
 use crate::web;
 
 /// Opens an import in the browser. The address is made here from the import's own: no text of the window reaches the system.
@@ -39,9 +40,10 @@ pub(crate) fn copy_address(clipboard: &Clipboard, listen: &ListenAddr) -> Result
     clipboard.copy(&listen.to_string())
 }
 
-/// Ends the agent if it is ours, then the app.
+/// Ends the agent if it is ours, then the window and the app.
 pub(crate) async fn end(app: AppHandle) {
     app.state::<Clipboard>().clear_secret();
     app.state::<Host>().end().await;
+    app.state::<Window>().end().await;
     app.exit(0);
 }

@@ -1,7 +1,7 @@
-//! Keeps OpenGL out of an app that waits hidden in the tray, on Linux.
+//! Keeps OpenGL out of the app's own process, on Linux.
 //!
 //! GTK 3 looks at OpenGL when it opens the display. That loads the graphics driver, with Mesa also LLVM: 30 MiB for nothing, since the
-//! window draws without it, too. GTK can be told by the environment only, so the app starts its own program again, once.
+//! window is another process, and draws without it, too. GTK can be told by the environment only, so the app starts its own program again, once.
 
 #[cfg(target_os = "linux")]
 use std::os::unix::process::CommandExt as _;

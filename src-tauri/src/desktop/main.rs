@@ -1,14 +1,16 @@
 //! The desktop app `ormesh-desktop`: a tray icon and a window for the agent that runs on this host, or that it starts.
 //!
-//! It wires its rooms together and owns the order of start and end; what each does is theirs.
+//! One program, two processes: see `link`. What each does is theirs; here is which of them this one is.
 
 #![cfg_attr(all(windows, not(debug_assertions)), windows_subsystem = "windows")]
 
 mod actions;
+mod app;
 mod clipboard;
 mod commands;
 mod host;
 mod lean;
+mod link;
 mod login;
 mod notices;
 mod notify;
@@ -27,19 +29,7 @@ use std::process::ExitCode;
 use ormesh_core::agent::log;
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::paths::Paths;
-use tauri::{App, AppHandle, CloseRequestApi, Emitter as _, Manager as _, RunEvent, WindowEvent};
 use tracing_subscriber::EnvFilter;
-
-use clipboard::Clipboard;
-use host::Host;
-use preferences::{Closing, Preferences};
-use scratch::Scratch;
-use single::Single;
-
-/// The event that tells the window the whole state.
-const STATE: &str = "state";
-/// The event that tells it that it is to be closed, and nothing would be left to see.
-const CLOSING: &str = "closing";
 
 fn main() -> ExitCode {
     match start() {
@@ -56,135 +46,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// What this process is for.
+enum Part {
+    /// The app: the tray and the agent.
+    App { hidden: bool },
+    /// Its window.
+    Window,
+}
+
 fn start() -> Result<(), Problem> {
-    let hidden = hidden()?;
-    if hidden {
+    let part = part()?;
+    if let Part::App { .. } = part {
         lean::without_opengl();
     }
-    let mut flush = Some(log_to_stderr()?);
+    let flush = log_to_stderr()?;
     let paths = Paths::from_env()?;
-    let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
-        return Ok(());
-    };
-    let scratch = Scratch::fresh(&paths)?;
-    let preferences = Preferences::read(&paths);
-    // Before there is an agent to end.
-    let (ending, host) = tauri::async_runtime::block_on(async { (signals::listen(), Host::follow(paths)) });
-    let app = tauri::Builder::default()
-        .manage(host)
-        .manage(scratch)
-        .manage(preferences)
-        .manage(Clipboard::default())
-        .manage(window::Asking::default())
-        .manage(tray::keeper::Shown::default())
-        .invoke_handler(commands::handler())
-        .on_window_event(|window, event| {
-            if let WindowEvent::CloseRequested { api, .. } = event {
-                close(window.app_handle(), api);
-            }
-        })
-        .on_menu_event(|app, event| tray::keeper::chosen(app, event.id().as_ref()))
-        .setup(move |app| {
-            set_up(app, single, hidden);
-            end_at(app.handle().clone(), ending);
-            Ok(())
-        })
-        .build(tauri::generate_context!())
-        .map_err(|error| Problem::new(Code::SystemFailed, format!("failed to start the app: {error}")))?;
-    app.run(move |app, event| match event {
-        // The last window was closed: the tray and the agent stay.
-        RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
-        RunEvent::Exit => {
-            tray::keeper::end(app);
-            app.state::<Scratch>().remove();
-            // The process ends without coming back from here.
-            drop(flush.take());
-        }
-        #[cfg(target_os = "macos")]
-        RunEvent::Reopen { .. } => window::show(app),
-        _ => {}
-    });
-    Ok(())
-}
-
-fn set_up(app: &App, mut single: Single, hidden: bool) {
-    let app = app.handle();
-    if !hidden {
-        window::show(app);
-    }
-    tray::keeper::start(app, hidden);
-    tell_the_window(app.clone());
-    notify::start(app);
-    on_click(app.clone());
-    let again = app.clone();
-    tauri::async_runtime::spawn(async move {
-        loop {
-            single.started_again().await;
-            window::show(&again);
-        }
-    });
-}
-
-/// Where there is no tray, a closed window leaves nothing to see: the window asks what that is to mean, or does what was chosen before. One
-/// that is closed again while it asks is closed.
-fn close(app: &AppHandle, api: &CloseRequestApi) {
-    if tray::keeper::is_shown(app) {
-        return;
-    }
-    match app.state::<Preferences>().chosen().closing {
-        Closing::Stay => {}
-        Closing::Quit => {
-            api.prevent_close();
-            tauri::async_runtime::spawn(actions::end(app.clone()));
-        }
-        Closing::Ask => {
-            if app.state::<window::Asking>().begin() && app.emit_to(window::LABEL, CLOSING, ()).is_ok() {
-                api.prevent_close();
-            }
-        }
+    let context = tauri::generate_context!();
+    match part {
+        Part::App { hidden } => app::run(paths, hidden, context, flush),
+        Part::Window => window::process::run(paths, context, flush),
     }
 }
 
-/// Ends the app when the system wishes it.
-fn end_at(app: AppHandle, wished: impl Future<Output = ()> + Send + 'static) {
-    tauri::async_runtime::spawn(async move {
-        wished.await;
-        actions::end(app).await;
-    });
-}
-
-/// Tells the window each change; it asks for the state itself when it opens.
-fn tell_the_window(app: AppHandle) {
-    tauri::async_runtime::spawn(async move {
-        let mut views = app.state::<Host>().views();
-        while views.changed().await.is_ok() {
-            let view = views.borrow_and_update().clone();
-            if let Err(error) = app.emit_to(window::LABEL, STATE, view) {
-                tracing::warn!(%error, "failed to tell the window");
-            }
-        }
-    });
-}
-
-fn on_click(app: AppHandle) {
-    use tray_icon::{MouseButton, MouseButtonState, TrayIconEvent};
-    TrayIconEvent::set_event_handler(Some(move |event| {
-        if let TrayIconEvent::Click {
-            button: MouseButton::Left, button_state: MouseButtonState::Up, ..
-        } = event
-        {
-            tray::keeper::clicked(&app);
-        }
-    }));
-}
-
-/// The one argument there is.
-fn hidden() -> Result<bool, Problem> {
+/// By the one argument there is.
+fn part() -> Result<Part, Problem> {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     match arguments.as_slice() {
-        [] => Ok(false),
-        [argument] if argument == login::HIDDEN => Ok(true),
+        [] => Ok(Part::App { hidden: false }),
+        [argument] if argument == login::HIDDEN => Ok(Part::App { hidden: true }),
+        [argument] if argument == link::WINDOW => Ok(Part::Window),
         _ => Err(Problem::new(Code::BadArgument, "the app takes no argument but --hidden")
             .hint("the command with all the verbs is ormesh")),
     }

@@ -7,9 +7,9 @@ use tauri::{AppHandle, Manager as _};
 use tokio::time::{Instant, sleep_until};
 
 use crate::host::Host;
+use crate::link::app::Window;
 use crate::notices::{Notice, Notices, Sort};
 use crate::preferences::Preferences;
-use crate::window;
 
 /// Follows the host from now on.
 pub(crate) fn start(app: &AppHandle) {
@@ -20,7 +20,7 @@ pub(crate) fn start(app: &AppHandle) {
         loop {
             let view = views.borrow_and_update().clone();
             for notice in notices.look(&view, began.elapsed()) {
-                if is_wanted(&app, notice.sort) && !window::has_focus(&app) {
+                if is_wanted(&app, notice.sort) && !app.state::<Window>().has_focus() {
                     show(notice).await;
                 }
             }

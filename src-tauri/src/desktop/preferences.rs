@@ -2,12 +2,12 @@
 //! does where there is no tray, and what notifications tell. What can't be read is as if nothing had been chosen.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::paths::Paths;
 use ormesh_core::store::{atomic, private};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// The sizes that the window goes through, as browsers have them; 1 is as the system wants it.
 const ZOOMS: [f64; 12] = [0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0];
@@ -64,7 +64,7 @@ impl Default for Chosen {
 /// The file and what is in it.
 pub(crate) struct Preferences {
     file: PathBuf,
-    chosen: Mutex<Chosen>,
+    chosen: watch::Sender<Chosen>,
 }
 
 impl Preferences {
@@ -74,29 +74,30 @@ impl Preferences {
         let chosen = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Chosen>(&text).ok());
         let mut chosen = chosen.unwrap_or_default();
         chosen.zoom = fitting(chosen.zoom);
-        Self { file, chosen: Mutex::new(chosen) }
+        Self { file, chosen: watch::Sender::new(chosen) }
     }
 
     /// What is chosen now.
     pub(crate) fn chosen(&self) -> Chosen {
-        *self.lock()
+        *self.chosen.borrow()
+    }
+
+    /// What is chosen, and each change of it.
+    pub(crate) fn follow(&self) -> watch::Receiver<Chosen> {
+        self.chosen.subscribe()
     }
 
     /// Changes it; it holds for this run even where it can't be kept.
-    pub(crate) fn choose(&self, change: impl FnOnce(&mut Chosen)) -> Result<Chosen, Problem> {
-        let mut chosen = self.lock();
-        change(&mut chosen);
-        chosen.zoom = fitting(chosen.zoom);
+    pub(crate) fn choose(&self, change: impl FnOnce(&mut Chosen)) -> Result<(), Problem> {
+        self.chosen.send_modify(|chosen| {
+            change(chosen);
+            chosen.zoom = fitting(chosen.zoom);
+        });
         private::ensure_parent(&self.file)?;
-        let text = serde_json::to_vec(&*chosen).expect("what is chosen is plain data");
+        let text = serde_json::to_vec(&self.chosen()).expect("what is chosen is plain data");
         atomic::replace(&self.file, &text).map_err(|error| {
             Problem::new(Code::FileFailed, format!("failed to write {}: {error}", self.file.display()))
-        })?;
-        Ok(*chosen)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Chosen> {
-        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 

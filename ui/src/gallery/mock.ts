@@ -170,6 +170,10 @@ export function mock(given: Given): Mock {
       }
       if (status && edit.edit === 'rename-remote') {
         const { name, to } = edit;
+        if (status.requests.includes(name)) {
+          change({ requests: status.requests.map((one) => (one === name ? to : one)) });
+          return { notes: [], undo: { edit: 'rename-remote', name: to, to: name } };
+        }
         change({ remotes: status.remotes.map((one) => (one.name === name ? { ...one, name: to } : one)) });
         return { notes: [`ssh, browsers and the SOCKS address know it as ${to} now, and no longer as ${name}`], undo: { edit: 'rename-remote', name: to, to: name } };
       }

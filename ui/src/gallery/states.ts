@@ -412,6 +412,7 @@ export const states: Shown[] = [
   { name: 'export-change', given: { view: running(full) }, ask: { kind: 'export-change', one: full.exports[1]! }, press: ['type:Leads to=192.168.1.10:3000'] },
   { name: 'rename-client', given: { view: running(full) }, ask: { kind: 'rename', what: 'client', name: 'anna-laptop' }, press: ['type:Name=taken'] },
   { name: 'rename-remote', given: { view: running(full) }, ask: { kind: 'rename', what: 'remote', name: 'home-server' }, press: ['type:Name=house'] },
+  { name: 'rename-request', given: { view: running(full) }, ask: { kind: 'rename', what: 'request', name: 'studio' }, press: ['type:Name=atelier'] },
   { name: 'import-change', given: { view: running(full) }, ask: { kind: 'import-change', remote: 'home-server', one: full.remotes[1]!.imports[0]! }, press: ['type:Address here=0.0.0.0:10022'] },
   {
     name: 'not-exported',

@@ -19,7 +19,7 @@ export type Ask =
   /** Where an import listens, and for whom. */
   | { kind: 'import-change'; remote: string; one: ImportStatus }
   /** Another name. */
-  | { kind: 'rename'; what: 'client' | 'remote'; name: string }
+  | { kind: 'rename'; what: 'client' | 'remote' | 'request'; name: string }
   | { kind: 'confirm'; confirm: Confirmation }
   /** The window is to be closed, and nothing would be left to see. */
   | { kind: 'closing' };

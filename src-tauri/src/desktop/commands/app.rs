@@ -1,4 +1,4 @@
-//! The app itself: settings, clipboard, browser, and its end.
+//! The app itself: settings, clipboard, browser, and its end. What its own process keeps is asked of it.
 
 use ormesh_core::ipc::Confidential;
 use ormesh_core::model::config::Users;
@@ -11,10 +11,10 @@ use tauri::{AppHandle, Manager as _, State};
 use zeroize::Zeroizing;
 
 use super::typed::{parse, usage};
-use crate::clipboard::Clipboard;
 use crate::host::Host;
-use crate::preferences::{self, Closing, Preferences, Told};
-use crate::tray::keeper;
+use crate::link::window::App;
+use crate::link::{Known, Wish};
+use crate::preferences::{self, Closing, Told};
 use crate::window::{self, Asking};
 use crate::{actions, login, qr};
 
@@ -50,14 +50,11 @@ pub(super) struct Settings {
 }
 
 #[tauri::command]
-pub(super) fn settings(
-    app: AppHandle,
-    host: State<'_, Host>,
-    preferences: State<'_, Preferences>,
-) -> Result<Settings, Problem> {
-    let (config, chosen) = (host.config()?, preferences.chosen());
+pub(super) fn settings(host: State<'_, Host>, app: State<'_, App>) -> Result<Settings, Problem> {
+    let config = host.config()?;
+    let Known { tray, chosen, .. } = app.known();
     Ok(Settings {
-        tray: keeper::is_shown(&app),
+        tray,
         closing: chosen.closing,
         told: chosen.told,
         socks_addr: Setting::get(&config, "agent.socks-addr")?,
@@ -93,22 +90,19 @@ pub(super) async fn set_setting(
 }
 
 #[tauri::command]
-pub(super) async fn set_start_at_login(app: AppHandle, on: bool) -> Result<(), Problem> {
+pub(super) async fn set_start_at_login(app: State<'_, App>, on: bool) -> Result<(), Problem> {
     login::set(on)?;
-    if let Err(error) = keeper::refresh(&app).await {
-        tracing::debug!(%error, "no tray to show it");
-    }
-    Ok(())
+    app.wish(Wish::LoginChanged).await
 }
 
 #[tauri::command]
-pub(super) fn copy(clipboard: State<'_, Clipboard>, text: String) -> Result<(), Problem> {
-    clipboard.copy(&text)
+pub(super) async fn copy(app: State<'_, App>, text: String) -> Result<(), Problem> {
+    app.wish(Wish::Copy(text)).await
 }
 
 #[tauri::command]
-pub(super) fn copy_secret(clipboard: State<'_, Clipboard>, text: Confidential) -> Result<(), Problem> {
-    clipboard.copy_secret(text)
+pub(super) async fn copy_secret(app: State<'_, App>, text: Confidential) -> Result<(), Problem> {
+    app.wish(Wish::CopySecret(text)).await
 }
 
 #[tauri::command]
@@ -127,46 +121,48 @@ pub(super) async fn read_qr(luma: Confidential, width: usize) -> Result<Option<C
 
 /// Answers what closing the window means, and remembers it where that is wished.
 #[tauri::command]
-pub(super) async fn close_window(app: AppHandle, how: Closing, always: bool) -> Result<(), Problem> {
-    app.state::<Asking>().end();
+pub(super) async fn close_window(
+    window: AppHandle,
+    app: State<'_, App>,
+    how: Closing,
+    always: bool,
+) -> Result<(), Problem> {
+    window.state::<Asking>().end();
     if always {
-        app.state::<Preferences>().choose(|chosen| chosen.closing = how)?;
+        app.wish(Wish::Closing(how)).await?;
     }
     match how {
         Closing::Ask => {}
         Closing::Stay => {
-            let destroyed = app.get_webview_window(window::LABEL).map_or(Ok(()), |window| window.destroy());
+            let destroyed =
+                window.get_webview_window(window::LABEL).map_or(Ok(()), |window| window.destroy());
             destroyed.map_err(|error| {
                 Problem::new(Code::SystemFailed, format!("failed to close the window: {error}"))
             })?;
         }
-        Closing::Quit => actions::end(app).await,
+        Closing::Quit => app.wish(Wish::Quit).await?,
     }
     Ok(())
 }
 
 /// Chooses what closing the window does where there is no tray.
 #[tauri::command]
-pub(super) fn set_closing(preferences: State<'_, Preferences>, how: Closing) -> Result<(), Problem> {
-    preferences.choose(|chosen| chosen.closing = how).map(drop)
+pub(super) async fn set_closing(app: State<'_, App>, how: Closing) -> Result<(), Problem> {
+    app.wish(Wish::Closing(how)).await
 }
 
 /// Chooses what the system's notifications tell.
 #[tauri::command]
-pub(super) fn set_told(preferences: State<'_, Preferences>, told: Told) -> Result<(), Problem> {
-    preferences.choose(|chosen| chosen.told = told).map(drop)
+pub(super) async fn set_told(app: State<'_, App>, told: Told) -> Result<(), Problem> {
+    app.wish(Wish::Told(told)).await
 }
 
 /// Shows the window in the next larger or smaller size, by the sign, or in the system's own by 0; gives how large it is now.
 #[tauri::command]
-pub(super) fn set_zoom(
-    app: AppHandle,
-    preferences: State<'_, Preferences>,
-    step: i8,
-) -> Result<f64, Problem> {
-    let zoom = preferences::next(preferences.chosen().zoom, step);
-    preferences.choose(|chosen| chosen.zoom = zoom)?;
-    window::zoom(&app, zoom).map_err(|error| {
+pub(super) async fn set_zoom(window: AppHandle, app: State<'_, App>, step: i8) -> Result<f64, Problem> {
+    let zoom = preferences::next(app.known().chosen.zoom, step);
+    app.wish(Wish::Zoom(zoom)).await?;
+    window::zoom(&window, zoom).map_err(|error| {
         Problem::new(Code::SystemFailed, format!("failed to change the window's size: {error}"))
     })?;
     Ok(zoom)
@@ -185,7 +181,6 @@ pub(super) fn open_config(host: State<'_, Host>) -> Result<(), Problem> {
 }
 
 #[tauri::command]
-pub(super) async fn quit(app: AppHandle) -> Result<(), Problem> {
-    actions::end(app).await;
-    Ok(())
+pub(super) async fn quit(app: State<'_, App>) -> Result<(), Problem> {
+    app.wish(Wish::Quit).await
 }

@@ -35,7 +35,7 @@ const PROBE: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the app wants of the keeper.
-pub(super) enum Order {
+pub(crate) enum Order {
     /// Start the agent, now.
     Start(oneshot::Sender<Result<(), Problem>>),
     /// End the agent, whoever has started it, and start another.

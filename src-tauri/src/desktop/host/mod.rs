@@ -19,11 +19,12 @@ use ormesh_core::store::ConfigStore;
 use ormesh_core::store::paths::Paths;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use keeper::Order;
 pub(crate) use view::{AgentPresence, View};
 
-use keeper::{Keeper, Order};
+use keeper::Keeper;
 
-/// A handle on the host; the agent is kept by a task of its own.
+/// A handle on the host; the agent is kept by a task of its own, or by that of another process.
 pub(crate) struct Host {
     paths: Paths,
     view: watch::Receiver<View>,
@@ -36,6 +37,15 @@ impl Host {
         let (told, view) = watch::channel(View::unknown());
         let (orders, taken) = mpsc::unbounded_channel();
         tokio::spawn(Keeper::new(paths.clone(), told, taken).run());
+        Self { paths, view, orders }
+    }
+
+    /// The same where another process keeps the agent: what it tells, and where its orders go.
+    pub(crate) fn kept_elsewhere(
+        paths: Paths,
+        view: watch::Receiver<View>,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> Self {
         Self { paths, view, orders }
     }
 

@@ -2,10 +2,10 @@
 
 use ormesh_core::model::problem::Problem;
 use ormesh_core::model::status::Status;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How it stands with the agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) enum AgentPresence {
@@ -20,7 +20,7 @@ pub(crate) enum AgentPresence {
 }
 
 /// The host as the app knows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AgentView"))]
 pub(crate) struct View {
     /// The agent's presence.

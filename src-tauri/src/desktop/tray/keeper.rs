@@ -1,18 +1,18 @@
 //! Keeps the tray true to the host, and does what is chosen there. Where there is no tray, the window is shown instead.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use ormesh_core::ipc::Request;
 use ormesh_core::model::problem::Problem;
 use tauri::{AppHandle, Manager as _};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::menu::{Action, Tray};
 use super::show;
 use crate::clipboard::Clipboard;
 use crate::host::Host;
-use crate::{actions, login, window};
+use crate::link::app::Window;
+use crate::{actions, login};
 
 /// How often a tray is looked for where there is none: a panel may start later than we do, or again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -21,7 +21,22 @@ const PATIENCE: u32 = 4;
 
 /// What the tray shows, so that only changes go to the screen.
 #[derive(Default)]
-pub(crate) struct Shown(Mutex<Option<Tray>>);
+pub(crate) struct Shown(watch::Sender<Option<Tray>>);
+
+impl Shown {
+    /// Whether a tray is shown, as far as can be known, and each change of it. To be called in a runtime.
+    pub(crate) fn follow(&self) -> watch::Receiver<bool> {
+        let mut shown = self.0.subscribe();
+        let (tell, is_shown) = watch::channel(shown.borrow_and_update().is_some());
+        tokio::spawn(async move {
+            while shown.changed().await.is_ok() {
+                let now = shown.borrow_and_update().is_some();
+                tell.send_if_modified(|before| std::mem::replace(before, now) != now);
+            }
+        });
+        is_shown
+    }
+}
 
 /// Follows the host from now on.
 pub(crate) fn start(app: &AppHandle, hidden: bool) {
@@ -38,7 +53,7 @@ pub(crate) fn start(app: &AppHandle, hidden: bool) {
                     }
                     failures += 1;
                     if hidden && failures == PATIENCE {
-                        window::show(&app);
+                        app.state::<Window>().show();
                     }
                 }
             }
@@ -80,13 +95,6 @@ pub(crate) async fn refresh(app: &AppHandle) -> Result<(), show::TrayError> {
     Ok(())
 }
 
-/// Whether a tray is shown, as far as can be known.
-pub(crate) fn is_shown(app: &AppHandle) -> bool {
-    let shown = app.state::<Shown>();
-    let shown = shown.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    shown.is_some()
-}
-
 /// Takes the tray away. Main thread only.
 pub(crate) fn end(app: &AppHandle) {
     show::hide();
@@ -101,7 +109,7 @@ pub(crate) fn chosen(app: &AppHandle, id: &str) {
         if let Err(problem) = act(&app, action).await {
             tracing::warn!(%problem, "failed to do what was chosen in the tray");
             // The window says what is wrong with the agent; a menu can't.
-            window::show(&app);
+            app.state::<Window>().show();
         }
     });
 }
@@ -116,7 +124,7 @@ async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
         Action::StartAgent => host.start_agent().await,
         Action::RestartAgent => host.restart_agent().await,
         Action::OpenWindow => {
-            window::show(app);
+            app.state::<Window>().show();
             Ok(())
         }
         Action::StartAtLogin(on) => {
@@ -137,16 +145,13 @@ async fn act(app: &AppHandle, action: Action) -> Result<(), Problem> {
 /// Left click: the window. Not on the tray's own thread, which the main thread may be waiting for.
 pub(crate) fn clicked(app: &AppHandle) {
     let app = app.clone();
-    tauri::async_runtime::spawn(async move { window::show(&app) });
+    tauri::async_runtime::spawn(async move { app.state::<Window>().show() });
 }
 
 fn same(app: &AppHandle, tray: &Tray) -> bool {
-    let shown = app.state::<Shown>();
-    let shown = shown.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    shown.as_ref() == Some(tray)
+    app.state::<Shown>().0.borrow().as_ref() == Some(tray)
 }
 
 fn remember(app: &AppHandle, tray: Option<Tray>) {
-    let shown = app.state::<Shown>();
-    *shown.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = tray;
+    app.state::<Shown>().0.send_replace(tray);
 }

@@ -1,18 +1,18 @@
-//! The window: made when it is wanted, destroyed when it is closed, and closed to everything that is not ours.
+//! The window: made at the start of its process, which ends with it, and closed to everything that is not ours.
 
+pub(crate) mod process;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tauri::webview::NewWindowResponse;
-use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindowBuilder};
-
-use crate::preferences::Preferences;
-use crate::scratch::Scratch;
+use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 
 /// The one window's name, as `capabilities/main.json` has it.
 pub(crate) const LABEL: &str = "main";
 
-/// Whether the web view's own private mode keeps what was shown off the disk. On Linux [`Scratch`] alone does: there, Tauri gives
-/// the window's files to the first private window only, and each later one would be empty.
+/// Whether the web view's own private mode keeps what was shown off the disk. On Linux the app's scratch directory alone does:
+/// WebKit was seen to write files in private mode, too.
 const PRIVATE_MODE: bool = cfg!(any(windows, target_os = "macos"));
 
 /// Whether the window asks whether it is to be closed.
@@ -25,7 +25,7 @@ impl Asking {
         !self.0.swap(true, Ordering::SeqCst)
     }
 
-    /// It has been answered, or is another window.
+    /// It has been answered.
     pub(crate) fn end(&self) {
         self.0.store(false, Ordering::SeqCst);
     }
@@ -36,29 +36,21 @@ pub(crate) fn zoom(app: &AppHandle, zoom: f64) -> tauri::Result<()> {
     app.get_webview_window(LABEL).map_or(Ok(()), |window| window.set_zoom(zoom))
 }
 
-/// Whether a person is at the window.
-pub(crate) fn has_focus(app: &AppHandle) -> bool {
-    app.get_webview_window(LABEL).is_some_and(|window| window.is_focused().unwrap_or_default())
-}
-
-/// Shows the window, in front. An error is logged: the tray and the agent go on without it.
-pub(crate) fn show(app: &AppHandle) {
-    let shown = match app.get_webview_window(LABEL) {
-        Some(window) => window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()),
-        None => make(app),
-    };
+/// Brings the window to the front. An error is logged: there is nobody to tell it to.
+pub(crate) fn show(window: &WebviewWindow) {
+    let shown = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus());
     if let Err(error) = shown {
         tracing::error!(%error, "failed to show the window");
     }
 }
 
-fn make(app: &AppHandle) -> tauri::Result<()> {
-    app.state::<Asking>().end();
+/// Makes the window. What its web view writes goes to `scratch`.
+pub(crate) fn make(app: &AppHandle, scratch: &Path, size: f64) -> tauri::Result<()> {
     WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
         .title("ormesh")
         .inner_size(960.0, 720.0)
         .min_inner_size(380.0, 480.0)
-        .data_directory(app.state::<Scratch>().dir().to_owned())
+        .data_directory(scratch.to_owned())
         .incognito(PRIVATE_MODE)
         .general_autofill_enabled(false)
         // Files that are dropped go to the page, which looks for an invite in them.
@@ -66,7 +58,7 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;
-    zoom(app, app.state::<Preferences>().chosen().zoom)
+    zoom(app, size)
 }
 
 /// The address that Tauri serves the window's own files from: `tauri://localhost`, on Windows `http://tauri.localhost`.
