@@ -36,7 +36,7 @@ fn rows() {
     let mut mesh = Mesh::up(network.network());
     let until = Instant::now() + seconds();
     for round in 0.. {
-        for row in &rows {
+        for row in rows.iter().flat_map(|row| std::iter::repeat_n(row, row.times())) {
             let begun = Instant::now();
             if round > 0 && begun > until {
                 return;

@@ -20,6 +20,8 @@ pub(super) struct Row {
 pub(super) enum Held {
     /// Tests, each of which is run once: its target, and its whole name.
     Tests(&'static [(Target, &'static str)]),
+    /// Tests that take more than an hour: run where the row is named, and left out of a run of all.
+    Long(&'static [(Target, &'static str)]),
     /// Unit tests of the core with this in their name, each with [`INPUTS`] inputs.
     Fuzzed(&'static str),
     /// A fault that `tests/soak` plays in turn with others for some time, by the name that it has there.
@@ -39,7 +41,7 @@ pub(super) enum Target {
     Test(&'static str),
 }
 
-use Held::{Drawn, Fuzzed, Played, Simulated, Tests};
+use Held::{Drawn, Fuzzed, Long, Played, Simulated, Tests};
 use Target::{Core, Test};
 
 const CLI: Target = Test("cli");
@@ -502,7 +504,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "sessions",
         what: "A login and transfers through a session while either tor is killed and all relays are gone, 20 times each",
         bar: "they go on; no byte is lost or doubled; access that ends, ends",
-        held: Tests(&[
+        held: Long(&[
             (MESH, "sessions::a_login_and_transfers_outlive_either_ends_tor"),
             (MESH, "sessions::a_login_and_transfers_outlive_relays"),
             (MESH, "sessions::each_direction_ends_in_its_own_time_and_a_reset_is_a_reset"),

@@ -29,7 +29,7 @@ const SEEDS: u64 = 1000;
 pub(crate) struct Asked {
     /// For how long faults are played, those in turn and those by chance together.
     pub(crate) minutes: u64,
-    /// Rows with one of these in their name; all when there is none.
+    /// Rows with one of these in their name; all but the long ones when there is none.
     pub(crate) rows: Vec<String>,
     /// What chance goes by.
     pub(crate) seed: u64,
@@ -60,7 +60,7 @@ pub(crate) fn run(tools: &Tools, asked: &Asked) -> Result<ExitCode> {
         Soak { workspace, tools, network: &network, asked, began, load: Load::now(), rows: Vec::new() };
     for row in &chosen {
         match row.held {
-            Held::Tests(tests) => soak.tests(row, tests)?,
+            Held::Tests(tests) | Held::Long(tests) => soak.tests(row, tests)?,
             Held::Fuzzed(part) => soak.fuzzed(row, part)?,
             Held::Simulated => soak.simulated(row)?,
             Held::Played | Held::Drawn(_) => {}
@@ -81,9 +81,10 @@ pub(crate) fn run(tools: &Tools, asked: &Asked) -> Result<ExitCode> {
     Ok(came)
 }
 
-/// Whether a row is played: its name holds one of these, or there are none.
+/// Whether a row is played: its name holds one of these, or there are none and it is not a long one.
 fn is_chosen(row: &Row, asked: &[String]) -> bool {
-    asked.is_empty() || asked.iter().any(|part| row.name.contains(part.as_str()))
+    (asked.is_empty() && !matches!(row.held, Held::Long(_)))
+        || asked.iter().any(|part| row.name.contains(part.as_str()))
 }
 
 /// A run.
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(names.len(), ROWS.len());
         for row in ROWS {
             let tests = match row.held {
-                Held::Tests(tests) => tests.to_vec(),
+                Held::Tests(tests) | Held::Long(tests) => tests.to_vec(),
                 Held::Drawn(name) => vec![(Target::Test("soak"), name)],
                 Held::Played => {
                     let played = source(Target::Test("soak"), "rows::x");

@@ -64,7 +64,7 @@ fn held_by(held: &Held) -> String {
         Target::Test(target) => format!("`{target}` `{name}`"),
     };
     match held {
-        Held::Tests(tests) => {
+        Held::Tests(tests) | Held::Long(tests) => {
             tests.iter().map(|(target, name)| named(target, name)).collect::<Vec<_>>().join(", ")
         }
         Held::Fuzzed(part) => format!("`core`, those with `{part}` in their name"),
