@@ -135,13 +135,21 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "asleep-importer", fault: Fault::Asleep(IMPORTER), said: None, healed: 10, healed_most: 10 },
 ];
 
+/// Between two of these: a tor that ends again within ten seconds of its start waits longer for the next.
+const RESTS: Duration = Duration::from_secs(12);
+
 /// How often a fault is played in a round where 95 of 100 are judged apart from each.
-const OFTEN: usize = 20;
+const OFTEN: usize = 10;
 
 impl Row {
     /// How often it is played in a round.
     pub(crate) fn times(&self) -> usize {
         if self.healed < self.healed_most { OFTEN } else { 1 }
+    }
+
+    /// What is waited before it is played again.
+    pub(crate) fn rests(&self) -> Duration {
+        if self.times() > 1 { RESTS } else { Duration::ZERO }
     }
 
     /// Plays it once. `relays` kills the network's relays, or starts them.

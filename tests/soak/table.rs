@@ -59,7 +59,10 @@ fn rows() {
             });
             println!("row: {told}");
             match figures.healed {
-                Some(_) => calm(&mesh),
+                Some(_) => {
+                    calm(&mesh);
+                    std::thread::sleep(row.rests());
+                }
                 None => {
                     drop(mesh);
                     mesh = Mesh::up(network.network());
