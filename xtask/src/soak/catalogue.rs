@@ -20,7 +20,7 @@ pub(super) struct Row {
 pub(super) enum Held {
     /// Tests, each of which is run once: its target, and its whole name.
     Tests(&'static [(Target, &'static str)]),
-    /// Tests that take more than an hour: run where the row is named, and left out of a run of all.
+    /// The same of tests that take more than an hour.
     Long(&'static [(Target, &'static str)]),
     /// Unit tests of the core with this in their name, each with [`INPUTS`] inputs.
     Fuzzed(&'static str),
@@ -28,8 +28,15 @@ pub(super) enum Held {
     Played,
     /// Faults by chance, which this test of `tests/soak` plays for some time.
     Drawn(&'static str),
-    /// Seeds of the simulation.
-    Simulated,
+    /// So many seeds of the simulation.
+    Simulated(u64),
+}
+
+impl Held {
+    /// Whether it takes about an hour or more: it is played where its row is named, and left out of a run of all.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Long(_) | Self::Simulated(AN_HOUR))
+    }
 }
 
 /// Where a test is, to cargo.
@@ -56,6 +63,11 @@ const STORES: Target = Test("secrets_stores");
 
 /// Inputs of each parser in a soak.
 pub(super) const INPUTS: u64 = 1_000_000;
+
+/// Seeds of the simulation in a run of all.
+const SEEDS: u64 = 1_000;
+/// What two cores play in about an hour.
+const AN_HOUR: u64 = 40_000;
 
 /// All rows, in the order of the table.
 pub(super) const ROWS: &[Row] = &[
@@ -497,7 +509,14 @@ pub(super) const ROWS: &[Row] = &[
         name: "simulation",
         what: "The whole agent over a simulated world: its faults, its time, its crashes, 1,000 seeds",
         bar: "what must hold holds after each effect",
-        held: Simulated,
+        held: Simulated(SEEDS),
+    },
+    Row {
+        number: "–",
+        name: "hour-of-seeds",
+        what: "The same, 40,000 seeds",
+        bar: "what must hold holds after each effect",
+        held: Simulated(AN_HOUR),
     },
     Row {
         number: "–",

@@ -22,9 +22,6 @@ use crate::test::{Count, FASTER, FEATURES, seeds, stream};
 use crate::tornet::Tornet;
 use crate::workspace::Workspace;
 
-/// Seeds of the simulation.
-const SEEDS: u64 = 1000;
-
 /// What is played.
 pub(crate) struct Asked {
     /// For how long faults are played, those in turn and those by chance together.
@@ -62,7 +59,7 @@ pub(crate) fn run(tools: &Tools, asked: &Asked) -> Result<ExitCode> {
         match row.held {
             Held::Tests(tests) | Held::Long(tests) => soak.tests(row, tests)?,
             Held::Fuzzed(part) => soak.fuzzed(row, part)?,
-            Held::Simulated => soak.simulated(row)?,
+            Held::Simulated(seeds) => soak.simulated(row, seeds)?,
             Held::Played | Held::Drawn(_) => {}
         }
     }
@@ -83,8 +80,7 @@ pub(crate) fn run(tools: &Tools, asked: &Asked) -> Result<ExitCode> {
 
 /// Whether a row is played: its name holds one of these, or there are none and it is not a long one.
 fn is_chosen(row: &Row, asked: &[String]) -> bool {
-    (asked.is_empty() && !matches!(row.held, Held::Long(_)))
-        || asked.iter().any(|part| row.name.contains(part.as_str()))
+    (asked.is_empty() && !row.held.is_long()) || asked.iter().any(|part| row.name.contains(part.as_str()))
 }
 
 /// A run.
@@ -158,13 +154,13 @@ impl Soak<'_> {
         Ok(())
     }
 
-    fn simulated(&mut self, row: &'static Row) -> Result<()> {
+    fn simulated(&mut self, row: &'static Row, many: u64) -> Result<()> {
         say::heading(row.name);
         let began = Instant::now();
         // Seeds of one run are not those of another.
-        let command = seeds(&self.workspace, self.asked.seed.wrapping_mul(SEEDS), SEEDS);
+        let command = seeds(&self.workspace, self.asked.seed.wrapping_mul(many), many);
         let (_, ok) = self.run(command)?;
-        self.came(row, ok, format!("{SEEDS} seeds"), began.elapsed().as_secs_f64(), Value::Null);
+        self.came(row, ok, format!("{many} seeds"), began.elapsed().as_secs_f64(), Value::Null);
         Ok(())
     }
 
@@ -327,7 +323,7 @@ mod tests {
                     );
                     Vec::new()
                 }
-                Held::Fuzzed(_) | Held::Simulated => Vec::new(),
+                Held::Fuzzed(_) | Held::Simulated(_) => Vec::new(),
             };
             for (target, test) in tests {
                 let name = test.rsplit("::").next().unwrap();

@@ -70,7 +70,7 @@ fn held_by(held: &Held) -> String {
         Held::Fuzzed(part) => format!("`core`, those with `{part}` in their name"),
         Held::Played => "`soak` `table::rows`".to_owned(),
         Held::Drawn(name) => format!("`soak` `{name}`"),
-        Held::Simulated => "`cargo xtask sim`".to_owned(),
+        Held::Simulated(_) => "`cargo xtask sim`".to_owned(),
     }
 }
 
