@@ -373,6 +373,9 @@ impl Reconciler {
                 }
                 self.observed.health.report(Report::Introductions(standing), self.now());
             }
+            EngineEvent::IntroductionsFell => {
+                self.observed.health.report(Report::IntroductionsFell, self.now());
+            }
             EngineEvent::NetworkProven => {
                 self.observed.health.report(Report::NetworkProven, self.now());
             }

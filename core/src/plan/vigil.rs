@@ -7,8 +7,8 @@
 //! A connection can die without a word: this host's address changed, a router forgot it, the relay lost its power. tor holds it for up
 //! to a quarter of an hour, with every introduction circuit over it, and nobody reaches the services meanwhile. So the relays that carry such
 //! circuits are asked by a circuit of one hop every 20 s. One that fails has tor connect to that relay anew for later circuits
-//! (`circuit_build_failed` in tor's source). Once a later one is built the network is there, and the circuits from before are closed, but
-//! for those of sessions: tor then puts the same introduction points up again within a second.
+//! (`circuit_build_failed` in tor's source). Once a later one is built the network is there, and the circuits from before lead nowhere:
+//! services that were introduced by them are published anew, and the others are closed, but for those of sessions.
 //!
 //! Nothing is asked while nobody looks, nothing is used and no service is offered.
 
@@ -42,8 +42,7 @@ const RELAYS: usize = 3;
 const PROVE: Duration = Duration::from_secs(20);
 /// A proof that old is not asked for again when somebody connects.
 const PROVEN_LATELY: Duration = Duration::from_secs(10);
-/// Circuits are not closed again before this time. tor builds at most 28 introduction circuits for a service in 300 s
-/// (`can_service_launch_intro_circuit` in its source), and a service has up to eight.
+/// Circuits are not closed again before this time: each is built anew.
 const CLOSE_AGAIN: Duration = Duration::from_secs(150);
 
 /// Why there is no network, as far as is known, where this host was asleep. tor has no such word.
@@ -206,7 +205,8 @@ impl Vigil {
         self.to_close.extend(self.probe.take().map(|probe| probe.circuit));
     }
 
-    /// Whether all connections were lost since this was last asked, and every circuit with them.
+    /// Whether introduction circuits were lost since this was last asked: with all connections, or since they lead nowhere though tor holds
+    /// them. tor puts the same points up again, and importers that tried one meanwhile pass it by: the services need others.
     pub fn take_fell(&mut self) -> bool {
         std::mem::take(&mut self.fell)
     }
@@ -311,7 +311,16 @@ impl Vigil {
         if self.lost.take().is_some() {
             self.settling = Some(now);
         }
-        self.dead.append(&mut self.doubted);
+        let dead = std::mem::take(&mut self.doubted);
+        let introduces_nobody = |circuit: &Circuit| {
+            circuit.carries == Carries::Introductions
+                && dead.get(&circuit.first).is_some_and(|last| circuit.number <= *last)
+        };
+        if self.circuits.iter().any(introduces_nobody) {
+            self.fell = true;
+            self.settling = Some(now);
+        }
+        self.dead.extend(dead);
         if let Some(answered) = self.answered.get_mut(&relay) {
             *answered = now;
         }
@@ -389,7 +398,7 @@ impl Vigil {
         }
         let dead = std::mem::take(&mut self.dead);
         let leads_nowhere = |circuit: &&Circuit| {
-            circuit.carries != Carries::Session
+            circuit.carries == Carries::Other
                 && dead.get(&circuit.first).is_some_and(|last| circuit.number <= *last)
         };
         let numbers: Vec<u64> = self.circuits.iter().filter(leads_nowhere).map(|it| it.number).collect();

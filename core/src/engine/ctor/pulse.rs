@@ -37,8 +37,7 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
             }
         }
         if shared.vigil().take_fell() {
-            let services = lock(&shared.uploads).addresses();
-            shared.tell_introductions(services.into_iter().map(|address| (address, 0)).collect());
+            shared.tell_introductions_fell();
         }
         let task = {
             let (mut vigil, now) = (shared.vigil(), shared.now());

@@ -181,6 +181,12 @@ impl Shared {
         }
     }
 
+    /// Tells that they fell; how many stand is told anew after that.
+    pub(super) fn tell_introductions_fell(&self) {
+        lock(&self.introductions).clear();
+        self.tell(EngineEvent::IntroductionsFell);
+    }
+
     /// A service was given to tor: what was known of its introduction points is not so any more.
     pub(super) fn forget_introductions(&self, address: &OnionAddress) {
         lock(&self.introductions).remove(address);

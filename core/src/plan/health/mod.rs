@@ -63,7 +63,7 @@ pub struct ServiceHealth {
     pub uploaded: Option<Known<()>>,
     /// Whether an introduction point of it stands.
     pub introduced: Option<Known<bool>>,
-    /// Its introduction points fell in an outage, and tor has put the same ones up again. An importer's tor that has tried one of them
+    /// Its introduction points fell or lead nowhere, and tor puts the same ones up again. An importer's tor that has tried one of them
     /// meanwhile uses it no more for two minutes (`HS_CACHE_CLIENT_INTRO_STATE_MAX_AGE` in tor's source).
     pub passed_by: bool,
     /// It refuses strangers.
@@ -135,6 +135,16 @@ impl Health {
                     }
                 }
                 is_news
+            }
+            Report::IntroductionsFell => {
+                for (address, service) in &mut self.services {
+                    service.passed_by = true;
+                    Known::learn(&mut service.introduced, false, Proof::TorAnswered, at);
+                    if let Some(renewals) = self.renewals.get_mut(address) {
+                        renewals.stands(false, at);
+                    }
+                }
+                !self.services.is_empty()
             }
             Report::Renewed(address) => {
                 let online = self.engine.as_ref().map_or(at, |known| known.since);
@@ -243,8 +253,8 @@ impl Health {
     /// every importer uses. None while one does, and while that is not known.
     ///
     /// An outage of the network may have used up the circuits that tor builds for a service in five minutes, and importers that tried
-    /// meanwhile pass by the introduction points from before: then nothing but another beginning helps, and it is due at once. Else tor may mend it by itself, and is given time. A renewal that does not help is followed
-    /// by the next ever later; one that an outage has spoilt is soon repeated, some times in a row.
+    /// meanwhile pass by the introduction points from before: then nothing but another beginning helps, and it is due at once. Else tor may
+    /// mend it by itself, and is given time. A renewal that does not help is followed by the next ever later; one that an outage has spoilt is soon repeated, some times in a row.
     pub fn renewal_due(&self, address: &OnionAddress, given: Moment) -> Option<Moment> {
         let engine = self.engine.as_ref().filter(|known| known.what.is_ready())?;
         let service = self.services.get(address)?;
@@ -253,8 +263,8 @@ impl Health {
         if let Some(wait) = self.renewals.get(address).and_then(|of_it| of_it.wait(engine.since)) {
             return Some(wait.max(engine.since) + jitter);
         }
-        Some(match given < engine.since {
-            true => engine.since + jitter,
+        Some(match given < engine.since || service.passed_by {
+            true => engine.since.max(given) + jitter,
             false => introduced.since.max(given) + MENDED_BY_TOR + jitter,
         })
     }

@@ -52,6 +52,30 @@ fn a_service_that_tor_has_mended_at_the_same_points_is_given_to_it_anew_after_an
 }
 
 #[test]
+fn a_service_whose_points_lead_nowhere_is_given_to_tor_anew_at_once_and_then_more_seldom() {
+    let (desired, mut observed, now) = standing();
+    let mut given = Vec::new();
+    for second in 100..1000 {
+        let now = now + seconds(second);
+        if second % 20 == 0 {
+            // The engine was ready all the while, and tor holds them.
+            observed.health.report(Report::IntroductionsFell, now);
+            introduced(&mut observed, 3, now);
+        }
+        let steps = plan(&desired, &observed, now).steps;
+        if !steps.is_empty() {
+            assert!(matches!(steps.as_slice(), [Step::Replace(..)]), "its sessions go on: {steps:?}");
+            execute(&mut observed, &steps, now);
+            introduced(&mut observed, 3, now);
+            given.push(second);
+        }
+    }
+    assert!(given[0] <= 101, "{given:?}");
+    assert!(given.windows(2).all(|pair| pair[1] - pair[0] >= 15), "{given:?}");
+    assert!(given.len() < 30, "{given:?}");
+}
+
+#[test]
 fn a_service_whose_points_fell_for_a_moment_is_left_to_tor() {
     let (desired, mut observed, now) = standing();
     introduced(&mut observed, 0, now + seconds(100));
