@@ -283,12 +283,12 @@ fn serving() -> Vigil {
 }
 
 #[test]
-fn a_relay_that_carries_introductions_is_asked_three_times_a_minute() {
+fn a_relay_that_carries_introductions_is_asked_four_times_a_minute() {
     let (mut vigil, mut tor) = (serving(), Tor::new());
 
     tor.play(&mut vigil, 0.0, 600.0);
 
-    assert!((27..=30).contains(&tor.probes.len()), "{:?}", tor.probes);
+    assert!((36..=40).contains(&tor.probes.len()), "{:?}", tor.probes);
     assert!(tor.probes.iter().all(|(_, asked, _)| *asked == relay(1)));
     assert_eq!((&*tor.closed, &*tor.renewed), (&[][..], &[][..]));
 }
@@ -302,10 +302,31 @@ fn what_a_connection_that_died_in_silence_carried_is_given_up_within_half_a_minu
         // What is asked first goes over the old connection, all else over a new one.
         tor.silent_to = tor.next;
 
-        tor.play(&mut vigil, died, died + 28.0);
+        tor.play(&mut vigil, died, died + 23.0);
 
         assert_eq!((tor.closed_numbers(), tor.renewed.len()), (vec![4], 1), "died at {died}");
     }
+}
+
+#[test]
+fn a_connection_that_died_in_silence_proves_nothing_beside_the_one_that_took_its_place() {
+    let (mut vigil, mut tor) = (Vigil::default(), Tor::new());
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.services(true, seconds(0.0));
+    tor.play(&mut vigil, 0.0, 100.0);
+    tor.silent_to = tor.next;
+    let mut now = 100.0;
+    while vigil.doubted.is_empty() {
+        tor.play(&mut vigil, now, now + 0.1);
+        now += 0.1;
+    }
+    vigil.link(Link::Up(2, relay(1)), seconds(now));
+    tor.play(&mut vigil, now, 130.0);
+    assert_eq!(vigil.offline(seconds(130.0)), None);
+
+    vigil.link(Link::Down(2, refused()), seconds(130.0));
+
+    assert!(vigil.offline(seconds(132.0)).is_some(), "tor holds the first one still");
 }
 
 #[test]
@@ -321,7 +342,7 @@ fn a_relay_that_refuses_a_circuit_has_answered() {
             "{told:?}: circuits that work were closed"
         );
         assert!(vigil.last_proof() > Some(seconds(270.0)), "{told:?}: {:?}", vigil.last_proof());
-        assert!((12..=16).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
+        assert!((16..=20).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
 
         vigil.woke(seconds(400.0));
         tor.play(&mut vigil, 400.0, 405.0);
