@@ -91,8 +91,6 @@ impl Life {
             () = at_once => tracing::info!("asked to end at once: open sessions are cut off"),
         }
         let seen: Vec<_> = self.reconciler.executor.endpoints.last_seen().collect();
-        self.reconciler.executor.endpoints.leave().await;
-        self.reconciler.dialler.sessions().leave().await;
         self.reconciler.close_all().await;
         let saved =
             tokio::time::timeout(SAVE, self.reconciler.vault.clients.save_history(seen.into_iter())).await;

@@ -507,6 +507,9 @@ impl Reconciler {
         self.remotes.stop();
         self.executor.openings.give_up().await;
         self.close_what(|step| matches!(step, Step::CloseListener(_) | Step::CloseSocks)).await;
+        // While tor still carries the word: who does not hear it holds its connections, and waits.
+        self.executor.endpoints.leave().await;
+        self.dialler.sessions().leave().await;
         self.engine.run(false).await;
         self.observed.lost(self.now());
         self.close_what(|_| true).await;

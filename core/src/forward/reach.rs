@@ -2,7 +2,7 @@
 //!
 //! A session is used where the remote's agent has announced it, unless it is switched off. If there is none yet, it is dialled over the
 //! very circuit that a plain connection would take, and the application's first bytes go with it: so the first connection waits for
-//! nothing. Where a session has no room, the connection is a plain one.
+//! nothing. Where a session has no room, or the far side does not let it in after all, the connection is a plain one.
 
 use std::io;
 use std::pin::Pin;
@@ -109,7 +109,7 @@ pub async fn reach(
 enum Through {
     /// The far side has spoken.
     Far(Far),
-    /// The session has ended before anything of the application was given to it.
+    /// The session has ended, and nothing of the application has arrived through it.
     Nothing,
 }
 
@@ -148,6 +148,7 @@ async fn through(
             let why = why(dialler, *remote, port).await.unwrap_or(usual);
             Ok(Through::Far(Far::Refused(why)))
         }
+        Ok(Ok(Word::NotTaken)) => Ok(Through::Nothing),
         Ok(Ok(Word::Cut(_))) if !early.any_sent() => Ok(Through::Nothing),
         // Whoever reads it is told.
         Ok(Ok(Word::Cut(_))) => Ok(Through::Far(Far::Session(channel))),

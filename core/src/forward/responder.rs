@@ -265,7 +265,7 @@ async fn session(shared: Arc<Shared>, tor: Stream, place: Place) {
         let heard = link.buffer().to_vec();
         let stream = link.into_inner();
         keep_short(&stream);
-        shared.served.serve(stream, heard).await;
+        shared.served.serve(stream, heard, shared.offers()).await;
     }
 }
 
@@ -285,7 +285,8 @@ where
                 let sessions = grants.sessions();
                 to_line(&EchoAnswer { ormesh: VERSION, echo: data, ports: Some(ports), sessions })
             }
-            Ok(Question { ask: Ask::Session, .. }) if shared.grants.borrow().sessions => {
+            // A session that is open goes on, switched off or not.
+            Ok(Question { ask: Ask::Session, .. }) if shared.offers() || !shared.served.is_empty() => {
                 return Ok(Some(stream));
             }
             Ok(Question { ask: Ask::Session, .. }) => {
@@ -308,6 +309,11 @@ fn error(text: &str) -> ErrorAnswer {
 }
 
 impl Shared {
+    /// Whether sessions are offered.
+    fn offers(&self) -> bool {
+        self.grants.borrow().sessions
+    }
+
     async fn info(&self) -> Info {
         let grants = Arc::clone(&self.grants.borrow());
         let open = self.prober.accept(grants.ports.values().cloned().collect()).await;

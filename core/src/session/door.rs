@@ -1,4 +1,5 @@
-//! The exporter's first look at a link: whose it is to be. Nothing is kept for it but the bytes of its first frame.
+//! What is heard first on a link: by the exporter, whose it is to be, and nothing is kept for it but the bytes of its first frame; by the
+//! importer, whether the far side has sessions at all.
 
 use super::codec::{self, Frame, Hello};
 use super::words::{TurnedAway, Violation};
@@ -14,6 +15,11 @@ pub fn knock(bytes: &[u8]) -> Result<Option<(Hello, usize)>, TurnedAway> {
         Err(Violation::Version) => Err(TurnedAway::Version),
         Ok(Some(_)) | Err(_) => Err(TurnedAway::Other),
     }
+}
+
+/// Whether what an importer hears first on a link is a line of an agent that has no sessions, and reads no frames.
+pub(super) fn is_an_answer(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{')
 }
 
 /// What a link is told that is turned away; then it is closed.

@@ -17,13 +17,15 @@ pub enum Event {
     Accepted(StreamId),
     /// It has refused it. The stream is gone.
     Refused(StreamId, Refusal),
+    /// The far side has let in no link that carried something of it, so nothing of it has arrived anywhere. The stream is gone.
+    NotTaken(StreamId),
     /// There is something to read, or the end.
     Readable(StreamId),
     /// More can be written, after less was taken than was offered.
     Writable(StreamId),
     /// The stream was cut off and is gone, with what was not read of it.
     Reset(StreamId, Cut),
-    /// The session is over, after a [`Event::Reset`] for each stream. Let each link say what it still has to say, then close them.
+    /// The session is over, after a [`Event::Reset`] or a [`Event::NotTaken`] for each stream. Let each link say what it still has to say, then close them.
     Ended(Farewell, Option<Violation>),
 }
 

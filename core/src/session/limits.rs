@@ -10,14 +10,18 @@ pub const FIRST_CREDIT: u64 = 64 * 1024;
 pub const QUICK: u64 = 32 * 1024;
 /// Links that an exporter serves at once: twice what an importer uses, since an end may learn of a death later than the other.
 pub const LINKS_SERVED: usize = 8;
+/// Sessions that an exporter keeps for one client: one for each time to hold of the client's imports.
+pub const SESSIONS_SERVED: usize = 4;
 /// Links that are over whose counts are remembered, and told when another one joins.
 pub const PAST_LINKS: usize = 8;
 /// Pieces of a stream that wait for what is missing before them.
 pub const PIECES: usize = 2048;
 /// Frames of a stream that may be on their way.
 pub const FRAMES_IN_FLIGHT: usize = 512;
-/// Frames without bytes that may wait to be sent. Only a peer that never acknowledges gets there.
+/// Frames without bytes that may wait to be sent, or to be acknowledged. Only a peer that acknowledges nothing, or too little, gets there.
 pub const WAITING: usize = 8192;
+/// With so many of them, an importer opens no more streams: its applications come and go while there is no link.
+pub const WAITING_TO_OPEN: usize = WAITING / 8;
 /// Streams that may be opened out of order.
 pub const OUT_OF_ORDER: usize = 4096;
 

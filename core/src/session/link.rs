@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub(super) gauge: Gauge,
     in_flight: VecDeque<Sent>,
     bytes: u64,
+    /// Frames in `in_flight` that have no bytes of a stream.
+    bare: usize,
     /// The number of the first frame in `in_flight`.
     first: u64,
     acked: u64,
@@ -84,6 +86,7 @@ impl Link {
             gauge: Gauge::default(),
             in_flight: VecDeque::new(),
             bytes: 0,
+            bare: 0,
             first: 0,
             acked: 0,
             received: 0,
@@ -111,6 +114,11 @@ impl Link {
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> u64 {
         self.bytes
+    }
+
+    /// Frames on the way that have no bytes of a stream: no credit bounds them.
+    pub(super) fn bare(&self) -> usize {
+        self.bare
     }
 
     /// Whether it is let in and answers.
@@ -179,6 +187,7 @@ impl Link {
         let stamp = self.gauge.stamp(self.in_flight.is_empty(), now);
         self.in_flight.push_back(Sent { record, length, stamp });
         self.bytes += length as u64;
+        self.bare += record.is_bare();
         if is_bulk {
             self.carried_bulk = now;
         }
@@ -212,6 +221,7 @@ impl Link {
         }
         self.first += many as u64;
         self.bytes -= bytes;
+        self.bare -= records.iter().map(Record::is_bare).sum::<usize>();
         if let Some(stamp) = last {
             self.gauge.acked(stamp, bytes, was_full, now);
         }
@@ -222,7 +232,7 @@ impl Link {
     pub(super) fn take_in_flight(&mut self) -> Vec<(u64, Record)> {
         let first = self.first;
         self.first += self.in_flight.len() as u64;
-        self.bytes = 0;
+        (self.bytes, self.bare) = (0, 0);
         self.in_flight.drain(..).zip(first..).map(|(sent, number)| (number, sent.record)).collect()
     }
 

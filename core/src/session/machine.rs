@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::codec::{self, Count, Counts, DATA_HEAD, Frame, Hello, Stands};
 use super::dials::{Dials, Need};
+use super::door;
 use super::event::{Event, Events};
 use super::incoming::Read;
-use super::limits::{CHUNK, LINKS_SERVED, Limits, PAST_LINKS, WAITING};
+use super::limits::{CHUNK, LINKS_SERVED, Limits, PAST_LINKS, WAITING, WAITING_TO_OPEN};
 use super::link::{Link, State};
 use super::opened::Opened;
 use super::outgoing::Part;
@@ -95,6 +96,7 @@ pub struct Session {
     /// When bulk of this end has waited for links last.
     waited: Option<Moment>,
     ended: Option<Farewell>,
+    was_told: bool,
     goodbyes: BTreeSet<LinkId>,
 }
 
@@ -137,6 +139,7 @@ impl Session {
             bulk: None,
             waited: None,
             ended: None,
+            was_told: false,
             goodbyes: BTreeSet::new(),
         }
     }
@@ -150,6 +153,9 @@ impl Session {
             self.holding_since = Some(now);
         }
         if !is_importer || self.ended.is_some() || self.streams.len() >= self.limits.streams || port == 0 {
+            return None;
+        }
+        if self.bare() >= WAITING_TO_OPEN {
             return None;
         }
         let stream = self.opened.give()?;
@@ -331,6 +337,7 @@ impl Session {
             self.events.push(Event::Reset(stream, why.into()));
         }
         self.pending.clear();
+        self.was_told = !tell;
         if tell {
             self.goodbyes = self.links.keys().copied().collect();
         }
@@ -345,6 +352,11 @@ impl Session {
     /// Whether it is over.
     pub fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// Whether it is over by the other end's word, which then waits for its links to be closed.
+    pub fn was_told(&self) -> bool {
+        self.was_told
     }
 
     /// There is reason to think that links are gone, or that the way is free: the host was asleep, its network changed, tor was started
@@ -533,11 +545,15 @@ impl Session {
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         link.hear(now);
+        let link_waits = !link.is_up;
         let mut inbox = std::mem::take(&mut link.inbox);
         inbox.extend_from_slice(bytes);
         let mut at = 0;
         loop {
             let rest = inbox.get(at..).unwrap_or_default();
+            if at == 0 && link_waits && door::is_an_answer(rest) {
+                return self.not_let_in(id, TurnedAway::NotOffered, luck, now);
+            }
             let (frame, length) = match codec::read(rest) {
                 Ok(Some(read)) => read,
                 Ok(None) => break,
@@ -635,7 +651,16 @@ impl Session {
             Frame::Pong(token) => link.take_pong(token, now),
             Frame::Goodbye(why) => self.end(why, None, false),
         }
-        match self.pending.bare() > WAITING {
+        self.not_flooded()
+    }
+
+    /// Frames without bytes of a stream that are not acknowledged.
+    fn bare(&self) -> usize {
+        self.pending.bare() + self.links.values().map(Link::bare).sum::<usize>()
+    }
+
+    fn not_flooded(&self) -> Result<(), Violation> {
+        match self.bare() > WAITING {
             true => Err(Violation::Flood),
             false => Ok(()),
         }
@@ -656,9 +681,9 @@ impl Session {
     }
 
     fn accepted(&mut self, stream: StreamId) {
-        if let Some(found) = self.streams.get_mut(&stream)
+        if matches!(self.side, Side::Importer { .. })
+            && let Some(found) = self.streams.get_mut(&stream)
             && !std::mem::replace(&mut found.is_accepted, true)
-            && matches!(self.side, Side::Importer { .. })
         {
             self.events.push(Event::Accepted(stream));
         }
@@ -674,10 +699,7 @@ impl Session {
         // The importer may have forgotten one that is not over here yet, so that it opens one too many in good faith.
         if self.streams.len() >= self.limits.streams {
             self.pending.say(Record::Refuse(stream, Refusal::Full));
-            return match self.pending.bare() > WAITING {
-                true => Err(Violation::Flood),
-                false => Ok(()),
-            };
+            return self.not_flooded();
         }
         self.streams.insert(stream, Stream::new(Known::Yes, false));
         self.events.push(Event::Opened(stream, port));
@@ -731,15 +753,32 @@ impl Session {
         if !matches!(self.side, Side::Importer { .. }) || self.links.get(&id).is_none_or(|link| link.is_up) {
             return Err(Violation::Unexpected);
         }
+        self.not_let_in(id, why, luck, now);
+        Ok(())
+    }
+
+    fn not_let_in(&mut self, id: LinkId, why: TurnedAway, luck: Luck, now: Moment) {
+        let is_fresh = matches!(self.side, Side::Importer { is_fresh: true, .. });
         self.drop_link(id, luck, now);
         self.events.push(Event::Close(id));
-        match why {
-            TurnedAway::Unknown => self.end(Farewell::Forgotten, None, true),
-            TurnedAway::Version => self.end(Farewell::Other, None, true),
+        let farewell = match why {
+            TurnedAway::Unknown => Farewell::Forgotten,
+            TurnedAway::Version | TurnedAway::NotOffered => Farewell::NotOffered,
+            TurnedAway::Full | TurnedAway::Other if is_fresh => Farewell::Other,
             // Another try may fare better.
-            TurnedAway::Full | TurnedAway::Other => {}
+            TurnedAway::Full | TurnedAway::Other => return,
+        };
+        if is_fresh {
+            // What went over this link was not read. What went over another one that has not answered may have been.
+            let is_untouched = |stream: &Stream| stream.shown_on.is_none_or(|shown| shown == id);
+            let untouched: Vec<StreamId> =
+                self.streams.iter().filter(|(_, stream)| is_untouched(stream)).map(|(id, _)| *id).collect();
+            for stream in untouched {
+                self.forget(stream);
+                self.events.push(Event::NotTaken(stream));
+            }
         }
-        Ok(())
+        self.end(farewell, None, true);
     }
 
     /// Appends what this link is to send now, at most `room` bytes, and says how many. The driver asks each link after anything has

@@ -26,7 +26,7 @@ pub(super) enum Record {
 
 impl Record {
     /// 1 for one without bytes of a stream.
-    fn is_bare(&self) -> usize {
+    pub(super) fn is_bare(&self) -> usize {
         usize::from(!matches!(self, Self::Data(..)))
     }
 
@@ -55,18 +55,31 @@ pub(super) struct Pending {
     bulk: VecDeque<Waiting>,
     /// Those without bytes.
     bare: usize,
+    /// Those that were sent before.
+    sent_before: usize,
 }
 
 impl Pending {
     /// To be sent before all else.
     pub(super) fn push_urgent(&mut self, waiting: Waiting) {
-        self.bare += waiting.record.is_bare();
+        self.comes(&waiting);
         self.urgent.push_back(waiting);
     }
 
     /// To be sent before other bulk.
     pub(super) fn push_bulk(&mut self, waiting: Waiting) {
+        self.comes(&waiting);
         self.bulk.push_back(waiting);
+    }
+
+    fn comes(&mut self, waiting: &Waiting) {
+        self.bare += waiting.record.is_bare();
+        self.sent_before += usize::from(waiting.before.is_some());
+    }
+
+    fn goes(&mut self, waiting: &Waiting) {
+        self.bare -= waiting.record.is_bare();
+        self.sent_before -= usize::from(waiting.before.is_some());
     }
 
     /// Something new to say, without bytes.
@@ -77,17 +90,20 @@ impl Pending {
     /// Takes the first that may go, of those that go before all else.
     pub(super) fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
         let waiting = pop(&mut self.urgent, may_go)?;
-        self.bare -= waiting.record.is_bare();
+        self.goes(&waiting);
         Some(waiting)
     }
 
     /// Takes the first of the others that may go.
     pub(super) fn pop_bulk(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
-        pop(&mut self.bulk, may_go)
+        let waiting = pop(&mut self.bulk, may_go)?;
+        self.goes(&waiting);
+        Some(waiting)
     }
 
     /// Puts bytes back that do not fit.
     pub(super) fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
+        self.comes(&waiting);
         match is_urgent {
             true => self.urgent.push_front(waiting),
             false => self.bulk.push_front(waiting),
@@ -97,6 +113,10 @@ impl Pending {
     /// Takes out what the other end has received after all: the first so many frames of a link.
     pub(super) fn settle(&mut self, link: LinkId, frames: u64) -> Vec<Record> {
         let mut settled = Vec::new();
+        // Acknowledgements are many, and what was moved away from its link is rare.
+        if self.sent_before == 0 {
+            return settled;
+        }
         let mut keep = |waiting: &Waiting| {
             let is_settled = waiting.before.is_some_and(|(before, frame)| before == link && frame < frames);
             if is_settled {
@@ -107,6 +127,7 @@ impl Pending {
         self.urgent.retain(&mut keep);
         self.bulk.retain(&mut keep);
         self.bare -= settled.iter().map(Record::is_bare).sum::<usize>();
+        self.sent_before -= settled.len();
         settled
     }
 

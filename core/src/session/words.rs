@@ -120,6 +120,8 @@ codes! {
         Version = 3,
         /// For another reason.
         Other = 4,
+        /// There are no sessions here, or no new ones any more.
+        NotOffered = 5,
     } else Other
 }
 
@@ -138,6 +140,8 @@ codes! {
         Forgotten = 5,
         /// For another reason.
         Other = 6,
+        /// The exporter has no sessions, or no new ones any more.
+        NotOffered = 7,
     } else Other
 }
 
@@ -149,7 +153,7 @@ impl From<Farewell> for Cut {
             Farewell::Revoked => Self::Revoked,
             Farewell::HoldOver => Self::HoldOver,
             Farewell::Forgotten => Self::Forgotten,
-            Farewell::Violation | Farewell::Other => Self::Other,
+            Farewell::Violation | Farewell::Other | Farewell::NotOffered => Self::Other,
         }
     }
 }

@@ -207,3 +207,36 @@ async fn an_import_can_listen_on_a_unix_socket() {
     soon(all_done()).await;
     assert!(!path.exists());
 }
+
+/// Its agent was seen to have sessions before: it is an older one again, or they were switched off.
+#[tokio::test]
+async fn a_far_side_that_has_no_sessions_after_all_is_reached_plain() {
+    let (import, engine, mut peers) = import([], Act::Accept(NOW)).await;
+    let sessions = import.shared.dialler.sessions();
+    sessions.announced(&onion(), Some(crate::forward::sessions::pool::VERSION));
+    let mut app = connect(&import).await;
+    app.write_all(b"question").await.unwrap();
+    let mut responder = soon(peers.recv()).await.unwrap();
+    assert_eq!(responder.port, Port::RESPONDER);
+    let mut asked = [0; 20];
+    soon(responder.stream.read_exact(&mut asked)).await.unwrap();
+    assert!(crate::forward::sessions::pool::ASKS.starts_with(&asked));
+    responder.stream.write_all(b"{\"ormesh\":1,\"error\":\"unknown question\"}\n").await.unwrap();
+    drop(responder);
+
+    let mut peer = soon(peers.recv()).await.unwrap();
+
+    assert_eq!(peer.port, port(22));
+    let mut heard = [0; 8];
+    soon(peer.stream.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(&heard, b"question");
+    peer.stream.write_all(b"answer").await.unwrap();
+    drop(peer);
+    assert_eq!(soon(read_all(&mut app)).await.unwrap(), b"answer");
+    // The next one does not even ask.
+    until(|| !sessions.may(&onion())).await;
+    let mut app = connect(&import).await;
+    app.write_all(b"again").await.unwrap();
+    assert_eq!(soon(peers.recv()).await.unwrap().port, port(22));
+    assert_eq!(engine.dials().len(), 3);
+}

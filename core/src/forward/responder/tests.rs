@@ -234,3 +234,14 @@ fn fuzzed_questions_and_answers_are_taken_or_refused() {
         });
     });
 }
+
+#[tokio::test]
+async fn a_session_is_refused_where_they_are_not_offered() {
+    let question = pool::ASKS;
+    let refused = "{\"ormesh\":1,\"error\":\"no sessions\"}\n";
+    assert_eq!(answers_to(question).await, refused);
+    let (mut client, server) = duplex(1 << 20);
+    client.write_all(question).await.unwrap();
+    let on = shared(Grants { sessions: true, ..Grants::default() });
+    assert!(soon(answer_all(&on, server)).await.unwrap().is_some());
+}

@@ -30,6 +30,9 @@ const ROOM: usize = 20 * 1024;
 const CHUNK: usize = 16 * 1024;
 const BUDGET: usize = 8;
 
+/// Streams that are open at this end, whatever the machine has forgotten of them: twice what a session may have.
+const STREAMS: usize = 512;
+
 /// Between two looks at what is due and can't be done yet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -55,6 +58,8 @@ pub(in crate::forward) enum Word {
     Refused(Refusal),
     /// It was cut off.
     Cut(Cut),
+    /// The far side has let in no link, so nothing of it has arrived anywhere.
+    NotTaken,
 }
 
 /// See the file's sentence.
@@ -110,12 +115,17 @@ impl Inner {
                         link.is_closed = true;
                     }
                 }
+                // The far side counts one as over that is not here yet: it is not reset as fast as it opens others.
+                Event::Opened(stream, _) if self.streams.len() >= STREAMS => {
+                    self.session.refuse(stream, Refusal::Full);
+                }
                 Event::Opened(stream, port) => {
                     self.streams.insert(stream, StreamEnd::new(Word::None));
                     self.tasks.push_back(Task::Opened(stream, port));
                 }
                 Event::Accepted(stream) => self.tell(stream, Word::Accepted, wakers),
                 Event::Refused(stream, why) => self.tell(stream, Word::Refused(why), wakers),
+                Event::NotTaken(stream) => self.tell(stream, Word::NotTaken, wakers),
                 Event::Reset(stream, why) => self.tell(stream, Word::Cut(why), wakers),
                 Event::Readable(stream) => {
                     wakers.extend(self.streams.get_mut(&stream).and_then(|end| end.reader.take()));
@@ -380,10 +390,21 @@ impl Driven {
             }
         }
         // Also what a stream gathers.
-        if ready!(Pin::new(&mut *stream).poll_flush(cx)).is_err() || self.has_ended() {
+        if ready!(Pin::new(&mut *stream).poll_flush(cx)).is_err() {
             return Poll::Ready(());
         }
-        Poll::Pending
+        match self.farewell() {
+            None => Poll::Pending,
+            // The other end waits for that.
+            Some(true) => Poll::Ready(()),
+            Some(false) => poll_closed(stream, cx),
+        }
+    }
+
+    /// If it is over, whether by the other end's word.
+    fn farewell(&self) -> Option<bool> {
+        let inner = self.lock();
+        inner.session.has_ended().then(|| inner.session.was_told())
     }
 
     /// Takes what a link is to send; whether there was something. What it takes may change what others are to take.
@@ -502,6 +523,20 @@ impl Driven {
     pub(super) fn finish(&self, stream: StreamId) -> Result<(), Cut> {
         self.turn(|inner, _| inner.session.finish(stream).map_err(|NoStream| Self::cut(inner, stream)))
     }
+}
+
+/// Waits until the other end has heard goodbye: it then closes its link. A tor that ends sooner would take the word with it.
+fn poll_closed<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+    for _ in 0..BUDGET {
+        let mut room = [std::mem::MaybeUninit::uninit(); CHUNK];
+        let mut room = ReadBuf::uninit(&mut room);
+        match ready!(Pin::new(&mut *stream).poll_read(cx, &mut room)) {
+            Ok(()) if !room.filled().is_empty() => {}
+            _ => return Poll::Ready(()),
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Tells the machine that a link is over, whatever has ended it.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use super::driven::{Driven, Task};
 use crate::engine::{DialError, EngineState};
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
-use crate::session::limits::Limits;
+use crate::session::limits::{Limits, SESSIONS_SERVED};
 use crate::session::words::{Farewell, LinkId};
 
 /// The version of the frames that we speak. A responder announces its own.
@@ -69,16 +69,31 @@ pub trait DialLink: Send + Sync {
 pub struct Pool {
     dial: Box<dyn Fn() -> Option<Arc<dyn DialLink>> + Send + Sync>,
     is_off: AtomicBool,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// Remotes whose agents speak it.
+    /// Remotes whose agents speak it, as far as known.
     speak: BTreeSet<OnionAddress>,
+    /// Those of which it is known whether they do.
+    asked: BTreeSet<OnionAddress>,
     sessions: BTreeMap<(OnionAddress, Duration), Arc<Driven>>,
     /// The only remotes that may be reached; none before they were told.
     wanted: Option<BTreeSet<OnionAddress>>,
+}
+
+impl Known {
+    fn speaks_no_more(&mut self, remote: &OnionAddress) {
+        self.asked.insert(*remote);
+        if self.speak.remove(remote) {
+            info!(%remote, "it does not offer sessions: new connections are plain ones");
+        }
+    }
+}
+
+fn locked(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How it stands with a session, for people.
@@ -93,11 +108,11 @@ pub struct SessionStanding {
 impl Pool {
     /// Dials by this, if it is still there.
     pub fn new(dial: impl Fn() -> Option<Arc<dyn DialLink>> + Send + Sync + 'static) -> Self {
-        Self { dial: Box::new(dial), is_off: AtomicBool::new(false), known: Mutex::default() }
+        Self { dial: Box::new(dial), is_off: AtomicBool::new(false), known: Arc::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
 
     /// Whether new connections may use sessions at all. Those that are open go on.
@@ -105,16 +120,24 @@ impl Pool {
         self.is_off.store(!on, Ordering::Relaxed);
     }
 
+    /// These have agents. One that was not asked yet is taken to speak it: a connection that begins before that is not a plain one for as
+    /// long as it lasts. Where it does not, that is found out in one round trip.
+    pub fn presume(&self, agents: impl Iterator<Item = OnionAddress>) {
+        let mut known = self.known();
+        for agent in agents {
+            if !known.asked.contains(&agent) {
+                known.speak.insert(agent);
+            }
+        }
+    }
+
     /// What a remote's agent has announced.
     pub fn announced(&self, remote: &OnionAddress, version: Option<u32>) {
         let mut known = self.known();
+        known.asked.insert(*remote);
         match version {
             Some(VERSION) => _ = known.speak.insert(*remote),
-            _ => {
-                if known.speak.remove(remote) {
-                    info!(%remote, "it does not offer sessions any more: new connections are plain ones");
-                }
-            }
+            _ => known.speaks_no_more(remote),
         }
     }
 
@@ -135,6 +158,10 @@ impl Pool {
         known.sessions.retain(|_, driven| !driven.has_ended());
         let driven = match known.sessions.get(&(*remote, hold)) {
             Some(driven) => Arc::clone(driven),
+            // The far side has no place for more.
+            None if known.sessions.keys().filter(|(other, _)| other == remote).count() >= SESSIONS_SERVED => {
+                return None;
+            }
             None => {
                 let driven = self.begin(remote, hold, group)?;
                 known.sessions.insert((*remote, hold), Arc::clone(&driven));
@@ -153,7 +180,9 @@ impl Pool {
     fn begin(&self, remote: &OnionAddress, hold: Duration, group: &str) -> Option<Arc<Driven>> {
         let dial = (self.dial)()?;
         let driven = Driven::importer(Limits { hold, ..Limits::default() }).ok()?;
-        let kept = Kept { driven: Arc::clone(&driven), dial, remote: *remote, group: group.to_owned() };
+        let known = Arc::downgrade(&self.known);
+        let kept =
+            Kept { driven: Arc::clone(&driven), dial, known, remote: *remote, group: group.to_owned() };
         tokio::spawn(kept.keep());
         Some(driven)
     }
@@ -174,7 +203,10 @@ impl Pool {
 
     /// A remote was deleted, or has another key.
     pub fn forget(&self, remote: &OnionAddress) {
-        self.known().speak.remove(remote);
+        let mut known = self.known();
+        known.speak.remove(remote);
+        known.asked.remove(remote);
+        drop(known);
         self.end_where(|other| other == remote);
     }
 
@@ -215,6 +247,7 @@ impl std::fmt::Debug for Pool {
 struct Kept {
     driven: Arc<Driven>,
     dial: Arc<dyn DialLink>,
+    known: Weak<Mutex<Known>>,
     remote: OnionAddress,
     /// The group of its first link.
     group: String,
@@ -232,6 +265,11 @@ impl Kept {
                     Task::Opened(..) => {}
                     Task::Ended(why, violation) => {
                         debug!(remote = %self.remote, ?why, ?violation, "a session has ended");
+                        if why == Farewell::NotOffered
+                            && let Some(known) = self.known.upgrade()
+                        {
+                            locked(&known).speaks_no_more(&self.remote);
+                        }
                         break;
                     }
                 },

@@ -17,17 +17,14 @@ use crate::forward::capacity::{Member, Part};
 use crate::forward::gate::ClientSessions;
 use crate::session::codec::Hello;
 use crate::session::door::{self, LONGEST_HELLO};
-use crate::session::limits::{LINKS_SERVED, Limits};
+use crate::session::limits::{LINKS_SERVED, Limits, SESSIONS_SERVED};
 use crate::session::words::{Farewell, LinkId, SessionId, TurnedAway};
-
-/// Sessions of one client. At the bound, the one that is without a link for longest gives way: an importer that crashed leaves one behind.
-const SESSIONS: usize = 4;
 
 /// How long a link may take to say whose it is.
 const HELLO: Duration = Duration::from_secs(10);
 
-/// How long links may take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(300);
+/// How long links may take to say goodbye, and be heard.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// See the file's sentence.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ struct Known {
 impl Served {
     /// Those of this client: none yet.
     pub fn new(clients: Arc<ClientSessions>) -> Arc<Self> {
-        let links = Part::of(&Member::control((SESSIONS * LINKS_SERVED) as u64));
+        let links = Part::of(&Member::control((SESSIONS_SERVED * LINKS_SERVED) as u64));
         Arc::new(Self { clients, links, known: Mutex::default() })
     }
 
@@ -54,8 +51,13 @@ impl Served {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves a link until it is over. `heard` has come over it already.
-    pub async fn serve<S>(self: &Arc<Self>, mut stream: S, heard: Vec<u8>)
+    /// Whether the client has none.
+    pub fn is_empty(&self) -> bool {
+        self.known().sessions.is_empty()
+    }
+
+    /// Serves a link until it is over. `heard` has come over it already. Where sessions are not `offered`, those that are open go on.
+    pub async fn serve<S>(self: &Arc<Self>, mut stream: S, heard: Vec<u8>, offered: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -66,7 +68,7 @@ impl Served {
             // It is gone, or says nothing.
             Ok(None) | Err(_) => return,
         };
-        let (driven, link) = match self.join(&hello) {
+        let (driven, link) = match self.join(&hello, offered) {
             Ok(joined) => joined,
             Err(why) => {
                 debug!(client = %self.clients.name(), ?why, "a link was turned away");
@@ -81,7 +83,7 @@ impl Served {
     }
 
     /// Finds the session of a link, or makes it.
-    fn join(self: &Arc<Self>, hello: &Hello) -> Result<(Arc<Driven>, LinkId), TurnedAway> {
+    fn join(self: &Arc<Self>, hello: &Hello, offered: bool) -> Result<(Arc<Driven>, LinkId), TurnedAway> {
         let mut known = self.known();
         if known.is_closed {
             return Err(TurnedAway::Other);
@@ -90,7 +92,11 @@ impl Served {
             return Ok((Arc::clone(driven), driven.join(hello)?));
         }
         let driven = Driven::exporter(hello, Limits::default())?;
-        if known.sessions.len() >= SESSIONS {
+        if !offered {
+            return Err(TurnedAway::NotOffered);
+        }
+        // The one that is without a link for longest gives way: an importer that crashed leaves one behind.
+        if known.sessions.len() >= SESSIONS_SERVED {
             let held = |(id, driven): (&SessionId, &Arc<Driven>)| Some((driven.holding_since()?, *id));
             let (_, longest) = known.sessions.iter().filter_map(held).min().ok_or(TurnedAway::Full)?;
             if let Some(driven) = known.sessions.remove(&longest) {
@@ -119,7 +125,7 @@ impl Served {
         all
     }
 
-    /// The same, and waits until they have said so, but not long.
+    /// The same, and waits until the other ends have heard it, but not long.
     pub async fn close(&self, why: Farewell) {
         let all = self.ended(why);
         let gone = async {

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::channel::{Channel, CutOff};
-use super::driven::Word;
+use super::driven::{Driven, Task, Word};
 use super::pool::{ASKS, DialLink, Link, Pool};
 use super::served::Served;
 use crate::engine::{DialError, EngineState};
@@ -26,7 +26,8 @@ use crate::forward::testing::{onion, other_onion, port, soon, until};
 use crate::model::address::{Host, Target};
 use crate::model::onion::OnionAddress;
 use crate::session::codec::{Frame, Hello};
-use crate::session::words::{Cut, Farewell, LinkId, Refusal, Secret, SessionId};
+use crate::session::limits::Limits;
+use crate::session::words::{Cut, Farewell, LinkId, Refusal, Secret, SessionId, StreamId};
 use std::sync::Arc;
 
 const HOLD: Duration = Duration::from_secs(15 * 60);
@@ -36,6 +37,8 @@ const HOLD: Duration = Duration::from_secs(15 * 60);
 struct Network {
     served: Mutex<Option<Arc<Served>>>,
     is_down: AtomicBool,
+    /// The exporter's sessions are switched off.
+    is_off: AtomicBool,
     dials: AtomicUsize,
     links: Mutex<Vec<AbortHandle>>,
 }
@@ -72,12 +75,13 @@ impl DialLink for Dials {
         }
         let (near, far) = duplex(64 * 1024);
         let served = Arc::clone(self.0.served.lock().unwrap().as_ref().unwrap());
+        let offered = !self.0.is_off.load(Ordering::Relaxed);
         let link = tokio::spawn(async move {
             let mut far = far;
             let mut asks = vec![0; ASKS.len()];
             far.read_exact(&mut asks).await.unwrap();
             assert_eq!(asks, ASKS);
-            served.serve(far, Vec::new()).await;
+            served.serve(far, Vec::new(), offered).await;
         });
         self.0.links.lock().unwrap().push(link.abort_handle());
         Ok((Box::new(near), first))
@@ -270,7 +274,7 @@ async fn what_is_dropped_leaves_no_stream_behind() {
 fn link(served: &Arc<Served>, says: &[u8]) -> DuplexStream {
     let (near, far) = duplex(64 * 1024);
     let (served, heard) = (Arc::clone(served), says.to_vec());
-    tokio::spawn(async move { served.serve(far, heard).await });
+    tokio::spawn(async move { served.serve(far, heard, true).await });
     near
 }
 
@@ -490,6 +494,71 @@ async fn a_stream_is_held_while_there_is_no_way_and_goes_on_after_it() {
 }
 
 #[tokio::test]
+async fn switched_off_at_the_exporter_what_is_open_goes_on_and_what_is_new_is_not_taken() {
+    let bench = bench(10).await;
+    let _gate = bench.gate(22).await;
+    let (mut channel, mut backend) = bench.connected(22).await;
+    bench.network.is_off.store(true, Ordering::Relaxed);
+    bench.network.cut();
+    channel.write_all(b"goes on").await.unwrap();
+    soon(backend.read_exact(&mut [0; 7])).await.unwrap();
+
+    let mut other = bench.pool.open(&onion(), port(22), HOLD * 2, "import-1").unwrap();
+    other.write_all(b"question").await.unwrap();
+
+    assert_eq!(word(&mut other).await, Word::NotTaken);
+    until(|| !bench.pool.may(&onion())).await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), bench.backend.accept()).await.is_err());
+    channel.write_all(b"goes on").await.unwrap();
+    soon(backend.read_exact(&mut [0; 7])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backend_that_only_listens_is_known_to_be_connected() {
+    let bench = bench(10).await;
+    let _gate = bench.gate(22).await;
+    let mut channel = bench.open(22);
+    channel.write_all(b"a long upload").await.unwrap();
+    assert_eq!(word(&mut channel).await, Word::Accepted);
+}
+
+#[tokio::test]
+async fn there_is_no_session_for_each_of_many_times_to_hold() {
+    let bench = bench(10).await;
+    let _gate = bench.gate(22).await;
+    for hold in 1..=4 {
+        let mut channel = bench.pool.open(&onion(), port(22), HOLD * hold, "import-0").unwrap();
+        assert_eq!(word(&mut channel).await, Word::Accepted);
+    }
+    assert!(bench.pool.open(&onion(), port(22), HOLD * 5, "import-0").is_none());
+    assert!(bench.pool.open(&onion(), port(22), HOLD, "import-0").is_some());
+}
+
+#[tokio::test]
+async fn who_opens_and_resets_faster_than_streams_are_taken_is_refused() {
+    const STREAMS: u32 = 5000;
+    let mut bytes = hello(1, 1, true, 0);
+    let Ok(Some((hello, length))) = crate::session::door::knock(&bytes) else { panic!() };
+    let driven = Driven::exporter(&hello, Limits::default()).unwrap();
+    let link = driven.join(&hello).unwrap();
+    bytes.drain(..length);
+    for stream in (0..STREAMS).map(StreamId) {
+        Frame::Open(stream, 22).write(&mut bytes);
+        Frame::Reset(stream, Cut::Application).write(&mut bytes);
+    }
+    // Nobody takes what is to be done meanwhile.
+    let (near, mut far) = duplex(64 * 1024);
+    drop(near);
+    driven.carry(link, &mut far, &bytes, Vec::new()).await;
+    let mut taken = Vec::new();
+    while let Ok(task) = tokio::time::timeout(Duration::from_millis(10), driven.next()).await {
+        assert!(matches!(task, Task::Opened(..)), "{task:?}");
+        taken.push(task);
+    }
+    assert!(taken.len() > 200 && taken.len() < 1000, "{}", taken.len());
+}
+
+#[tokio::test]
 async fn a_remote_that_is_deleted_or_switched_off_gets_no_session() {
     let bench = bench(10).await;
     let _gate = bench.gate(22).await;
@@ -502,6 +571,12 @@ async fn a_remote_that_is_deleted_or_switched_off_gets_no_session() {
     bench.pool.announced(&onion(), Some(super::pool::VERSION + 1));
     assert!(bench.pool.open(&onion(), port(22), HOLD, "import-0").is_none(), "it is another version");
     bench.pool.announced(&onion(), Some(super::pool::VERSION));
+    bench.pool.announced(&other_onion(), None);
+    bench.pool.presume([other_onion()].into_iter());
+    assert!(!bench.pool.may(&other_onion()), "it was asked, and has none");
+    bench.pool.forget(&other_onion());
+    bench.pool.presume([other_onion()].into_iter());
+    assert!(bench.pool.may(&other_onion()), "it was not asked yet");
 
     bench.pool.keep([other_onion()].into());
 

@@ -259,3 +259,93 @@ fn an_idle_link_is_asked_and_used_again_when_it_answers_late() {
     give(&mut session, 0, &Frame::Pong(2), millis + 300);
     assert_eq!((session.standing().suspect, session.standing().links), (0, 1));
 }
+
+/// An exporter with one link.
+fn exporter() -> Session {
+    let (session, secret) = (SessionId([1; 16]), Secret([2; 32]));
+    let hello = Hello { session, secret, is_fresh: true, hold: 900, link: LinkId(0), received: Vec::new() };
+    let mut session = Session::exporter(&hello, Limits::default(), at(0)).unwrap();
+    session.join(&hello, LUCK, at(0)).unwrap();
+    says(&mut session, 0, 1000, 0);
+    session
+}
+
+#[test]
+fn a_stream_is_accepted_though_its_first_bytes_came_with_its_opening() {
+    let mut session = exporter();
+    give(&mut session, 0, &Frame::Open(StreamId(0), 22), 0);
+    let data = Frame::Data { stream: StreamId(0), offset: 0, is_end: false, bytes: b"question" };
+    give(&mut session, 0, &data, 0);
+    session.accept(StreamId(0)).unwrap();
+    assert!(says(&mut session, 0, 1000, 0).contains(&"Accept(StreamId(0))".to_owned()));
+}
+
+#[test]
+fn applications_that_come_and_go_while_there_is_no_link_cost_no_connection_its_hold() {
+    let (mut session, stream) = importer(1);
+    session.link_lost(LinkId(0), LUCK, at(400));
+    let mut more = 0;
+    while let Some(stream) = session.open(22, at(500)) {
+        session.reset(stream, Cut::Application);
+        more += 1;
+        assert!(more < WAITING, "there is no bound");
+    }
+    session.handle_timeout(LUCK, at(6000));
+    session.link_connected(LinkId(1), at(6000));
+    give(&mut session, 1, &Frame::Welcome { is_new: false, received: Vec::new() }, 6300);
+    let all = says(&mut session, 1, 1_000_000, 6300).len() as u64 - 1;
+    give(&mut session, 1, &Frame::Ack { frames: all, bulk_waits: false }, 6600);
+    assert!(!session.has_ended());
+    session.write(stream, b"1").unwrap();
+    assert_eq!(says(&mut session, 1, 1000, 6600), ["data 0 0+1"]);
+    assert!(session.open(22, at(6600)).is_some());
+}
+
+/// What became of streams and of the session.
+fn outcome(session: &mut Session) -> Vec<Event> {
+    let events = std::iter::from_fn(|| session.poll_event());
+    events.filter(|event| !matches!(event, Event::Close(_) | Event::Dial(_) | Event::Accepted(_))).collect()
+}
+
+#[test]
+fn where_the_far_side_lets_no_link_in_it_is_said_that_nothing_has_arrived() {
+    let line = b"{\"ormesh\":1,\"error\":\"no sessions\"}\n";
+    let mut no = Vec::new();
+    Frame::No(TurnedAway::Full).write(&mut no);
+    for (answer, why) in [(&line[..], Farewell::NotOffered), (&no, Farewell::Other)] {
+        let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), Limits::default(), at(0));
+        let stream = session.open(22, at(0)).unwrap();
+        session.write(stream, b"question").unwrap();
+        session.handle_timeout(LUCK, at(0));
+        session.link_connected(LinkId(0), at(0));
+        assert_eq!(says(&mut session, 0, 1000, 0).len(), 3);
+        session.input(LinkId(0), answer, LUCK, at(300));
+        assert_eq!(outcome(&mut session), [Event::NotTaken(stream), Event::Ended(why, None)]);
+    }
+}
+
+#[test]
+fn what_an_unanswered_link_has_carried_is_not_taken_for_undelivered() {
+    let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), Limits::default(), at(0));
+    let stream = session.open(22, at(0)).unwrap();
+    session.handle_timeout(LUCK, at(0));
+    session.link_connected(LinkId(0), at(0));
+    says(&mut session, 0, 1000, 0);
+    session.link_lost(LinkId(0), LUCK, at(6000));
+    let later = session.open(22, at(6000)).unwrap();
+    session.handle_timeout(LUCK, at(9000));
+    session.link_connected(LinkId(1), at(9000));
+    assert_eq!(says(&mut session, 1, 1000, 9000).len(), 1);
+    session.input(LinkId(1), b"{", LUCK, at(9300));
+    let expected =
+        [Event::NotTaken(later), Event::Reset(stream, Cut::Other), Event::Ended(Farewell::NotOffered, None)];
+    assert_eq!(outcome(&mut session), expected);
+    // Nor is anything of a session that stood.
+    let (mut session, stream) = importer(1);
+    session.link_lost(LinkId(0), LUCK, at(400));
+    session.handle_timeout(LUCK, at(3000));
+    session.link_connected(LinkId(1), at(3000));
+    session.input(LinkId(1), b"{", LUCK, at(3300));
+    let expected = [Event::Reset(stream, Cut::Other), Event::Ended(Farewell::NotOffered, None)];
+    assert_eq!(outcome(&mut session), expected);
+}

@@ -201,6 +201,42 @@ fn a_flood_is_refused_and_then_ends_the_session() {
     assert_eq!(verdict(&mut session), Some(Violation::Flood));
 }
 
+/// An acknowledgement now and then lets the link pass for one that lives.
+#[test]
+fn a_peer_that_acknowledges_too_little_ends_its_session() {
+    for opens_closed_ports in [false, true] {
+        let mut session = exporter();
+        let (mut opened, mut acked) = (0, 0);
+        while !session.has_ended() && opened < 4 * WAITING as u32 {
+            let now = Duration::from_millis(u64::from(opened) / 4);
+            let stream = StreamId(opened);
+            opened += 1;
+            give(&mut session, &Frame::Open(stream, 22), now);
+            match opens_closed_ports {
+                true => session.refuse(stream, Refusal::NotGranted),
+                false => {
+                    _ = session.accept(stream);
+                    give(&mut session, &Frame::Reset(stream, Cut::Application), now);
+                }
+            }
+            session.poll_transmit(LinkId(0), 1000, now, &mut Vec::new());
+            if opens_closed_ports && opened % 1000 == 0 {
+                acked += 1;
+                give(&mut session, &Frame::Ack { frames: acked, bulk_waits: false }, now);
+            }
+            if session.poll_timeout(now).is_some_and(|at| at <= now) {
+                session.handle_timeout(LUCK, now);
+            }
+        }
+        match opens_closed_ports {
+            true => assert_eq!(verdict(&mut session), Some(Violation::Flood), "{opened} opened"),
+            // What is not said yet of a stream that is gone is not said at all.
+            false => assert!(!session.has_ended()),
+        }
+        assert!(opened > WAITING as u32, "{opened} opened");
+    }
+}
+
 #[test]
 fn nobody_joins_who_does_not_know_the_secret_or_comes_twice() {
     let mut session = exporter();

@@ -441,6 +441,12 @@ impl World {
                         assert_eq!(end, FAR, "a reset for a stream that was never there");
                     }
                 }
+                Event::NotTaken(stream) => {
+                    let app = apps.get_mut(&stream).unwrap();
+                    app.cut = Some(Cut::Other);
+                    app.done_at = self.now;
+                    assert!(!self.apps[FAR].contains_key(&stream), "something of {stream:?} has arrived");
+                }
                 Event::Accepted(_) => {}
                 Event::Readable(stream) => {
                     if let Some(app) = apps.get_mut(&stream) {
