@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use ormesh_core::model::status::{SessionStatus, Status};
 use tornet::{Tools, Tornet};
 
 use crate::support::{
-    Echo, Host, PATIENCE, Signal, Sshd, connected, echo, figure, hosts, hosts_on, open_echo, send, serve,
-    talk, times, until,
+    Echo, Host, PATIENCE, Signal, Sshd, connected, echo, ended, figure, hosts, hosts_on, is_reachable,
+    open_echo, reaches, send, serve, talk, times, until,
 };
 
 /// Bytes of a transfer each way.
@@ -40,6 +41,15 @@ fn ride(laptop: &Host, import: SocketAddr) -> Echo {
     })
 }
 
+/// By which ssh reaches the remote.
+fn ssh_config(laptop: &Host, sshd: &Sshd) -> PathBuf {
+    let stanza = laptop.good(&["remote", "ssh-config", "remote"]);
+    let onion = laptop.good(&["remote", "show", "remote"]);
+    let config = laptop.home().join("ssh_config");
+    fs::write(&config, format!("{stanza}{}", sshd.stanza_lines(onion.trim()))).unwrap();
+    config
+}
+
 /// A login with a command that says back each line.
 struct Login {
     ssh: std::process::Child,
@@ -49,10 +59,7 @@ struct Login {
 
 impl Login {
     fn new(laptop: &Host, sshd: &Sshd) -> Self {
-        let stanza = laptop.good(&["remote", "ssh-config", "remote"]);
-        let onion = laptop.good(&["remote", "show", "remote"]);
-        let config = laptop.home().join("ssh_config");
-        fs::write(&config, format!("{stanza}{}", sshd.stanza_lines(onion.trim()))).unwrap();
+        let config = ssh_config(laptop, sshd);
         let mut ssh = laptop.command("ssh");
         ssh.arg("-F").arg(&config).args(["remote", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut ssh = ssh.spawn().unwrap();
@@ -127,6 +134,29 @@ fn a_login_and_transfers_outlive_either_ends_tor() {
 }
 
 #[test]
+fn a_login_and_transfers_outlive_a_sleep_of_the_importer() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let (sshd, theirs) = (Sshd::start(&server.home().join("sshd")), echo());
+    server.export(theirs.addr, 80);
+    connected(&mut server, &mut laptop, sshd.addr, 22);
+    let import = laptop.import("remote", 80);
+    let mut quiet = ride(&laptop, import);
+    let mut login = Login::new(&laptop, &sshd);
+    let asleep = Duration::from_secs(times(20, 120) as u64);
+    for _ in 0..times(1, 20) {
+        all_outlives("the importer sleeps", &mut login, import, || {
+            let all = [laptop.agent_pid(), laptop.tor_pid()];
+            all.iter().for_each(|pid| send(*pid, Signal::STOP));
+            thread::sleep(asleep);
+            all.iter().for_each(|pid| send(*pid, Signal::CONT));
+        });
+        quiet.turn().expect("a quiet connection goes on");
+    }
+    login.end();
+}
+
+#[test]
 fn a_login_and_transfers_outlive_relays() {
     let tools = Tools::find().unwrap();
     let dir = tempfile::Builder::new().prefix("om-").tempdir_in("/tmp").unwrap();
@@ -141,7 +171,12 @@ fn a_login_and_transfers_outlive_relays() {
     let mut quiet = ride(&laptop, import);
     let mut login = Login::new(&laptop, &sshd);
     let gone = Duration::from_secs(times(5, 180) as u64);
-    for _ in 0..times(1, 20) {
+    for nth in 0..times(1, 20) {
+        // It comes back at once, without its circuits: five nodes are too few for as many as are needed.
+        all_outlives("a relay is killed", &mut login, import, || {
+            network.kill_relay(nth);
+            network.start_nodes(&tools).unwrap();
+        });
         all_outlives("all relays are gone for a while", &mut login, import, || {
             network.stop_nodes();
             thread::sleep(gone);
@@ -150,6 +185,79 @@ fn a_login_and_transfers_outlive_relays() {
         quiet.turn().expect("a quiet connection goes on");
     }
     login.end();
+}
+
+#[test]
+fn what_people_move_by_ssh_and_nc_arrives_though_a_tor_is_killed() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let sshd = Sshd::start(&server.home().join("sshd"));
+    let counts = serve(|mut stream| {
+        let mut heard = Vec::new();
+        if stream.read_to_end(&mut heard).is_ok() {
+            let _ = stream.write_all(format!("{} bytes", heard.len()).as_bytes());
+        }
+    });
+    server.export(counts.addr, 80);
+    connected(&mut server, &mut laptop, sshd.addr, 22);
+    let import = laptop.import("remote", 80);
+    laptop.wait_until("the import listens", |_| TcpStream::connect(import).is_ok());
+    let (config, home) = (ssh_config(&laptop, &sshd), laptop.home().to_owned());
+    // Nothing that can be packed.
+    let mut seed = 1_u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    })
+    .take(TRANSFER)
+    .collect();
+    fs::create_dir(home.join("work")).unwrap();
+    fs::write(home.join("work/file"), &bytes).unwrap();
+    let theirs = server.home().to_owned();
+    let (ssh, far) = (format!("ssh -F {}", config.display()), theirs.display());
+    let author = "-c user.name=a -c user.email=a@b.example";
+    let prepared = laptop.shell(&format!(
+        "git init -q --bare {far}/repo && cd {}/work && git init -q && git add file && git {author} commit -qm file",
+        home.display()
+    ));
+    assert_eq!(prepared.code, 0, "{prepared:?}");
+    let work = home.join("work");
+    let work = work.display();
+    let moves = [
+        (
+            "git push",
+            format!("cd {work} && GIT_SSH_COMMAND='{ssh}' git push -q remote:{far}/repo HEAD:refs/heads/it"),
+        ),
+        ("ssh cat", format!("{ssh} remote 'cat > {far}/file' < {work}/file")),
+        ("nc -N", format!("nc -N {} {} < {work}/file", import.ip(), import.port())),
+    ];
+    for _ in 0..times(1, 20) {
+        for (what, line) in &moves {
+            for host in [&laptop, &server] {
+                let begun = Instant::now();
+                let ran = thread::scope(|scope| {
+                    let runs = scope.spawn(|| laptop.shell(line));
+                    thread::sleep(Duration::from_secs(2));
+                    host.kill_tor();
+                    runs.join().unwrap()
+                });
+                assert_eq!(ran.code, 0, "{what}: {ran:?}");
+                if *what == "nc -N" {
+                    assert_eq!(ran.stdout, format!("{TRANSFER} bytes"), "{what}");
+                }
+                figure(
+                    &format!("sessions: {what}, {}'s tor is killed", host.name()),
+                    format!("{:?}", begun.elapsed()),
+                );
+                let _ = fs::remove_dir_all(theirs.join("repo/refs/heads/it"));
+                let _ = fs::remove_file(theirs.join("repo/refs/heads/it"));
+            }
+        }
+        assert!(fs::read(theirs.join("file")).unwrap() == bytes, "what ssh moved is wrong");
+        let checked = laptop.shell(&format!("git -C {far}/repo fsck --full"));
+        assert_eq!(checked.code, 0, "{checked:?}");
+        fs::remove_file(theirs.join("file")).unwrap();
+    }
 }
 
 #[test]
@@ -222,9 +330,25 @@ fn access_that_ends_ends_held_streams_too() {
     assert!(streams.iter_mut().all(|stream| stream.turn().is_err()), "a stream goes on");
     stays.turn().expect("a stream of another port goes on");
 
+    // All of it for a while, and then for good on a day.
+    server.good(&["agent", "pause"]);
+    assert!(ended(stays.stream(), PATIENCE), "a stream goes on at a paused exporter");
+    until("all streams end at the server", || theirs.open() == 0 && other.open() == 0);
+    server.good(&["agent", "resume"]);
+    server.wait_until("the service is published again", is_reachable("client"));
+    let stays = ride(&laptop, other_import);
+    server.good(&["client", "set", "client", "--expires", "2099-12-31"]);
+    let config = fs::read_to_string(server.config()).unwrap();
+    fs::write(server.config(), config.replace("2099-12-31", "2020-01-01")).unwrap();
+    assert!(ended(stays.stream(), PATIENCE), "a stream of an expired client goes on");
+    until("all streams end at the server", || other.open() == 0);
+    server.good(&["client", "set", "client", "--expires", "30d"]);
+    server.wait_until("the service is published again", is_reachable("client"));
+
     // The client, while nothing can reach it.
     server.good(&["client", "set", "client", "--port", "all"]);
-    let mut streams: Vec<_> = (0..STREAMS).map(|_| crate::support::reaches(import)).collect();
+    let _kept = ride(&laptop, import);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| reaches(import)).collect();
     let tor = laptop.tor_pid();
     send(tor, Signal::STOP);
     let begun = Instant::now();
@@ -234,4 +358,34 @@ fn access_that_ends_ends_held_streams_too() {
     send(tor, Signal::CONT);
     assert!(streams.iter_mut().all(|stream| stream.turn().is_err()), "a revoked client's stream goes on");
     assert!(crate::support::is_kept_out(import), "the revoked client connects");
+}
+
+#[test]
+fn an_exporter_that_has_them_switched_off_is_reached_plain() {
+    let [mut server, mut laptop] = hosts(["server", "laptop"]);
+    switch_on([&server, &laptop]);
+    let theirs = echo();
+    let import = connected(&mut server, &mut laptop, theirs.addr, 80);
+    let mut open = ride(&laptop, import);
+    // What is open goes on, over other circuits, too.
+    server.good(&["config", "set", "agent.sessions", "off"]);
+    laptop.kill_tor();
+    open.turn().expect("a connection ends since sessions are switched off");
+
+    // The importer believes that there are sessions still.
+    server.stop();
+    assert!(ended(open.stream(), PATIENCE), "an exporter that ended says so");
+    server.start();
+    let mut plain = reaches(import);
+    plain.turn().unwrap();
+    assert_eq!(through(&laptop.status(), import), None);
+
+    server.good(&["config", "set", "agent.sessions", "on"]);
+    laptop.stop();
+    laptop.start();
+    ride(&laptop, import).turn().unwrap();
+    laptop.good(&["config", "set", "agent.sessions", "off"]);
+    let mut plain = reaches(import);
+    plain.turn().unwrap();
+    assert_eq!(through(&laptop.status(), import), None);
 }

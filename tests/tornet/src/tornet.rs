@@ -125,18 +125,31 @@ impl Tornet {
         self.running.iter_mut().for_each(|node| node.process.kill());
     }
 
-    /// Starts them again, with the same keys and ports, and returns when each answers its control connection.
+    /// Kills one relay that is no authority: the nth, counted round.
+    pub fn kill_relay(&mut self, nth: usize) {
+        let is_relay = |node: &&mut Running| node.role == Role::Relay;
+        let mut relays: Vec<_> = self.running.iter_mut().filter(is_relay).collect();
+        let at = nth % relays.len();
+        relays[at].process.kill();
+    }
+
+    /// Starts those that were killed again, with the same keys and ports, and returns when each answers its control connection.
     ///
     /// # Errors
     ///
     /// When one does not start; the error quotes its log.
     pub fn start_nodes(&mut self, tools: &Tools) -> Result<()> {
         let dir = self.network.dir().to_owned();
-        for node in &mut self.running {
+        let mut killed: Vec<_> = self
+            .running
+            .iter_mut()
+            .filter_map(|node| node.process.check_alive().is_err().then_some(node))
+            .collect();
+        for node in &mut killed {
             node.process = Process::spawn(tools, &dir.join(node.name), &node.lines)?;
         }
         let deadline = Instant::now() + START_DEADLINE;
-        for node in &mut self.running {
+        for node in &mut killed {
             let owned = node.process.own(deadline);
             (_, node.control) = owned.with_context(|| format!("node {} failed", node.name))?;
         }

@@ -521,11 +521,12 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: "–",
         name: "sessions",
-        what: "A login and transfers through a session while either tor is killed and all relays are gone, 20 times each",
+        what: "A login and transfers through a session while either tor or a relay is killed, all relays are gone, the importer sleeps, 20 times each",
         bar: "they go on; no byte is lost or doubled; access that ends, ends",
         held: Long(&[
             (MESH, "sessions::a_login_and_transfers_outlive_either_ends_tor"),
             (MESH, "sessions::a_login_and_transfers_outlive_relays"),
+            (MESH, "sessions::a_login_and_transfers_outlive_a_sleep_of_the_importer"),
             (MESH, "sessions::each_direction_ends_in_its_own_time_and_a_reset_is_a_reset"),
             (MESH, "sessions::access_that_ends_ends_held_streams_too"),
             (Core, "session::sim::whatever_links_do_each_stream_is_whole_or_reset_at_both_ends"),
