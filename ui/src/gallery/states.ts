@@ -48,7 +48,7 @@ const full: Status = {
       state: { is: 'reachable', round_trip: 312 },
       offers: [22, 25, 8123, 5432, 9999],
       imports: [
-        { listen: '127.0.0.1:10022', remote_port: 22, users: 'me', state: { is: 'listening' }, sessions: 1, bytes: [22_000, 1_900_000] },
+        { listen: '127.0.0.1:10022', remote_port: 22, users: 'me', state: { is: 'listening' }, sessions: 1, through: { connections: 1, circuits: 2 }, bytes: [22_000, 1_900_000] },
         { listen: '127.0.0.1:8123', remote_port: 8123, users: 'all', state: { is: 'listening' }, sessions: 0, bytes: [450_000, 9_700_000] },
         { listen: '0.0.0.0:25', remote_port: 25, users: 'all', note: 'everyone who can reach this machine can connect to 0.0.0.0:25, and so to port 25 of home-server', state: { is: 'blocked', why: 'port 25 is in use by exim4 (pid 812)' }, sessions: 0, bytes: [0, 0] },
       ],
@@ -58,7 +58,7 @@ const full: Status = {
       address: onion('officex'),
       expires: '2026-12-31',
       state: { is: 'unreachable', why: 'its service is not published: the computer is off or not online' },
-      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, users: 'all', state: { is: 'degraded' }, sessions: 0, bytes: [0, 0] }],
+      imports: [{ listen: '127.0.0.1:15432', remote_port: 5432, users: 'all', state: { is: 'degraded' }, sessions: 3, through: { connections: 3, circuits: 0, holding: 42 }, bytes: [0, 0] }],
     },
   ],
   requests: ['studio'],

@@ -139,6 +139,9 @@ function remoteNow(remote: RemoteStatus, agent: Doing): Said {
 }
 
 function importNow(of: ImportStatus, agent: Doing): Said {
+  // Whatever keeps its connections from going on: they are there.
+  if (of.through?.holding !== undefined)
+    return { tone: 'busy', icon: 'waiting', word: `Holding ${count(of.through.connections, 'connection')}`, more: `waiting for the network, ${span(of.through.holding)}` };
   switch (of.state?.is) {
     case undefined:
       return { tone: 'quiet', icon: 'off', word: 'Not listening', more: '' };
@@ -149,7 +152,7 @@ function importNow(of: ImportStatus, agent: Doing): Said {
     case 'listening':
       if (agent === 'connecting') return { tone: 'busy', icon: 'waiting', word: 'Waiting', more: 'for Tor' };
       return of.sessions > 0
-        ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: '' }
+        ? { tone: 'good', icon: 'connected', word: count(of.sessions, 'connection'), more: of.through ? `over ${count(of.through.circuits, 'circuit')}` : '' }
         : { tone: 'good', icon: 'ready', word: 'Listening', more: '' };
     case 'blocked':
       return { tone: 'bad', icon: 'bad', word: 'Blocked', more: sentence(of.state.why) };
