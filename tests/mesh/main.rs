@@ -22,6 +22,7 @@ mod doctor;
 mod edits;
 mod exactly_once;
 mod expiry;
+mod figures;
 mod grants;
 mod half_close;
 mod invites;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the desktop app costs, with release binaries. Figures are shown and kept as JSON, never judged.
+//! `cargo xtask bench`: what the desktop app and sessions cost, with release binaries. Figures are shown and kept as JSON, never judged.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -10,12 +10,12 @@ use crate::test::{FEATURES, stream};
 use crate::workspace::Workspace;
 use crate::{desktop, say};
 
-/// Runs the measuring test and shows what it found.
+/// Runs the measuring tests and shows what it found.
 pub(crate) fn run(tools: &Tools) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     desktop::build_window(&workspace)?;
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--release"]).args(FEATURES).args(["--bins", "--test", "desktop"]);
+    cargo.args(["test", "--release"]).args(FEATURES).args(["--bins", "--test", "desktop", "--test", "mesh"]);
     cargo.args(["--", "--nocapture", "--ignored", "figures::"]).envs(tools.environment());
     let mut figures = BTreeMap::new();
     let ok = stream(&mut cargo, |line| {
