@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
+use super::deadline::within;
 use super::frame::{self, MAX_RESPONSE};
 use super::pieces::{Pieces, agent_ended};
 use super::transport::{self, Connection};
@@ -12,8 +12,8 @@ use crate::model::problem::{Code, Problem, Subject, catalogue};
 use crate::model::status::Status;
 use crate::store::private;
 
-/// How long an agent may take to say hello. It answers from memory, so this is long.
-const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// Seconds that an agent may take to say hello. It answers from memory, so this is long.
+const HELLO_DEADLINE: u32 = 10;
 
 /// An agent of any version, after Hello: every version can be asked to stop.
 pub struct Greeted {
@@ -49,15 +49,15 @@ impl Greeted {
                 .about(Subject::Agent)
                 .hint("end that program, and start the agent again: `ormesh agent run`")
         })?;
-        match tokio::time::timeout(HELLO_DEADLINE, greet(&mut connection)).await {
-            Ok(Ok(hello)) => Ok(Some(Self { connection, hello, pid })),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+        match within(HELLO_DEADLINE, greet(&mut connection)).await {
+            Some(Ok(hello)) => Ok(Some(Self { connection, hello, pid })),
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(Problem::new(Code::OtherVersion, "the running agent does not greet as ormesh does")
                     .about(Subject::Agent)
                     .hint(format!("it may be of another version: {}", by_hand(pid))))
             }
-            Ok(Err(error)) => Err(broken(&error)),
-            Err(_) => Err(Problem::new(Code::AgentSilent, "the agent does not answer")
+            Some(Err(error)) => Err(broken(&error)),
+            None => Err(Problem::new(Code::AgentSilent, "the agent does not answer")
                 .hint(format!("see its log; {}", by_hand(pid)))),
         }
     }
@@ -155,7 +155,12 @@ impl Client {
     }
 
     async fn send(&mut self, request: &Request) -> Result<(), Problem> {
-        frame::write(&mut self.connection, request).await.map_err(|error| broken(&error))
+        let Err(error) = frame::write(&mut self.connection, request).await else { return Ok(()) };
+        // It may have said why it hung up.
+        match frame::read(&mut self.connection, MAX_RESPONSE).await {
+            Ok(Some(Response::Refused(problem))) => Err(problem),
+            _ => Err(broken(&error)),
+        }
     }
 
     async fn next(&mut self) -> Result<Response, Problem> {

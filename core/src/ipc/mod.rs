@@ -5,6 +5,7 @@
 //! is the remote's byte stream, in [`pieces`].
 
 pub mod client;
+mod deadline;
 pub mod frame;
 pub mod pieces;
 pub mod server;

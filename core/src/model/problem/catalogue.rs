@@ -114,6 +114,13 @@ pub fn agent_behind(message: &str) -> Problem {
         .hint("it goes on by itself, and until then lets in whom it let in before; `ormesh agent stop` ends all at once")
 }
 
+/// A connection to the agent asked nothing, and the agent waits no longer.
+pub fn asked_too_late() -> Problem {
+    Problem::new(Code::AgentEnded, "the agent waited for the command and hung up: this computer is very busy")
+        .about(Subject::Agent)
+        .hint("nothing was done: try again")
+}
+
 /// An answer of another sort than the question has.
 pub fn unexpected_answer() -> Problem {
     Problem::new(Code::UnexpectedAnswer, "the agent gave an answer that was not asked for")
