@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+import { runnerImport } from 'vite';
+
 import { PICTURES, ROOT, browser, run, serve, spread } from './stage.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -42,6 +44,23 @@ const types = Promise.all([
 await test('the window and the gallery build', async () => {
   await run('vite/bin/vite.js', ['build', '--logLevel', 'error']);
   await run('vite/bin/vite.js', ['build', '--mode', 'gallery', '--logLevel', 'error']);
+});
+
+await test('two problems are one by their code and subject, whatever their words', async () => {
+  const { module } = await runnerImport(join(ROOT, 'src/lib/problems.ts'));
+  const { isSame, problemOf } = module;
+  const nas = { is: 'remote', id: 'nas' };
+  const one = problemOf('remote-unreachable', 'nas was not reached', '', { subject: nas });
+  const same = [problemOf('remote-unreachable', 'no way to nas', 'wait', { subject: { ...nas }, severity: 'warning', since: 5 })];
+  const others = [
+    problemOf('remote-unreachable', one.message),
+    problemOf('remote-unreachable', one.message, '', { subject: { is: 'remote', id: 'web' } }),
+    problemOf('remote-unreachable', one.message, '', { subject: { is: 'client', id: 'nas' } }),
+    problemOf('dial-failed', one.message, '', { subject: nas }),
+  ];
+  for (const other of same) assert.ok(isSame(one, other));
+  for (const other of others) assert.ok(!isSame(one, other), JSON.stringify(other));
+  assert.ok(isSame(problemOf('agent-silent', 'a'), problemOf('agent-silent', 'b')));
 });
 
 await test('what is built is small, self-contained, and has nothing inline', () => {

@@ -27,6 +27,7 @@ use crate::forward::calendar::Calendar;
 use crate::forward::gate::{ClientSessions, Gate, GateContext};
 use crate::forward::ports::SystemPorts;
 use crate::forward::responder::{Grants, Responder};
+pub(super) use crate::forward::testing::{soon, until};
 use crate::model::address::{Port, Target};
 use crate::model::config::{self, Client, Config, InstanceId};
 use crate::model::keys::{ClientKey, ServiceKey};
@@ -155,21 +156,6 @@ pub(super) fn client(number: u8) -> Client {
 pub(super) fn config(text: &str) -> Config {
     let text = format!("[agent]\nsecrets = \"file\"\nsocks-addr = \"off\"\n{text}");
     config::parse(&text, &InstanceId::from_random([7; 10])).unwrap()
-}
-
-/// Fails a test that would wait for ever.
-pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(90), work).await.expect("it should have come to pass")
-}
-
-/// Waits until something holds; other tasks run meanwhile.
-pub(super) async fn until(mut holds: impl FnMut() -> bool) {
-    soon(async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
 }
 
 /// Another host, which runs a service for us: port 22, and its agent's own.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::GateAddr;
 use crate::forward::capacity::Crowded;
@@ -100,11 +101,7 @@ impl Endpoints {
             let through = listener.session().map(|(connections, standing)| SessionStatus {
                 connections: u32::try_from(connections).unwrap_or(u32::MAX),
                 circuits: u32::try_from(standing.circuits).unwrap_or(u32::MAX),
-                // A link that is replaced at once is nothing to tell.
-                holding: standing
-                    .holding_since
-                    .map(|since| since.elapsed().as_secs())
-                    .filter(|seconds| *seconds > 0),
+                holding: standing.holding_since.and_then(|since| held(since.elapsed())),
             });
             let bytes = (stats.bytes_out, stats.bytes_in);
             (listen.clone(), Traffic { sessions: open, bytes, through })
@@ -204,6 +201,23 @@ impl Endpoints {
     }
 }
 
+/// For how many seconds a session is held. A link that is replaced at once is nothing to tell.
+fn held(time: Duration) -> Option<u64> {
+    Some(time.as_secs()).filter(|seconds| *seconds > 0)
+}
+
 fn crowd(crowded: Crowded) -> Crowd {
     Crowd { said: crowded.sentence(), by_agent: crowded.by_agent, refused: crowded.refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_held_once_that_takes_a_second() {
+        assert_eq!(held(Duration::from_millis(999)), None);
+        assert_eq!(held(Duration::from_millis(1_000)), Some(1));
+        assert_eq!(held(Duration::from_secs(90)), Some(90));
+    }
 }

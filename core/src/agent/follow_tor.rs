@@ -70,18 +70,12 @@ pub(super) async fn follow(
         let verdict = judge(running.as_ref(), &found, is_same(running.as_ref(), &found).await, other_bridges);
         tracing::info!(restart = verdict.restart, "another tor, or other bridges, were configured");
         tell(verdict.notes);
-        match running {
-            Some(_) if verdict.restart => {
-                tor.run(false).await;
-                tor.run(true).await;
-            }
-            Some(running) => told(&tor, dialler.reports(), running, &found),
-            // Not while it is paused.
-            None if *tor.state().borrow() != EngineState::Stopped => {
-                tor.run(false).await;
-                tor.run(true).await;
-            }
-            None => {}
+        let is_paused = *tor.state().borrow() == EngineState::Stopped;
+        if verdict.restart || is_tried_anew(running.is_some(), is_paused) {
+            tor.run(false).await;
+            tor.run(true).await;
+        } else if let Some(running) = running {
+            told(&tor, dialler.reports(), running, &found);
         }
     }
 }
@@ -119,6 +113,11 @@ fn judge(
     });
     let restarts = restart.then(|| "tor is started anew for that, which ends open sessions".to_owned());
     Verdict { restart, notes: notes.chain(restarts).collect() }
+}
+
+/// Whether a tor that does not run is tried with the new settings at once: it failed, or waits to be tried again.
+fn is_tried_anew(runs: bool, is_paused: bool) -> bool {
+    !runs && !is_paused
 }
 
 /// Whether what was found is the program that runs, by whatever path.
@@ -193,6 +192,25 @@ mod tests {
                 assert!(note.contains(said), "{note}");
             }
         }
+    }
+
+    #[test]
+    fn a_tor_that_failed_is_tried_with_the_new_settings_at_once_but_not_while_paused() {
+        assert!(is_tried_anew(false, false));
+        assert!(!is_tried_anew(false, true));
+        assert!(!is_tried_anew(true, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_of_a_configuration_is_told_when_it_was_looked_at_or_one_after_it() {
+        let one = Followed { generation: 3, notes: vec!["tor is started anew".into()] };
+        let followed = watch::Sender::new(Some(one));
+        let at_most = Duration::from_secs(10);
+        for (generation, told) in [(2, 1), (3, 1), (4, 0)] {
+            assert_eq!(notes(followed.subscribe(), generation, at_most).await.len(), told, "{generation}");
+        }
+        followed.send_replace(None);
+        assert_eq!(notes(followed.subscribe(), 1, at_most).await.len(), 0, "nobody looks");
     }
 
     #[tokio::test]

@@ -246,6 +246,16 @@ mod tests {
         assert!(take_lock(&host.paths, &mut signals, false).await.unwrap().is_some());
     }
 
+    #[tokio::test]
+    async fn who_is_asked_to_reads_the_configuration_again() {
+        let host = Host::new();
+        let (life, _engine) = host.agent("").await;
+        let text = std::fs::read_to_string(&host.paths.config).unwrap();
+        std::fs::write(&host.paths.config, format!("[[export]]\ntarget = \"127.0.0.1:80\"\n{text}")).unwrap();
+        reload(&life.server).await;
+        assert_eq!(life.server.in_force.borrow().config.exports.len(), 1);
+    }
+
     #[test]
     fn the_log_says_where_secrets_are_kept_once_that_was_chosen() {
         let mut config = super::super::bench::config("");

@@ -75,3 +75,35 @@ impl Drop for Checks {
         self.forget_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{Host, address, until};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_ends_when_it_is_forgotten_begun_anew_or_dropped() {
+        let engine: Arc<dyn OnionEngine> = Host::new().engine();
+        let reports = Reports::nowhere();
+        let mut checks = Checks::default();
+        // Each check holds the engine. It is not running, so they go on trying.
+        let under_way = || Arc::strong_count(&engine) - 1;
+
+        checks.begin(&engine, &reports, address(1));
+        checks.begin(&engine, &reports, address(2));
+        assert_eq!(under_way(), 2);
+        checks.begin(&engine, &reports, address(2));
+        until(|| under_way() == 2).await;
+        checks.forget(&address(2));
+        until(|| under_way() == 1).await;
+        assert!(!checks.ended(&address(2)) && checks.ended(&address(1)));
+
+        checks.begin(&engine, &reports, address(2));
+        checks.begin(&engine, &reports, address(3));
+        checks.forget_all();
+        until(|| under_way() == 1).await;
+        checks.begin(&engine, &reports, address(3));
+        drop(checks);
+        until(|| under_way() == 1).await;
+    }
+}

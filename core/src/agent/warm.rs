@@ -84,3 +84,40 @@ impl Drop for Warmers {
         self.stop_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::super::bench::{Host, address, until};
+    use super::super::wires::AskAgain;
+    use super::*;
+    use crate::forward::reports::Reports;
+
+    #[tokio::test]
+    async fn a_remote_is_warmed_until_it_is_given_up_warmed_anew_or_all_are() {
+        let asks = Arc::new(AskAgain(mpsc::unbounded_channel().0));
+        let dialler = Dialler::new(Host::new().engine() as _, asks, Reports::nowhere());
+        let alone = Arc::strong_count(&dialler);
+        // Each warmer holds the dialler. Its engine is not running, so they go on trying.
+        let under_way = || Arc::strong_count(&dialler) - alone;
+        let mut warmers = Warmers::default();
+        let start = |warmers: &mut Warmers, number| {
+            warmers.start(&dialler, address(number), Vec::new(), Peer::Ormesh);
+        };
+        start(&mut warmers, 1);
+        start(&mut warmers, 2);
+        start(&mut warmers, 2);
+        until(|| under_way() == 2).await;
+        assert!(warmers.is_busy(&address(1)) && !warmers.is_busy(&address(3)));
+
+        warmers.stop(&address(1));
+        until(|| under_way() == 1).await;
+        assert!(!warmers.is_busy(&address(1)));
+        warmers.stop_all();
+        until(|| under_way() == 0).await;
+        start(&mut warmers, 1);
+        drop(warmers);
+        until(|| under_way() == 0).await;
+    }
+}

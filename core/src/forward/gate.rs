@@ -342,12 +342,8 @@ enum Caller {
 }
 
 impl Abort for Caller {
-    fn reset_on_close(&self, on: bool) {
-        match self {
-            Self::Tor(stream) => stream.reset_on_close(on),
-            Self::Session(stream) => stream.reset_on_close(on),
-        }
-    }
+    /// What is let in is its relay's to close.
+    fn reset_on_close(&self, _on: bool) {}
 
     /// There is no room for it.
     fn abort(self, why: &str) {

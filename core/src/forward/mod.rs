@@ -43,5 +43,5 @@ mod system;
 #[path = "windows.rs"]
 mod system;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod warm;

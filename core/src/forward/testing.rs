@@ -204,12 +204,12 @@ pub(super) async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -
 }
 
 /// Fails a test that would wait for ever. Under a paused clock the time passes only when nothing else can happen.
-pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(300), work).await.expect("it should have come to pass")
 }
 
 /// Waits until something holds; other tasks run meanwhile.
-pub(super) async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     soon(async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -465,6 +465,33 @@ mod tests {
     }
 
     #[test]
+    fn a_port_is_digits_alone() {
+        assert_eq!("22".parse::<Port>().map(Port::get), Ok(22));
+        for text in ["", "+22", "-22", "0", "65536", "2 2", "ssh"] {
+            assert!(text.parse::<Port>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn an_address_of_all_interfaces_leaves_no_room_in_its_family_on_its_port() {
+        for (one, other, overlap) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:81", false),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("[::]:80", "[::1]:80", true),
+            ("unix:/tmp/a", "unix:/tmp/a", true),
+            ("unix:/tmp/a", "unix:/tmp/b", false),
+            ("unix:/tmp/a", "127.0.0.1:80", false),
+        ] {
+            let [a, b] = [one, other].map(|text| text.parse::<ListenAddr>().unwrap());
+            assert_eq!((a.overlaps(&b), b.overlaps(&a)), (overlap, overlap), "{one} and {other}");
+        }
+    }
+
+    #[test]
     fn listening_addresses_know_whether_others_can_connect() {
         for (text, canonical, public) in [
             ("10022", "127.0.0.1:10022", false),

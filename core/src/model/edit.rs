@@ -2,22 +2,20 @@
 //! contains a key: those are in `super::key_change`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::access;
 use super::address::{ListenAddr, Port, Target};
-use super::bridge::{self, Bridge};
-use super::config::{
-    Client, Config, DEFAULT_MAX_SESSIONS, Export, ExportError, HalfClose, Import, Users, parse_socks,
-};
+use super::bridge;
+use super::config::{Client, Config, Export, ExportError, HalfClose, Import, Users};
 use super::day::Day;
 use super::hold::{Hold, Session};
 use super::name::{ClientName, RemoteName};
 use super::naming;
 use super::problem::{Code, Problem, Subject, catalogue};
+pub use super::setting::Setting;
+use super::setting::sessions_hint;
 
 /// One change, which touches no secret and needs no journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,117 +142,6 @@ pub enum Edit {
 /// Reads a field that is there, null included, as a change: serde alone takes null for a field that was left out.
 fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
-}
-
-/// A setting and its new value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "key", content = "value")]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub enum Setting {
-    /// `agent.socks-addr`.
-    SocksAddr(Option<std::net::SocketAddr>),
-    /// `agent.socks-users`.
-    SocksUsers(Users),
-    /// `agent.tor-path`.
-    TorPath(Option<PathBuf>),
-    /// `agent.max-sessions`.
-    MaxSessions(u16),
-    /// `agent.sessions`.
-    Sessions(bool),
-    /// `agent.bridges`.
-    Bridges(Vec<Bridge>),
-}
-
-impl Setting {
-    /// The keys that `config get` and `config set` know.
-    pub const KEYS: [&str; 7] = [
-        "agent.socks-addr",
-        "agent.socks-users",
-        "agent.tor-path",
-        "agent.secrets",
-        "agent.max-sessions",
-        "agent.sessions",
-        "agent.bridges",
-    ];
-
-    /// Reads what `config set KEY VALUE` was given.
-    pub fn parse(key: &str, value: &str) -> Result<Self, Problem> {
-        let bad =
-            |why: String| Problem::new(Code::BadSetting, format!("{key} can't be set to {value:?}: {why}"));
-        match key {
-            "agent.socks-addr" => parse_socks(value)
-                .map(Self::SocksAddr)
-                .map_err(|why| bad(why).hint("give an address as in 127.0.0.1:9250, or off")),
-            "agent.socks-users" => match value {
-                "me" => Ok(Self::SocksUsers(Users::Me)),
-                "all" => Ok(Self::SocksUsers(Users::All)),
-                _ => Err(bad("it is me or all".into()).hint(
-                    "me: the user that the agent runs as, and root; all: everyone who can reach the address",
-                )),
-            },
-            "agent.tor-path" if value.is_empty() => Ok(Self::TorPath(None)),
-            "agent.tor-path" if PathBuf::from(value).is_absolute() => Ok(Self::TorPath(Some(value.into()))),
-            "agent.tor-path" => {
-                Err(bad("the path of a binary is absolute".into())
-                    .hint("give it in full, as in /usr/bin/tor"))
-            }
-            "agent.max-sessions" => match value.parse::<std::num::NonZeroU16>() {
-                Ok(number) => Ok(Self::MaxSessions(number.get())),
-                Err(_) => Err(bad("it is a number from 1 to 65535".into()).hint(sessions_hint())),
-            },
-            "agent.sessions" => match value {
-                "on" => Ok(Self::Sessions(true)),
-                "off" => Ok(Self::Sessions(false)),
-                _ => Err(bad("it is on or off".into())
-                    .hint("on: connections between two agents outlive what carries them through Tor")),
-            },
-            // The whole text is long, and private.
-            "agent.bridges" => bridge::parse_list(value).map(Self::Bridges).map_err(|why| {
-                Problem::new(Code::BadSetting, format!("agent.bridges can't be set: {why}"))
-                    .hint("copy each line as bridges.torproject.org gives it; separate them by newlines or ;")
-            }),
-            "agent.secrets" => Err(bad("secrets are moved, not switched".into())
-                .hint(format!("ormesh secrets migrate --to {value}"))),
-            _ => Err(unknown_key(key)),
-        }
-    }
-
-    /// What `config get KEY --json` prints: null where nothing is set.
-    pub fn json(config: &Config, key: &str) -> Result<serde_json::Value, Problem> {
-        let agent = &config.agent;
-        Ok(match key {
-            "agent.socks-addr" => json!(agent.socks_addr),
-            "agent.socks-users" => json!(agent.socks_users),
-            "agent.tor-path" => json!(agent.tor_path),
-            "agent.secrets" => json!(agent.secrets),
-            "agent.max-sessions" => json!(agent.max_sessions),
-            "agent.sessions" => json!(if agent.sessions { "on" } else { "off" }),
-            "agent.bridges" => json!(agent.bridges),
-            _ => return Err(unknown_key(key)),
-        })
-    }
-
-    /// What `config get KEY` prints.
-    pub fn get(config: &Config, key: &str) -> Result<String, Problem> {
-        let agent = &config.agent;
-        Ok(match key {
-            "agent.socks-addr" => agent.socks_addr.map_or("off".into(), |addr| addr.to_string()),
-            "agent.socks-users" => agent.socks_users.as_str().to_owned(),
-            "agent.tor-path" => {
-                agent.tor_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
-            }
-            "agent.secrets" => agent.secrets.map(|kind| kind.to_string()).unwrap_or_default(),
-            "agent.max-sessions" => agent.max_sessions.to_string(),
-            "agent.sessions" => (if agent.sessions { "on" } else { "off" }).to_owned(),
-            "agent.bridges" => agent.bridges.iter().map(Bridge::to_string).collect::<Vec<_>>().join("\n"),
-            _ => return Err(unknown_key(key)),
-        })
-    }
-}
-
-fn unknown_key(key: &str) -> Problem {
-    Problem::new(Code::BadSetting, format!("there is no setting {key:?}"))
-        .hint(format!("the settings are {}", Setting::KEYS.join(", ")))
 }
 
 /// Looks a name up in one of the maps, or says that it is not there and what is.
@@ -593,179 +480,5 @@ pub(super) fn check_ports(config: &Config, ports: Option<&BTreeSet<Port>>) -> Re
     }
 }
 
-/// How a number of sessions is given.
-fn sessions_hint() -> String {
-    format!("as in {DEFAULT_MAX_SESSIONS}, which it is by default")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_cleared_stays_apart_from_what_is_left_alone_when_an_edit_crosses() {
-        let name: ClientName = "a".parse().unwrap();
-        for ports in [None, Some(None), Some(Some(BTreeSet::new()))] {
-            for expires in [None, Some(None), Some(Some(Day::from_epoch_days(20_000)))] {
-                let edit = Edit::SetClient { name: name.clone(), ports: ports.clone(), expires };
-
-                let text = serde_json::to_string(&edit).unwrap();
-
-                assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), edit, "{text}");
-            }
-        }
-    }
-
-    /// A host with two clients, of which one is named everywhere, and a remote with two imports.
-    fn furnished() -> Config {
-        let address = |number: u8| {
-            crate::model::keys::ServiceKey::from_seed(&zeroize::Zeroizing::new([number; 32])).address()
-        };
-        let key = |number: u8| crate::model::keys::ClientKey::from_bytes(&[number; 32]).unwrap().public();
-        let text = format!(
-            "[[export]]\ntarget = \"22\"\n\n[[export]]\ntarget = \"3000\"\nport = 80\nclients = [\"ann\", \"gone\"]\n\n\
-             [client.ann]\naddress = \"{}\"\nkey = \"{}\"\nports = [22, 80]\nexpires = \"2030-01-02\"\n\n\
-             [client.bob]\naddress = \"{}\"\nkey = \"{}\"\n\n\
-             [remote.home]\naddress = \"{}\"\nkey = \"{}\"\n\n\
-             [request.studio]\nkey = \"{}\"\n",
-            address(1),
-            key(1),
-            address(2),
-            key(2),
-            address(3),
-            key(3),
-            key(4),
-        );
-        let mut config =
-            super::super::config::parse(&text, &super::super::config::InstanceId::from_random([0; 10]))
-                .unwrap();
-        for (listen, users) in [("127.0.0.1:5000", Users::Me), ("127.0.0.1:5001", Users::All)] {
-            let (session, hold) = (Session::Off, "2h".parse().unwrap());
-            let remote_port = "22".parse().unwrap();
-            let import = Import { remote_port, half_close: HalfClose::Pass, users, session, hold };
-            config
-                .remotes
-                .get_mut(&"home".parse().unwrap())
-                .unwrap()
-                .imports
-                .insert(listen.parse().unwrap(), import);
-        }
-        config
-    }
-
-    fn code(config: &Config, edit: &Edit) -> Option<Code> {
-        apply(config, edit).err().map(|problem| {
-            assert!(!problem.hint.is_empty(), "{problem}");
-            problem.code
-        })
-    }
-
-    #[test]
-    fn another_name_changes_nothing_else_and_lets_in_nobody_who_was_not() {
-        let config = furnished();
-        let client = |name: &str, to: &str| Edit::RenameClient {
-            name: name.parse().unwrap(),
-            to: to.parse().unwrap(),
-        };
-        let (ann, new): (ClientName, ClientName) = ("ann".parse().unwrap(), "Ann".parse().unwrap());
-
-        let renamed = apply(&config, &client("ann", "Ann")).unwrap();
-
-        assert_eq!(
-            renamed.clients[&new], config.clients[&ann],
-            "case alone is another name for the same one"
-        );
-        assert!(!renamed.clients.contains_key(&ann));
-        assert_eq!(
-            renamed.granted_ports(&new, &renamed.clients[&new]),
-            config.granted_ports(&ann, &config.clients[&ann])
-        );
-        assert_eq!(apply(&renamed, &client("Ann", "ann")).unwrap(), config);
-        assert_eq!(apply(&config, &client("ann", "ann")).unwrap(), config);
-        // The name that is left over in an export's list is not bob's.
-        let bob = apply(&config, &client("bob", "gone")).unwrap();
-        let gone: ClientName = "gone".parse().unwrap();
-        assert!(!bob.exports[&"80".parse().unwrap()].is_for(&gone));
-        assert_eq!(code(&config, &client("ann", "bob")), Some(Code::AlreadyThere));
-        assert_eq!(code(&config, &client("ann", "BOB")), Some(Code::AlreadyThere));
-        assert_eq!(code(&config, &client("nobody", "x")), Some(Code::NotThere));
-
-        let remote = |name: &str, to: &str| Edit::RenameRemote {
-            name: name.parse().unwrap(),
-            to: to.parse().unwrap(),
-        };
-        let renamed = apply(&config, &remote("home", "house")).unwrap();
-        assert_eq!(renamed.remotes[&"house".parse().unwrap()], config.remotes[&"home".parse().unwrap()]);
-        assert_eq!(renamed.remotes.len(), 1);
-        assert_eq!(apply(&renamed, &remote("house", "home")).unwrap(), config);
-        let renamed = apply(&config, &remote("studio", "attic")).unwrap();
-        assert_eq!(renamed.requests[&"attic".parse().unwrap()], config.requests[&"studio".parse().unwrap()]);
-        assert_eq!(code(&config, &remote("home", "STUDIO")), Some(Code::AlreadyThere));
-        assert_eq!(code(&config, &remote("home", "localhost")), Some(Code::NotAllowed));
-        assert_eq!(code(&config, &remote("nobody", "x")), Some(Code::NotThere));
-    }
-
-    #[test]
-    fn an_import_moves_with_all_that_it_is_and_only_to_where_there_is_room() {
-        let config = furnished();
-        let set = |listen: &str, to: Option<&str>, users| Edit::SetImport {
-            listen: listen.parse().unwrap(),
-            to: to.map(|to| to.parse().unwrap()),
-            half_close: None,
-            users,
-        };
-        let imports = |config: &Config| {
-            config.imports().map(|(listen, _, _, import)| (listen.to_string(), *import)).collect::<Vec<_>>()
-        };
-        let (mine, ours) = (imports(&config)[0].1, imports(&config)[1].1);
-
-        let moved = apply(&config, &set("127.0.0.1:5000", Some("0.0.0.0:6000"), None)).unwrap();
-        assert_eq!(imports(&moved), [("0.0.0.0:6000".to_owned(), mine), ("127.0.0.1:5001".to_owned(), ours)]);
-        // To an address that only its own old one overlaps.
-        let wide = apply(&config, &set("127.0.0.1:5000", Some("0.0.0.0:5000"), None)).unwrap();
-        assert_eq!(imports(&wide)[0], ("0.0.0.0:5000".to_owned(), mine));
-        let opened = apply(&config, &set("127.0.0.1:5000", None, Some(Users::All))).unwrap();
-        assert_eq!(imports(&opened)[0].1, Import { users: Users::All, ..mine });
-        let socket = apply(&config, &set("127.0.0.1:5000", Some("unix:/tmp/s"), None)).unwrap();
-        assert_eq!(imports(&socket)[1].1.users, Users::All, "its mode says who may connect");
-
-        for (to, refused) in [("127.0.0.1:5001", Code::AddressTaken), ("127.0.0.1:9250", Code::AddressTaken)]
-        {
-            assert_eq!(code(&config, &set("127.0.0.1:5000", Some(to), None)), Some(refused), "{to}");
-        }
-        assert_eq!(
-            code(&config, &set("127.0.0.1:5000", Some("unix:/tmp/s"), Some(Users::Me))),
-            Some(Code::NotAllowed)
-        );
-        assert_eq!(code(&config, &set("127.0.0.1:1", Some("127.0.0.1:2"), None)), Some(Code::NotThere));
-    }
-
-    #[test]
-    fn an_export_moves_with_those_who_may_reach_it() {
-        let config = furnished();
-        let port = |port: &str| port.parse::<Port>().unwrap();
-        let to = |from: &str, to: Option<&str>, target: Option<&str>, allow_lan| Edit::MoveExport {
-            port: port(from),
-            to: to.map(port),
-            target: target.map(|target| target.parse().unwrap()),
-            allow_lan,
-        };
-        let ann: ClientName = "ann".parse().unwrap();
-
-        let moved = apply(&config, &to("80", Some("8080"), None, false)).unwrap();
-        assert_eq!(moved.exports[&port("8080")], config.exports[&port("80")]);
-        assert_eq!(moved.granted_ports(&ann, &moved.clients[&ann]), [port("22"), port("8080")].into());
-        assert_eq!(apply(&moved, &to("8080", Some("80"), None, false)).unwrap(), config);
-        let elsewhere = apply(&config, &to("80", None, Some("192.168.1.10:80"), true)).unwrap();
-        let export = &elsewhere.exports[&port("80")];
-        assert_eq!((export.target.to_string().as_str(), export.allow_lan), ("192.168.1.10:80", true));
-        assert_eq!(export.clients, config.exports[&port("80")].clients);
-        let back = apply(&elsewhere, &to("80", None, Some("3000"), true)).unwrap();
-        assert_eq!(back, config, "on this host nothing need be allowed");
-
-        assert_eq!(code(&config, &to("80", Some("22"), None, false)), Some(Code::AlreadyThere));
-        assert_eq!(code(&config, &to("80", Some("1"), None, false)), Some(Code::ReservedPort));
-        assert_eq!(code(&config, &to("80", None, Some("192.168.1.10:80"), false)), Some(Code::NotOnThisHost));
-        assert_eq!(code(&config, &to("81", Some("82"), None, false)), Some(Code::NotThere));
-    }
-}
+mod tests;

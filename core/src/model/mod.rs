@@ -23,6 +23,7 @@ pub mod pauses;
 pub mod problem;
 mod proved;
 pub mod served;
+mod setting;
 pub mod status;
 pub mod status_yaml;
 pub mod store_kind;

@@ -218,7 +218,31 @@ async fn no_status_is_made_while_nobody_looks() {
     life.reconciler.reconcile().await;
     assert!(Arc::ptr_eq(&before, &made(&life)));
 
-    let _looking = life.reconciler.outputs.status.subscribe();
+    let mut looking = life.reconciler.outputs.status.subscribe();
     life.reconciler.reconcile().await;
     assert!(!Arc::ptr_eq(&before, &made(&life)));
+    assert!(looking.has_changed().unwrap());
+    looking.borrow_and_update();
+    tokio::time::pause();
+    life.reconciler.reconcile().await;
+    looking.borrow_and_update();
+    life.reconciler.reconcile().await;
+    assert!(!looking.has_changed().unwrap(), "it is told what it knows");
+}
+
+#[tokio::test]
+async fn somebody_looks_who_watches_or_has_just_asked() {
+    let host = Host::new();
+    let (mut life, _engine) = host.agent("").await;
+    let reconciler = &mut life.reconciler;
+    assert!(!reconciler.is_watched());
+    let watch = reconciler.outputs.status.subscribe();
+    assert!(reconciler.is_watched());
+    drop(watch);
+    assert!(!reconciler.is_watched());
+    tokio::time::pause();
+    reconciler.looked = Some(reconciler.now());
+    assert!(reconciler.is_watched());
+    tokio::time::advance(LOOK).await;
+    assert!(!reconciler.is_watched());
 }

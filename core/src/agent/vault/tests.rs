@@ -388,3 +388,9 @@ async fn a_history_that_can_not_be_read_is_a_problem() {
     std::fs::write(host.paths.state.join(FILE), "damaged").unwrap();
     assert!(host.vault().clients.history_problem().is_some());
 }
+
+#[test]
+fn one_key_is_one_key() {
+    assert_eq!(moved_keys(1, FILE_STORE), format!("moved 1 key to {}", FILE_STORE.in_words()));
+    assert!(moved_keys(2, FILE_STORE).starts_with("moved 2 keys to "));
+}

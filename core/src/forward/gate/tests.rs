@@ -93,7 +93,14 @@ async fn a_backends_failure_is_told_for_a_while() {
     until(|| gate.backend_error().is_some()).await;
 
     tokio::time::pause();
-    tokio::time::advance(ERROR_LIFE).await;
+    let (at, _) = gate.last().unwrap();
+    tokio::time::advance(ERROR_LIFE - at.elapsed() - Duration::from_nanos(1)).await;
+    assert!(
+        gate.backend_error().is_some_and(|why| why.contains("No such file")),
+        "{:?}",
+        gate.backend_error()
+    );
+    tokio::time::advance(Duration::from_nanos(1)).await;
     assert_eq!(gate.backend_error(), None);
 }
 
@@ -191,8 +198,11 @@ async fn another_cap_holds_from_the_next_session_on() {
 
     bench.sessions.set_cap(2);
 
-    let _second = bench.dial(&gate).await;
-    soon(bench.backend.accept()).await.unwrap();
+    let mut second = bench.dial(&gate).await;
+    tokio::select! {
+        accepted = soon(bench.backend.accept()) => drop(accepted.unwrap()),
+        _ = read_all(&mut second) => panic!("it was turned away"),
+    }
     until(|| bench.sessions.stats().open == 2).await;
 }
 

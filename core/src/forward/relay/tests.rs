@@ -408,3 +408,177 @@ fn how_a_connection_broke_is_told_with_whose_it_was() {
     assert_eq!(ours.to_string(), "the remote is gone");
     assert!(system.to_string().starts_with("the far side's connection broke: "), "{system}");
 }
+
+/// A side that says nothing and takes everything, and whose end is taken when it closes.
+struct Side {
+    closes: bool,
+    /// How often its end was passed on.
+    ends: usize,
+}
+
+impl AsyncRead for Side {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Side {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ends += 1;
+        if self.closes { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl Abort for Side {
+    fn reset_on_close(&self, _on: bool) {}
+}
+
+/// How a direction ended, in a word.
+fn end(word: &str) -> Option<way::End> {
+    let error = || io::ErrorKind::BrokenPipe.into();
+    match word {
+        "" => None,
+        "eof" => Some(way::End::Eof),
+        "read" => Some(way::End::Read(error())),
+        "write" => Some(way::End::Write(error())),
+        other => panic!("{other}"),
+    }
+}
+
+/// What comes of these ends at once, and how long it takes until something does.
+async fn settled(rule: OnNearEnd, up: &str, down: &str) -> (bool, String, Duration) {
+    let (mut near, mut far) = (Side { closes: true, ends: 0 }, Side { closes: true, ends: 0 });
+    let mut relay = Relay::new(&mut near, &mut far, Vec::new(), rule, Traffic::default());
+    (relay.up.end, relay.down.end) = (end(up), end(down));
+    let began = Instant::now();
+    let at_once = relay.settle(&mut Context::from_waker(std::task::Waker::noop())).is_ready();
+    (relay.up.end, relay.down.end) = (end(up), end(down));
+    let ending = timeout(2 * HOLD_QUIET, poll_fn(|cx| relay.settle(cx))).await;
+    let said = ending.map_or_else(|_| "goes on".to_owned(), |ending| format!("{ending:?}"));
+    (at_once, said.split('(').next().unwrap().to_owned(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_of_each_pair_of_ends() {
+    let at_once = Some(Duration::ZERO);
+    for (rule, up, down, ending, after) in [
+        ("any", "", "", "goes on", None),
+        ("any", "", "read", "FarBroke", at_once),
+        ("any", "read", "", "NearBroke", at_once),
+        ("any", "read", "read", "FarBroke", at_once),
+        ("any", "eof", "read", "FarBroke", at_once),
+        ("any", "write", "read", "FarBroke", at_once),
+        ("any", "read", "write", "NearBroke", at_once),
+        ("any", "write", "write", "FarBroke", at_once),
+        // One side takes no more, and what it said before is waited for.
+        ("any", "write", "", "FarBroke", Some(LAST_WORDS)),
+        ("any", "", "write", "NearBroke", Some(LAST_WORDS)),
+        ("plain", "", "eof", "Far", at_once),
+        ("plain", "eof", "eof", "Far", at_once),
+        ("plain", "read", "eof", "Far", at_once),
+        ("plain", "write", "eof", "Far", at_once),
+        ("plain", "eof", "write", "Near", at_once),
+        ("hold", "eof", "", "Quiet", Some(HOLD_QUIET)),
+        ("end", "eof", "", "Near", at_once),
+        ("pass", "eof", "", "goes on", None),
+        ("carry", "eof", "", "goes on", None),
+        ("carry", "", "eof", "goes on", None),
+        ("carry", "eof", "eof", "Both", at_once),
+        ("carry", "read", "eof", "NearBroke", at_once),
+        ("carry", "write", "eof", "FarBroke", at_once),
+        ("carry", "eof", "write", "NearBroke", at_once),
+    ] {
+        let rules = [
+            ("hold", hold()),
+            ("end", OnNearEnd::End),
+            ("pass", OnNearEnd::Pass),
+            ("carry", OnNearEnd::Carry),
+        ];
+        for (name, its) in rules {
+            if rule == name || rule == "any" || rule == "plain" && name != "carry" {
+                let (was_at_once, said, took) = settled(its, up, down).await;
+                assert_eq!(said, ending, "{name}: {up:?} up, {down:?} down");
+                assert_eq!(was_at_once, after == at_once, "{name}: {up:?} up, {down:?} down");
+                // A timer is up to a millisecond late.
+                let exact = after.is_none_or(|after| took - after <= Duration::from_millis(2));
+                assert!(exact, "{name}: {up:?} up, {down:?} down took {took:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_lost_that_were_read_and_not_written_or_that_nobody_takes() {
+    let (mut near, mut far) = (Side { closes: true, ends: 0 }, Side { closes: true, ends: 0 });
+    let mut relay = Relay::new(&mut near, &mut far, Vec::new(), hold(), Traffic::default());
+    assert!(!relay.lost());
+    relay.up.end = end("eof");
+    assert!(!relay.lost());
+    for word in ["read", "write"] {
+        (relay.up.end, relay.down.end) = (None, end(word));
+        assert_eq!(relay.lost(), word == "write");
+        (relay.up.end, relay.down.end) = (end(word), None);
+        assert_eq!(relay.lost(), word == "write");
+    }
+    relay.up.end = None;
+    relay.down.kept = b"x".to_vec();
+    assert!(relay.lost());
+}
+
+#[tokio::test]
+async fn a_meter_is_told_of_bytes_and_of_nothing_else() {
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+    impl Meter for Calls {
+        fn count_up(&self, _: usize) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn count_down(&self, _: usize) {
+            self.0.fetch_add(100, Ordering::Relaxed);
+        }
+    }
+    let ((mut app, mut near), (mut far, mut tor)) = (duplex(100), duplex(100));
+    let calls = Arc::new(Calls::default());
+    let mut relay = pin!(Relay::new(&mut near, &mut far, Vec::new(), hold(), Arc::clone(&calls)));
+    let mut told = || {
+        assert!(relay.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        calls.0.swap(0, Ordering::Relaxed)
+    };
+    assert_eq!(told(), 0);
+    app.write_all(b"x").await.unwrap();
+    assert_eq!(told(), 1);
+    tor.write_all(b"x").await.unwrap();
+    assert_eq!(told(), 100);
+    assert_eq!(told(), 0);
+}
+
+#[tokio::test]
+async fn an_end_is_passed_on_once_it_is_there_and_once_and_both_count_when_they_are_taken() {
+    let (mut near, mut far) = (Side { closes: false, ends: 0 }, Side { closes: true, ends: 0 });
+    let mut relay = Relay::new(&mut near, &mut far, Vec::new(), OnNearEnd::Carry, Traffic::default());
+    let settle = |relay: &mut Relay<'_, _, _, _>, up: &str, down: &str| {
+        (relay.up.end, relay.down.end) = (end(up), end(down));
+        relay.settle(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+    };
+    assert!(!settle(&mut relay, "", ""));
+    assert_eq!((relay.near.ends, relay.far.ends), (0, 0));
+    assert!(!settle(&mut relay, "eof", "") && !settle(&mut relay, "eof", ""));
+    assert_eq!((relay.near.ends, relay.far.ends), (0, 1));
+    assert!(!settle(&mut relay, "eof", "eof"), "the near side has not taken its end");
+    relay.near.closes = true;
+    assert!(settle(&mut relay, "eof", "eof"));
+    assert_eq!((relay.near.ends, relay.far.ends), (2, 1));
+
+    let mut relay = Relay::new(&mut near, &mut far, Vec::new(), OnNearEnd::Pass, Traffic::default());
+    relay.far.closes = false;
+    assert!(!settle(&mut relay, "eof", "") && !settle(&mut relay, "eof", ""));
+    relay.far.closes = true;
+    assert!(!settle(&mut relay, "eof", "") && !settle(&mut relay, "eof", ""));
+    assert_eq!(relay.far.ends, 1 + 3);
+}

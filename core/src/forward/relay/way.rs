@@ -152,3 +152,69 @@ fn write<W: AsyncWrite + Unpin>(
     }
     (written, Poll::Ready(Ok(())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, DuplexStream, duplex};
+
+    use super::*;
+
+    async fn advance(way: &mut Way, from: &mut DuplexStream, to: &mut DuplexStream) -> usize {
+        poll_fn(|cx| Poll::Ready(way.advance(cx, from, to, &mut [0; 100]))).await
+    }
+
+    #[tokio::test]
+    async fn what_a_stalled_sink_has_left_is_written_bit_by_bit_and_only_what_is_written_moves() {
+        let ((mut says, mut from), (mut to, mut hears)) = (duplex(100), duplex(4));
+        let mut way = Way::default();
+        says.write_all(b"0123456789").await.unwrap();
+        assert_eq!(advance(&mut way, &mut from, &mut to).await, 10);
+        assert!(way.moved && way.dirty && way.kept.len() - way.at == 6);
+
+        (way.moved, way.dirty) = (false, false);
+        assert_eq!(advance(&mut way, &mut from, &mut to).await, 0);
+        assert!(!way.moved && !way.dirty, "nothing was written");
+
+        let mut heard = Vec::new();
+        for (more, left) in [("0123", 2), ("4567", 0)] {
+            let mut words = [0; 4];
+            hears.read_exact(&mut words).await.unwrap();
+            heard.extend(words);
+            assert_eq!(words, more.as_bytes());
+            (way.moved, way.dirty) = (false, false);
+            advance(&mut way, &mut from, &mut to).await;
+            assert!(way.moved && way.kept.len() - way.at == left, "{way:?}");
+        }
+        let mut words = [0; 2];
+        hears.read_exact(&mut words).await.unwrap();
+        assert_eq!(&words, b"89");
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_has_got_nothing_since_is_not_flushed_again() {
+        let ((mut says, mut from), (mut to, _hears)) = (duplex(100), duplex(1));
+        let mut way = Way::default();
+        assert_eq!(advance(&mut way, &mut from, &mut to).await, 0);
+        assert!(!way.moved && !way.dirty);
+        says.write_all(b"0").await.unwrap();
+        advance(&mut way, &mut from, &mut to).await;
+        assert!(way.moved && !way.dirty, "it was flushed when nothing more came");
+        // The sink is full: what comes now is kept.
+        says.write_all(b"1").await.unwrap();
+        advance(&mut way, &mut from, &mut to).await;
+        assert!(way.kept == b"1" && !way.dirty);
+    }
+
+    #[tokio::test]
+    async fn what_a_sink_has_gathered_is_shown_when_nothing_more_comes_for_now() {
+        let (mut says, mut from) = duplex(100);
+        let (mut to, mut way) = (BufWriter::new(Vec::new()), Way::default());
+        for (words, shown) in [("login: ", "login: "), ("password: ", "login: password: ")] {
+            says.write_all(words.as_bytes()).await.unwrap();
+            let read = poll_fn(|cx| Poll::Ready(way.advance(cx, &mut from, &mut to, &mut [0; 100]))).await;
+            assert_eq!((read, to.get_ref().as_slice()), (words.len(), shown.as_bytes()));
+        }
+    }
+}

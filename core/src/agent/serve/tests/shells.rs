@@ -75,6 +75,14 @@ async fn failure(mut near: Pieces<transport::Connection>) -> Problem {
 }
 
 #[tokio::test]
+async fn an_agent_is_found_where_one_runs_and_nowhere_else() {
+    let alone = Host::new();
+    assert!(crate::agent::connect(&alone.paths).await.unwrap().is_none());
+    let Bench { host, .. } = bench("").await;
+    assert!(soon(crate::agent::connect(&host.0.paths)).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn nc_carries_bytes_both_ways_and_their_end() {
     let Bench { host, mut life, website, .. } = bench("").await;
     let guests = Arc::clone(&life.server.guests);
@@ -328,6 +336,34 @@ async fn a_client_is_out_when_it_is_said_to_be_and_though_the_file_can_not_be_ch
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn how_many_connections_end_with_a_client_is_said() {
+    let backend = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, target) = (client(1), backend.local_addr().unwrap());
+    let text = format!(
+        "[[export]]\ntarget = \"{target}\"\nport = 22\n\n[client.laptop]\naddress = \"{}\"\nkey = \"{}\"\n",
+        client.address, client.key
+    );
+    let Bench { host, mut life, website: _up, .. } = bench(&text).await;
+    let store = host.0.stores.files.secrets(crate::model::store_kind::StoreKind::File);
+    store.set(crate::secrets::SecretId::Service(client.address), service_key(1).to_secret()).await.unwrap();
+    let gate = || {
+        let services = host.0.network.services();
+        services.iter().find(|service| service.address == client.address)?.ports.get(&port(22)).cloned()
+    };
+    during(&mut life, async {
+        until(|| gate().is_some()).await;
+        let Some(crate::engine::GateAddr::Unix(name)) = gate() else { panic!("not a Unix socket") };
+        // As tor does: from the run directory.
+        let _far = tokio::net::UnixStream::connect(host.0.paths.run.join(name)).await.unwrap();
+        backend.accept().await.unwrap();
+        let delete = Request::DeleteClient { name: "laptop".parse().unwrap() };
+        let Ok(Response::Done { notes }) = host.ask(delete).await else { panic!("not deleted") };
+        assert!(notes.iter().any(|note| note == "1 open connection of it was ended"), "{notes:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
