@@ -121,3 +121,28 @@ fn without_a_tray_a_closing_window_says_how_to_come_back_once_and_does_as_it_was
     host.screen().close_the_window();
     until("the web view is gone", || (!has_web_view(app.id())).then_some(()));
 }
+
+#[test]
+fn a_tray_whose_panel_has_ended_is_none() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let app = host.app(&[]);
+    panel.icon();
+    host.screen().wait_for_a_painted_window();
+    let before = host.screen().settled_picture();
+
+    drop(panel);
+
+    // The bus tells of it a moment later; a window that is closed before that is opened again.
+    until("a closing window asks", || {
+        if !has_web_view(app.id()) {
+            assert!(host.app(&[]).ended().success());
+            host.screen().settled_picture();
+        }
+        host.screen().close_the_window();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let asks = has_web_view(app.id()) && !host.screen().settled_picture().is_like(&before);
+        asks.then_some(())
+    });
+}

@@ -4,8 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use support::until;
+
 use crate::again::Hidden;
-use crate::driver::{Session, until};
+use crate::driver::Session;
 use crate::installed::{Host, Running, fetch, free_address, serve};
 use crate::panel::Panel;
 use crate::root::{As, Root};
@@ -157,7 +159,8 @@ impl Window {
             .env("LIBGL_ALWAYS_SOFTWARE", "1")
             .env("TAURI_WEBVIEW_AUTOMATION", "true");
         let driver = Running(driver.spawn().unwrap());
-        let session = Session::start(port, Path::new("/usr/bin/ormesh-desktop"));
+        let session =
+            Session::start(port, Path::new("/usr/bin/ormesh-desktop")).expect("the driver starts the app");
         Self { session, _driver: driver, _display: Running(display) }
     }
 

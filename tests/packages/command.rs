@@ -28,7 +28,7 @@ fn the_command_is_installed_without_a_window_and_goes_online() {
     assert_eq!(status["agent"]["state"]["is"], "online", "{status:#}");
     host.assert_own_tor();
     host.ormesh(&["agent", "stop"]);
-    crate::driver::until("the agent ends", || (!agent.runs()).then_some(()));
+    support::until("the agent ends", || (!agent.runs()).then_some(()));
 
     the_app_takes_its_place(&root);
     root.good(As::Root, "apt-get", &["--quiet", "--yes", "purge", "ormesh-cli"]);

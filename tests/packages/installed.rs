@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::driver::until;
+use support::until;
+
 use crate::root::{As, Root, run};
 
 /// A host of the user's.

@@ -8,7 +8,7 @@ use tauri::{AppHandle, Manager as _};
 use tokio::sync::{oneshot, watch};
 
 use super::menu::{Action, Tray};
-use super::show;
+use super::{panel, show};
 use crate::clipboard::Clipboard;
 use crate::host::Host;
 use crate::link::app::Window;
@@ -26,11 +26,20 @@ pub(crate) struct Shown(watch::Sender<Option<Tray>>);
 impl Shown {
     /// Whether a tray is shown, as far as can be known, and each change of it. To be called in a runtime.
     pub(crate) fn follow(&self) -> watch::Receiver<bool> {
+        let (found, mut panel) = watch::channel(true);
+        tokio::spawn(panel::follow(found));
         let mut shown = self.0.subscribe();
         let (tell, is_shown) = watch::channel(shown.borrow_and_update().is_some());
         tokio::spawn(async move {
-            while shown.changed().await.is_ok() {
-                let now = shown.borrow_and_update().is_some();
+            loop {
+                let changed = tokio::select! {
+                    Ok(()) = panel.changed() => true,
+                    changed = shown.changed() => changed.is_ok(),
+                };
+                if !changed {
+                    return;
+                }
+                let now = shown.borrow_and_update().is_some() && *panel.borrow_and_update();
                 tell.send_if_modified(|before| std::mem::replace(before, now) != now);
             }
         });

@@ -2,4 +2,7 @@
 
 pub(crate) mod keeper;
 mod menu;
+#[cfg_attr(target_os = "linux", path = "panel/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "panel/other.rs")]
+pub(crate) mod panel;
 mod show;
