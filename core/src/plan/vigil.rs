@@ -12,7 +12,7 @@
 //!
 //! Nothing is asked while nobody looks, nothing is used and no service is offered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::backoff::Moment;
@@ -114,6 +114,8 @@ pub enum Carries {
 pub struct Vigil {
     /// Connections that stand.
     links: BTreeMap<u64, RelayId>,
+    /// Those of them that stood when another was found to be silent: they may be so, too, and prove nothing until their relays answer.
+    suspects: BTreeSet<u64>,
     /// The relays that were connected to last.
     relays: VecDeque<RelayId>,
     /// Since when none stands although one was wanted, and why.
@@ -165,6 +167,7 @@ impl Vigil {
                 if self.doubted.contains_key(&relay) {
                     // It takes the place of one that is silent, which tor may hold for long yet.
                     self.links.retain(|_, to| *to != relay);
+                    self.suspects = self.links.keys().copied().collect();
                 }
                 self.links.insert(number, relay);
                 if self.lost.take().is_some() {
@@ -175,7 +178,9 @@ impl Vigil {
             }
             Link::Down(number, reason) => {
                 let stood = self.links.remove(&number).is_some();
-                if let (true, Some(reason)) = (self.links.is_empty(), reason) {
+                self.suspects.remove(&number);
+                let none_stands = self.links.keys().all(|number| self.suspects.contains(number));
+                if let (true, Some(reason)) = (none_stands, reason) {
                     match &mut self.lost {
                         Some((_, why)) => *why = reason,
                         None => {
@@ -186,7 +191,7 @@ impl Vigil {
                 }
                 if stood {
                     self.settling = Some(now);
-                    self.fell |= self.links.is_empty() && self.lost.is_some();
+                    self.fell |= none_stands && self.lost.is_some();
                 }
             }
         }
@@ -325,6 +330,7 @@ impl Vigil {
             self.settling = Some(now);
         }
         self.dead.extend(dead);
+        self.suspects.retain(|number| self.links.get(number) != Some(&relay));
         if let Some(answered) = self.answered.get_mut(&relay) {
             *answered = now;
         }

@@ -312,6 +312,7 @@ fn what_a_connection_that_died_in_silence_carried_is_given_up_within_half_a_minu
 fn a_connection_that_died_in_silence_proves_nothing_beside_the_one_that_took_its_place() {
     let (mut vigil, mut tor) = (Vigil::default(), Tor::new());
     vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.link(Link::Up(5, relay(2)), seconds(0.0));
     vigil.services(true, seconds(0.0));
     tor.play(&mut vigil, 0.0, 100.0);
     tor.silent_to = tor.next;
@@ -320,13 +321,15 @@ fn a_connection_that_died_in_silence_proves_nothing_beside_the_one_that_took_its
         tor.play(&mut vigil, now, now + 0.1);
         now += 0.1;
     }
-    vigil.link(Link::Up(2, relay(1)), seconds(now));
+    vigil.link(Link::Up(6, relay(1)), seconds(now));
     tor.play(&mut vigil, now, 130.0);
     assert_eq!(vigil.offline(seconds(130.0)), None);
 
-    vigil.link(Link::Down(2, refused()), seconds(130.0));
+    vigil.link(Link::Down(6, refused()), seconds(130.0));
 
-    assert!(vigil.offline(seconds(132.0)).is_some(), "tor holds the first one still");
+    assert!(vigil.offline(seconds(132.0)).is_some(), "tor holds those from before still");
+    tor.play(&mut vigil, 130.0, 136.0);
+    assert_eq!(vigil.offline(seconds(136.0)), None, "one of them answers after all");
 }
 
 #[test]
