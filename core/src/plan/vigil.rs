@@ -6,7 +6,7 @@
 //!
 //! A connection can die without a word: this host's address changed, a router forgot it, the relay lost its power. tor holds it for up
 //! to a quarter of an hour, with every introduction circuit over it, and nobody reaches the services meanwhile. So the relays that carry such
-//! circuits are asked by a circuit of one hop every 15 s. One that fails has tor connect to that relay anew for later circuits
+//! circuits are asked by a circuit of one hop every 10 s. One that fails has tor connect to that relay anew for later circuits
 //! (`circuit_build_failed` in tor's source). Once a later one is built the network is there, and the circuits from before lead nowhere:
 //! services that were introduced by them are published anew, and the others are closed, but for those of sessions.
 //!
@@ -39,7 +39,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const RELAYS: usize = 3;
 /// How often a relay that carries introduction circuits is asked. A service is away for this, [`PROBE_LIMIT`] and a second or two at most
 /// after a connection has died in silence.
-const PROVE: Duration = Duration::from_secs(15);
+const PROVE: Duration = Duration::from_secs(10);
 /// A proof that old is not asked for again when somebody connects.
 const PROVEN_LATELY: Duration = Duration::from_secs(10);
 /// Circuits are not closed again before this time: each is built anew.

@@ -283,12 +283,12 @@ fn serving() -> Vigil {
 }
 
 #[test]
-fn a_relay_that_carries_introductions_is_asked_four_times_a_minute() {
+fn a_relay_that_carries_introductions_is_asked_six_times_a_minute() {
     let (mut vigil, mut tor) = (serving(), Tor::new());
 
     tor.play(&mut vigil, 0.0, 600.0);
 
-    assert!((36..=40).contains(&tor.probes.len()), "{:?}", tor.probes);
+    assert!((50..=60).contains(&tor.probes.len()), "{:?}", tor.probes);
     assert!(tor.probes.iter().all(|(_, asked, _)| *asked == relay(1)));
     assert_eq!((&*tor.closed, &*tor.renewed), (&[][..], &[][..]));
 }
@@ -302,7 +302,7 @@ fn what_a_connection_that_died_in_silence_carried_is_given_up_within_half_a_minu
         // What is asked first goes over the old connection, all else over a new one.
         tor.silent_to = tor.next;
 
-        tor.play(&mut vigil, died, died + 23.0);
+        tor.play(&mut vigil, died, died + 18.0);
 
         assert_eq!((tor.closed_numbers(), tor.renewed.len()), (vec![4], 1), "died at {died}");
     }
@@ -345,7 +345,7 @@ fn a_relay_that_refuses_a_circuit_has_answered() {
             "{told:?}: circuits that work were closed"
         );
         assert!(vigil.last_proof() > Some(seconds(270.0)), "{told:?}: {:?}", vigil.last_proof());
-        assert!((16..=20).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
+        assert!((22..=30).contains(&tor.probes.len()), "{told:?}: {} questions", tor.probes.len());
 
         vigil.woke(seconds(400.0));
         tor.play(&mut vigil, 400.0, 405.0);
@@ -369,8 +369,8 @@ fn a_relay_that_refuses_circuits_keeps_those_that_it_has() {
             }
             // Every other question is refused after that.
             tor.refuses = tor.refuses.xor(Some(Told::BeforeTheNextLook));
-            tor.play(&mut vigil, now, now + 21.0);
-            now += 21.0;
+            tor.play(&mut vigil, now, now + 11.0);
+            now += 11.0;
         }
         assert_eq!((&*tor.closed, &*tor.renewed), (&[][..], &[][..]), "{is_silent_at_first}");
         assert_eq!(vigil.offline(seconds(now)), None);
