@@ -383,7 +383,13 @@ pub async fn open_socket(
     context.ports.gate(&context.run_dir, &name).await
 }
 
-async fn session(shared: Arc<Shared>, caller: Caller, _place: Place) {
+async fn session(shared: Arc<Shared>, mut caller: Caller, _place: Place) {
+    // The backend hears nothing of a stream that was cut off meanwhile.
+    if let Caller::Session(stream) = &mut caller
+        && stream.is_gone()
+    {
+        return;
+    }
     if let Caller::Tor(tor) = &caller
         && !system::admit(tor, shared.tor.get()).await
     {

@@ -5,7 +5,7 @@
 //! nothing. Where a session has no room, or the far side does not let it in after all, the connection is a plain one.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +23,9 @@ use crate::engine::DialError;
 use crate::model::address::Port;
 use crate::model::onion::OnionAddress;
 use crate::session::words::Refusal;
+
+/// How often who waits is told why the last attempt failed, if it is another reason.
+const TELLS: Duration = Duration::from_millis(500);
 
 /// How a connection may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,7 @@ pub async fn reach(
             early.await_first(dialler.first_bytes()).await?;
         }
         if let Some(channel) = dialler.sessions().open(remote, port, hold, group) {
-            match Box::pin(through(dialler, (remote, port), channel, &mut early)).await? {
+            match Box::pin(through(dialler, (remote, port), channel, &mut early, failed)).await? {
                 Through::Far(far) => {
                     let (sent_early, unsent) = early.split();
                     return Ok(Reached { far, unsent, sent_early });
@@ -119,6 +122,7 @@ async fn through(
     (remote, port): (&OnionAddress, Port),
     mut channel: Channel,
     early: &mut Early<'_>,
+    failed: &watch::Sender<Option<DialError>>,
 ) -> Result<Through, ConnectError> {
     let word = early.giving(|cx, bytes| {
         let given = match Pin::new(&mut channel).poll_write(cx, bytes) {
@@ -128,7 +132,20 @@ async fn through(
         };
         (given, channel.poll_word(cx))
     });
-    let word = timeout(dialler.patience(remote), word).await;
+    // Links are dialled for all connections together, so each looks by itself why that fails.
+    let told = async {
+        let mut word = pin!(word);
+        loop {
+            if let Ok(word) = timeout(TELLS, &mut word).await {
+                break word;
+            }
+            let lost = dialler.lost(remote);
+            if lost.is_some() && *failed.borrow() != lost {
+                failed.send_replace(lost);
+            }
+        }
+    };
+    let word = timeout(dialler.patience(remote), told).await;
     let failed = |error| match early.any_sent() {
         true => Err(ConnectError::Uncertain(error)),
         false => Err(ConnectError::Dial(error)),

@@ -36,6 +36,9 @@ pub const CHUNK: usize = 64 * 1024;
 /// to let go of a far side that is gone without a word.
 pub const HOLD_QUIET: Duration = Duration::from_secs(15 * 60);
 
+/// The same where both sides' ends are carried: a day, which is the longest that a session is held.
+const CARRY_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long a side that takes no more bytes is given for what it said before.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
@@ -246,7 +249,12 @@ where
     /// The same where each side's end is passed on.
     fn carry(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if matches!(self.up.end, Some(End::Eof)) && !self.passed.0 {
-            self.passed.0 = Pin::new(&mut *self.far).poll_shutdown(cx).is_ready();
+            match Pin::new(&mut *self.far).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.passed.0 = true,
+                // What was said last has not arrived.
+                Poll::Ready(Err(error)) => self.up.end = Some(End::Write(error)),
+                Poll::Pending => {}
+            }
         }
         if matches!(self.down.end, Some(End::Eof)) && !self.passed.1 {
             self.passed.1 = Pin::new(&mut *self.near).poll_shutdown(cx).is_ready();
@@ -259,6 +267,8 @@ where
                 Poll::Ready(Ending::NearBroke(take(error)))
             }
             (Some(End::Eof), Some(End::Eof)) if self.passed == (true, true) => Poll::Ready(Ending::Both),
+            // All it has said has arrived, and it may be gone: then nobody hears an answer.
+            (Some(End::Eof), None) if self.passed.0 => self.poll_hold(cx),
             (Some(End::Eof) | None, Some(End::Eof) | None) => Poll::Pending,
             // One side takes no more bytes. What it sent before may still be on its way, so it is given some time.
             (Some(End::Write(_)), None) | (None, Some(End::Write(_))) => self.poll_hold(cx),
@@ -298,7 +308,12 @@ where
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let is_stuck = |end: &Option<End>| matches!(end, Some(End::Write(_)));
         let stuck = is_stuck(&self.up.end) || is_stuck(&self.down.end);
-        let patience = if stuck { LAST_WORDS } else { HOLD_QUIET };
+        let patience = match &self.rule {
+            _ if stuck => LAST_WORDS,
+            // It can be held for longer than others, and ends with its session.
+            OnNearEnd::Carry => CARRY_QUIET,
+            OnNearEnd::Hold(_) | OnNearEnd::Pass | OnNearEnd::End => HOLD_QUIET,
+        };
         let moved = self.down.moved | self.up.moved;
         let hold = match &mut self.hold {
             Some(hold) => {

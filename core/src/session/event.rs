@@ -21,7 +21,7 @@ pub enum Event {
     NotTaken(StreamId),
     /// There is something to read, or the end.
     Readable(StreamId),
-    /// More can be written, after less was taken than was offered.
+    /// More can be written, after less was taken than was offered; or all that was written has arrived, with its end.
     Writable(StreamId),
     /// The stream was cut off and is gone, with what was not read of it.
     Reset(StreamId, Cut),

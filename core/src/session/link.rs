@@ -1,7 +1,10 @@
 //! One link of a session: what is on its way, what is to be acknowledged, and whether it still answers.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::codec::{DATA_HEAD, Frame, LONGEST};
 use super::gauge::{Gauge, Stamp};
@@ -21,6 +24,15 @@ struct Sent {
     stamp: Stamp,
 }
 
+/// A link's first frame, which may hold the session's secret.
+struct Greeting(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Greeting")
+    }
+}
+
 /// What a link owes, looked at after some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -38,7 +50,7 @@ pub(super) struct Link {
     /// What has come of a frame that is not whole yet.
     pub(super) inbox: Vec<u8>,
     /// The frame that comes before all else, until it is sent.
-    greeting: Option<Vec<u8>>,
+    greeting: Option<Greeting>,
     /// Whether the exporter has let it in; at the exporter always.
     pub(super) is_up: bool,
     /// When it began, or was let in.
@@ -78,7 +90,7 @@ impl Link {
         greeting.write(&mut first);
         Self {
             inbox: Vec::new(),
-            greeting: Some(first),
+            greeting: Some(Greeting(Zeroizing::new(first))),
             is_up,
             began: now,
             far_waited: None,
@@ -240,8 +252,8 @@ impl Link {
     pub(super) fn write_greeting(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
         match &self.greeting {
             None => true,
-            Some(greeting) if greeting.len() <= room => {
-                out.extend_from_slice(greeting);
+            Some(greeting) if greeting.0.len() <= room => {
+                out.extend_from_slice(&greeting.0);
                 self.greeting = None;
                 true
             }

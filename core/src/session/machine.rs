@@ -239,6 +239,16 @@ impl Session {
         Ok(())
     }
 
+    /// Whether all that was written to it, and its end, has arrived. [`Event::Writable`] tells when.
+    pub fn has_arrived(&self, stream: StreamId) -> Result<bool, NoStream> {
+        self.streams.get(&stream).map(|found| found.outgoing.is_done()).ok_or(NoStream)
+    }
+
+    /// Whether it is there still.
+    pub fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     /// Reads bytes in order.
     pub fn read(&mut self, stream: StreamId, into: &mut [u8]) -> Result<Read, NoStream> {
         let found = self.streams.get_mut(&stream).ok_or(NoStream)?;
@@ -329,7 +339,7 @@ impl Session {
         let streams: Vec<StreamId> = self.streams.keys().copied().collect();
         for stream in streams {
             // What has come whole, and is acknowledged whole, only waits for its reader. Access that has ended waits for nobody.
-            let stays = why != Farewell::Revoked && why != Farewell::Violation;
+            let stays = !matches!(why, Farewell::Revoked | Farewell::Deleted | Farewell::Violation);
             if stays && self.streams.get(&stream).is_some_and(Stream::needs_no_link) {
                 continue;
             }
@@ -354,9 +364,9 @@ impl Session {
         self.ended.is_some()
     }
 
-    /// Whether it is over by the other end's word, which then waits for its links to be closed.
-    pub fn was_told(&self) -> bool {
-        self.was_told
+    /// Whether its links wait until the other end has closed them, and so has heard that it is over: where this end leaves.
+    pub fn waits_to_be_heard(&self) -> bool {
+        self.ended == Some(Farewell::Leaving) && !self.was_told
     }
 
     /// There is reason to think that links are gone, or that the way is free: the host was asleep, its network changed, tor was started
@@ -526,6 +536,9 @@ impl Session {
                 self.unacked -= before - found.outgoing.unacked();
                 if found.outgoing.has_new() {
                     self.sendable.insert(stream);
+                }
+                if found.outgoing.is_done() {
+                    self.events.push(Event::Writable(stream));
                 }
                 self.tidy(stream);
             }

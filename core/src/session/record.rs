@@ -2,7 +2,7 @@
 //!
 //! A record holds no bytes: those of a stream are kept once, by the stream. To send any record twice does no harm.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use super::outgoing::Part;
 use super::words::{Cut, LinkId, Refusal, StreamId};
@@ -51,35 +51,29 @@ pub(super) struct Waiting {
 /// All that waits but what streams have to say for the first time. What waits longest goes first.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    urgent: VecDeque<Waiting>,
-    bulk: VecDeque<Waiting>,
+    urgent: BTreeMap<i64, Waiting>,
+    bulk: BTreeMap<i64, Waiting>,
+    /// Where those are that were sent before, and whether they are urgent: a peer may acknowledge them one by one.
+    sent_before: BTreeMap<(LinkId, u64), (bool, i64)>,
     /// Those without bytes.
     bare: usize,
-    /// Those that were sent before.
-    sent_before: usize,
+    next: i64,
+    /// How many were looked at to settle some.
+    #[cfg(test)]
+    pub(super) looked_at: usize,
 }
 
 impl Pending {
     /// To be sent before all else.
     pub(super) fn push_urgent(&mut self, waiting: Waiting) {
-        self.comes(&waiting);
-        self.urgent.push_back(waiting);
+        self.next += 1;
+        self.put(self.next, waiting, true);
     }
 
     /// To be sent before other bulk.
     pub(super) fn push_bulk(&mut self, waiting: Waiting) {
-        self.comes(&waiting);
-        self.bulk.push_back(waiting);
-    }
-
-    fn comes(&mut self, waiting: &Waiting) {
-        self.bare += waiting.record.is_bare();
-        self.sent_before += usize::from(waiting.before.is_some());
-    }
-
-    fn goes(&mut self, waiting: &Waiting) {
-        self.bare -= waiting.record.is_bare();
-        self.sent_before -= usize::from(waiting.before.is_some());
+        self.next += 1;
+        self.put(self.next, waiting, false);
     }
 
     /// Something new to say, without bytes.
@@ -89,45 +83,63 @@ impl Pending {
 
     /// Takes the first that may go, of those that go before all else.
     pub(super) fn pop_urgent(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
-        let waiting = pop(&mut self.urgent, may_go)?;
-        self.goes(&waiting);
-        Some(waiting)
+        self.pop(true, may_go)
     }
 
     /// Takes the first of the others that may go.
     pub(super) fn pop_bulk(&mut self, may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
-        let waiting = pop(&mut self.bulk, may_go)?;
-        self.goes(&waiting);
-        Some(waiting)
+        self.pop(false, may_go)
     }
 
     /// Puts bytes back that do not fit.
     pub(super) fn put_back(&mut self, waiting: Waiting, is_urgent: bool) {
-        self.comes(&waiting);
-        match is_urgent {
-            true => self.urgent.push_front(waiting),
-            false => self.bulk.push_front(waiting),
+        let next = self.next;
+        let first = self.queue(is_urgent).first_key_value().map_or(next, |(place, _)| *place);
+        self.put(first - 1, waiting, is_urgent);
+    }
+
+    fn queue(&mut self, is_urgent: bool) -> &mut BTreeMap<i64, Waiting> {
+        if is_urgent { &mut self.urgent } else { &mut self.bulk }
+    }
+
+    fn put(&mut self, place: i64, waiting: Waiting, is_urgent: bool) {
+        self.bare += waiting.record.is_bare();
+        if let Some(before) = waiting.before {
+            self.sent_before.insert(before, (is_urgent, place));
         }
+        self.queue(is_urgent).insert(place, waiting);
+    }
+
+    fn take(&mut self, place: i64, is_urgent: bool) -> Option<Waiting> {
+        let waiting = self.queue(is_urgent).remove(&place)?;
+        self.bare -= waiting.record.is_bare();
+        if let Some(before) = waiting.before
+            && self.sent_before.get(&before) == Some(&(is_urgent, place))
+        {
+            self.sent_before.remove(&before);
+        }
+        Some(waiting)
+    }
+
+    fn pop(&mut self, is_urgent: bool, mut may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
+        let (place, _) = self.queue(is_urgent).iter().find(|(_, waiting)| may_go(&waiting.record))?;
+        let place = *place;
+        self.take(place, is_urgent)
     }
 
     /// Takes out what the other end has received after all: the first so many frames of a link.
     pub(super) fn settle(&mut self, link: LinkId, frames: u64) -> Vec<Record> {
         let mut settled = Vec::new();
-        // Acknowledgements are many, and what was moved away from its link is rare.
-        if self.sent_before == 0 {
-            return settled;
-        }
-        let mut keep = |waiting: &Waiting| {
-            let is_settled = waiting.before.is_some_and(|(before, frame)| before == link && frame < frames);
-            if is_settled {
-                settled.push(waiting.record);
+        while let Some((before, (is_urgent, place))) =
+            self.sent_before.range((link, 0)..(link, frames)).next().map(|(before, at)| (*before, *at))
+        {
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
             }
-            !is_settled
-        };
-        self.urgent.retain(&mut keep);
-        self.bulk.retain(&mut keep);
-        self.bare -= settled.iter().map(Record::is_bare).sum::<usize>();
-        self.sent_before -= settled.len();
+            self.sent_before.remove(&before);
+            settled.extend(self.take(place, is_urgent).map(|waiting| waiting.record));
+        }
         settled
     }
 
@@ -143,16 +155,11 @@ impl Pending {
 
     /// Bytes of bulk that wait.
     pub(super) fn bulk_bytes(&self) -> u64 {
-        self.bulk.iter().map(|waiting| waiting.record.bytes()).sum()
+        self.bulk.values().map(|waiting| waiting.record.bytes()).sum()
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
-}
-
-fn pop(queue: &mut VecDeque<Waiting>, mut may_go: impl FnMut(&Record) -> bool) -> Option<Waiting> {
-    let place = queue.iter().position(|waiting| may_go(&waiting.record))?;
-    queue.remove(place)
 }

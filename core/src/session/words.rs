@@ -106,6 +106,8 @@ codes! {
         Revoked = 5,
         /// For another reason.
         Other = 6,
+        /// The importer has deleted its remote.
+        Deleted = 7,
     } else Other
 }
 
@@ -142,6 +144,8 @@ codes! {
         Other = 6,
         /// The exporter has no sessions, or no new ones any more.
         NotOffered = 7,
+        /// The importer has deleted its remote.
+        Deleted = 8,
     } else Other
 }
 
@@ -153,6 +157,7 @@ impl From<Farewell> for Cut {
             Farewell::Revoked => Self::Revoked,
             Farewell::HoldOver => Self::HoldOver,
             Farewell::Forgotten => Self::Forgotten,
+            Farewell::Deleted => Self::Deleted,
             Farewell::Violation | Farewell::Other | Farewell::NotOffered => Self::Other,
         }
     }

@@ -18,6 +18,8 @@ pub struct Channel {
     stream: StreamId,
     /// What the other end is told if it is dropped: a refusal before it was accepted.
     unless: Unless,
+    is_finishing: bool,
+    /// All that was written has arrived, and its end.
     has_finished: bool,
     has_ended: bool,
 }
@@ -30,35 +32,34 @@ enum Unless {
 
 /// Why a stream was cut off, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", sentence(.0))]
-pub struct CutOff(pub Cut);
+#[error("{}", sentence(.0, *.1))]
+pub struct CutOff(pub Cut, bool);
 
-fn sentence(cut: &Cut) -> &'static str {
+/// `is_own` where this end has left.
+fn sentence(cut: &Cut, is_own: bool) -> &'static str {
     match cut {
+        Cut::Leaving if is_own => "the tor of this host has ended",
         Cut::Application => "the far side's program reset it",
         Cut::HoldOver => "there was no way to the far side for longer than connections are held",
-        Cut::Forgotten => "the far side's agent was started again",
+        Cut::Forgotten => "the far side's agent does not know the connection any more",
         Cut::Leaving => "the far side's agent has ended",
         Cut::Revoked => "the far side does not export the port to this host any more",
+        Cut::Deleted => "its remote was deleted",
         Cut::Other => "the far side has cut it off",
     }
-}
-
-fn broken(cut: Cut) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, CutOff(cut))
 }
 
 impl Channel {
     /// One that this end has opened.
     pub(super) fn opened(driven: Arc<Driven>, stream: StreamId) -> Self {
         let unless = Unless::Cut(Cut::Application);
-        Self { driven, stream, unless, has_finished: false, has_ended: false }
+        Self { driven, stream, unless, is_finishing: false, has_finished: false, has_ended: false }
     }
 
     /// One that the other end wants. It is refused unless it is accepted.
     pub(super) fn wanted(driven: Arc<Driven>, stream: StreamId) -> Self {
         let unless = Unless::Refuse(Refusal::NotGranted);
-        Self { driven, stream, unless, has_finished: false, has_ended: false }
+        Self { driven, stream, unless, is_finishing: false, has_finished: false, has_ended: false }
     }
 
     /// The other end is told that it is connected. From now on, it is told that its access has ended if this is dropped.
@@ -71,6 +72,10 @@ impl Channel {
     /// The other end is told why it is not.
     pub fn refuse(mut self, why: Refusal) {
         self.unless = Unless::Refuse(why);
+    }
+
+    fn broken(&self, cut: Cut) -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionReset, CutOff(cut, self.driven.has_left()))
     }
 
     /// Waits for the far side's first word.
@@ -93,6 +98,11 @@ impl Abort for Channel {
     /// It always is.
     fn reset_on_close(&self, _on: bool) {}
 
+    /// Whether it was cut off.
+    fn is_gone(&mut self) -> bool {
+        self.driven.is_gone(self.stream)
+    }
+
     fn abort(mut self, _why: &str) {
         if let Unless::Cut(cut) = &mut self.unless {
             *cut = Cut::Application;
@@ -109,7 +119,7 @@ impl AsyncRead for Channel {
         match ready!(this.driven.poll_read(this.stream, buf.initialize_unfilled(), cx)) {
             Ok(Some(read)) => buf.advance(read),
             Ok(None) => this.has_ended = true,
-            Err(cut) => return Poll::Ready(Err(broken(cut))),
+            Err(cut) => return Poll::Ready(Err(this.broken(cut))),
         }
         Poll::Ready(Ok(()))
     }
@@ -118,18 +128,24 @@ impl AsyncRead for Channel {
 impl AsyncWrite for Channel {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.driven.poll_write(this.stream, bytes, cx).map_err(broken)
+        this.driven.poll_write(this.stream, bytes, cx).map_err(|cut| this.broken(cut))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.has_finished, true) {
-            this.driven.finish(this.stream).map_err(broken)?;
+        if this.has_finished {
+            return Poll::Ready(Ok(()));
         }
+        if !std::mem::replace(&mut this.is_finishing, true) {
+            this.driven.finish(this.stream).map_err(|cut| this.broken(cut))?;
+        }
+        // Until then it can be cut off: its gate and its place last as long.
+        ready!(this.driven.poll_arrived(this.stream, cx)).map_err(|cut| this.broken(cut))?;
+        this.has_finished = true;
         Poll::Ready(Ok(()))
     }
 }

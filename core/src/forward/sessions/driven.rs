@@ -393,18 +393,15 @@ impl Driven {
         if ready!(Pin::new(&mut *stream).poll_flush(cx)).is_err() {
             return Poll::Ready(());
         }
-        match self.farewell() {
-            None => Poll::Pending,
-            // The other end waits for that.
-            Some(true) => Poll::Ready(()),
-            Some(false) => poll_closed(stream, cx),
+        let (has_ended, waits) = {
+            let inner = self.lock();
+            (inner.session.has_ended(), inner.session.waits_to_be_heard())
+        };
+        match (has_ended, waits) {
+            (false, _) => Poll::Pending,
+            (true, true) => poll_closed(stream, cx),
+            (true, false) => Poll::Ready(()),
         }
-    }
-
-    /// If it is over, whether by the other end's word.
-    fn farewell(&self) -> Option<bool> {
-        let inner = self.lock();
-        inner.session.has_ended().then(|| inner.session.was_told())
     }
 
     /// Takes what a link is to send; whether there was something. What it takes may change what others are to take.
@@ -516,6 +513,32 @@ impl Driven {
             }
             Ok(written) => Poll::Ready(Ok(written)),
             Err(NoStream) => Poll::Ready(Err(Self::cut(inner, stream))),
+        })
+    }
+
+    /// Whether this end has left.
+    pub(super) fn has_left(&self) -> bool {
+        self.lock().session.waits_to_be_heard()
+    }
+
+    /// Whether the machine has a stream no more, or it was cut off.
+    pub(super) fn is_gone(&self, stream: StreamId) -> bool {
+        !self.lock().session.has_stream(stream)
+    }
+
+    /// Waits until all that a stream has said has arrived.
+    pub(super) fn poll_arrived(&self, stream: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        self.turn(|inner, _| match (inner.session.has_arrived(stream), inner.streams.get_mut(&stream)) {
+            (Ok(true), _) => Poll::Ready(Ok(())),
+            (Ok(false), end) => {
+                if let Some(end) = end {
+                    end.writer = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            // It is over both ways, unless it was cut off.
+            (Err(NoStream), Some(StreamEnd { word: Word::None | Word::Accepted, .. })) => Poll::Ready(Ok(())),
+            (Err(NoStream), _) => Poll::Ready(Err(Self::cut(inner, stream))),
         })
     }
 

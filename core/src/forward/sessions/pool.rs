@@ -220,7 +220,7 @@ impl Pool {
             !ends
         });
         // Nothing that has come may be read any more either.
-        ended.iter().for_each(|driven| driven.close(Farewell::Revoked));
+        ended.iter().for_each(|driven| driven.close(Farewell::Deleted));
     }
 
     /// The agent ends: every session says goodbye. Waits for that, but not long.

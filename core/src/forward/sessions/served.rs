@@ -26,6 +26,9 @@ const HELLO: Duration = Duration::from_secs(10);
 /// How long links may take to say goodbye, and be heard.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// How long they may take to hand it to tor, where access has ended: other gates are still to be closed.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// See the file's sentence.
 #[derive(Debug)]
 pub struct Served {
@@ -125,7 +128,7 @@ impl Served {
         all
     }
 
-    /// The same, and waits until the other ends have heard it, but not long.
+    /// The same, and waits until the other ends have heard it where the agent leaves, else until it is on its way, but not long.
     pub async fn close(&self, why: Farewell) {
         let all = self.ended(why);
         let gone = async {
@@ -133,7 +136,8 @@ impl Served {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = timeout(GOODBYE, gone).await;
+        let patience = if why == Farewell::Leaving { GOODBYE } else { FLUSH };
+        let _ = timeout(patience, gone).await;
     }
 }
 

@@ -165,10 +165,9 @@ async fn cut(channel: &mut Channel) -> Cut {
     broken.get_ref().and_then(|why| why.downcast_ref::<CutOff>()).unwrap().0
 }
 
-/// Whether a backend sees its connection end, in less than a second.
+/// Whether a backend sees its connection end.
 async fn ends(backend: &mut TcpStream) -> bool {
-    let read = tokio::time::timeout(Duration::from_secs(1), backend.read(&mut [0; 1000])).await;
-    matches!(read, Ok(Ok(0) | Err(_)))
+    matches!(soon(backend.read(&mut [0; 1000])).await, Ok(0) | Err(_))
 }
 
 #[tokio::test]
@@ -200,14 +199,12 @@ async fn closing_a_gate_ends_its_streams_at_once_whether_there_is_a_link_or_not(
         if is_held {
             bench.network.go_down();
         }
-        let before = Instant::now();
 
         gate.close_all().await;
 
         for (_, backend) in &mut streams {
             assert!(ends(backend).await);
         }
-        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
         assert_eq!(bench.clients.stats().open, 1);
         bench.network.come_back();
         for (channel, _) in &mut streams {
@@ -222,6 +219,56 @@ async fn closing_a_gate_ends_its_streams_at_once_whether_there_is_a_link_or_not(
 }
 
 #[tokio::test]
+async fn what_both_ends_have_said_last_is_not_delivered_any_more_once_its_port_is_taken_away() {
+    let bench = bench(10).await;
+    let gate = bench.gate(22).await;
+    let (mut channel, mut backend) = bench.connected(22).await;
+    channel.shutdown().await.unwrap();
+    assert_eq!(soon(backend.read(&mut [0])).await.unwrap(), 0);
+    bench.network.go_down();
+    until(|| bench.pool.standing(&onion(), HOLD).unwrap().holding_since.is_some()).await;
+    backend.write_all(&[7; 40_000]).await.unwrap();
+    drop(backend);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(bench.clients.stats().open, 1, "its place lasts as long as its bytes");
+
+    gate.close_all().await;
+
+    bench.network.come_back();
+    assert_eq!(cut(&mut channel).await, Cut::Revoked);
+    assert_eq!(bench.clients.stats().open, 0);
+}
+
+#[tokio::test]
+async fn a_half_that_is_left_over_ends_once_the_other_end_is_gone() {
+    let bench = bench(10).await;
+    let _gate = bench.gate(22).await;
+    let (mut channel, mut backend) = bench.connected(22).await;
+    channel.shutdown().await.unwrap();
+    assert_eq!(soon(backend.read(&mut [0])).await.unwrap(), 0);
+    // It neither says nor ends anything, and its importer's application is gone.
+    drop(channel);
+    until(|| bench.clients.stats().open == 0).await;
+    assert!(ends(&mut backend).await);
+}
+
+#[tokio::test]
+async fn no_backend_hears_of_a_stream_that_was_reset_before_it_was_taken() {
+    let bench = bench(1000).await;
+    let _gate = bench.gate(22).await;
+    let mut bytes = hello(1, 1, true, 0);
+    for stream in (0..200).map(StreamId) {
+        Frame::Open(stream, 22).write(&mut bytes);
+        Frame::Reset(stream, Cut::Application).write(&mut bytes);
+    }
+    Frame::Open(StreamId(200), 22).write(&mut bytes);
+    let mut near = link(&bench.served, &bytes);
+    let _backend = soon(bench.backend.accept()).await.unwrap();
+    answer(&mut near).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), bench.backend.accept()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_client_whose_access_ends_has_no_session_any_more_and_gets_no_other() {
     for is_held in [false, true] {
         let bench = bench(100).await;
@@ -233,14 +280,12 @@ async fn a_client_whose_access_ends_has_no_session_any_more_and_gets_no_other() 
         if is_held {
             bench.network.go_down();
         }
-        let before = Instant::now();
 
         bench.served.close(Farewell::Revoked).await;
 
         for (_, backend) in &mut streams {
             assert!(ends(backend).await);
         }
-        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
         until(|| bench.clients.stats().open == 0).await;
         if !is_held {
             for (channel, _) in &mut streams {
@@ -249,10 +294,8 @@ async fn a_client_whose_access_ends_has_no_session_any_more_and_gets_no_other() 
         }
         // Neither the old session nor a new one is let in, though the gate is open still.
         bench.network.come_back();
-        let mut again = bench.open(22);
-        let asked = std::future::poll_fn(|cx| again.poll_word(cx));
-        let word = tokio::time::timeout(Duration::from_secs(2), asked).await;
-        assert!(!matches!(word, Ok(Word::Accepted)), "{word:?}");
+        assert_eq!(answer(&mut link(&bench.served, &hello(9, 9, true, 0))).await, "No(Other)");
+        let _again = bench.open(22);
         assert!(tokio::time::timeout(Duration::from_millis(100), bench.backend.accept()).await.is_err());
     }
 }
@@ -580,7 +623,7 @@ async fn a_remote_that_is_deleted_or_switched_off_gets_no_session() {
 
     bench.pool.keep([other_onion()].into());
 
-    assert_eq!(cut(&mut channel).await, Cut::Revoked);
+    assert_eq!(cut(&mut channel).await, Cut::Deleted);
     assert!(ends(&mut backend).await);
     assert!(bench.pool.open(&onion(), port(22), HOLD, "import-0").is_none());
 }

@@ -349,3 +349,39 @@ fn what_an_unanswered_link_has_carried_is_not_taken_for_undelivered() {
     let expected = [Event::Reset(stream, Cut::Other), Event::Ended(Farewell::NotOffered, None)];
     assert_eq!(outcome(&mut session), expected);
 }
+
+#[test]
+fn an_acknowledgement_costs_no_more_than_what_it_settles() {
+    const MANY: u32 = 8000;
+    let mut session = exporter();
+    for stream in (0..MANY).map(StreamId) {
+        give(&mut session, 0, &Frame::Open(stream, 22), 0);
+        session.refuse(stream, Refusal::NotGranted);
+        session.poll_transmit(LinkId(0), 1000, at(0), &mut Vec::new());
+    }
+    let suspect = Count { link: LinkId(0), frames: 0, stands: Stands::Suspect };
+    let (id, secret) = (SessionId([1; 16]), Secret([2; 32]));
+    let hello =
+        Hello { session: id, secret, is_fresh: false, hold: 900, link: LinkId(1), received: vec![suspect] };
+    session.join(&hello, LUCK, at(0)).unwrap();
+    assert_eq!(session.pending.bare(), MANY as usize, "all were moved away");
+    for _ in 0..100_000 {
+        give(&mut session, 0, &Frame::Ack { frames: 0, bulk_waits: false }, 0);
+    }
+    assert_eq!(session.pending.looked_at, 0);
+    for frames in 1..=u64::from(MANY) {
+        give(&mut session, 0, &Frame::Ack { frames, bulk_waits: false }, 0);
+    }
+    assert_eq!((session.pending.looked_at, session.pending.bare()), (MANY as usize, 0));
+    assert!(!session.has_ended());
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), Limits::default(), at(0));
+    session.open(22, at(0)).unwrap();
+    session.handle_timeout(LUCK, at(0));
+    session.link_connected(LinkId(0), at(0));
+    let shown = format!("{session:?}");
+    assert!(shown.contains("Greeting") && !shown.contains("2, 2, 2"), "{shown}");
+}
