@@ -172,7 +172,8 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
     let variables = Variables::from_env();
     let is_ephemeral = std::env::var("ORMESH_EPHEMERAL").is_ok_and(|value| value == "1");
     let state = &store.paths().state;
-    if entries(&variables.clients).next().is_some() && !is_ephemeral && private::is_ephemeral(state) {
+    let names_clients = entries(&variables.clients).next().is_some();
+    if would_be_lost(names_clients, is_ephemeral, private::is_ephemeral(state)) {
         let state = state.display();
         return Err(Problem::new(
             Code::StateNotKept,
@@ -181,6 +182,11 @@ pub(super) async fn apply(store: &ConfigStore, commands: &Commands) -> Result<()
         .hint("mount a volume there (ORMESH_STATE), or set ORMESH_EPHEMERAL=1 if that is what you want"));
     }
     apply_these(store, commands, &variables).await
+}
+
+/// Whether clients would get keys that do not outlive the container, though nobody has said that this is meant.
+fn would_be_lost(names_clients: bool, is_meant: bool, state_is_ephemeral: bool) -> bool {
+    names_clients && !is_meant && state_is_ephemeral
 }
 
 /// Adds what is named for the first time. What was named at the last start was added then: where it is not there, a command has removed it.
@@ -263,6 +269,14 @@ mod tests {
         for bad in ["x", "22 0", "22 80 90", "22,80", "22;unix:/run/web.sock"] {
             assert_eq!(exports(bad).unwrap_err().code, Code::BadEnvironment, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn keys_of_clients_are_made_where_they_last_or_need_not() {
+        assert!(would_be_lost(true, false, true));
+        assert!(!would_be_lost(false, false, true), "no client is named");
+        assert!(!would_be_lost(true, true, true), "it is meant so");
+        assert!(!would_be_lost(true, false, false), "it lasts");
     }
 
     #[test]

@@ -465,6 +465,12 @@ mod tests {
     }
 
     #[test]
+    fn an_address_without_a_host_is_no_host_that_is_wrong() {
+        assert!(matches!(":22".parse::<Target>(), Err(AddressError::Form(_))));
+        assert!(matches!(":22".parse::<ListenAddr>(), Err(AddressError::Form(_))));
+    }
+
+    #[test]
     fn a_port_is_digits_alone() {
         assert_eq!("22".parse::<Port>().map(Port::get), Ok(22));
         for text in ["", "+22", "-22", "0", "65536", "2 2", "ssh"] {

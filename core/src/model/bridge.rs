@@ -238,6 +238,15 @@ mod tests {
     const FINGERPRINT: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
 
     #[test]
+    fn of_a_word_that_is_wrong_as_much_is_said_as_finds_it() {
+        let said = |text: &str| text.parse::<Bridge>().unwrap_err().to_string();
+        assert!(said("192.0.2.3").contains("192.0.2.3"), "{}", said("192.0.2.3"));
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"x".repeat(24)), "x".repeat(24));
+        assert_eq!(cut(&"ä".repeat(25)), format!("{}…", "ä".repeat(24)));
+    }
+
+    #[test]
     fn bridges_as_people_get_them_are_read() {
         let f = FINGERPRINT;
         for (text, canonical) in [

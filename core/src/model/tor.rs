@@ -165,3 +165,29 @@ impl std::fmt::Display for RelayId {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_failed_attempt_says_of_the_next_one_and_of_the_host() {
+        let port = Port::RESPONDER;
+        for (error, is_retryable, has_met, left_nothing) in [
+            (DialError::NotReady, true, false, true),
+            (DialError::NotPublished, true, false, true),
+            (DialError::Gone, true, false, true),
+            (DialError::KeyMissing, true, false, true),
+            (DialError::KeyRefused, false, false, true),
+            (DialError::Malformed, false, false, true),
+            (DialError::PortNotExported(port), false, true, false),
+            (DialError::Failed, true, true, false),
+            (DialError::TimedOut, true, false, false),
+            (DialError::Code(7), true, false, false),
+            (DialError::Broken("reset".into()), true, false, false),
+        ] {
+            let said = (error.is_retryable(), error.has_met(), error.left_nothing());
+            assert_eq!(said, (is_retryable, has_met, left_nothing), "{error:?}");
+        }
+    }
+}

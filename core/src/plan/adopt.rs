@@ -217,6 +217,12 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_without_its_end_is_no_loss_where_nothing_is_missing() {
+        let good = parse(&written(1, 2, 1)).unwrap();
+        assert_eq!(judge(&good, Found::Config { config: &good, is_cut: true }), Ok(()));
+    }
+
+    #[test]
     fn a_cut_that_opens_an_import_to_others_is_a_loss() {
         let whole = written(0, 0, 1);
         let cut = whole.strip_suffix("\nonly-me = true\n").unwrap();

@@ -91,7 +91,7 @@ pub(super) const MUTATIONS: [Mutation; 29] = [
         to: "                Some(true) => {}",
     },
     Mutation {
-        breaks: "what could not be erased is erased later",
+        breaks: "what can't be settled is tried ever less often",
         file: "core/src/agent/commands/changes.rs",
         from: "                if is_settled && !is_failing {",
         to: "                if is_settled || !is_settled {",

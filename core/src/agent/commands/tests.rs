@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
@@ -356,6 +358,41 @@ async fn keys_on_a_full_disk_are_found() {
     assert_eq!((found, needed), (2, 2));
 }
 
+/// Files of which each use is counted.
+#[derive(Debug, Default)]
+struct Counted(AtomicUsize);
+
+#[async_trait]
+impl Ways for Counted {
+    async fn apart(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        work();
+    }
+
+    fn before(&self, _path: &Path, _change: Change) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_settled_is_tried_ever_less_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, ..) = inviting(dir.path()).await;
+    let files = Arc::new(Counted::default());
+    let commands = commands(&paths, Files::over(Arc::clone(&files) as Arc<dyn Ways>));
+    std::fs::write(&paths.config, "nonsense").unwrap();
+    tokio::time::pause();
+    let mut settling = pin!(commands.changes.keep_settling());
+    let mut of_three_minutes = async || {
+        let before = files.0.load(Ordering::Relaxed);
+        let _ = tokio::time::timeout(Duration::from_secs(180), &mut settling).await;
+        files.0.load(Ordering::Relaxed) - before
+    };
+    let (first, next) = (of_three_minutes().await, of_three_minutes().await);
+    assert!(next > 0, "it is not tried again");
+    assert!(next < first, "{first} uses of files in three minutes, then {next}");
+}
+
 /// The invite, and what was said with it.
 fn invite_in(answer: Result<Response, Problem>) -> (String, Notes) {
     match answer {
@@ -406,4 +443,22 @@ async fn of_two_who_rotate_a_client_at_once_both_have_the_invite_that_works() {
 async fn invite_text_of(agent: &Commands, client: &Client) -> Zeroizing<String> {
     let config = agent.changes.load().await.unwrap();
     invite_text(client, InviteKey::Private(agent.changes.client_key(&config, client.key).await.unwrap()))
+}
+
+#[tokio::test]
+async fn a_client_that_is_added_again_with_the_same_key_has_its_invite_and_with_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, ..) = inviting(dir.path()).await;
+    let key = |number: u8| Some(ClientKey::from_bytes(&[number; 32]).unwrap().public());
+    let add = async |name: &str, key| {
+        let add = Request::AddClient { name: name.parse().unwrap(), ports: None, expires: None, key };
+        commands(&paths, Files::default()).carry_out(add).await
+    };
+    assert!(matches!(add("nas", key(1)).await, Ok(Response::Invite { .. })));
+    assert!(matches!(add("nas", key(1)).await, Ok(Response::Invite { .. })));
+    for (name, key) in [("nas", key(2)), ("nas", None), ("laptop", key(1))] {
+        let refused = add(name, key).await.map(drop).unwrap_err();
+        assert!(refused.message.contains("with another key"), "{name}: {refused}");
+    }
+    assert!(matches!(add("laptop", None).await, Ok(Response::Invite { .. })));
 }

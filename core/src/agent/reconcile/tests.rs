@@ -231,6 +231,21 @@ async fn no_status_is_made_while_nobody_looks() {
 }
 
 #[tokio::test]
+async fn what_nobody_looks_at_and_a_host_that_is_paused_are_not_confirmed() {
+    let host = Host::new();
+    let (mut life, _engine) = host.agent("").await;
+    life.reconciler.reconcile().await;
+    assert_eq!(life.reconciler.confirmed, None);
+    let _looking = life.reconciler.outputs.status.subscribe();
+    life.server.paused.send_replace(true);
+    life.reconciler.reconcile().await;
+    assert_eq!(life.reconciler.confirmed, None);
+    life.server.paused.send_replace(false);
+    life.reconciler.reconcile().await;
+    assert!(life.reconciler.confirmed.is_some());
+}
+
+#[tokio::test]
 async fn somebody_looks_who_watches_or_has_just_asked() {
     let host = Host::new();
     let (mut life, _engine) = host.agent("").await;
@@ -245,4 +260,27 @@ async fn somebody_looks_who_watches_or_has_just_asked() {
     assert!(reconciler.is_watched());
     tokio::time::advance(LOOK).await;
     assert!(!reconciler.is_watched());
+}
+
+#[tokio::test]
+async fn whoever_is_reached_has_those_tried_that_were_not() {
+    let host = Host::new();
+    let website = Website::on(&host.network).await;
+    let (mut life, engine) = host.agent("").await;
+    let reconciler = &mut life.reconciler;
+    reconciler.start_engine();
+    until(|| reconciler.engine.state().borrow().is_ready()).await;
+    reconciler.take_engine_state();
+    let dialled = |remote, outcome| Report::Dialled { remote, outcome, took: Duration::ZERO, warm: false };
+    let (remote, at) = (address(WEBSITE), reconciler.now());
+    reconciler.observed.keys.insert(remote, client_key(WEBSITE).public());
+    reconciler.take_report(dialled(remote, Err(DialError::NotPublished)), at);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(dials(&engine), 0, "nobody was reached");
+
+    reconciler.take_report(dialled(address(1), Ok(())), at);
+    until(|| dials(&engine) > 0).await;
+    drop(website);
 }

@@ -52,6 +52,7 @@ impl Bench {
 async fn a_session_reaches_the_backend_and_is_counted() {
     let mut bench = bench(SESSION_CAP).await;
     let gate = bench.gate(22).await;
+    assert_eq!(bench.sessions.stats().last_seen, None, "it was never here");
     let mut tor = bench.dial(&gate).await;
     tor.write_all(b"hello").await.unwrap();
     let (mut backend, _) = soon(bench.backend.accept()).await.unwrap();

@@ -582,3 +582,19 @@ async fn an_end_is_passed_on_once_it_is_there_and_once_and_both_count_when_they_
     assert!(!settle(&mut relay, "eof", "") && !settle(&mut relay, "eof", ""));
     assert_eq!(relay.far.ends, 1 + 3);
 }
+
+#[test]
+fn the_near_side_is_cut_off_where_it_has_not_ended_it() {
+    let broken = || io::ErrorKind::BrokenPipe.into();
+    for (ending, is_cut) in [
+        (Ending::Near, false),
+        (Ending::Far, false),
+        (Ending::Both, false),
+        (Ending::NearBroke(broken()), false),
+        (Ending::FarBroke(broken()), true),
+        (Ending::Quiet, true),
+        (Ending::Ousted, true),
+    ] {
+        assert_eq!(ending.is_cut(), is_cut, "{ending:?}");
+    }
+}

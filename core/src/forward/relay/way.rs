@@ -186,6 +186,7 @@ mod tests {
             (way.moved, way.dirty) = (false, false);
             advance(&mut way, &mut from, &mut to).await;
             assert!(way.moved && way.kept.len() - way.at == left, "{way:?}");
+            assert_eq!(way.dirty, left > 0, "it is flushed once all is written");
         }
         let mut words = [0; 2];
         hears.read_exact(&mut words).await.unwrap();

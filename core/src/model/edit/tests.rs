@@ -16,6 +16,21 @@ fn what_is_cleared_stays_apart_from_what_is_left_alone_when_an_edit_crosses() {
     }
 }
 
+#[test]
+fn settings_are_checked_however_they_come() {
+    let config = furnished();
+    for (setting, hint) in
+        [(Setting::TorPath(Some("bin/tor".into())), "/usr/bin/tor"), (Setting::MaxSessions(0), "by default")]
+    {
+        let refused = apply(&config, &Edit::Set(setting)).unwrap_err();
+        assert_eq!(refused.code, Code::NotAllowed);
+        assert!(refused.hint.contains(hint), "{}", refused.hint);
+    }
+    let path = Some(std::env::temp_dir().join("tor"));
+    let absolute = Edit::Set(Setting::TorPath(path.clone()));
+    assert_eq!(apply(&config, &absolute).unwrap().agent.tor_path, path);
+}
+
 /// A host with two clients, of which one is named everywhere, and a remote with two imports.
 fn furnished() -> Config {
     let address = |number: u8| {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::address::Port;
 use crate::model::problem::{Code, Problem, Subject};
 use crate::model::status::{ExportStatus, ImportStatus, TorStatus, VERSION};
 
@@ -338,4 +339,20 @@ proptest! {
         prop_assert_eq!(&yaml["remotes"][0]["name"], &json!(name));
         prop_assert_eq!(&yaml["requests"][0], &json!(name));
     }
+}
+
+#[test]
+fn a_client_s_ports_are_those_that_are_for_it_and_none_is_named_where_all_are() {
+    let ports = |ports: &[u16]| Some(ports.iter().map(|port| Port::new(*port).unwrap()).collect::<Vec<_>>());
+    let of = |for_ann_alone: bool, granted: Option<Vec<Port>>| {
+        let mut limited = export("127.0.0.1:80", 80);
+        limited.clients = for_ann_alone.then(|| vec!["ann".parse().unwrap()]);
+        let status = Status { exports: vec![export("127.0.0.1:22", 22), limited], ..empty() };
+        ["ann", "bob"]
+            .map(|name| status.ports_of(&ClientStatus { ports: granted.clone(), ..client(name, None) }))
+    };
+    assert_eq!(of(false, None), [None, None]);
+    assert_eq!(of(true, None), [ports(&[22, 80]), ports(&[22])]);
+    assert_eq!(of(false, ports(&[80])), [ports(&[80]), ports(&[80])]);
+    assert_eq!(of(true, ports(&[80])), [ports(&[80]), ports(&[])]);
 }
