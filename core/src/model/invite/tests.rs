@@ -500,6 +500,16 @@ proptest! {
 }
 
 #[test]
+fn a_text_has_an_invite_once_it_has_all_of_it() {
+    let text = full().to_text();
+    assert!(Invite::is_in(&text));
+    assert!(Invite::is_in(&format!("Here it is: {}\nBye", text.as_str())));
+    for other in ["", "hello", &text[..text.len() - 1]] {
+        assert!(!Invite::is_in(other), "{other}");
+    }
+}
+
+#[test]
 fn fuzzed_invites_and_requests_are_read_or_refused() {
     let invites = [plain(), full(), Invite { key: InviteKey::Requested, ..full() }];
     let mut samples: Vec<Vec<u8>> =

@@ -82,6 +82,8 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
 
     assert!((6..10).contains(&tried.len()), "{tried:?}");
     assert!(tried.contains(&Task::Probe(relay(1))) && tried.contains(&Task::Probe(relay(2))));
+    // Each twice, and then the other one.
+    assert!(tried[0] == tried[1] && tried[1] != tried[2] && tried[2] == tried[3] && tried[4] == tried[0]);
     vigil.link(Link::Up(3, relay(2)), seconds(50.0));
     assert_eq!(vigil.offline(seconds(60.0)), None);
 }
@@ -118,6 +120,36 @@ fn a_host_that_has_lost_an_address_is_offline_until_the_network_answers_and_that
 
     assert_eq!(vigil.offline(seconds(109.0)), None);
     assert_eq!((tor.closed_numbers(), tor.renewed.len()), (vec![4], 1));
+}
+
+/// A host with a service, whose session and whose introductions enter the network by different relays.
+fn entering_by_two() -> (Vigil, Look) {
+    let circuit = |number, carries| Circuit { number, first: relay(number as u8), carries };
+    let circuits = vec![circuit(1, Carries::Session), circuit(2, Carries::Introductions)];
+    (serving(), Look { relays: vec![relay(1), relay(2)], circuits, ..Look::default() })
+}
+
+#[test]
+fn of_relays_those_that_carry_introductions_are_asked_and_before_others() {
+    let (mut vigil, look) = entering_by_two();
+    play(&mut vigil, 0.0, 60.0, &look);
+    let is_probe = |task: &Task| matches!(task, Task::Probe(_));
+    let asked: Vec<_> = play(&mut vigil, 60.0, 120.0, &look).into_iter().filter(is_probe).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|task| *task == Task::Probe(relay(2))), "{asked:?}");
+
+    vigil.moved(seconds(120.0));
+    let first = play(&mut vigil, 120.0, 122.0, &look).into_iter().find(is_probe);
+    assert_eq!(first, Some(Task::Probe(relay(2))));
+}
+
+#[test]
+fn while_a_question_is_on_its_way_it_matters_which_circuits_are_closed() {
+    let (mut vigil, mut tor) = (serving(), Tor::new());
+    assert!(!vigil.is_probing());
+    vigil.watched(seconds(1.0));
+    tor.silent_to = u64::MAX;
+    tor.play(&mut vigil, 1.0, 4.0);
+    assert!(!tor.probes.is_empty() && vigil.is_probing());
 }
 
 #[test]
