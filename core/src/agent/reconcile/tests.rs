@@ -261,26 +261,3 @@ async fn somebody_looks_who_watches_or_has_just_asked() {
     tokio::time::advance(LOOK).await;
     assert!(!reconciler.is_watched());
 }
-
-#[tokio::test]
-async fn whoever_is_reached_has_those_tried_that_were_not() {
-    let host = Host::new();
-    let website = Website::on(&host.network).await;
-    let (mut life, engine) = host.agent("").await;
-    let reconciler = &mut life.reconciler;
-    reconciler.start_engine();
-    until(|| reconciler.engine.state().borrow().is_ready()).await;
-    reconciler.take_engine_state();
-    let dialled = |remote, outcome| Report::Dialled { remote, outcome, took: Duration::ZERO, warm: false };
-    let (remote, at) = (address(WEBSITE), reconciler.now());
-    reconciler.observed.keys.insert(remote, client_key(WEBSITE).public());
-    reconciler.take_report(dialled(remote, Err(DialError::NotPublished)), at);
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(dials(&engine), 0, "nobody was reached");
-
-    reconciler.take_report(dialled(address(1), Ok(())), at);
-    until(|| dials(&engine) > 0).await;
-    drop(website);
-}
