@@ -5,15 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::address::ListenAddr;
-use crate::model::config::{AgentSettings, Client, Config, Remote};
-use crate::model::onion::OnionAddress;
+use super::same::{One, match_up, names};
+use crate::model::address::{ListenAddr, Port};
+use crate::model::config::{AgentSettings, Client, Config, Export, Remote};
+use crate::model::name::{ClientName, RemoteName};
 
 /// What is to be in force: `given` now, `before` at the last start, and `own`, as commands left it since.
 pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
-    let (given, before) =
-        (&as_named_here(given, given, before, own), &as_named_here(before, given, before, own));
-    let (before, own) = (&under_new_names(before, before, given), &under_new_names(own, before, given));
     let (now, then, ours) = (&given.agent, &before.agent, &own.agent);
     let agent = AgentSettings {
         socks_addr: newer(now.socks_addr, then.socks_addr, ours.socks_addr),
@@ -25,111 +23,133 @@ pub fn merge(given: &Config, before: &Config, own: &Config) -> Config {
         sessions: newer(now.sessions, then.sessions, ours.sessions),
         bridges: newer(&now.bridges, &then.bridges, &ours.bridges).clone(),
     };
+    let (clients, exports) = clients_and_exports(given, before, own);
     let mut config = Config {
         instance: own.instance.clone(),
         agent,
-        exports: each(&given.exports, &before.exports, &own.exports, |a, b, c| newer(a, b, c).cloned()),
-        clients: each(&given.clients, &before.clients, &own.clients, client),
-        remotes: each(&given.remotes, &before.remotes, &own.remotes, remote),
+        exports,
+        clients,
+        remotes: BTreeMap::new(),
         requests: each(&given.requests, &before.requests, &own.requests, |a, b, c| newer(a, b, c).copied()),
     };
-    let lists = |config: &Config, client: &Client| config.client_at(&client.address).is_some();
-    // By its service: it may be given under another name by now, and its keys are erased all the same.
-    config.clients.retain(|_, client| !lists(before, client) || lists(own, client));
-    give_way(&mut config, given);
+    let address = |remote: &Remote| remote.address;
+    let ones = match_up(&given.remotes, &before.remotes, &own.remotes, address);
+    let merged: Vec<_> =
+        ones.iter().map(|one| remote(value(one.given), value(one.before), value(one.own))).collect();
+    let names = names(&ones, |at| merged[at].is_some(), address);
+    let mut given_as = BTreeMap::new();
+    for ((one, merged), name) in ones.iter().zip(merged).zip(names) {
+        let (Some(merged), Some(name)) = (merged, name) else { continue };
+        given_as.extend(value(one.given).map(|given| (name.clone(), given)));
+        config.remotes.insert(name, merged);
+    }
+    give_way(&mut config, &given_as, given.agent.socks_addr);
     config
 }
 
-/// A configuration, what is given now or was before, in which the clients and remotes that a command has given another name here have that one.
-fn as_named_here(config: &Config, given: &Config, before: &Config, own: &Config) -> Config {
-    let mut renamed = config.clone();
-    let mut clients = new_names(&before.clients, &own.clients, |client| client.address);
-    clients.retain(|(old, new)| {
-        let stays = |client: &Client| Some(client.address) == own.clients.get(new).map(|own| own.address);
-        config.clients.get(old).is_some_and(stays) && !given.clients.contains_key(new)
-    });
-    for list in renamed.exports.values_mut().filter_map(|export| export.clients.as_mut()) {
-        for (old, new) in clients.iter().filter(|(old, _)| list.contains(old)).collect::<Vec<_>>() {
-            list.remove(old);
-            list.insert(new.clone());
-        }
-    }
-    rename(&mut renamed.clients, &clients);
-    let mut remotes = new_names(&before.remotes, &own.remotes, |remote| remote.address);
-    remotes.retain(|(old, new)| {
-        let stays = |remote: &Remote| Some(remote.address) == own.remotes.get(new).map(|own| own.address);
-        config.remotes.get(old).is_some_and(stays) && !given.remotes.contains_key(new)
-    });
-    rename(&mut renamed.remotes, &remotes);
-    renamed
-}
+type Clients = BTreeMap<ClientName, Client>;
+type Exports = BTreeMap<Port, Export>;
 
-/// A configuration in which the clients and remotes that were given before under another name have the one that they are given now: what
-/// commands changed of them goes with them. Whoever had the new name here, by a command, gives way.
-fn under_new_names(config: &Config, before: &Config, given: &Config) -> Config {
-    let mut renamed = config.clone();
-    let clients = new_names(&before.clients, &given.clients, |client| client.address);
-    for (old, new) in &clients {
-        for list in renamed.exports.values_mut().filter_map(|export| export.clients.as_mut()) {
-            // An entry of the new name was for another one.
-            match list.remove(old) {
-                true => list.insert(new.clone()),
-                false => list.remove(new),
-            };
-        }
-    }
-    rename(&mut renamed.clients, &clients);
-    rename(&mut renamed.remotes, &new_names(&before.remotes, &given.remotes, |remote| remote.address));
-    renamed
-}
-
-/// The old and the new names of those that are given under another one, each found by its address.
-fn new_names<K: Ord + Clone, V>(
-    before: &BTreeMap<K, V>,
-    given: &BTreeMap<K, V>,
-    address: impl Fn(&V) -> OnionAddress,
-) -> Vec<(K, K)> {
-    let is_new = |(name, _): &(&K, &V)| !before.contains_key(*name);
-    let old_name = |now: &V| {
-        before.iter().find(|(old, then)| address(then) == address(now) && !given.contains_key(*old))
+/// The clients, and the exports, whose lists name the same ones in the end, whatever each is called by then.
+fn clients_and_exports(given: &Config, before: &Config, own: &Config) -> (Clients, Exports) {
+    let address = |client: &Client| client.address;
+    let ones = match_up(&given.clients, &before.clients, &own.clients, address);
+    let lists = |config: &Config, client: &Client| config.client_at(&client.address).is_some();
+    let merged: Vec<_> = ones
+        .iter()
+        .map(|one| client(value(one.given), value(one.before), value(one.own)))
+        // What a command deleted is without keys, however it is given.
+        .map(|merged| merged.filter(|client| !lists(before, client) || lists(own, client)))
+        .collect();
+    let is_given = |at: usize| {
+        let (given, merged) = (value(ones[at].given), merged[at].as_ref());
+        given
+            .zip(merged)
+            .is_some_and(|(given, merged)| (given.address, given.key) == (merged.address, merged.key))
     };
-    let pair = |(new, now): (&K, &V)| Some((old_name(now)?.0.clone(), new.clone()));
-    given.iter().filter(is_new).filter_map(pair).collect()
+    // A key is one client's: ours gives way to the one that is given.
+    let has_key_of = |at: usize, other: usize| {
+        let key = |at: usize| merged[at].as_ref().map(|client| client.key);
+        at != other && is_given(other) && key(at) == key(other)
+    };
+    let is_there = |at: usize| {
+        merged[at].is_some() && (is_given(at) || !(0..ones.len()).any(|other| has_key_of(at, other)))
+    };
+    let is_there: Vec<bool> = (0..ones.len()).map(is_there).collect();
+    let names = names(&ones, |at| is_there[at], address);
+    let exports = {
+        let parts =
+            [(given, 0), (before, 1), (own, 2)].map(|(config, part)| whose_exports(config, &ones, part));
+        let [given, before, own] = &parts;
+        each(given, before, own, |a, b, c| newer(a, b, c).cloned())
+    };
+    let is_taken = |name: &ClientName| names.iter().flatten().any(|taken| taken == name);
+    let called = |who: &Who| match who {
+        Who::One(at) if names[*at].is_some() => names[*at].clone(),
+        // A name that is left over lets in nobody who has it by now.
+        Who::One(at) => name(ones[*at].given).or(name(ones[*at].own)).filter(|name| !is_taken(name)).cloned(),
+        Who::Left(name) => Some(name.clone()).filter(|name| !is_taken(name)),
+    };
+    let named = |(export, list): (Export, Option<BTreeSet<Who>>)| Export {
+        clients: list.map(|list| list.iter().filter_map(called).collect()),
+        ..export
+    };
+    let exports = exports.into_iter().map(|(port, export)| (port, named(export))).collect();
+    let clients = names.iter().cloned().zip(merged).filter_map(|(name, client)| Some((name?, client?)));
+    (clients.collect(), exports)
 }
 
-fn rename<K: Ord + Clone, V>(all: &mut BTreeMap<K, V>, names: &[(K, K)]) {
-    for (old, new) in names {
-        all.remove(new);
-        if let Some(value) = all.remove(old) {
-            all.insert(new.clone(), value);
-        }
-    }
+/// Whom a list names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// One of the clients, by its number.
+    One(usize),
+    /// Nobody that is known: a name that is left over.
+    Left(ClientName),
 }
 
-/// Takes out what is ours alone and can't be beside something that is given.
-fn give_way(config: &mut Config, given: &Config) {
-    let theirs = |name: &_, client: &Client| {
-        let same = |other: &Client| other.address == client.address || other.key == client.key;
-        given.clients.iter().any(|(other, client)| other != name && same(client))
+/// The exports of one of the three, by its number, with those whom their lists mean.
+fn whose_exports(
+    config: &Config,
+    ones: &[One<'_, ClientName, Client>],
+    part: usize,
+) -> BTreeMap<Port, (Export, Option<BTreeSet<Who>>)> {
+    let there =
+        |one: &One<'_, ClientName, Client>| [name(one.given), name(one.before), name(one.own)][part].cloned();
+    let who = |listed: &ClientName| {
+        let named = ones.iter().position(|one| there(one).as_ref() == Some(listed));
+        // It may be given for one that only a command made.
+        let ours = || ones.iter().position(|one| name(one.own) == Some(listed) && there(one).is_none());
+        named.or_else(ours).map_or_else(|| Who::Left(listed.clone()), Who::One)
     };
-    config.clients.retain(|name, client| given.clients.contains_key(name) || !theirs(name, client));
-    let theirs = |name: &_, remote: &Remote| {
-        let same = |other: &Remote| other.address == remote.address || other.key == remote.key;
-        given.remotes.iter().any(|(other, remote)| other != name && same(remote))
+    let of = |export: &Export| {
+        let list = export.clients.as_ref().map(|list| list.iter().map(who).collect());
+        (Export { clients: None, ..export.clone() }, list)
     };
-    config.remotes.retain(|name, remote| given.remotes.contains_key(name) || !theirs(name, remote));
+    config.exports.iter().map(|(port, export)| (*port, of(export))).collect()
+}
+
+fn value<'a, K, V>(entry: Option<(&'a K, &'a V)>) -> Option<&'a V> {
+    entry.map(|(_, value)| value)
+}
+
+fn name<'a, K, V>(entry: Option<(&'a K, &'a V)>) -> Option<&'a K> {
+    entry.map(|(name, _)| name)
+}
+
+/// Takes out what is ours alone and can't be beside something that is given. The remotes that are given have the names that they have here.
+fn give_way(config: &mut Config, given: &BTreeMap<RemoteName, &Remote>, socks: Option<std::net::SocketAddr>) {
     let Config { agent, remotes, requests, .. } = config;
     requests.retain(|name, _| !remotes.contains_key(name));
 
-    let is_given = |name: &_, listen: &_| {
-        given.remotes.get(name).is_some_and(|remote| remote.imports.contains_key(listen))
-    };
+    let is_given =
+        |name: &_, listen: &_| given.get(name).is_some_and(|remote| remote.imports.contains_key(listen));
     let imports =
         remotes.iter().flat_map(|(name, remote)| remote.imports.keys().map(move |listen| (name, listen)));
     let taken: BTreeSet<_> =
         imports.filter(|(name, listen)| is_given(name, listen)).map(|(_, listen)| listen.clone()).collect();
     if agent.socks_addr.is_some_and(|socks| taken.contains(&ListenAddr::Tcp(socks))) {
-        agent.socks_addr = given.agent.socks_addr;
+        agent.socks_addr = socks;
     }
     let socks = agent.socks_addr.map(ListenAddr::Tcp);
     for (name, remote) in remotes {
@@ -186,8 +206,9 @@ mod tests {
 
     use super::*;
     use crate::model::config::{InstanceId, parse, write};
+    use crate::model::edit::{self, Edit};
     use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
-    use crate::model::name::ClientName;
+    use crate::model::onion::OnionAddress;
 
     fn instance(number: u8) -> InstanceId {
         InstanceId::from_random([number; 10])
@@ -195,6 +216,40 @@ mod tests {
 
     /// Which clients a configuration has, each with keys of a number and perhaps a limit; which exports, and which imports of two remotes.
     type Parts = ([Option<(u8, bool)>; 3], [bool; 3], [Option<[bool; 2]>; 2]);
+
+    /// Renames by commands, of clients and of remotes, by the numbers of their names.
+    type Renames = Vec<(bool, usize, usize)>;
+
+    fn renames() -> impl Strategy<Value = Renames> {
+        prop::collection::vec((any::<bool>(), 0usize..4, 0usize..4), 0..8)
+    }
+
+    /// A configuration after commands have given others names, as far as they were not refused; its first export is for some clients only.
+    fn renamed(mut config: Config, limited: Option<Vec<usize>>, renames: &Renames) -> Config {
+        let clients = ["c0", "c1", "c2", "c3"].map(|name| name.parse::<ClientName>().unwrap());
+        let remotes = ["r0", "r1", "r2", "r3"].map(|name| name.parse::<RemoteName>().unwrap());
+        if let Some((export, limited)) = config.exports.values_mut().next().zip(limited) {
+            export.clients = Some(limited.into_iter().map(|at| clients[at].clone()).collect());
+        }
+        for (is_client, from, to) in renames {
+            let edit = match is_client {
+                true => Edit::RenameClient { name: clients[*from].clone(), to: clients[*to].clone() },
+                false => Edit::RenameRemote { name: remotes[*from].clone(), to: remotes[*to].clone() },
+            };
+            config = edit::apply(&config, &edit).unwrap_or(config);
+        }
+        config
+    }
+
+    fn limits() -> impl Strategy<Value = Option<Vec<usize>>> {
+        prop::option::of(prop::collection::vec(0usize..4, 0..3))
+    }
+
+    /// Whether the first export's list lets in the client with an address.
+    fn is_let_in(config: &Config, port: &Port, address: &OnionAddress) -> bool {
+        let client = config.client_at(address);
+        config.exports.get(port).zip(client).is_some_and(|(export, (name, _))| export.is_for(name))
+    }
 
     fn parts() -> impl Strategy<Value = Parts> {
         let client = prop::option::of((0u8..2, any::<bool>()));
@@ -274,15 +329,15 @@ mod tests {
         let lists: Vec<_> = merged.exports.values().map(|export| export.clients.clone()).collect();
         assert_eq!(lists, [only(&[new]), only(&[]), only(&[other, new])]);
         assert_eq!(merged.remotes[&"site".parse().unwrap()].imports.len(), 2);
-        // One that was deleted stays deleted.
+        // One that was deleted stays deleted, and another one that has the name keeps it.
         own.clients.remove(old);
-        assert_eq!(merge(&given, &before, &own).clients.keys().collect::<Vec<_>>(), [other]);
+        let merged = merge(&given, &before, &own);
+        assert_eq!(merged.clients.keys().collect::<Vec<_>>(), [other, new]);
+        assert_eq!(merged.clients[new].address, address(90));
     }
 
     #[test]
     fn one_that_a_command_gave_another_name_keeps_it_and_is_still_what_is_given() {
-        use crate::model::edit::{self, Edit};
-
         let parts = |clients, remotes| (clients, [true; 3], remotes);
         let mut given =
             config(&parts([Some((0, false)), Some((0, false)), None], [Some([true, false]), None]), 1);
@@ -319,30 +374,140 @@ mod tests {
         );
     }
 
+    /// A host with two clients, the first of which alone may reach port 1000, and two remotes, each with an import.
+    fn two_of_each() -> Config {
+        let two = Some((0, false));
+        let parts = ([two, two, None], [true, true, false], [Some([true, true]), Some([false, true])]);
+        let mut config = config(&parts, 1);
+        let first = config.exports.values_mut().next().unwrap();
+        first.clients = Some(["c0".parse().unwrap()].into());
+        config
+    }
+
+    fn after(config: &Config, renames: &[(&str, &str)]) -> Config {
+        let edit = |config: Config, (name, to): &(&str, &str)| {
+            let edit = match name.starts_with('c') {
+                true => Edit::RenameClient { name: name.parse().unwrap(), to: to.parse().unwrap() },
+                false => Edit::RenameRemote { name: name.parse().unwrap(), to: to.parse().unwrap() },
+            };
+            edit::apply(&config, &edit).unwrap()
+        };
+        renames.iter().fold(Config { instance: instance(2), ..config.clone() }, edit)
+    }
+
+    #[test]
+    fn a_chain_of_other_names_loses_nobody() {
+        let given = two_of_each();
+        let chain = [("c1", "c9"), ("c0", "c1"), ("r1", "r9"), ("r0", "r1")];
+        let own = after(&given, &chain);
+        assert_eq!(merge(&given, &given, &own), own);
+        let circle = [("c0", "c9"), ("c1", "c0"), ("c9", "c1"), ("r0", "r9"), ("r1", "r0"), ("r9", "r1")];
+        let own = after(&given, &circle);
+        assert_eq!(merge(&given, &given, &own), own);
+        // The same, made where it is given.
+        let merged = merge(&own, &given, &given);
+        assert_eq!(Config { instance: own.instance.clone(), ..merged }, own);
+    }
+
+    #[test]
+    fn what_is_given_of_one_after_names_were_swapped_is_about_that_one() {
+        let given = two_of_each();
+        let swapped = after(
+            &given,
+            &[("c0", "ct"), ("c1", "c0"), ("ct", "c1"), ("r0", "rt"), ("r1", "r0"), ("rt", "r1")],
+        );
+        let [first, second] = ["c0", "c1"].map(|name| name.parse::<ClientName>().unwrap());
+        let (mut revoked, mut limited) = (given.clone(), given.clone());
+        revoked.clients.remove(&first);
+        limited.clients.get_mut(&first).unwrap().ports = Some(Default::default());
+
+        let merged = merge(&revoked, &given, &swapped);
+        let left: Vec<_> = merged.clients.values().map(|client| client.address).collect();
+        assert_eq!(left, [given.clients[&second].address], "the one that was taken out is out");
+        assert!(merged.clients.contains_key(&first), "the other one keeps the name that it has here");
+        assert!(!is_let_in(&merged, &Port::new(1000).unwrap(), &left[0]));
+
+        let merged = merge(&limited, &given, &swapped);
+        let ports = |config: &Config, name: &ClientName| config.clients[name].ports.clone();
+        assert_eq!((ports(&merged, &second), ports(&merged, &first)), (Some(Default::default()), None));
+
+        let mut gone = given.clone();
+        gone.remotes.remove(&"r0".parse().unwrap());
+        let merged = merge(&gone, &given, &swapped);
+        let left: Vec<_> = merged.remotes.values().map(|remote| remote.address).collect();
+        assert_eq!(left, [given.remotes[&"r1".parse().unwrap()].address]);
+    }
+
+    #[test]
+    fn one_who_is_given_under_a_name_that_a_command_has_given_to_another_has_it() {
+        let given = two_of_each();
+        let own = after(&given, &[("c0", "c7"), ("c1", "c0")]);
+        let mut later = given.clone();
+        let seventh =
+            Client { address: address(90), key: key(90), ..given.clients[&"c0".parse().unwrap()].clone() };
+        later.clients.insert("c7".parse().unwrap(), seventh);
+
+        let merged = merge(&later, &given, &own);
+
+        let at = |name: &str| merged.clients[&name.parse().unwrap()].address;
+        assert_eq!(
+            (at("c7"), at("c0"), at("c1")),
+            (address(90), address(1), address(3)),
+            "each as it is given"
+        );
+        assert!(!is_let_in(&merged, &Port::new(1000).unwrap(), &address(90)));
+        assert!(is_let_in(&merged, &Port::new(1000).unwrap(), &address(1)));
+    }
+
     proptest! {
         #[test]
-        fn what_is_given_says_what_it_changes_and_commands_all_else(given in parts(), before in parts(), own in parts()) {
-            let (given, before, own) = (config(&given, 1), config(&before, 2), config(&own, 3));
+        fn what_is_given_says_what_it_changes_and_commands_all_else(
+            parts in prop::array::uniform3((parts(), limits(), renames())),
+            later in renames(),
+        ) {
+            let [given, before, own] = &parts;
+            let made = |(parts, limits, renames): &(Parts, Option<Vec<usize>>, Renames), number| {
+                renamed(config(parts, number), limits.clone(), renames)
+            };
+            let (given, before, own) = (made(given, 1), made(before, 2), made(own, 3));
             let merged = merge(&given, &before, &own);
             prop_assert_eq!(&merged.instance, &own.instance);
             let alike = |config: &Config| Config { instance: own.instance.clone(), ..config.clone() };
             prop_assert_eq!(&merge(&given, &given, &own), &own, "nothing was changed there");
             prop_assert_eq!(&merge(&given, &own, &own), &alike(&given), "nothing was changed here");
+            // Other names alone, by commands, keep all as they left it.
+            let own_names = renamed(alike(&given), None, &later);
+            prop_assert_eq!(&merge(&given, &given, &own_names), &own_names);
 
             for (port, export) in &given.exports {
-                prop_assert!(before.exports.contains_key(port) || merged.exports.get(port) == Some(export));
+                prop_assert!(before.exports.contains_key(port) || merged.exports.get(port).map(|merged| &merged.target) == Some(&export.target));
             }
             for (name, client) in &before.clients {
-                let (now, ours) = (given.clients.get(name), own.clients.get(name));
+                let (now, ours) = (given.client_at(&client.address), own.client_at(&client.address));
+                let is_there = merged.client_at(&client.address).is_some();
                 if now.is_none() {
-                    prop_assert!(!merged.clients.contains_key(name), "{} is given no more", name);
+                    prop_assert!(!is_there, "{} is given no more", name);
                 }
-                if !own.clients.values().any(|own| own.address == client.address) {
-                    prop_assert!(!merged.clients.values().any(|other| other.address == client.address), "{} was deleted", name);
+                if ours.is_none() {
+                    prop_assert!(!is_there, "{} was deleted", name);
                 }
-                if let Some(now) = now && now.address == client.address {
-                    prop_assert_eq!(merged.clients.get(name).map(|merged| merged.address), ours.map(|own| own.address));
+                if let (Some((now, _)), Some((ours, _))) = (now, ours) {
+                    prop_assert!(is_there, "{} is given as before", name);
+                    let merged = merged.client_at(&client.address).map(|(name, _)| name);
+                    prop_assert!(merged == Some(now) || merged == Some(ours) && now == name);
                 }
+            }
+            for client in merged.clients.values() {
+                let address = &client.address;
+                if let (Some(_), Some(_)) = (given.client_at(address), own.client_at(address)) {
+                    for port in merged.exports.keys().filter(|port| is_let_in(&merged, port, address)) {
+                        prop_assert!(is_let_in(&given, port, address) || is_let_in(&own, port, address), "{}", port);
+                    }
+                }
+            }
+            for (name, remote) in &before.remotes {
+                let at = |config: &Config| config.remote_at(&remote.address).is_some();
+                prop_assert_eq!(at(&merged), at(&given) && at(&own), "{}", name);
             }
             // Whatever came together can be kept.
             let mut document = Default::default();

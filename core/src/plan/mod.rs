@@ -11,6 +11,7 @@ pub mod findings;
 pub mod given;
 pub mod health;
 mod observed;
+mod same;
 pub mod sleep;
 pub mod standing;
 mod step;
