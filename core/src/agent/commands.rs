@@ -107,7 +107,7 @@ impl Commands {
                 let config = self.changes.load().await?;
                 let client = edit::find(&config.clients, &name)?;
                 self.changes.vault.doubts.begin(&ids_of(client), config.agent.secrets).await?;
-                let mut notes = self.clients.delete(&name, client.clone(), |_| {}).await?;
+                let mut notes = self.clients.delete(&name, client.clone(), &config, |_| {}).await?;
                 notes.extend(self.changes.settle().await);
                 done(notes)
             }

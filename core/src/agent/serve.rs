@@ -217,10 +217,11 @@ impl Server {
 
     /// Revokes a client: ends its access first, whatever the disk and the file say, and then takes it out of the file.
     async fn delete_client(&self, name: &ClientName) -> Result<Vec<String>, Problem> {
-        let known = {
+        let (known, began) = {
             let in_force = self.in_force.borrow();
             let cut_off = in_force.revoked.values().find(|(other, _)| other == name);
-            in_force.config.clients.get(name).or(cut_off.map(|(_, client)| client)).cloned()
+            let known = in_force.config.clients.get(name).or(cut_off.map(|(_, client)| client)).cloned();
+            (known, Arc::clone(&in_force.config))
         };
         let client = match known {
             Some(client) => client,
@@ -232,7 +233,7 @@ impl Server {
             generation = self.store.revoke(name, client);
             services.insert(client.address);
         };
-        let taken_out = self.commands.clients.delete(name, client, revoke).await;
+        let taken_out = self.commands.clients.delete(name, client, &began, revoke).await;
         if taken_out.is_err() {
             self.store.apart(ConfigStore::keep_revoked).await;
         }

@@ -23,8 +23,10 @@ pub(crate) enum KeyChange {
     },
     /// `client rotate`: new keys and so a new address; ports and expiry stay.
     RotateClient {
-        /// Which.
+        /// What it was called when its keys were looked at; it may be called something else by now.
         name: ClientName,
+        /// Which: its service so far.
+        of: OnionAddress,
         /// The new service.
         address: OnionAddress,
         /// The new client key.
@@ -45,6 +47,8 @@ pub(crate) enum KeyChange {
         remote: Remote,
         /// Whether it takes the place of one of the same name, whose imports it inherits.
         replace: bool,
+        /// What had that name when the keys were looked at. Where it is another one by now, the change is refused.
+        held: Option<Held>,
     },
     /// `remote delete`, with its imports.
     DeleteRemote {
@@ -73,6 +77,43 @@ pub(crate) enum KeyChange {
     },
 }
 
+/// What has the name of a remote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// A remote, by its address and our key for it.
+    Remote(OnionAddress, ClientPublicKey),
+    /// A request that waits, by its key.
+    Request(ClientPublicKey),
+}
+
+impl Held {
+    /// What has a name now.
+    pub(crate) fn by(config: &Config, name: &RemoteName) -> Option<Self> {
+        let remote = config.remotes.get(name).map(|remote| Self::Remote(remote.address, remote.key));
+        remote.or_else(|| config.requests.get(name).map(|key| Self::Request(*key)))
+    }
+
+    /// What it is called now, if it is there.
+    pub(crate) fn name(self, config: &Config) -> Option<RemoteName> {
+        let mut names = config.remotes.keys().chain(config.requests.keys());
+        names.find(|name| Self::by(config, name) == Some(self)).cloned()
+    }
+
+    /// Our key.
+    pub(crate) fn key(self) -> ClientPublicKey {
+        match self {
+            Self::Remote(_, key) | Self::Request(key) => key,
+        }
+    }
+}
+
+/// Another command was quicker, and what was looked at has another name, or other keys.
+fn changed_meanwhile(subject: impl Into<Subject>) -> Problem {
+    let subject = subject.into();
+    let message = format!("{subject} was changed by another command at the same time");
+    Problem::new(Code::ConfigBusy, message).about(subject).hint("nothing was changed; try again")
+}
+
 /// Makes the change, or says why it can't be made; the configuration given is untouched.
 pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Problem> {
     let mut new = config.clone();
@@ -98,8 +139,9 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             grant(&mut new, name, None, client.ports.as_ref());
             new.clients.insert(name.clone(), client.clone());
         }
-        KeyChange::RotateClient { name, address, key, requested } => {
-            let client = find(&config.clients, name)?.clone();
+        KeyChange::RotateClient { name, of, address, key, requested } => {
+            let there = config.client_at(of).ok_or_else(|| changed_meanwhile(name.clone()))?;
+            let (name, client) = (there.0, there.1.clone());
             let client = Client { address: *address, key: *key, requested: *requested, ..client };
             check_keys(config, name, &client)?;
             new.clients.insert(name.clone(), client);
@@ -109,7 +151,7 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
             new.clients.remove(name);
             new.exports.values_mut().for_each(|export| forget(export, name));
         }
-        KeyChange::AddRemote { name, remote, replace } => {
+        KeyChange::AddRemote { name, remote, replace, held } => {
             if !config.remotes.contains_key(name) && !config.requests.contains_key(name) {
                 naming::check_remote(config, name, None)?;
             }
@@ -133,6 +175,9 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
                 }
                 None => {}
             }
+            if Held::by(config, name) != *held {
+                return Err(changed_meanwhile(name.clone()));
+            }
             new.requests.remove(name);
             new.remotes.insert(name.clone(), remote);
         }
@@ -143,6 +188,9 @@ pub(crate) fn apply(config: &Config, change: &KeyChange) -> Result<Config, Probl
         KeyChange::AddRequest { name, key } => {
             // The same again is the same name.
             naming::check_remote(config, name, config.requests.contains_key(name).then_some(name))?;
+            if config.requests.get(name).is_some_and(|there| there != key) {
+                return Err(changed_meanwhile(name.clone()));
+            }
             new.requests.insert(name.clone(), *key);
         }
         KeyChange::DeleteRequest { name } => {
@@ -226,7 +274,7 @@ mod tests {
             plain_tor: false,
             imports: Default::default(),
         };
-        KeyChange::AddRemote { name: name.parse().unwrap(), remote, replace: false }
+        KeyChange::AddRemote { name: name.parse().unwrap(), remote, replace: false, held: None }
     }
 
     fn request(name: &str, number: u8) -> KeyChange {
@@ -247,7 +295,11 @@ mod tests {
             assert_eq!(code_of(&config, &add_remote(name, 3)), taken, "{name}");
             assert_eq!(code_of(&config, &request(name, 3)), taken, "{name}");
         }
-        assert_eq!(code_of(&config, &add_remote("Mail", 2)), None, "the answer to the request");
+        let mut answer = add_remote("Mail", 2);
+        if let KeyChange::AddRemote { held, .. } = &mut answer {
+            *held = Some(Held::Request(keys(2).1));
+        }
+        assert_eq!(code_of(&config, &answer), None, "the answer to the request");
 
         // A file may have both.
         let (first, second) = (keys(1), keys(2));
@@ -262,6 +314,68 @@ mod tests {
         assert_eq!(both.clients.len(), 2);
         let delete = KeyChange::DeleteClient { name: "anna".parse().unwrap() };
         assert!(apply(&both, &delete).unwrap().clients.keys().map(ClientName::as_str).eq(["Anna"]));
+    }
+
+    /// The configuration in which `first` got the name `spare`, and `second` the name of `first`.
+    fn names_changed_hands(config: &Config, [first, second, spare]: [&str; 3]) -> Config {
+        use crate::model::edit::{Edit, apply};
+        let rename = |config: &Config, name: &str, to: &str| {
+            let client = Edit::RenameClient { name: name.parse().unwrap(), to: to.parse().unwrap() };
+            let remote = Edit::RenameRemote { name: name.parse().unwrap(), to: to.parse().unwrap() };
+            apply(config, &client).or_else(|_| apply(config, &remote)).unwrap()
+        };
+        rename(&rename(config, first, spare), second, first)
+    }
+
+    #[test]
+    fn new_keys_are_for_the_one_that_was_looked_at_whatever_it_is_called_by_then() {
+        let config = apply(&empty(), &add_client("ann", 1)).unwrap();
+        let config = apply(&config, &add_client("bob", 2)).unwrap();
+        let rotate = |of: u8| {
+            let (address, key) = keys(9);
+            KeyChange::RotateClient {
+                name: "ann".parse().unwrap(),
+                of: keys(of).0,
+                address,
+                key,
+                requested: false,
+            }
+        };
+        let changed = names_changed_hands(&config, ["ann", "bob", "x"]);
+
+        let rotated = apply(&changed, &rotate(1)).unwrap();
+
+        let address = |name: &str| rotated.clients[&name.parse().unwrap()].address;
+        assert_eq!((address("x"), address("ann")), (keys(9).0, keys(2).0));
+        assert_eq!(code_of(&changed, &rotate(3)), Some(Code::ConfigBusy), "it is not there any more");
+    }
+
+    #[test]
+    fn a_remote_takes_the_place_of_the_one_that_was_looked_at_or_of_none() {
+        let replacing = |held: Option<Held>, replace: bool| {
+            let KeyChange::AddRemote { name, remote, .. } = add_remote("web", 9) else {
+                panic!("it adds a remote")
+            };
+            KeyChange::AddRemote { name, remote, replace, held }
+        };
+        let config = apply(&empty(), &add_remote("web", 1)).unwrap();
+        let config = apply(&config, &add_remote("db", 2)).unwrap();
+        let held = |number: u8| Some(Held::Remote(keys(number).0, keys(number).1));
+        let changed = names_changed_hands(&config, ["web", "db", "old"]);
+
+        assert_eq!(code_of(&config, &replacing(held(1), true)), None);
+        assert_eq!(code_of(&changed, &replacing(held(1), true)), Some(Code::ConfigBusy));
+        assert_eq!(code_of(&changed, &replacing(held(2), true)), None);
+
+        // Requests that wait, too.
+        let config = apply(&empty(), &request("web", 1)).unwrap();
+        let config = apply(&config, &request("db", 2)).unwrap();
+        let changed = names_changed_hands(&config, ["web", "db", "old"]);
+        let held = |number: u8| Some(Held::Request(keys(number).1));
+        assert_eq!(code_of(&config, &replacing(held(1), false)), None);
+        assert_eq!(code_of(&changed, &replacing(held(1), false)), Some(Code::ConfigBusy));
+        assert_eq!(code_of(&config, &request("web", 1)), None, "the same again");
+        assert_eq!(code_of(&config, &request("web", 3)), Some(Code::ConfigBusy), "its key would be lost");
     }
 
     #[test]

@@ -74,21 +74,32 @@ impl Clients {
         name: ClientName,
         given: Option<ClientPublicKey>,
     ) -> Result<Response, Problem> {
-        let seen = edit::find(&self.changes.load().await?.clients, &name)?.address;
+        let began = self.changes.load().await?;
+        let seen = edit::find(&began.clients, &name)?.address;
         let changing = self.changes.vault.change().await?;
         let config = self.changes.load().await?;
-        let old = edit::find(&config.clients, &name)?.clone();
-        self.check_not_over(&name, &old)?;
-        if old.address != seen {
+        let Some((name, old)) = config.client_at(&seen).map(|(name, old)| (name.clone(), old.clone())) else {
+            let new = edit::find(&config.clients, &name)?;
+            self.check_not_over(&name, new)?;
+            if was_there(&began, new) {
+                let said =
+                    format!("another command has given the name {name} to another client at the same time");
+                return Err(
+                    Problem::new(Code::ConfigBusy, said).hint("ormesh client list shows the clients by now")
+                );
+            }
             // Of two who rotate it at once, the first would have an invite that is dead when it is printed.
-            return self.rotated_meanwhile(&config, &name, &old, given).await;
-        }
+            return self.rotated_meanwhile(&config, &name, new, given).await;
+        };
+        self.check_not_over(&name, &old)?;
         let made = self.changes.world.random.keys(given)?;
         let (address, key, requested) = (made.address, made.public, given.is_some());
-        let change = KeyChange::RotateClient { name: name.clone(), address, key, requested };
+        let change = KeyChange::RotateClient { name: name.clone(), of: seen, address, key, requested };
         let (config, notes) =
             self.changes.write_keys(&changing, &config, made.secrets, ids_of(&old).into(), change).await?;
-        let client = edit::find(&config.clients, &name)?;
+        let (_, client) = config
+            .client_at(&address)
+            .ok_or_else(|| catalogue::not_there(name.into()).hint("ormesh client list shows the clients"))?;
         Ok(new_invite(client, made.own, notes))
     }
 
@@ -188,18 +199,20 @@ impl Clients {
         edit::find(&config.clients, name).cloned()
     }
 
-    /// Takes a client out of the file, and whoever has its name where another command was quicker and gave it new keys. Each is told to
-    /// `revoke` before. The caller settles once they are out.
+    /// Takes a client out of the file, and whoever has its name where another command was quicker and gave it new keys: never another
+    /// client that was there when the command `began`, under any name. Each is told to `revoke` before. The caller settles once they are
+    /// out.
     pub(in crate::agent) async fn delete(
         &self,
         name: &ClientName,
         mut client: Client,
+        began: &Config,
         mut revoke: impl FnMut(&Client),
     ) -> Result<Notes, Problem> {
         loop {
             revoke(&client);
             let Edited { old, new } = self.take_out(&client).await?;
-            match new.clients.get(name) {
+            match new.clients.get(name).filter(|other| !was_there(began, other)) {
                 Some(other) if old.client_at(&client.address).is_none() => client = other.clone(),
                 _ => return Ok(access::orphaned(&old, &new).into_iter().collect()),
             }
@@ -268,6 +281,11 @@ impl Clients {
             self.changes.settle().await;
         }
     }
+}
+
+/// Whether a configuration has a client with that address, under whatever name.
+fn was_there(config: &Config, client: &Client) -> bool {
+    config.client_at(&client.address).is_some()
 }
 
 /// The invite of keys that were made just now: nothing is read again, which could fail after all was done.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::changes::{Changes, Notes, ids_in};
+use super::changes::{Changes, Notes};
 use crate::ipc::{Confidential, Response};
 use crate::model::config::{Config, Remote};
 use crate::model::edit;
 use crate::model::invite::{Invite, InviteError, InviteKey, JoinRequest};
-use crate::model::key_change::{self, KeyChange};
+use crate::model::key_change::{self, Held, KeyChange};
 use crate::model::keys::{ClientKey, ClientPublicKey};
 use crate::model::name::RemoteName;
 use crate::model::onion::OnionAddress;
@@ -74,7 +74,8 @@ impl Remotes {
             }
             false => self.read_invite(config, name, text)?,
         };
-        let change = KeyChange::AddRemote { name: name.clone(), remote, replace };
+        let held = Held::by(config, name);
+        let change = KeyChange::AddRemote { name: name.clone(), remote, replace, held };
         key_change::apply(config, &change)?;
         Ok((change, key))
     }
@@ -120,27 +121,31 @@ impl Remotes {
     }
 
     pub(super) async fn delete(&self, name: &RemoteName) -> Result<Notes, Problem> {
+        let began = self.changes.load().await?;
+        let Some(mut meant) = Held::by(&began, name) else {
+            return edit::find(&began.remotes, name).map(|_| Notes::new());
+        };
+        let store = began.agent.secrets;
         loop {
-            let config = self.changes.load().await?;
-            let Some((id, change)) = deletion(&config, name) else {
-                return edit::find(&config.remotes, name).map(|_| Notes::new());
+            let id = SecretId::Client(meant.key());
+            self.changes.vault.doubts.begin(&[id], store).await?;
+            // Whatever it is called by then.
+            let taken_out = move |config: &Config| match meant.name(config) {
+                Some(name) => key_change::apply(config, &deletion(meant, name)),
+                None => Ok(config.clone()),
             };
-            self.changes.vault.doubts.begin(&[id], config.agent.secrets).await?;
-            let (noted, of) = (id, name.clone());
-            let edited = self.changes.edit(move |config| match deletion(config, &of) {
-                Some((id, _)) if id == noted => key_change::apply(config, &change),
-                // Another command was quicker, and its key is not noted.
-                _ => Ok(config.clone()),
-            });
-            let edited = edited.await?;
-            // Another command gave it another key, or another name.
-            if deletion(&edited.new, name).is_some_and(|(left, _)| left != id)
-                || ids_in(&edited.new).contains(&id)
-            {
+            let edited = self.changes.edit(taken_out).await?;
+            self.changes.owe(&[id], edited.old.agent.secrets).await;
+            let gone = meant.name(&edited.old);
+            // Another command was quicker, and gave it another key. What was there under any name is none of it.
+            let next =
+                Held::by(&edited.new, name).filter(|next| gone.is_none() && next.name(&began).is_none());
+            if let Some(next) = next {
+                meant = next;
                 continue;
             }
-            self.changes.owe(&[id], edited.old.agent.secrets).await;
-            let mut notes: Notes = edited.old.remotes.get(name).and_then(imports_note).into_iter().collect();
+            let remote = gone.and_then(|name| edited.old.remotes.get(&name));
+            let mut notes: Notes = remote.and_then(imports_note).into_iter().collect();
             notes.extend(self.changes.settle().await);
             return Ok(notes);
         }
@@ -161,13 +166,11 @@ fn remote(address: OnionAddress, key: ClientPublicKey, plain_tor: bool) -> Remot
     Remote { address, key, expires: None, ports: BTreeSet::new(), plain_tor, imports: BTreeMap::new() }
 }
 
-/// What deletes a remote, or what was asked for one, and the key that goes with it.
-fn deletion(config: &Config, name: &RemoteName) -> Option<(SecretId, KeyChange)> {
-    let name = name.clone();
-    match (config.remotes.get(&name), config.requests.get(&name)) {
-        (Some(remote), _) => Some((SecretId::Client(remote.key), KeyChange::DeleteRemote { name })),
-        (None, Some(key)) => Some((SecretId::Client(*key), KeyChange::DeleteRequest { name })),
-        (None, None) => None,
+/// What deletes a remote, or what was asked for one.
+fn deletion(held: Held, name: RemoteName) -> KeyChange {
+    match held {
+        Held::Remote(..) => KeyChange::DeleteRemote { name },
+        Held::Request(_) => KeyChange::DeleteRequest { name },
     }
 }
 

@@ -462,3 +462,162 @@ async fn a_client_that_is_added_again_with_the_same_key_has_its_invite_and_with_
     }
     assert!(matches!(add("laptop", None).await, Ok(Response::Invite { .. })));
 }
+
+/// A host that has invited laptop and desktop, and the commands of one for whom, once it has begun, a text stands in the file.
+async fn inviting_two(dir: &Path, meanwhile: impl Fn(&Config) -> Config) -> (Paths, Commands, [Client; 2]) {
+    let (paths, _, laptop) = inviting(dir).await;
+    alone(&paths, Request::add_client("desktop".parse().unwrap())).await;
+    let config = crate::store::load(&paths).unwrap();
+    let desktop = config.clients[&"desktop".parse().unwrap()].clone();
+    let mut document = Default::default();
+    crate::model::config::write(&mut document, &meanwhile(&config));
+    let by = std::sync::Mutex::new(Some(document.to_string()));
+    let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+    let commands = commands(&paths, racing);
+    (paths, commands, [laptop, desktop])
+}
+
+/// Gives the name of a client or remote to another one.
+fn renamed(config: &Config, names: &[(&str, &str)]) -> Config {
+    names.iter().fold(config.clone(), |config, (name, to)| {
+        let client = Edit::RenameClient { name: name.parse().unwrap(), to: to.parse().unwrap() };
+        let remote = Edit::RenameRemote { name: name.parse().unwrap(), to: to.parse().unwrap() };
+        edit::apply(&config, &client).or_else(|_| edit::apply(&config, &remote)).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn a_late_deletion_leaves_alone_who_has_the_name_by_then() {
+    let dir = tempfile::tempdir().unwrap();
+    // The other deletion was quicker, and then somebody else got the name.
+    let meanwhile = |config: &Config| {
+        let mut config = config.clone();
+        config.clients.remove(&"laptop".parse().unwrap());
+        renamed(&config, &[("desktop", "laptop")])
+    };
+    let (paths, commands, [laptop, desktop]) = inviting_two(dir.path(), meanwhile).await;
+
+    commands.carry_out(Request::DeleteClient { name: "laptop".parse().unwrap() }).await.unwrap();
+    commands.changes.settle().await;
+
+    let config = crate::store::load(&paths).unwrap();
+    assert!(config.client_at(&laptop.address).is_none());
+    assert!(config.client_at(&desktop.address).is_some(), "nobody has deleted it");
+    assert!(has_key(&paths, &desktop));
+}
+
+#[tokio::test]
+async fn one_who_is_renamed_while_it_is_rotated_has_the_new_keys_and_who_has_its_name_keeps_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let meanwhile = |config: &Config| renamed(config, &[("laptop", "old"), ("desktop", "laptop")]);
+    let (paths, commands, [laptop, desktop]) = inviting_two(dir.path(), meanwhile).await;
+
+    let rotated =
+        commands.carry_out(Request::RotateClient { name: "laptop".parse().unwrap(), key: None }).await;
+
+    let config = crate::store::load(&paths).unwrap();
+    let new = &config.clients[&"old".parse().unwrap()];
+    assert_eq!(invite_in(rotated).0, *invite_text_of(&commands, new).await);
+    assert!(
+        config.client_at(&laptop.address).is_none() && !has_key(&paths, &laptop),
+        "its invite still works"
+    );
+    assert_eq!(config.clients[&"laptop".parse().unwrap()], desktop);
+    assert!(has_key(&paths, &desktop) && has_key(&paths, new));
+}
+
+#[tokio::test]
+async fn who_got_the_name_before_a_rotation_had_its_turn_is_not_rotated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, commands, [laptop, desktop]) = inviting_two(dir.path(), Config::clone).await;
+    let held = commands.changes.vault.change().await.unwrap();
+    let rotate = commands.carry_out(Request::RotateClient { name: "laptop".parse().unwrap(), key: None });
+    let rename = async {
+        // It has looked at the file by now, and waits.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let gone = |config: &Config| {
+            let mut config = config.clone();
+            config.clients.remove(&"laptop".parse().unwrap());
+            Ok(renamed(&config, &[("desktop", "laptop")]))
+        };
+        commands.changes.edit(gone).await.unwrap();
+        drop(held);
+    };
+    let (rotated, ()) = tokio::join!(rotate, rename);
+
+    assert_eq!(rotated.map(drop).unwrap_err().code, Code::ConfigBusy);
+    let config = crate::store::load(&paths).unwrap();
+    assert!(config.client_at(&desktop.address).is_some() && config.client_at(&laptop.address).is_none());
+}
+
+/// A host with two remotes, by their keys' numbers, each with an import; and an invite of a third.
+fn with_remotes(dir: &Path, keys: [u8; 2]) -> (Paths, Config, Confidential) {
+    use super::super::bench::{address, client_key};
+    let paths = Paths::new(dir.join("config.toml"), dir.join("state")).unwrap();
+    private::ensure_dir(&paths.state).unwrap();
+    private::ensure_dir(&paths.secrets()).unwrap();
+    let mut text = "[agent]\nsecrets = \"file\"\n".to_owned();
+    for (at, (name, key)) in (1u8..).zip(["web", "db"].into_iter().zip(keys)) {
+        let key = client_key(key).public();
+        text += &format!(
+            "\n[remote.{name}]\naddress = \"{}\"\nkey = \"{key}\"\n\n\
+             [[remote.{name}.import]]\nremote-port = 22\nlisten = \"127.0.0.1:{}\"\n",
+            address(at),
+            7000 + u16::from(at),
+        );
+        std::fs::write(paths.secrets().join(SecretId::Client(key).to_string()), "").unwrap();
+    }
+    std::fs::write(&paths.config, text).unwrap();
+    let config = crate::store::load(&paths).unwrap();
+    let client = Client::new(address(9), client_key(9).public());
+    let invite = Confidential::new(invite_text(&client, InviteKey::Private(client_key(9))));
+    (paths, config, invite)
+}
+
+#[tokio::test]
+async fn a_remote_that_got_the_name_meanwhile_is_neither_replaced_nor_deleted() {
+    for is_deletion in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, config, invite) = with_remotes(dir.path(), [1, 2]);
+        let names = [("web", "old"), ("db", "web")];
+        let mut document = Default::default();
+        crate::model::config::write(&mut document, &renamed(&config, &names));
+        let by = std::sync::Mutex::new(Some(document.to_string()));
+        let racing = Files::over(Arc::new(Replacing { config: paths.config.clone(), by }));
+        let commands = commands(&paths, racing);
+        let name = "web".parse().unwrap();
+        let request = match is_deletion {
+            true => Request::DeleteRemote { name },
+            false => Request::AddRemote { name, invite, replace: true },
+        };
+
+        let answer = commands.carry_out(request).await.map(drop).map_err(|problem| problem.code);
+
+        let [web, db] = ["web", "db"].map(|name| config.remotes[&name.parse().unwrap()].clone());
+        let left = crate::store::load(&paths).unwrap();
+        let is_there = |key| paths.secrets().join(SecretId::Client(key).to_string()).exists();
+        assert_eq!(left.remotes[&"web".parse().unwrap()], db, "it only has that name");
+        assert!(is_there(db.key));
+        assert_eq!(left.remote_at(&web.address).is_some(), !is_deletion);
+        assert_eq!(is_there(web.key), !is_deletion);
+        assert_eq!(answer, if is_deletion { Ok(()) } else { Err(Code::ConfigBusy) });
+        assert!(
+            !is_there(super::super::bench::client_key(9).public()),
+            "a key is left, and nothing names it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_remotes_with_the_same_key_goes_with_its_imports_and_the_key_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, config, _) = with_remotes(dir.path(), [1, 1]);
+
+    let notes = commands(&paths, Files::default()).remotes.delete(&"web".parse().unwrap()).await.unwrap();
+
+    assert_eq!(notes, ["its import at 127.0.0.1:7001 is gone, too"]);
+    let left = crate::store::load(&paths).unwrap();
+    assert!(left.remotes.keys().map(ToString::to_string).eq(["db"]));
+    let key = config.remotes[&"db".parse().unwrap()].key;
+    assert!(paths.secrets().join(SecretId::Client(key).to_string()).exists());
+}

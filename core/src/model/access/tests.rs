@@ -153,8 +153,9 @@ fn naming_client_and_port_lets_in_from_either_side() {
 fn a_key_is_one_clients_whichever_change_brings_it() {
     let config = config();
     let other = &config.clients[&name("all")];
+    let of = config.clients[&name("some")].address;
     let rotated =
-        |key, address| KeyChange::RotateClient { name: name("some"), address, key, requested: true };
+        |key, address| KeyChange::RotateClient { name: name("some"), of, address, key, requested: true };
     let own = client(9, None);
     for edit in [
         KeyChange::AddClient { name: name("new"), client: Client { key: other.key, ..own.clone() } },
