@@ -218,7 +218,10 @@ fn access_notes(edit: &Edit, edited: &Edited, today: Day) -> Notes {
         Edit::MoveExport { .. } => notes.extend(access::lost(&edited.old, &edited.new, today)),
         // Who may reach what stays.
         Edit::RenameClient { .. } => notes.clear(),
-        Edit::RenameRemote { name, to } if name != to && edited.new.remotes.contains_key(to) => {
+        // Host names have no case.
+        Edit::RenameRemote { name, to }
+            if !name.as_str().eq_ignore_ascii_case(to.as_str()) && edited.new.remotes.contains_key(to) =>
+        {
             notes.push(format!(
                 "ssh, browsers and the SOCKS address know it as {to} now, and no longer as {name}"
             ));

@@ -87,7 +87,7 @@ impl Reconciler {
                 Wake::EngineState => self.take_engine_state(),
                 Wake::Engine(event) => self.take_event(event),
                 Wake::Gate(GateEvent::FirstStream { address, client }) => {
-                    tracing::info!(client = %client, "connected for the first time");
+                    tracing::debug!(client = %client, "connected for the first time");
                     let _ = self.outputs.first_stream.send(address);
                 }
                 Wake::Fetched(fetched) => self.take_key(fetched),
@@ -188,7 +188,8 @@ impl Reconciler {
             });
         }
         // A Step may have made another possible, or failed and be due for a retry: both show in a new plan.
-        if again { Some(now) } else { plan.wake }
+        let wake = plan.wake.into_iter().chain(self.observed.chronicle.wake()).min();
+        if again { Some(now) } else { wake }
     }
 
     /// What is wanted today. A client whose access was seen to be over is out on any day.
@@ -256,7 +257,8 @@ impl Reconciler {
         let backoff = Backoff::after(self.observed.failures.get(&subject), problem, self.now());
         if backoff.failures == 1 {
             let about = backoff.problem.subject.as_ref().map(ToString::to_string);
-            tracing::warn!(about, "{}", backoff.problem.message);
+            // The chronicle tells of it, if it stands.
+            tracing::debug!(about, "{}", backoff.problem.message);
         }
         self.observed.failures.insert(subject, backoff);
     }

@@ -34,7 +34,7 @@ use crate::model::store_kind::StoreKind;
 
 /// The version of this protocol. Two ends of different versions say so and part, but for one request: [`Request::Stop`]. So frames, both
 /// fields of [`Hello`], that request and its answer stay as they are, whatever else changes.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The first frame of either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ pub fn of_import(listen: &ListenAddr, users: Users, port: Port, remote: &RemoteN
         Users::All => format!(
             "everyone who can reach this machine can connect to {addr}, and so to port {port} of {remote}"
         ),
-        Users::Me => closed(addr, "`ormesh import add` without --only-me lets them in"),
+        Users::Me => closed(addr, &format!("`ormesh import set {addr} --all-users` lets them in")),
     })
 }
 

@@ -61,6 +61,17 @@ pub enum Line {
 /// How many lines are kept, for people to look at, and for how long.
 const KEPT: usize = 200;
 const DAY: Duration = Duration::from_secs(86_400);
+/// How long a problem stands, or is away, before that is told: a change is carried out in less, and what is tried anew meanwhile is the same.
+const STANDS: Duration = Duration::from_secs(3);
+
+/// How it stands with a problem.
+#[derive(Debug, Clone)]
+struct Standing {
+    what: String,
+    is_told: bool,
+    /// Since when it is otherwise than was told, if it is.
+    changed: Option<Moment>,
+}
 
 /// The state that was logged last.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +81,7 @@ pub struct Chronicle {
     /// The clients that have not connected yet.
     unseen: BTreeSet<OnionAddress>,
     /// What is wrong, by what distinguishes it.
-    problems: BTreeMap<(Code, Option<Subject>), String>,
+    problems: BTreeMap<(Code, Option<Subject>), Standing>,
     kept: VecDeque<(Moment, Line)>,
 }
 
@@ -136,6 +147,11 @@ impl Chronicle {
         lines
     }
 
+    /// When to look again though nothing happens; none where nothing is waited for.
+    pub fn wake(&self) -> Option<Moment> {
+        self.problems.values().filter_map(|standing| standing.changed).min().map(|changed| changed + STANDS)
+    }
+
     /// Looks at who has connected, of these clients, and at what is wrong; gives what is new of it.
     pub fn look_at_people(
         &mut self,
@@ -152,11 +168,24 @@ impl Chronicle {
         let known = problems.iter().filter(|problem| problem.severity != Severity::Note);
         let known: BTreeMap<_, _> =
             known.map(|problem| ((problem.code, problem.subject.clone()), problem.message.clone())).collect();
-        let ended = self.problems.iter().filter(|(id, _)| !known.contains_key(*id));
-        lines.extend(ended.map(|(_, what)| Line::Ended { what: what.clone() }));
-        let began = known.iter().filter(|(id, _)| !self.problems.contains_key(*id));
-        lines.extend(began.map(|(_, what)| Line::Began { what: what.clone() }));
-        self.problems = known;
+        self.problems.retain(|id, standing| {
+            let is_there = known.contains_key(id);
+            standing.changed = (is_there != standing.is_told).then(|| standing.changed.unwrap_or(now));
+            let is_over = standing.is_told && standing.changed.is_some_and(|changed| now >= changed + STANDS);
+            if is_over {
+                lines.push(Line::Ended { what: standing.what.clone() });
+            }
+            !is_over && (is_there || standing.is_told)
+        });
+        for (id, what) in known {
+            let new = Standing { what: what.clone(), is_told: false, changed: Some(now) };
+            let standing = self.problems.entry(id).or_insert(new);
+            standing.what = what;
+            if standing.changed.is_some_and(|changed| now >= changed + STANDS) {
+                (standing.is_told, standing.changed) = (true, None);
+                lines.push(Line::Began { what: standing.what.clone() });
+            }
+        }
         self.keep(&lines, now);
         lines
     }
@@ -275,17 +304,33 @@ mod tests {
         let mut chronicle = Chronicle::default();
         let problem = |message: &str| Problem::new(Code::StoreLocked, message);
         let note = Problem::new(Code::UserRefused, "user 1001 was refused");
-        let mut look = |seen: Option<u64>, problems: &[Problem]| {
+        let mut look = |seen: Option<u64>, problems: &[Problem], second| {
             let seen = seen.map(|seen| (remote(), seen)).into_iter().collect();
-            chronicle.look_at_people([remote()], &seen, problems, seconds(1))
+            let lines = chronicle.look_at_people([remote()], &seen, problems, seconds(second));
+            (lines, chronicle.wake())
         };
-        assert_eq!(look(None, std::slice::from_ref(&note)), []);
+        let began = |what: &str| vec![Line::Began { what: what.into() }];
+        let wake = |second| Some(seconds(second));
+        let none = Vec::new;
+        assert_eq!(look(None, std::slice::from_ref(&note), 1), (none(), None));
+        // One that is gone before it is told is nobody's business.
+        assert_eq!(look(None, &[problem("locked")], 1), (none(), wake(4)));
+        assert_eq!(look(None, &[], 3), (none(), None));
         assert_eq!(
-            look(Some(1), &[problem("locked")]),
-            [Line::Connected { client: remote() }, Line::Began { what: "locked".into() },]
+            look(Some(1), &[problem("locked")], 5),
+            (vec![Line::Connected { client: remote() }], wake(8))
         );
-        assert_eq!(look(Some(2), &[problem("locked, tried 2 times"), note]), [], "it is the same one");
-        assert_eq!(look(Some(2), &[]), [Line::Ended { what: "locked, tried 2 times".into() }]);
+        assert_eq!(look(Some(1), &[problem("locked")], 8), (began("locked"), None));
+        assert_eq!(
+            look(Some(2), &[problem("locked, tried 2 times"), note], 9),
+            (none(), None),
+            "it is the same one"
+        );
+        // It is tried anew, and is the same when it is back.
+        assert_eq!(look(Some(2), &[], 10), (none(), wake(13)));
+        assert_eq!(look(Some(2), &[problem("locked")], 11), (none(), None));
+        assert_eq!(look(Some(2), &[], 20), (none(), wake(23)));
+        assert_eq!(look(Some(2), &[], 23), (vec![Line::Ended { what: "locked".into() }], None));
         // One that was there before the agent started has connected before.
         let seen = [(remote(), 1)].into();
         assert_eq!(Chronicle::default().look_at_people([remote()], &seen, &[], seconds(1)), []);

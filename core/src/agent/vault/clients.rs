@@ -95,7 +95,7 @@ impl Clients {
         self.expired.borrow().is_over(&client.address, client.expires, today)
     }
 
-    /// Sees whose access is over today. True when that is news, which [`Vault::note_expired`] writes down.
+    /// Sees whose access is over today. True when that is news, which [`Clients::note_expired`] writes down.
     pub(in crate::agent) fn look_at_days(&self, config: &Config, today: Day) -> bool {
         let news = |expired: &mut Expired| expired.look(config, today);
         self.expired.send_if_modified(news)

@@ -100,7 +100,10 @@ impl Export {
             Self::Set(Set { export, to, target, allow_lan, .. }) if to.is_some() || target.is_some() => {
                 let port = port_of(&host, export).await?;
                 let said = match (to, &target) {
-                    (Some(to), _) => format!("clients reach port {port} as port {to} now"),
+                    (Some(to), None) => format!("clients reach port {port} as port {to} now"),
+                    (Some(to), Some(target)) => {
+                        format!("clients reach port {port} as port {to} now, which leads to {target}")
+                    }
                     (None, Some(target)) => format!("port {port} leads to {target} now"),
                     (None, None) => String::new(),
                 };

@@ -176,7 +176,7 @@ impl Import {
                         Code::BadArgument,
                         format!("nothing is to change for {listen}"),
                     )
-                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect")
+                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect, --half-close says what happens when the application has sent all")
                     .into());
                 }
                 let at = to.clone().unwrap_or_else(|| listen.clone());
@@ -186,8 +186,10 @@ impl Import {
                 };
                 let half_close = half_close.map(HalfClose::rule);
                 host.edit(Edit::SetImport { listen, to, half_close, users }).await?;
-                let status = host.status().await?;
-                let imports = status.remotes.iter().flat_map(|remote| &remote.imports);
+                // The change is made: that the status can't be had is no failure of it.
+                let status = host.status().await.ok();
+                let imports =
+                    status.iter().flat_map(|status| &status.remotes).flat_map(|remote| &remote.imports);
                 output::notes(
                     imports.filter(|import| import.listen == at).filter_map(|import| import.note.as_ref()),
                 );
