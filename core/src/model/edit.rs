@@ -216,9 +216,11 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
             check_export(&new, to, &target, allow_lan)?;
             new.exports.insert(to, Export { target, allow_lan, ..export });
             for ports in new.clients.values_mut().filter_map(|client| client.ports.as_mut()) {
-                if ports.remove(port) {
-                    ports.insert(to);
-                }
+                // A port that is left over from an export of before lets nobody in.
+                match ports.remove(port) {
+                    true => ports.insert(to),
+                    false => to != *port && ports.remove(&to),
+                };
             }
         }
         Edit::DeleteExport { port } => {
@@ -282,8 +284,12 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
         Edit::SetImport { listen, to, half_close, users } => {
             let (name, import) = find_import(config, None, listen)?;
             let to = to.as_ref().unwrap_or(listen);
-            // A socket is its user's alone as it is.
-            let before = if matches!(to, ListenAddr::Unix(_)) { Users::All } else { import.users };
+            // A socket is its user's alone as it is, and what was stays so at an address that has no mode.
+            let before = match (listen, to) {
+                (_, ListenAddr::Unix(_)) => Users::All,
+                (ListenAddr::Unix(_), ListenAddr::Tcp(_)) => Users::Me,
+                (ListenAddr::Tcp(_), ListenAddr::Tcp(_)) => import.users,
+            };
             let import = Import {
                 remote_port: import.remote_port,
                 half_close: half_close.unwrap_or(import.half_close),

@@ -135,6 +135,9 @@ fn an_import_moves_with_all_that_it_is_and_only_to_where_there_is_room() {
     assert_eq!(imports(&opened)[0].1, Import { users: Users::All, ..mine });
     let socket = apply(&config, &set("127.0.0.1:5000", Some("unix:/tmp/s"), None)).unwrap();
     assert_eq!(imports(&socket)[1].1.users, Users::All, "its mode says who may connect");
+    let back = |users| imports(&apply(&socket, &set("unix:/tmp/s", Some("127.0.0.1:5000"), users)).unwrap());
+    assert_eq!(back(None)[0].1.users, Users::Me, "it is not opened by the way");
+    assert_eq!(back(Some(Users::All))[0].1.users, Users::All);
 
     for (to, refused) in [("127.0.0.1:5001", Code::AddressTaken), ("127.0.0.1:9250", Code::AddressTaken)] {
         assert_eq!(code(&config, &set("127.0.0.1:5000", Some(to), None)), Some(refused), "{to}");
@@ -162,6 +165,17 @@ fn an_export_moves_with_those_who_may_reach_it() {
     assert_eq!(moved.exports[&port("8080")], config.exports[&port("80")]);
     assert_eq!(moved.granted_ports(&ann, &moved.clients[&ann]), [port("22"), port("8080")].into());
     assert_eq!(apply(&moved, &to("8080", Some("80"), None, false)).unwrap(), config);
+    // A port that a client has left over from an export that was deleted.
+    let mut left = apply(&config, &Edit::DeleteExport { port: port("80") }).unwrap();
+    left = apply(&left, &to("22", Some("80"), None, false)).unwrap();
+    assert_eq!(left.granted_ports(&ann, &left.clients[&ann]), [port("80")].into(), "it was given 22");
+    let bob: ClientName = "bob".parse().unwrap();
+    let only_80 =
+        Edit::SetClient { name: bob.clone(), ports: Some(Some([port("80")].into())), expires: None };
+    left = apply(&config, &only_80).unwrap();
+    left = apply(&left, &Edit::DeleteExport { port: port("80") }).unwrap();
+    left = apply(&left, &to("22", Some("80"), None, false)).unwrap();
+    assert_eq!(left.granted_ports(&bob, &left.clients[&bob]), [].into(), "it was never given 22");
     let elsewhere = apply(&config, &to("80", None, Some("192.168.1.10:80"), true)).unwrap();
     let export = &elsewhere.exports[&port("80")];
     assert_eq!((export.target.to_string().as_str(), export.allow_lan), ("192.168.1.10:80", true));
