@@ -130,7 +130,18 @@ impl Commands {
             }
             Request::SecretsStatus => self.secrets_status().await.map(Response::Secrets),
             Request::UnlockSecrets => {
-                self.changes.vault.store.unlock(&self.changes.load().await?).await?;
+                let config = self.changes.load().await?;
+                if config.agent.secrets.is_none() {
+                    return Err(Problem::new(Code::NotThere, "there is no secret store to unlock yet")
+                        .hint("it is chosen when the first key is made, as by `ormesh client add NAME`"));
+                }
+                let unlocked = self.changes.vault.store.unlock(&config).await;
+                // The usual hint is this very command.
+                unlocked.map_err(|problem| match problem.code {
+                    Code::StoreLocked => problem
+                        .hint("nothing here asks for the password: log in to this host's desktop, or unlock the keyring by its own program"),
+                    _ => problem,
+                })?;
                 done(Vec::new())
             }
             Request::MigrateSecrets { to } => done(self.migrate(to).await?),

@@ -203,7 +203,7 @@ async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Varia
         if !before.exports.iter().any(|text| entry(&text)) {
             commands.carry_out(Request::Edit(edit)).await?;
         } else if !store.load()?.exports.contains_key(&at) {
-            tracing::info!("ORMESH_EXPORTS names port {at}, which was deleted here: it stays so");
+            tracing::info!("ORMESH_EXPORTS names port {at}, which was deleted or moved here: it stays so");
         }
     }
     for name in names {
@@ -211,7 +211,7 @@ async fn apply_these(store: &ConfigStore, commands: &Commands, variables: &Varia
         match before.clients.contains(name.as_str()) {
             _ if is_there => {}
             true => tracing::info!(
-                "ORMESH_CLIENTS names {name}, which was deleted here: it stays so; ormesh client add {name} makes it anew"
+                "ORMESH_CLIENTS names {name}, which was deleted or renamed here: it stays so; ormesh client add {name} makes one"
             ),
             false => {
                 let add = Request::add_client(name);

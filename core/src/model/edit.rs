@@ -213,7 +213,12 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                     .hint(format!("choose another port; or stop that one: ormesh export delete {to}")));
             }
             new.exports.remove(port);
-            check_export(&new, to, &target, allow_lan)?;
+            check_export(&new, to, &target, allow_lan).map_err(|problem| match problem.code {
+                Code::ReservedPort => {
+                    problem.hint(format!("choose another port: ormesh export set {port} --to PORT"))
+                }
+                _ => problem,
+            })?;
             new.exports.insert(to, Export { target, allow_lan, ..export });
             for ports in new.clients.values_mut().filter_map(|client| client.ports.as_mut()) {
                 // A port that is left over from an export of before lets nobody in.

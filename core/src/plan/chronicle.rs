@@ -162,8 +162,10 @@ impl Chronicle {
     ) -> Vec<Line> {
         let (seen, unseen): (BTreeSet<_>, BTreeSet<_>) =
             clients.into_iter().partition(|address| last_seen.contains_key(address));
-        let mut lines: Vec<Line> =
-            seen.intersection(&self.unseen).map(|client| Line::Connected { client: *client }).collect();
+        // Where the history was lost, nobody knows who has connected before.
+        let is_known = problems.iter().all(|problem| problem.code != Code::HistorySpoilt);
+        let first = seen.intersection(&self.unseen).filter(|_| is_known);
+        let mut lines: Vec<Line> = first.map(|client| Line::Connected { client: *client }).collect();
         self.unseen = unseen;
         let known = problems.iter().filter(|problem| problem.severity != Severity::Note);
         let known: BTreeMap<_, _> =
@@ -331,6 +333,15 @@ mod tests {
         assert_eq!(look(Some(2), &[problem("locked")], 11), (none(), None));
         assert_eq!(look(Some(2), &[], 20), (none(), wake(23)));
         assert_eq!(look(Some(2), &[], 23), (vec![Line::Ended { what: "locked".into() }], None));
+        let spoilt = Problem::new(Code::HistorySpoilt, "the history can't be read");
+        let mut lost = Chronicle::default();
+        lost.look_at_people([remote()], &BTreeMap::new(), std::slice::from_ref(&spoilt), seconds(1));
+        let seen = [(remote(), 1)].into();
+        assert_eq!(
+            lost.look_at_people([remote()], &seen, &[spoilt], seconds(2)),
+            [],
+            "it may have been here"
+        );
         // One that was there before the agent started has connected before.
         let seen = [(remote(), 1)].into();
         assert_eq!(Chronicle::default().look_at_people([remote()], &seen, &[], seconds(1)), []);

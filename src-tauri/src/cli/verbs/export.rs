@@ -51,15 +51,15 @@ pub(crate) struct Set {
     #[arg(value_name = "PORT", value_parser = args::export_ref, allow_negative_numbers = true)]
     export: ExportRef,
     /// Offer it to this client only; can be given several times
-    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name, required_unless_present_any = ["all_clients", "to", "target"])]
+    #[arg(long = "client", value_name = "NAME", value_parser = args::client_name)]
     clients: Vec<ClientName>,
     /// Offer it to every client that has no list of ports
     #[arg(long, conflicts_with = "clients")]
     all_clients: bool,
-    /// Let clients reach it under this port from now on; who may reach it stays
+    /// Let clients reach it under this port from now on; who may reach it stays, and connections that are open end
     #[arg(long, value_name = "REMOTE-PORT", value_parser = args::port, allow_negative_numbers = true, conflicts_with_all = ["clients", "all_clients"])]
     to: Option<Port>,
-    /// Lead connections there from now on: a port of this host, ADDRESS:PORT or unix:PATH
+    /// Lead connections there from now on: a port of this host, ADDRESS:PORT or unix:PATH; those that are open end
     #[arg(long, value_name = "TARGET", value_parser = args::target, allow_negative_numbers = true, conflicts_with_all = ["clients", "all_clients"])]
     target: Option<Target>,
     /// Allow a target that is another host, which clients then reach through this one
@@ -112,6 +112,12 @@ impl Export {
             }
             Self::Set(Set { export, clients, all_clients, .. }) => {
                 let port = port_of(&host, export).await?;
+                if clients.is_empty() && !all_clients {
+                    let message = format!("nothing is to change for port {port}");
+                    return Err(Problem::new(Code::BadArgument, message)
+                        .hint("--client NAME and --all-clients say who can reach it, --to PORT and --target TARGET move it")
+                        .into());
+                }
                 let said = format!("changed who can reach port {port}");
                 host.edit(Edit::SetExport {
                     port,

@@ -26,7 +26,7 @@ pub(crate) enum Import {
     /// List the imports
     #[command(visible_alias = "ls")]
     List(List),
-    /// Change where an import listens, or who may connect to it
+    /// Change where an import listens, who may connect to it, or what a half-close does
     Set(Set),
     /// Stop listening
     #[command(visible_alias = "rm")]
@@ -97,7 +97,7 @@ pub(crate) struct Set {
     /// Listen here from now on; connections that are open end
     #[arg(long = "to", value_name = "LISTEN", value_parser = args::listen, allow_negative_numbers = true)]
     to: Option<ListenAddr>,
-    /// What to do when the application has sent all it will send
+    /// What to do when the application has sent all it will send; connections that are open end
     #[arg(long, value_enum, value_name = "HOW")]
     half_close: Option<HalfClose>,
     /// Let nobody connect but programs of the user that the agent runs as, and root's
