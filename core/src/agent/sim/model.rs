@@ -5,10 +5,20 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::paper::{Paper, RESPONDER};
+use super::paper::{Client, Paper, RESPONDER};
 use crate::model::keys::ClientPublicKey;
 use crate::model::onion::OnionAddress;
 use crate::secrets::SecretId;
+
+/// A command that wants a client to be gone, or to have other keys.
+pub(super) struct Want {
+    pub(super) number: u64,
+    pub(super) name: String,
+    /// Who was there, under any name, when it began: whoever came after that may be meant.
+    pub(super) there: BTreeSet<OnionAddress>,
+    /// Whether it may look for the name later than it began.
+    pub(super) is_late: bool,
+}
 
 /// See the file's sentence.
 #[derive(Default)]
@@ -34,8 +44,20 @@ pub(super) struct Model {
     pub(super) journal: (Vec<u8>, BTreeSet<SecretId>),
     /// Services that must not be reachable from a time on, for ever.
     pub(super) gone: BTreeMap<OnionAddress, Duration>,
-    /// Clients that somebody has given, or tried to give, another name.
-    pub(super) renamed: BTreeSet<OnionAddress>,
+    /// How many renames of clients have begun or ended.
+    pub(super) renames: u64,
+    /// The renames that are under way, by who gets another name and which.
+    pub(super) renaming: Vec<(OnionAddress, String)>,
+    /// When the last rename of a client began or ended, as `renames` counts.
+    pub(super) renamed: BTreeMap<OnionAddress, u64>,
+    /// The clients that a command or a hand wanted to be gone, or to have other keys, so far.
+    pub(super) meant: BTreeSet<OnionAddress>,
+    /// How many commands have wanted that.
+    pub(super) wants: u64,
+    /// The commands under way that want somebody to be gone or to have other keys.
+    pub(super) wanting: Vec<Want>,
+    /// A client that is gone though nobody wanted that.
+    pub(super) lost: Option<String>,
     pub(super) paused: Option<Duration>,
     /// Clients whose access the agent has said to be over, by their service, and the end that it had: over, whatever the clock says.
     pub(super) over: BTreeMap<OnionAddress, u64>,
@@ -58,7 +80,20 @@ impl Model {
     pub(super) fn take(&mut self, text: String, unix: u64, last: Duration) {
         if !self.is_spoilt && self.text.as_ref() != Some(&text) {
             if let Some(paper) = Paper::read(&text) {
-                self.paper = paper;
+                let old = std::mem::replace(&mut self.paper, paper);
+                let is_new_to = |want: &Want, name: &str, address: &OnionAddress| {
+                    want.name == name && !want.there.contains(address)
+                };
+                let is_lost = |name: &str, client: &Client| {
+                    let address = &client.address;
+                    self.paper.client_at(address).is_none()
+                        && !self.meant.contains(address)
+                        && !self.wanting.iter().any(|want| is_new_to(want, name, address))
+                };
+                let lost = old.clients.iter().find(|(name, client)| is_lost(name, client));
+                self.lost = lost
+                    .map(|(name, _)| format!("{name} is gone, and nobody wanted that"))
+                    .or(self.lost.take());
             }
             self.text = Some(text);
             let clients: Vec<_> =

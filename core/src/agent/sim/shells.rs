@@ -109,12 +109,32 @@ fn change(dice: &mut Dice) -> (String, Edit) {
     }
 }
 
+/// One command of many about few names, which change hands between them.
+fn hands(dice: &mut Dice) -> (String, Request) {
+    let (name, to) = (dice.pick(&CLIENTS[..2]), dice.pick(&CLIENTS[..3]));
+    let client: ClientName = name.parse().expect("a name");
+    match dice.below(100) {
+        0..40 => (format!("client delete {name}"), Request::DeleteClient { name: client }),
+        40..75 => {
+            let name = dice.pick(&CLIENTS[..3]);
+            let edit =
+                Edit::RenameClient { name: name.parse().expect("a name"), to: to.parse().expect("a name") };
+            (format!("client rename {name} {to}"), Request::Edit(edit))
+        }
+        75..85 => (format!("client rotate {name}"), Request::RotateClient { name: client, key: None }),
+        _ => (format!("client add {to}"), Request::add_client(to.parse().expect("a name"))),
+    }
+}
+
 /// One command that somebody types.
 fn request(host: &Host, dice: &mut Dice) -> (String, Request) {
     // In some stories only: those of the seeds that are remembered stay what they were.
     if host.seed % 3 == 2 && dice.percent(10) {
         let (text, edit) = change(dice);
         return (text, Request::Edit(edit));
+    }
+    if host.seed % 9 == 8 && dice.percent(60) {
+        return hands(dice);
     }
     let name = dice.pick(&CLIENTS);
     let client: ClientName = name.parse().expect("a name");
@@ -235,11 +255,22 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         }
         _ => None,
     };
-    if let Request::Edit(Edit::RenameClient { name, .. }) = &request
-        && let Some(client) = before.clients.get(name.as_str())
-    {
-        host.truths.renames(client.address);
-    }
+    let renames = host.truths.renames_so_far();
+    let renaming = match &request {
+        Request::Edit(Edit::RenameClient { name, to }) => {
+            let client = before.clients.get(name.as_str());
+            client.map(|client| host.truths.renames(client.address, to.as_str()))
+        }
+        _ => None,
+    };
+    let wanting = match (&request, desk) {
+        // An agent looks for the name at once.
+        (Request::DeleteClient { name }, Desk::Agent(_)) => Some(host.truths.wants(name.as_str(), false)),
+        (Request::DeleteClient { name } | Request::RotateClient { name, .. }, _) => {
+            Some(host.truths.wants(name.as_str(), true))
+        }
+        _ => None,
+    };
     let was_full = host.ground.weather().disk_full;
     let prunes = matches!(
         request,
@@ -253,12 +284,15 @@ pub(super) async fn type_command(host: &Host, shell: &str, desk: &Desk, dice: &m
         host.truths.excuse(ids_of(client));
     }
     let answer = desk.ask(request).await;
+    // What was done is looked at before it is forgotten who wanted it.
+    host.truths.look();
+    drop((renaming, wanting));
     host.ground.say(&format!("{shell}: {text}: {}", said(&answer)));
     if prunes {
         host.truths.pruned();
     }
     // Of one that got another name meanwhile nothing was said.
-    let is_meant = |client: &Client| !host.truths.was_renamed(&client.address);
+    let is_meant = |client: &Client| !host.truths.was_renamed(&client.address, renames);
     if let Some(client) = deleted.filter(is_meant) {
         match (&answer, desk) {
             // Whatever keys another shell has given it in between.
@@ -324,6 +358,7 @@ pub(super) async fn edit_by_hand(host: &Host, server: &Server, dice: &mut Dice) 
             }
             let name = dice.pick(&names);
             host.ground.say(&format!("editor: takes {name} out"));
+            host.truths.means(&name);
             let entry = clients_of(&mut document).and_then(|clients| clients.remove(&name));
             // No command was there to note its keys: that takes a moment.
             taken_out = before.clients.get(&name).map(ids_of).into_iter().flatten().collect();

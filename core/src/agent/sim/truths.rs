@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ground::Ground;
 use super::keyrings::Keyrings;
-use super::model::Model;
+use super::model::{Model, Want};
 use super::paper::Paper;
 use super::sockets::Sockets;
 use super::told::{There, differ};
@@ -41,6 +41,38 @@ pub(super) struct Truths {
     paths: Paths,
     scene: Mutex<Option<Scene>>,
     model: Mutex<Model>,
+}
+
+/// A command that is under way.
+pub(super) struct Wanting<'a> {
+    truths: &'a Truths,
+    number: u64,
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.truths.model().wanting.retain(|want| want.number != self.number);
+    }
+}
+
+/// A rename that is under way.
+pub(super) struct Renaming<'a> {
+    truths: &'a Truths,
+    address: OnionAddress,
+    to: String,
+}
+
+impl Drop for Renaming<'_> {
+    fn drop(&mut self) {
+        let mut model = self.truths.model();
+        model.renames += 1;
+        let at = model.renames;
+        model.renamed.insert(self.address, at);
+        let this = model.renaming.iter().position(|(address, to)| *address == self.address && *to == self.to);
+        if let Some(this) = this {
+            model.renaming.remove(this);
+        }
+    }
 }
 
 impl Truths {
@@ -87,6 +119,7 @@ impl Truths {
         let mut model = self.model();
         (model.is_spoilt, model.read, model.right) = (is_spoilt, None, None);
         drop(model);
+        self.means_all();
         // One that is to be spoilt is so a moment later.
         if !is_spoilt {
             self.read();
@@ -103,6 +136,8 @@ impl Truths {
         if !std::mem::take(&mut model.is_spoilt) {
             return;
         }
+        let all: Vec<_> = model.paper.clients.values().map(|client| client.address).collect();
+        model.meant.extend(all);
         let clients = model.paper.clients.values();
         let of_clients = clients
             .flat_map(|client| [SecretId::Service(client.address), SecretId::Client(client.key)])
@@ -130,14 +165,57 @@ impl Truths {
         *old = (*old).min(at);
     }
 
-    /// Somebody gives a client another name: what another command says under the old one may be about another client.
-    pub(super) fn renames(&self, address: OnionAddress) {
-        self.model().renamed.insert(address);
+    /// Somebody gives a client another name, until what this gives is dropped: what another command says under the old one meanwhile may be
+    /// about another client.
+    pub(super) fn renames(&self, address: OnionAddress, to: &str) -> Renaming<'_> {
+        let mut model = self.model();
+        model.renames += 1;
+        let at = model.renames;
+        model.renamed.insert(address, at);
+        model.renaming.push((address, to.to_owned()));
+        if model.wanting.iter().any(|want| want.is_late && want.name == to) {
+            model.meant.insert(address);
+        }
+        Renaming { truths: self, address, to: to.to_owned() }
     }
 
-    /// Whether somebody did.
-    pub(super) fn was_renamed(&self, address: &OnionAddress) -> bool {
-        self.model().renamed.contains(address)
+    /// How many renames have begun or ended.
+    pub(super) fn renames_so_far(&self) -> u64 {
+        self.model().renames
+    }
+
+    /// Whether a client was being renamed at any time since there were so many.
+    pub(super) fn was_renamed(&self, address: &OnionAddress, since: u64) -> bool {
+        let model = self.model();
+        let is_under_way = model.renaming.iter().any(|(other, _)| other == address);
+        is_under_way || model.renamed.get(address).is_some_and(|at| *at > since)
+    }
+
+    /// A command wants a client to be gone, or to have other keys, until what this gives is dropped.
+    pub(super) fn wants(&self, name: &str, is_late: bool) -> Wanting<'_> {
+        self.means(name);
+        let mut model = self.model();
+        model.wants += 1;
+        let number = model.wants;
+        let there = model.paper.clients.values().map(|client| client.address).collect();
+        model.wanting.push(Want { number, name: name.to_owned(), there, is_late });
+        Wanting { truths: self, number }
+    }
+
+    /// Somebody wants a client to be gone, or to have other keys. One that is just getting its name may be meant by the time it is looked at.
+    pub(super) fn means(&self, name: &str) {
+        let mut model = self.model();
+        let holder = model.paper.clients.get(name).map(|client| client.address);
+        let coming: Vec<_> =
+            model.renaming.iter().filter(|(_, to)| to == name).map(|(address, _)| *address).collect();
+        model.meant.extend(holder.into_iter().chain(coming));
+    }
+
+    /// A hand changes the file, and whoever is in it may be gone then.
+    pub(super) fn means_all(&self) {
+        let mut model = self.model();
+        let all: Vec<_> = model.paper.clients.values().map(|client| client.address).collect();
+        model.meant.extend(all);
     }
 
     /// Whether it was.
@@ -277,6 +355,9 @@ impl Truths {
 
     fn judge(&self) -> Result<(), String> {
         self.read();
+        if let Some(lost) = self.model().lost.take() {
+            return Err(lost);
+        }
         let (published, gates) = (self.published(), self.open_gates()?);
         let now = self.ground.now();
         let state = self.scene().as_ref().map(|scene| scene.tor.state().borrow().clone());
