@@ -20,6 +20,8 @@ const MENDED: Duration = Duration::from_secs(60);
 /// So many renewals in a row that were spoilt by an outage, or helped for a while, are not taken for ones that do not help: while a network
 /// comes and goes, a service is up soon after each time.
 const SPOILT: usize = 4;
+/// After more of these the second of [`WAITS`] is kept to: while a network comes and goes for long, a service is up half a minute after it stays.
+const SPOILT_STEP: usize = 1;
 /// Renewals are spread over this time instead of happening all at once.
 const JITTER: Duration = Duration::from_millis(1000);
 
@@ -68,7 +70,7 @@ impl Renewals {
     pub(super) fn wait(&self, online: Moment) -> Option<Moment> {
         let in_a_row = self.count.checked_sub(1)?;
         let futile = if self.is_explained(online) { 0 } else { self.futile };
-        let step = futile.max(in_a_row.saturating_sub(SPOILT));
+        let step = futile.max(in_a_row.saturating_sub(SPOILT).min(SPOILT_STEP));
         Some(self.last + WAITS[step.min(WAITS.len() - 1)])
     }
 
@@ -119,7 +121,7 @@ mod tests {
             }
             waits
         };
-        let later = [15, 15, 15, 15, 15, 30, 60, 120];
+        let later = [15, 15, 15, 15, 15, 30, 30, 30];
         assert_eq!(wait(1010, false), later, "the network was away since");
         assert_eq!(wait(0, true), later, "it stood for a while");
         assert_eq!(wait(0, false)[..4], [15, 30, 60, 120]);
