@@ -519,10 +519,10 @@ await test('who gains by an export is named, and it can be for some clients only
 await test('nothing typed is lost when the agent dies', () =>
   withPage({}, async (page) => {
     await show(page, 'add-client-invite');
-    await page.getByLabel('Name').fill('anna-laptop');
+    await page.getByLabel('Name', { exact: true }).fill('anna-laptop');
     await page.evaluate(() => window.gallery.backend?.push({ agent: 'none', status: null, problem: null }));
     await page.locator('header h1', { hasText: 'Stopped' }).waitFor({ state: 'attached' });
-    assert.equal(await page.getByLabel('Name').inputValue(), 'anna-laptop');
+    assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'anna-laptop');
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Start the agent' }).click();
     const starts = await page.evaluate(() => window.gallery.backend?.calls.filter((call) => call.command === 'agentStart').length);
@@ -603,7 +603,7 @@ await test('a remote and its only port by an invite: two clicks', () =>
       document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData }));
     }, `ormesh1${'q'.repeat(120)}`);
     await page.getByRole('dialog', { name: 'Add a remote' }).waitFor();
-    assert.equal(await page.getByLabel('Name').inputValue(), 'remote-2');
+    assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'remote-2');
     await hand.click('Add remote');
     await page.getByRole('dialog', { name: 'Import from remote-2' }).waitFor();
     await hand.click('Import');
@@ -840,10 +840,10 @@ await test('an invite or a request that is pasted or dropped anywhere opens what
       assert.equal(await page.locator('dialog').count(), 1);
       assert.match(await page.getByLabel('Invite', { exact: true }).inputValue(), /^ormesh1q+$/);
       // What a person types as a name becomes one, in place of the one that is suggested.
-      assert.equal(await page.getByLabel('Name').inputValue(), 'remote');
-      await page.getByLabel('Name').fill('');
-      await page.getByLabel('Name').pressSequentially('bob laptop');
-      assert.equal(await page.getByLabel('Name').inputValue(), 'bob-laptop');
+      assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'remote');
+      await page.getByLabel('Name', { exact: true }).fill('');
+      await page.getByLabel('Name', { exact: true }).pressSequentially('bob laptop');
+      assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'bob-laptop');
       await page.keyboard.press('Escape');
       await page.locator('dialog').waitFor({ state: 'detached' });
       await give(how, 'ormeshreq1qypz9x8gf2tvdw0');
