@@ -42,8 +42,8 @@ const RELAYS: usize = 3;
 const PROVE: Duration = Duration::from_secs(10);
 /// A proof that old is not asked for again when somebody connects.
 const PROVEN_LATELY: Duration = Duration::from_secs(10);
-/// Circuits are not closed again before this time: each is built anew.
-const CLOSE_AGAIN: Duration = Duration::from_secs(150);
+/// Circuits are not closed again before this time: each is built anew. Those that are left lead nowhere, and tor tries one after the other.
+const CLOSE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Why there is no network, as far as is known, where this host was asleep. tor has no such word.
 pub const ASLEEP: &str = "ASLEEP";

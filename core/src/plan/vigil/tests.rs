@@ -440,7 +440,7 @@ fn circuits_are_closed_seldom_however_often_a_connection_fails() {
         .closed
         .iter()
         .map(|(_, at)| tor.closed.iter().filter(|(_, other)| (*at..at + 300.0).contains(other)).count());
-    assert!(in_any_five_minutes.clone().max() > Some(0) && in_any_five_minutes.max() <= Some(3));
+    assert!(in_any_five_minutes.clone().max() > Some(0) && in_any_five_minutes.max() <= Some(10));
     // How often a service is published anew is for `health` to say.
     assert!(tor.renewed.len() > 10, "{:?}", tor.renewed);
 }
