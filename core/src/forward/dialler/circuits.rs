@@ -20,9 +20,16 @@ const LATE: [(u32, Duration, Duration); 2] = [
     (3, Duration::from_secs(2), Duration::from_secs(5)),
 ];
 
-/// The first pause between two fetches of a descriptor, by how much it grows, and the longest. tor asks each of a descriptor's six
-/// directories once in 15 minutes (`REND_HID_SERV_DIR_REQUERY_PERIOD`), so the first hour of an outage must not use them all up at once.
-const FETCHES: (Duration, u32, Duration) = (Duration::from_secs(2), 3, Duration::from_secs(300));
+/// The pauses between fetches of a descriptor, the last one again and again. tor asks each of a descriptor's six directories once in 15
+/// minutes (`REND_HID_SERV_DIR_REQUERY_PERIOD`), so the first hour of an outage must not use them all up at once. A tor that was killed
+/// publishes again within 8 s, a host whose connections died in silence within 22.
+const FETCHES: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(6),
+    Duration::from_secs(14),
+    Duration::from_secs(20),
+    Duration::from_secs(300),
+];
 
 /// How many attempts to one remote there may be beside others. One that works helps all of its group, so that few are enough.
 const BESIDE: usize = 8;
@@ -38,8 +45,8 @@ struct Remote {
     /// How long the last connection over a circuit that was there took, and the last one for which a circuit was built.
     warm: Option<Duration>,
     cold: Option<Duration>,
-    /// When its descriptor was last fetched again, and the pause until the next time.
-    fetched: Option<(Instant, Duration)>,
+    /// When its descriptor was last fetched again, and which of [`FETCHES`] is the pause until the next time.
+    fetched: Option<(Instant, usize)>,
     /// Room for attempts beside others; made for the first of them.
     beside: Option<Arc<Semaphore>>,
 }
@@ -112,10 +119,12 @@ impl Remotes {
     /// Whether the remote's descriptor may be fetched again now; if so, it counts as fetched.
     pub(super) fn may_fetch(&mut self, remote: &OnionAddress) -> bool {
         let fetched = &mut self.0.entry(*remote).or_default().fetched;
-        let pause = match fetched {
-            Some((at, pause)) if at.elapsed() < *pause => return false,
-            Some((_, pause)) => (*pause * FETCHES.1).min(FETCHES.2),
-            None => FETCHES.0,
+        let pause = match *fetched {
+            Some((at, pause)) if FETCHES.get(pause).is_some_and(|pause| at.elapsed() < *pause) => {
+                return false;
+            }
+            Some((_, pause)) => (pause + 1).min(FETCHES.len() - 1),
+            None => 0,
         };
         *fetched = Some((Instant::now(), pause));
         true
