@@ -12,8 +12,8 @@ use ormesh_core::model::status::{SessionStatus, Status};
 use tornet::{Tools, Tornet};
 
 use crate::support::{
-    Echo, Host, PATIENCE, Signal, Sshd, connected, echo, ended, figure, hosts, hosts_on, is_reachable,
-    open_echo, reaches, send, serve, talk, times, until,
+    Echo, Host, PATIENCE, Signal, Sshd, connected, echo, ended, figure, free_address, hosts, hosts_on,
+    is_reachable, open_echo, reaches, send, serve, talk, times, until,
 };
 
 /// Bytes of a transfer each way.
@@ -347,6 +347,10 @@ fn access_that_ends_ends_held_streams_too() {
 
     // The client, while nothing can reach it.
     server.good(&["client", "set", "client", "--port", "all"]);
+    // Should its tor be replaced because it stands still, nobody can tell it that the access has ended: it holds for so long.
+    let import = free_address();
+    laptop.good(&["import", "add", "remote", "80", &import.to_string(), "--hold", "1m"]);
+    drop(reaches(import));
     let _kept = ride(&laptop, import);
     let mut streams: Vec<_> = (0..STREAMS).map(|_| reaches(import)).collect();
     let tor = laptop.tor_pid();
