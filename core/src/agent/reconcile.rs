@@ -375,8 +375,8 @@ impl Reconciler {
                 }
                 self.observed.health.report(Report::Introductions(standing), self.now());
             }
-            EngineEvent::IntroductionsFell => {
-                self.observed.health.report(Report::IntroductionsFell, self.now());
+            EngineEvent::IntroductionsDeserted => {
+                self.observed.health.report(Report::IntroductionsDeserted, self.now());
             }
             EngineEvent::NetworkProven => {
                 self.observed.health.report(Report::NetworkProven, self.now());

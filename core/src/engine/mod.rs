@@ -32,8 +32,8 @@ pub enum EngineEvent {
     UploadFailed(OnionAddress, String),
     /// How many introduction points stand, of each service that tor has.
     Introductions(BTreeMap<OnionAddress, u32>),
-    /// The introduction points of our services fell in an outage, or lead nowhere though tor holds their circuits.
-    IntroductionsFell,
+    /// The introduction points of our services lead nowhere, though tor holds their circuits.
+    IntroductionsDeserted,
     /// The network was shown to be there.
     NetworkProven,
     /// The descriptor of a remote was fetched; says nothing about whether its key fits.

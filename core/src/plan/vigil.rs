@@ -122,6 +122,8 @@ pub struct Vigil {
     lost: Option<(Moment, String)>,
     /// The last one was lost, and nobody has been told.
     fell: bool,
+    /// Introduction circuits lead nowhere, and nobody has been told.
+    deserted: bool,
     tries: usize,
     next_try: Moment,
     looked: Option<Moment>,
@@ -214,10 +216,15 @@ impl Vigil {
         self.to_close.extend(self.probe.take().map(|probe| probe.circuit));
     }
 
-    /// Whether introduction circuits were lost since this was last asked: with all connections, or since they lead nowhere though tor holds
-    /// them. tor puts the same points up again, and importers that tried one meanwhile pass it by: the services need others.
+    /// Whether all connections were lost since this was last asked, and with them the introduction circuits. tor makes them anew.
     pub fn take_fell(&mut self) -> bool {
         std::mem::take(&mut self.fell)
+    }
+
+    /// Whether introduction circuits were found to lead nowhere since this was last asked, though tor holds them. Once tor notices, it puts
+    /// the same points up again, and importers that tried one meanwhile pass it by: the services need others.
+    pub fn take_deserted(&mut self) -> bool {
+        std::mem::take(&mut self.deserted)
     }
 
     /// This host has lost an address. What is connected over it leads nowhere, and nobody says so: there is no network until it has answered.
@@ -326,7 +333,7 @@ impl Vigil {
                 && dead.get(&circuit.first).is_some_and(|last| circuit.number <= *last)
         };
         if self.circuits.iter().any(introduces_nobody) {
-            self.fell = true;
+            self.deserted = true;
             self.settling = Some(now);
         }
         self.dead.extend(dead);

@@ -39,6 +39,9 @@ pub(super) async fn keep(shared: &Shared, control: &Control) {
         if shared.vigil().take_fell() {
             shared.tell_introductions_fell();
         }
+        if shared.vigil().take_deserted() {
+            shared.tell_introductions_deserted();
+        }
         let task = {
             let (mut vigil, now) = (shared.vigil(), shared.now());
             let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

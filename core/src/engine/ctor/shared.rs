@@ -181,10 +181,16 @@ impl Shared {
         }
     }
 
-    /// Tells that they fell; how many stand is told anew after that.
+    /// Tells that none stands any more.
     pub(super) fn tell_introductions_fell(&self) {
+        let none = lock(&self.introductions).keys().map(|address| (*address, 0)).collect();
+        self.tell_introductions(none);
+    }
+
+    /// Tells that they lead nowhere; how many stand is told anew after that.
+    pub(super) fn tell_introductions_deserted(&self) {
         lock(&self.introductions).clear();
-        self.tell(EngineEvent::IntroductionsFell);
+        self.tell(EngineEvent::IntroductionsDeserted);
     }
 
     /// A service was given to tor: what was known of its introduction points is not so any more.

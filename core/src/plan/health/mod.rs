@@ -136,7 +136,7 @@ impl Health {
                 }
                 is_news
             }
-            Report::IntroductionsFell => {
+            Report::IntroductionsDeserted => {
                 for (address, service) in &mut self.services {
                     service.passed_by = true;
                     Known::learn(&mut service.introduced, false, Proof::TorAnswered, at);

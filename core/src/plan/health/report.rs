@@ -32,8 +32,8 @@ pub enum Report {
     Uploaded(OnionAddress),
     /// By the engine: how many introduction points of each service stand.
     Introductions(BTreeMap<OnionAddress, u32>),
-    /// By the engine: the introduction points of all services fell, or lead nowhere though tor says that they stand.
-    IntroductionsFell,
+    /// By the engine: the introduction points of all services lead nowhere, though tor says that they stand.
+    IntroductionsDeserted,
     /// By the executor: the service was published again because it had no introduction point.
     Renewed(OnionAddress),
     /// By the engine: the network was shown to be there.

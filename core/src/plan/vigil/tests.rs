@@ -74,6 +74,7 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
     vigil.link(Link::Down(2, refused()), seconds(20.0));
     assert!(vigil.take_fell());
     assert!(!vigil.take_fell(), "it is told once");
+    assert!(!vigil.take_deserted(), "tor has no circuit that leads nowhere");
     assert_eq!(vigil.offline(seconds(21.0)), None, "tor may have another at once");
     assert_eq!(vigil.offline(seconds(21.5)), Some("CONNECTREFUSED"));
 
@@ -263,11 +264,11 @@ impl Tor {
         }
     }
 
-    /// Plays it. tor takes a tenth of a second to build a circuit, and services whose circuits fell are published anew.
+    /// Plays it. tor takes a tenth of a second to build a circuit, and services whose circuits lead nowhere are published anew.
     fn play(&mut self, vigil: &mut Vigil, from: f64, to: f64) {
         let mut now = from;
         while now < to {
-            if vigil.take_fell() {
+            if vigil.take_deserted() {
                 self.renew(now);
             }
             match vigil.task(seconds(now)) {
