@@ -81,7 +81,7 @@ fn clients_and_exports(given: &Config, before: &Config, own: &Config) -> (Client
         let parts =
             [(given, 0), (before, 1), (own, 2)].map(|(config, part)| whose_exports(config, &ones, part));
         let [given, before, own] = &parts;
-        each(given, before, own, |a, b, c| newer(a, b, c).cloned())
+        each(given, before, own, export)
     };
     let is_taken = |name: &ClientName| names.iter().flatten().any(|taken| taken == name);
     let called = |who: &Who| match who {
@@ -90,7 +90,7 @@ fn clients_and_exports(given: &Config, before: &Config, own: &Config) -> (Client
         Who::One(at) => name(ones[*at].given).or(name(ones[*at].own)).filter(|name| !is_taken(name)).cloned(),
         Who::Left(name) => Some(name.clone()).filter(|name| !is_taken(name)),
     };
-    let named = |(export, list): (Export, Option<BTreeSet<Who>>)| Export {
+    let named = |(export, list): Listed| Export {
         clients: list.map(|list| list.iter().filter_map(called).collect()),
         ..export
     };
@@ -108,12 +108,15 @@ enum Who {
     Left(ClientName),
 }
 
+/// An export, without its list of clients, and whom this names; none where it is for all.
+type Listed = (Export, Option<BTreeSet<Who>>);
+
 /// The exports of one of the three, by its number, with those whom their lists mean.
 fn whose_exports(
     config: &Config,
     ones: &[One<'_, ClientName, Client>],
     part: usize,
-) -> BTreeMap<Port, (Export, Option<BTreeSet<Who>>)> {
+) -> BTreeMap<Port, Listed> {
     let there =
         |one: &One<'_, ClientName, Client>| [name(one.given), name(one.before), name(one.own)][part].cloned();
     let who = |listed: &ClientName| {
@@ -190,6 +193,16 @@ fn client(given: Option<&Client>, before: Option<&Client>, own: Option<&Client>)
     }
 }
 
+/// Where it leads and whom it is for are given each by itself: one that is given another target lets in nobody whom a command has shut out.
+fn export(given: Option<&Listed>, before: Option<&Listed>, own: Option<&Listed>) -> Option<Listed> {
+    match (given, before, own) {
+        (Some(now), Some(then), Some(own)) => {
+            Some((newer(&now.0, &then.0, &own.0).clone(), newer(&now.1, &then.1, &own.1).clone()))
+        }
+        _ => newer(given, before, own).cloned(),
+    }
+}
+
 /// Its imports are given each by itself.
 fn remote(given: Option<&Remote>, before: Option<&Remote>, own: Option<&Remote>) -> Option<Remote> {
     let bare =
@@ -205,6 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::address::Target;
     use crate::model::config::{InstanceId, parse, write};
     use crate::model::edit::{self, Edit};
     use crate::model::keys::{ClientKey, ClientPublicKey, ServiceKey};
@@ -393,6 +407,29 @@ mod tests {
             edit::apply(&config, &edit).unwrap()
         };
         renames.iter().fold(Config { instance: instance(2), ..config.clone() }, edit)
+    }
+
+    #[test]
+    fn where_an_export_leads_and_whom_it_is_for_are_given_each_by_itself() {
+        let before = two_of_each();
+        let mut own = Config { instance: instance(2), ..before.clone() };
+        let mut given = before.clone();
+        let port = Port::new(1001).unwrap();
+        let second: BTreeSet<ClientName> = ["c1".parse().unwrap()].into();
+        let target: Target = "127.0.0.1:9".parse().unwrap();
+        own.exports.get_mut(&port).unwrap().clients = Some(second.clone());
+        given.exports.get_mut(&port).unwrap().target = target.clone();
+
+        let merged = merge(&given, &before, &own);
+        assert_eq!(
+            merged.exports[&port],
+            Export { target: target.clone(), clients: Some(second.clone()), ..before.exports[&port].clone() },
+            "a command had shut out all others"
+        );
+
+        // The other way about.
+        let merged = merge(&own, &before, &given);
+        assert_eq!((&merged.exports[&port].target, &merged.exports[&port].clients), (&target, &Some(second)));
     }
 
     #[test]
