@@ -96,8 +96,6 @@ impl Executor {
         self.remotes.send_replace(Arc::new(table));
         self.dialler.sessions().allow(config.agent.sessions);
         self.dialler.keep(config.remotes.values().map(|remote| remote.address).collect());
-        let agents = config.remotes.values().filter(|remote| !remote.plain_tor);
-        self.dialler.sessions().presume(agents.map(|remote| remote.address));
         // Where gates are loopback ports, they let in nobody but this process.
         self.context.tor.set(self.engine.process());
         for (name, client) in &config.clients {

@@ -76,8 +76,6 @@ pub struct Pool {
 struct Known {
     /// Remotes whose agents speak it, as far as known.
     speak: BTreeSet<OnionAddress>,
-    /// Those of which it is known whether they do.
-    asked: BTreeSet<OnionAddress>,
     sessions: BTreeMap<(OnionAddress, Duration), Arc<Driven>>,
     /// The only remotes that may be reached; none before they were told.
     wanted: Option<BTreeSet<OnionAddress>>,
@@ -85,7 +83,6 @@ struct Known {
 
 impl Known {
     fn speaks_no_more(&mut self, remote: &OnionAddress) {
-        self.asked.insert(*remote);
         if self.speak.remove(remote) {
             info!(%remote, "it does not offer sessions: new connections are plain ones");
         }
@@ -120,21 +117,9 @@ impl Pool {
         self.is_off.store(!on, Ordering::Relaxed);
     }
 
-    /// These have agents. One that was not asked yet is taken to speak it: a connection that begins before that is not a plain one for as
-    /// long as it lasts. Where it does not, that is found out in one round trip.
-    pub fn presume(&self, agents: impl Iterator<Item = OnionAddress>) {
-        let mut known = self.known();
-        for agent in agents {
-            if !known.asked.contains(&agent) {
-                known.speak.insert(agent);
-            }
-        }
-    }
-
     /// What a remote's agent has announced.
     pub fn announced(&self, remote: &OnionAddress, version: Option<u32>) {
         let mut known = self.known();
-        known.asked.insert(*remote);
         match version {
             Some(VERSION) => _ = known.speak.insert(*remote),
             _ => known.speaks_no_more(remote),
@@ -203,10 +188,7 @@ impl Pool {
 
     /// A remote was deleted, or has another key.
     pub fn forget(&self, remote: &OnionAddress) {
-        let mut known = self.known();
-        known.speak.remove(remote);
-        known.asked.remove(remote);
-        drop(known);
+        self.known().speak.remove(remote);
         self.end_where(|other| other == remote);
     }
 

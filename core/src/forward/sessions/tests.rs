@@ -614,12 +614,7 @@ async fn a_remote_that_is_deleted_or_switched_off_gets_no_session() {
     bench.pool.announced(&onion(), Some(super::pool::VERSION + 1));
     assert!(bench.pool.open(&onion(), port(22), HOLD, "import-0").is_none(), "it is another version");
     bench.pool.announced(&onion(), Some(super::pool::VERSION));
-    bench.pool.announced(&other_onion(), None);
-    bench.pool.presume([other_onion()].into_iter());
-    assert!(!bench.pool.may(&other_onion()), "it was asked, and has none");
-    bench.pool.forget(&other_onion());
-    bench.pool.presume([other_onion()].into_iter());
-    assert!(bench.pool.may(&other_onion()), "it was not asked yet");
+    assert!(!bench.pool.may(&other_onion()), "it was not asked yet");
 
     bench.pool.keep([other_onion()].into());
 
