@@ -86,9 +86,9 @@ pub enum Ending {
     /// Both have ended, each in its own time.
     #[error("both sides ended")]
     Both,
-    /// The near side had closed its side and was held, and nothing moved for [`HOLD_QUIET`].
-    #[error("the application had closed its side, and nothing came for {} minutes", HOLD_QUIET.as_secs() / 60)]
-    Quiet,
+    /// One side had ended and the other was waited for, and nothing moved for this time.
+    #[error("one side had ended, and nothing came from the other for {} minutes", .0.as_secs() / 60)]
+    Quiet(Duration),
     /// The near side had closed its side and was held, the one quiet longest, and its place was needed.
     #[error("the application had closed its side, and another connection needed the place")]
     Ousted,
@@ -111,7 +111,7 @@ fn far_broke(error: &io::Error) -> String {
 impl Ending {
     /// Whether the near side was cut off although it had done nothing to end it: what it has may be a part of what was sent.
     pub fn is_cut(&self) -> bool {
-        matches!(self, Self::Quiet | Self::Ousted | Self::FarBroke(_))
+        matches!(self, Self::Quiet(_) | Self::Ousted | Self::FarBroke(_))
     }
 }
 
@@ -190,7 +190,7 @@ where
             far.reset_on_close(false);
         }
         Ending::NearBroke(_) => far.abort(&ending.to_string()),
-        Ending::Quiet | Ending::Ousted | Ending::FarBroke(_) => near.abort(&ending.to_string()),
+        Ending::Quiet(_) | Ending::Ousted | Ending::FarBroke(_) => near.abort(&ending.to_string()),
     }
     ending
 }
@@ -340,7 +340,7 @@ where
             (_, _, Some(End::Write(error))) => Ending::NearBroke(take(error)),
             (_, Some(End::Write(error)), _) => Ending::FarBroke(take(error)),
             (Over::Gone, ..) => Ending::Near,
-            (Over::Quiet, ..) => Ending::Quiet,
+            (Over::Quiet, ..) => Ending::Quiet(patience),
             (Over::Ousted, ..) => Ending::Ousted,
         })
     }

@@ -130,7 +130,7 @@ async fn a_held_end_that_nothing_answers_is_reset_in_the_end() {
         let error = timeout(2 * HOLD_QUIET, read_all(&mut app)).await.unwrap().unwrap_err();
 
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert!(matches!(task.await.unwrap(), Ending::Quiet));
+        assert!(matches!(task.await.unwrap(), Ending::Quiet(_)));
         assert_eq!(began.elapsed().as_secs(), HOLD_QUIET.as_secs());
     }
 }
@@ -459,7 +459,7 @@ async fn settled(rule: OnNearEnd, up: &str, down: &str) -> (bool, String, Durati
     let began = Instant::now();
     let at_once = relay.settle(&mut Context::from_waker(std::task::Waker::noop())).is_ready();
     (relay.up.end, relay.down.end) = (end(up), end(down));
-    let ending = timeout(2 * HOLD_QUIET, poll_fn(|cx| relay.settle(cx))).await;
+    let ending = timeout(2 * CARRY_QUIET, poll_fn(|cx| relay.settle(cx))).await;
     let said = ending.map_or_else(|_| "goes on".to_owned(), |ending| format!("{ending:?}"));
     (at_once, said.split('(').next().unwrap().to_owned(), began.elapsed())
 }
@@ -487,8 +487,8 @@ async fn what_comes_of_each_pair_of_ends() {
         ("hold", "eof", "", "Quiet", Some(HOLD_QUIET)),
         ("end", "eof", "", "Near", at_once),
         ("pass", "eof", "", "goes on", None),
-        ("carry", "eof", "", "goes on", None),
-        ("carry", "", "eof", "goes on", None),
+        ("carry", "eof", "", "Quiet", Some(CARRY_QUIET)),
+        ("carry", "", "eof", "Quiet", Some(CARRY_QUIET)),
         ("carry", "eof", "eof", "Both", at_once),
         ("carry", "read", "eof", "NearBroke", at_once),
         ("carry", "write", "eof", "FarBroke", at_once),
@@ -592,7 +592,7 @@ fn the_near_side_is_cut_off_where_it_has_not_ended_it() {
         (Ending::Both, false),
         (Ending::NearBroke(broken()), false),
         (Ending::FarBroke(broken()), true),
-        (Ending::Quiet, true),
+        (Ending::Quiet(HOLD_QUIET), true),
         (Ending::Ousted, true),
     ] {
         assert_eq!(ending.is_cut(), is_cut, "{ending:?}");
