@@ -63,7 +63,7 @@ pub(crate) struct Set {
     #[arg(long, value_name = "TARGET", value_parser = args::target, allow_negative_numbers = true, conflicts_with_all = ["clients", "all_clients"])]
     target: Option<Target>,
     /// Allow a target that is another host, which clients then reach through this one
-    #[arg(long, requires = "target")]
+    #[arg(long, requires = "target", conflicts_with_all = ["clients", "all_clients"])]
     allow_lan: bool,
 }
 
