@@ -1,5 +1,7 @@
 //! The tray as a panel sees it.
 
+use std::time::{Duration, Instant};
+
 use support::until;
 
 use crate::again::has_web_view;
@@ -141,8 +143,15 @@ fn a_tray_whose_panel_has_ended_is_none() {
             host.screen().settled_picture();
         }
         host.screen().close_the_window();
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        let asks = has_web_view(app.id()) && !host.screen().settled_picture().is_like(&before);
-        asks.then_some(())
+        // It closes or asks; one that does neither yet is looked at again.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline && has_web_view(app.id()) {
+            if !host.screen().settled_picture().is_like(&before) {
+                // What is seen may be its end.
+                std::thread::sleep(Duration::from_millis(500));
+                return has_web_view(app.id()).then_some(());
+            }
+        }
+        None
     });
 }

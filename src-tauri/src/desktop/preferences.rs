@@ -2,6 +2,7 @@
 //! does where there is no tray, and what notifications tell. What can't be read is as if nothing had been chosen.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use ormesh_core::model::problem::{Code, Problem};
 use ormesh_core::store::paths::Paths;
@@ -65,6 +66,8 @@ impl Default for Chosen {
 pub(crate) struct Preferences {
     file: PathBuf,
     chosen: watch::Sender<Chosen>,
+    /// Held while the file is written, so that what was chosen last is what stays.
+    writing: Mutex<()>,
 }
 
 impl Preferences {
@@ -74,7 +77,7 @@ impl Preferences {
         let chosen = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Chosen>(&text).ok());
         let mut chosen = chosen.unwrap_or_default();
         chosen.zoom = fitting(chosen.zoom);
-        Self { file, chosen: watch::Sender::new(chosen) }
+        Self { file, chosen: watch::Sender::new(chosen), writing: Mutex::default() }
     }
 
     /// What is chosen now.
@@ -93,6 +96,7 @@ impl Preferences {
             change(chosen);
             chosen.zoom = fitting(chosen.zoom);
         });
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         private::ensure_parent(&self.file)?;
         let text = serde_json::to_vec(&self.chosen()).expect("what is chosen is plain data");
         atomic::replace(&self.file, &text).map_err(|error| {

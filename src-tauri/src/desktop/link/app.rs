@@ -9,7 +9,7 @@ use ormesh_core::ipc::frame;
 use ormesh_core::model::problem::Problem;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{Known, MAX, ToApp, ToWindow, WINDOW, Wish, channel};
 use crate::host::View;
@@ -56,6 +56,8 @@ struct State {
 /// A window's process.
 struct Open {
     say: mpsc::UnboundedSender<ToWindow>,
+    /// Told when it is to end, though it does not say anything.
+    stop: Arc<Notify>,
     /// Ends with the process.
     gone: watch::Receiver<()>,
 }
@@ -98,24 +100,26 @@ impl Window {
             state.over = true;
             state.open.take()
         };
-        let Some(Open { say, mut gone }) = open else { return };
+        let Some(Open { say, stop, mut gone }) = open else { return };
         drop(say);
+        stop.notify_one();
         // It ends by an error, when the process has.
         let _ = gone.changed().await;
     }
 
     fn start(&self) -> std::io::Result<Open> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(own_program()?);
         let (child, read, write) = channel::start(command.arg(WINDOW))?;
         let (say, said) = mpsc::unbounded_channel();
         let (ended, gone) = watch::channel(());
         tokio::spawn(tell(write, self.0.sources.clone(), said));
-        let (window, answers) = (self.clone(), say.downgrade());
+        let (window, answers, stop) = (self.clone(), say.downgrade(), Arc::new(Notify::new()));
+        let stopped = Arc::clone(&stop);
         tokio::spawn(async move {
-            window.follow(child, read, answers).await;
+            window.follow(child, read, answers, &stopped).await;
             drop(ended);
         });
-        Ok(Open { say, gone })
+        Ok(Open { say, stop, gone })
     }
 
     /// Follows a window's process until its end.
@@ -124,9 +128,14 @@ impl Window {
         mut child: Child,
         read: impl AsyncRead + Unpin,
         say: mpsc::WeakUnboundedSender<ToWindow>,
+        stop: &Notify,
     ) {
-        self.listen(read, say).await;
-        // It has closed its end, or we did.
+        // Something that it has started may hold the channel open when it has ended.
+        tokio::select! {
+            () = self.listen(read, say) => {}
+            _ = child.wait() => {}
+            () = stop.notified() => {}
+        }
         match tokio::time::timeout(GRACE, child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
             Ok(status) => tracing::warn!(?status, "the window ended by itself"),
@@ -176,6 +185,16 @@ impl Window {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// This program's file, or what is left of it where an upgrade has put another in its place.
+fn own_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    #[cfg(target_os = "linux")]
+    if !path.exists() {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    Ok(path)
 }
 
 /// Tells a window what it is to know, each change of it as soon as it takes it, and what else is to be said; then closes the channel.
