@@ -23,9 +23,7 @@ pub(super) fn write(version: &str, parts: &[Part], of_debian: &[String], work: &
 fn document(version: &str, parts: &[Part], of_debian: &[String]) -> Value {
     let main = component("application", "ormesh", version, &format!("pkg:cargo/ormesh-app@{version}"));
     let libraries = parts.iter().map(|part| {
-        // A scope's `@` is written as the URL has it (package-url, npm).
-        let name = part.name.replace('@', "%40");
-        let url = format!("pkg:{}/{name}@{}", part.registry, part.version);
+        let url = format!("pkg:{}/{}@{}", part.registry, in_url(&part.name), in_url(&part.version));
         let mut library = component("library", &part.name, &part.version, &url);
         if is_expression(&part.licence) {
             library["licenses"] = json!([{ "expression": part.licence.replace('/', " OR ") }]);
@@ -34,10 +32,7 @@ fn document(version: &str, parts: &[Part], of_debian: &[String]) -> Value {
     });
     let of_debian = of_debian.iter().filter_map(|package| {
         let (name, version) = package.split_once('=')?;
-        let url = format!(
-            "pkg:deb/debian/{name}@{}",
-            version.replace('+', "%2B").replace(':', "%3A").replace('~', "%7E")
-        );
+        let url = format!("pkg:deb/debian/{}@{}", in_url(name), in_url(version));
         Some(component("library", name, version, &url))
     });
     json!({
@@ -47,6 +42,19 @@ fn document(version: &str, parts: &[Part], of_debian: &[String]) -> Value {
         "metadata": { "component": main },
         "components": libraries.chain(of_debian).collect::<Vec<_>>(),
     })
+}
+
+/// A name or a version as a package URL has it; the slash after a scope stays (package-url: npm).
+fn in_url(part: &str) -> String {
+    let mut written = String::new();
+    for byte in part.bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' => written.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => written.push(byte.into()),
+            _ => written.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    written
 }
 
 fn component(kind: &str, name: &str, version: &str, url: &str) -> Value {
@@ -84,6 +92,13 @@ mod tests {
         for part in components {
             assert!(!part["version"].as_str().unwrap().contains(' '), "{part}");
         }
+    }
+
+    #[test]
+    fn what_would_mean_something_in_a_url_is_escaped() {
+        assert_eq!(in_url("@tauri-apps/api"), "%40tauri-apps/api");
+        assert_eq!(in_url("1:0.4.9~rc1+deb12u1"), "1%3A0.4.9~rc1%2Bdeb12u1");
+        assert_eq!(in_url("libstdc++ 6#?"), "libstdc%2B%2B%206%23%3F");
     }
 
     #[test]
