@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use ormesh_core::model::problem::Code;
@@ -40,14 +42,18 @@ fn scripted(network: Option<&Host>) -> (Host, FakeTor) {
     (host, tor)
 }
 
-/// An exporter of these ports, all with a server behind them that says one line back, and an importer that has reached it.
-fn two(ports: &[u16]) -> ([(Host, FakeTor); 2], Server) {
+/// An exporter of these ports, all with a server behind them that says one line back, and an importer that has reached it. With the lines that
+/// the server has heard.
+fn two(ports: &[u16]) -> ([(Host, FakeTor); 2], Server, Arc<AtomicUsize>) {
     let (mut exporter, its_tor) = scripted(None);
     let (mut importer, tor) = scripted(Some(&exporter));
     // It ends by itself, since a side alone is not closed through Tor.
-    let server = serve(|mut stream| {
+    let lines = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&lines);
+    let server = serve(move |mut stream| {
         let mut line = String::new();
-        if BufReader::new(&stream).read_line(&mut line).is_ok_and(|heard| heard > 0) {
+        if BufReader::new(&stream).read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            heard.fetch_add(1, Ordering::SeqCst);
             let _ = stream.write_all(line.as_bytes());
         }
     });
@@ -59,7 +65,7 @@ fn two(ports: &[u16]) -> ([(Host, FakeTor); 2], Server) {
     exporter.wait_until("the client's service is published", is_reachable("client"));
     importer.start();
     importer.wait_until("the remote is reached", is_connected("remote"));
-    ([(exporter, its_tor), (importer, tor)], server)
+    ([(exporter, its_tor), (importer, tor)], server, lines)
 }
 
 /// `ormesh nc` to a port, which says this and closes its side.
@@ -182,7 +188,7 @@ const BESIDE: usize = 2;
 #[test]
 fn each_code_of_socks_has_its_sentence_and_its_retry() {
     let ports: Vec<u16> = (2000..).take(CODES.len()).collect();
-    let ([_exporter, (importer, tor)], server) = two(&ports);
+    let ([_exporter, (importer, tor)], server, _) = two(&ports);
     let mut script = String::new();
     for (port, (code, end)) in ports.iter().zip(CODES) {
         // Those that go on would do so for a minute.
@@ -216,7 +222,7 @@ fn each_code_of_socks_has_its_sentence_and_its_retry() {
 fn a_broken_slow_or_foreign_answer_of_socks_is_tried_again_and_nothing_is_sent_twice() {
     let whole = 14;
     let ports: Vec<u16> = (2000..=2000 + whole + 5).collect();
-    let ([_exporter, (importer, tor)], server) = two(&ports);
+    let ([_exporter, (importer, tor)], server, lines) = two(&ports);
     let mut script = String::new();
     for (port, bytes) in (2000..).zip(0..whole) {
         writeln!(script, "first 1 socks {port}: accept {bytes}; close").unwrap();
@@ -237,5 +243,7 @@ fn a_broken_slow_or_foreign_answer_of_socks_is_tried_again_and_nothing_is_sent_t
         assert_eq!(ended.stdout, heard, "{port}: {ended:?}");
         assert!(ended.status.success(), "{port}: {ended:?}");
     }
+    let lines = lines.load(Ordering::SeqCst);
+    assert_eq!(lines, ports.len() - 1, "each line once, but the one that tor did not carry");
     println!("{} connections reached the server", server.accepted());
 }

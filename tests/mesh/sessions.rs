@@ -172,11 +172,14 @@ fn a_login_and_transfers_outlive_relays() {
     let mut login = Login::new(&laptop, &sshd);
     let gone = Duration::from_secs(times(5, 180) as u64);
     for nth in 0..times(1, 20) {
-        // It comes back at once, without its circuits: five nodes are too few for as many as are needed.
-        all_outlives("a relay is killed", &mut login, import, || {
-            network.kill_relay(nth);
-            network.start_nodes(&tools).unwrap();
-        });
+        // It comes back at once, without its circuits: five nodes are too few for as many as are needed. For those who have time: once it
+        // took the login more than two minutes.
+        if times(0, 1) > 0 {
+            all_outlives("a relay is killed", &mut login, import, || {
+                network.kill_relay(nth);
+                network.start_nodes(&tools).unwrap();
+            });
+        }
         all_outlives("all relays are gone for a while", &mut login, import, || {
             network.stop_nodes();
             thread::sleep(gone);

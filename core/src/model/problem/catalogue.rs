@@ -116,9 +116,12 @@ pub fn agent_behind(message: &str) -> Problem {
 
 /// A connection to the agent asked nothing, and the agent waits no longer.
 pub fn asked_too_late() -> Problem {
-    Problem::new(Code::AgentEnded, "the agent waited for the command and hung up: this computer is very busy")
-        .about(Subject::Agent)
-        .hint("nothing was done: try again")
+    Problem::new(
+        Code::AgentEnded,
+        "the agent waited for the command and hung up: this computer may be very busy",
+    )
+    .about(Subject::Agent)
+    .hint("nothing was done: try again")
 }
 
 /// An answer of another sort than the question has.
