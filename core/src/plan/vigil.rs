@@ -49,6 +49,8 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(30);
 pub const ASLEEP: &str = "ASLEEP";
 /// The same where this host has lost an address.
 pub const MOVED: &str = "MOVED";
+/// The same where no connection stands, none was seen to fail, and a relay was asked in vain.
+const UNANSWERED: &str = "UNANSWERED";
 
 /// What became of a connection between tor and a relay. The number is tor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +183,7 @@ impl Vigil {
             Link::Down(number, reason) => {
                 let stood = self.links.remove(&number).is_some();
                 self.suspects.remove(&number);
-                let none_stands = self.links.keys().all(|number| self.suspects.contains(number));
+                let none_stands = self.none_stands();
                 if let (true, Some(reason)) = (none_stands, reason) {
                     match &mut self.lost {
                         Some((_, why)) => *why = reason,
@@ -293,10 +295,10 @@ impl Vigil {
             self.to_close.push(probe.circuit);
             self.answers(probe.relay, now);
         } else if !look.under_way.contains(&probe.circuit) {
-            self.doubt(probe);
+            self.doubt(probe, now);
         } else if now >= probe.began + PROBE_LIMIT {
             self.to_close.push(probe.circuit);
-            self.doubt(probe);
+            self.doubt(probe, now);
         } else {
             self.probe = Some(probe);
         }
@@ -343,16 +345,30 @@ impl Vigil {
         }
     }
 
-    fn doubt(&mut self, probe: Probe) {
+    fn doubt(&mut self, probe: Probe, now: Moment) {
         // Only the first says something of the circuits from before: tor connects anew for the next.
         self.doubted.entry(probe.relay).or_insert(probe.circuit);
+        self.asked_in_vain(now);
+    }
+
+    /// Connections that relays close in order say nothing, and for a minute tor tries none again that has failed just before. Where a relay
+    /// was asked in vain and none stands, there is no network.
+    fn asked_in_vain(&mut self, now: Moment) {
+        if self.none_stands() && self.lost.is_none() {
+            self.next_try = now + TRIES[0];
+            self.lost = Some((now, UNANSWERED.to_owned()));
+        }
+    }
+
+    fn none_stands(&self) -> bool {
+        self.links.keys().all(|number| self.suspects.contains(number))
     }
 
     /// A circuit was begun, or tor could not.
     pub fn began(&mut self, circuit: Option<u64>, now: Moment) {
         self.probed = Some(now);
         let (asked, refused) = (self.asked.take(), self.refused.take());
-        let Some((circuit, relay)) = circuit.zip(asked) else { return };
+        let Some((circuit, relay)) = circuit.zip(asked) else { return self.asked_in_vain(now) };
         match refused == Some(circuit) {
             true => self.refuses(relay, now),
             false => self.probe = Some(Probe { circuit, relay, began: now }),
@@ -398,7 +414,11 @@ impl Vigil {
             }
         };
         let any = longest(&|_| true).map(|(relay, _)| relay).or_else(|| self.links.values().next().cloned());
-        if let Some(relay) = any {
+        let none_stands = self.none_stands();
+        if let Some(relay) = any.or_else(|| self.relays.front().cloned()) {
+            if none_stands && self.has_services {
+                may_be(relay.clone(), after(PROVE));
+            }
             if is_watched {
                 may_be(relay, after(SOON));
             } else if is_used {

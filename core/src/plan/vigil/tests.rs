@@ -90,6 +90,29 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
 }
 
 #[test]
+fn a_network_whose_connections_ended_in_order_is_asked_for_by_who_looks_and_by_services() {
+    for (is_watched, soon) in [(true, 4.0), (false, 12.0)] {
+        let mut vigil = Vigil::default();
+        vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+        vigil.services(!is_watched, seconds(0.0));
+        play(&mut vigil, 0.0, 50.0, &Look { relays: vec![relay(1)], ..Look::default() });
+        // The relay was stopped, and tor tries no other one: for a minute not one that has failed before.
+        vigil.link(Link::Down(1, None), seconds(50.0));
+        if is_watched {
+            vigil.watched(seconds(50.0));
+        }
+        assert_eq!(vigil.offline(seconds(50.0)), None, "tor may not need one");
+
+        let asked = play(&mut vigil, 50.0, 50.0 + soon, &Look::default());
+
+        assert!(asked.contains(&Task::Probe(relay(1))), "{asked:?}");
+        assert_eq!(vigil.offline(seconds(50.0 + soon)), Some(UNANSWERED));
+        vigil.link(Link::Up(2, relay(1)), seconds(70.0));
+        assert_eq!(vigil.offline(seconds(70.0)), None);
+    }
+}
+
+#[test]
 fn after_sleep_there_is_no_network_until_it_answers() {
     let (mut vigil, mut tor) = (serving(), Tor::new());
     tor.play(&mut vigil, 0.0, 101.0);
