@@ -488,7 +488,7 @@ async fn what_comes_of_each_pair_of_ends() {
         ("end", "eof", "", "Near", at_once),
         ("pass", "eof", "", "goes on", None),
         ("carry", "eof", "", "Quiet", Some(CARRY_QUIET)),
-        ("carry", "", "eof", "Quiet", Some(CARRY_QUIET)),
+        ("carry", "", "eof", "goes on", None),
         ("carry", "eof", "eof", "Both", at_once),
         ("carry", "read", "eof", "NearBroke", at_once),
         ("carry", "write", "eof", "FarBroke", at_once),
