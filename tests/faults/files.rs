@@ -83,6 +83,8 @@ fn move_here(host: &Host, hint: &str) {
 fn a_symlink_in_the_place_of_a_private_directory_is_refused_and_what_it_leads_to_named() {
     let mut host = host();
     start(&mut host);
+    // It answers before it has started tor.
+    until("tor's directory is made", || host.state().join("tor").exists());
     host.stop();
     let agent = |host: &Host| refused(&run_agent(host, &[]), 1);
     let token = |host: &Host| refused(&host.ormesh(&["client", "token", "laptop"]), 5);
