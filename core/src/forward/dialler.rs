@@ -482,9 +482,11 @@ impl DialLink for Dialler {
         remote: &OnionAddress,
         group: &str,
         first: Vec<u8>,
+        speaks: &(dyn Fn() + Send + Sync),
     ) -> Result<(Box<dyn Link>, Vec<u8>), DialError> {
         let mut first = Greeting(first);
-        let connected = self.connect(remote, Port::RESPONDER, group, Early::of(&mut first)).await;
+        let early = Early::of(&mut first).telling(speaks);
+        let connected = self.connect(remote, Port::RESPONDER, group, early).await;
         match connected {
             Ok(Connected { stream, mut unsent, .. }) => {
                 stream.keep_short();

@@ -53,6 +53,8 @@ pub(super) struct Link {
     greeting: Option<Greeting>,
     /// Whether the exporter has let it in; at the exporter always.
     pub(super) is_up: bool,
+    /// Whether some of what it says may have left this host.
+    pub(super) has_spoken: bool,
     /// When it began, or was let in.
     pub(super) began: Moment,
     /// When the far end said last that bulk waits for links.
@@ -92,6 +94,7 @@ impl Link {
             inbox: Vec::new(),
             greeting: Some(Greeting(Zeroizing::new(first))),
             is_up,
+            has_spoken: false,
             began: now,
             far_waited: None,
             room: LONGEST,

@@ -382,6 +382,17 @@ impl Session {
 
     /// A dial has succeeded as far as the driver sees it: bytes can be sent.
     pub fn link_connected(&mut self, link: LinkId, now: Moment) {
+        if !self.links.contains_key(&link) {
+            self.link_begins(link, now);
+        }
+        if let Some(found) = self.links.get_mut(&link) {
+            found.has_spoken = true;
+        }
+    }
+
+    /// A dial begins. What it is to say first can be asked for at once, so that it goes with the dial; [`link_connected`](Self::link_connected)
+    /// follows before any of it leaves this host. Where a link is lost before that, what it was to say was shown to nobody.
+    pub fn link_begins(&mut self, link: LinkId, now: Moment) {
         let received = self.counts();
         let hold = u32::try_from(self.limits.hold.as_secs()).unwrap_or(u32::MAX);
         let Side::Importer { dials, is_fresh, first } = &mut self.side else { return };
@@ -439,6 +450,9 @@ impl Session {
             return self.dial_failed(id, luck, now);
         };
         self.move_away(id, link.take_in_flight());
+        if !link.has_spoken {
+            self.was_shown_to_nobody(id);
+        }
         self.past.push_back((id, link.received()));
         if self.past.len() > PAST_LINKS {
             self.past.pop_front();
@@ -451,6 +465,18 @@ impl Session {
         }
         if self.holding_since.is_none() && !self.links.values().any(|link| link.is_up) {
             self.holding_since = Some(now);
+        }
+    }
+
+    /// A link that is gone has said nothing. Another one may be the first to carry streams.
+    fn was_shown_to_nobody(&mut self, id: LinkId) {
+        for stream in self.streams.values_mut() {
+            stream.shown_on.take_if(|shown| *shown == id);
+        }
+        if let Side::Importer { first, .. } = &mut self.side
+            && *first == Some(id)
+        {
+            *first = None;
         }
     }
 

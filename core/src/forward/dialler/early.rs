@@ -36,6 +36,8 @@ pub struct Early<'a> {
     app: Option<&'a mut dyn App>,
     bytes: Vec<u8>,
     sent: usize,
+    /// Told before any of it is sent.
+    sends: Option<&'a (dyn Fn() + Send + Sync)>,
     has_ended: bool,
     /// Until the next look whether it is gone.
     look: Option<Pin<Box<Sleep>>>,
@@ -55,7 +57,12 @@ impl<'a> Early<'a> {
 
     fn reading(app: Option<&'a mut dyn App>) -> Self {
         let looks = Pauses::new(LOOK);
-        Self { app, bytes: Vec::new(), sent: 0, has_ended: false, look: None, looks }
+        Self { app, bytes: Vec::new(), sent: 0, sends: None, has_ended: false, look: None, looks }
+    }
+
+    /// Tells this before any of it is sent.
+    pub(super) fn telling(self, sends: &'a (dyn Fn() + Send + Sync)) -> Self {
+        Self { sends: Some(sends), ..self }
     }
 
     /// Reads what is there. Ready when nothing more will be read, or the application is gone.
@@ -139,6 +146,9 @@ impl<'a> Early<'a> {
     /// All that was read; counts as sent from now on.
     pub(super) fn send_all(&mut self) -> &[u8] {
         self.sent = self.bytes.len();
+        if let Some(sends) = self.sends.filter(|_| !self.bytes.is_empty()) {
+            sends();
+        }
         &self.bytes
     }
 

@@ -1,5 +1,7 @@
 //! Tests of `dialler`: when it tries again, when it must not, and what it remembers.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
@@ -69,10 +71,13 @@ async fn app_saying(words: &[u8]) -> (DuplexStream, DuplexStream) {
 async fn a_cold_circuit_gets_no_early_bytes_and_keeps_them_for_later() {
     let mut bench = bench([], Act::Accept(Duration::from_secs(3)));
     let (_app, mut near) = app_saying(b"GET /").await;
+    let sends = AtomicUsize::new(0);
+    let tell = || _ = sends.fetch_add(1, Ordering::Relaxed);
 
-    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+    let connected = bench.connect(Early::of(&mut near).telling(&tell)).await.unwrap();
 
     assert_eq!((connected.unsent.as_slice(), connected.sent_early), (&b"GET /"[..], 0));
+    assert_eq!(sends.load(Ordering::Relaxed), 0, "nothing was sent ahead");
     assert_eq!(bench.engine.dials(), [Dialled { isolation: "g".into(), early: vec![] }]);
     assert_eq!(connected.round_trip, Duration::from_secs(3));
     assert_eq!(bench.peers.recv().await.unwrap().port, port(80));
@@ -83,10 +88,13 @@ async fn a_warm_circuit_gets_the_first_bytes_before_its_reply() {
     let mut bench = bench([], Act::Accept(Duration::from_millis(300)));
     bench.warm_up().await;
     let (_app, mut near) = app_saying(b"GET /").await;
+    let sends = AtomicUsize::new(0);
+    let tell = || _ = sends.fetch_add(1, Ordering::Relaxed);
 
-    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
+    let connected = bench.connect(Early::of(&mut near).telling(&tell)).await.unwrap();
 
     assert_eq!((connected.unsent.len(), connected.sent_early), (0, 5));
+    assert_eq!(sends.load(Ordering::Relaxed), 1);
     assert_eq!(bench.engine.dials()[1].early, b"GET /");
     let mut request = [0; 5];
     bench.peers.recv().await.unwrap().stream.read_exact(&mut request).await.unwrap();

@@ -289,10 +289,15 @@ impl Driven {
     pub(super) fn greet(&self, link: LinkId, most: usize) -> Vec<u8> {
         let mut first = Vec::new();
         self.turn(|inner, now| {
-            inner.session.link_connected(link, now);
+            inner.session.link_begins(link, now);
             inner.session.poll_transmit(link, most, now, &mut first);
         });
         first
+    }
+
+    /// Some of what is to be said first leaves this host, or can.
+    pub(super) fn speaks(&self, link: LinkId) {
+        self.turn(|inner, now| inner.session.link_connected(link, now));
     }
 
     /// Waits until the machine wants a link no more.

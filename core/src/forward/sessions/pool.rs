@@ -48,7 +48,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for S {}
 /// Dials links.
 #[async_trait]
 pub trait DialLink: Send + Sync {
-    /// Reaches a remote's responder over the circuit of a group. `first` goes ahead where that costs nothing; what of it did not is given back.
+    /// Reaches a remote's responder over the circuit of a group. `first` goes ahead where that costs nothing, and `speaks` is told before it
+    /// does; what of it did not is given back.
     ///
     /// Errors: why the last attempt failed.
     async fn dial_link(
@@ -56,6 +57,7 @@ pub trait DialLink: Send + Sync {
         remote: &OnionAddress,
         group: &str,
         first: Vec<u8>,
+        speaks: &(dyn Fn() + Send + Sync),
     ) -> Result<(Box<dyn Link>, Vec<u8>), DialError>;
 
     /// A group is not used any more.
@@ -282,14 +284,16 @@ impl Kept {
         };
         async move {
             let first = [ASKS, &driven.greet(link, FIRST)].concat();
+            let speaks = || driven.speaks(link);
             let dialled = tokio::select! {
-                dialled = dial.dial_link(&remote, &group, first) => dialled,
+                dialled = dial.dial_link(&remote, &group, first, &speaks) => dialled,
                 // It takes too long, or is not needed any more.
                 () = driven.closed(link) => Err(DialError::TimedOut),
             };
             match dialled {
                 Ok((mut stream, rest)) => {
                     debug!(%remote, ?link, "a link stands");
+                    speaks();
                     driven.carry(link, &mut stream, &[], rest).await;
                     debug!(%remote, ?link, "a link is over");
                 }

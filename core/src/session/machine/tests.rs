@@ -351,6 +351,33 @@ fn what_an_unanswered_link_has_carried_is_not_taken_for_undelivered() {
 }
 
 #[test]
+fn what_a_link_was_to_say_whose_dial_came_to_nothing_was_shown_to_nobody() {
+    for (is_sent, more, expected) in
+        [(false, vec!["open 0", "data 0 0+8"], vec![]), (true, vec![], vec![Cut::Forgotten])]
+    {
+        let mut session = Session::importer(SessionId([1; 16]), Secret([2; 32]), Limits::default(), at(0));
+        let stream = session.open(22, at(0)).unwrap();
+        session.write(stream, b"question").unwrap();
+        session.handle_timeout(LUCK, at(0));
+        session.link_begins(LinkId(0), at(0));
+        assert_eq!(says(&mut session, 0, 1000, 0)[1..], ["open 0", "data 0 0+8"]);
+        if is_sent {
+            session.link_connected(LinkId(0), at(3000));
+        }
+        session.link_lost(LinkId(0), LUCK, at(6000));
+        session.handle_timeout(LUCK, at(9000));
+        session.link_begins(LinkId(1), at(9000));
+        assert_eq!(says(&mut session, 1, 1000, 9000)[1..], more);
+        session.link_connected(LinkId(1), at(9100));
+        give(&mut session, 1, &Frame::Welcome { is_new: true, received: Vec::new() }, 9300);
+
+        let expected: Vec<_> = expected.into_iter().map(|why| Event::Reset(stream, why)).collect();
+        assert_eq!(outcome(&mut session), expected);
+        assert_eq!(session.has_stream(stream), !is_sent);
+    }
+}
+
+#[test]
 fn an_acknowledgement_costs_no_more_than_what_it_settles() {
     const MANY: u32 = 8000;
     let mut session = exporter();

@@ -22,6 +22,9 @@ pub(super) const REFUSED: u16 = 2;
 pub(super) const NEAR: usize = 0;
 pub(super) const FAR: usize = 1;
 
+/// Bytes of a link's greeting at most.
+const GREETING: usize = 4096;
+
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     /// Bytes arrive at this end of a link.
@@ -77,6 +80,8 @@ pub(super) struct World {
     pub(super) sessions: [Option<Session>; 2],
     limits: Limits,
     wires: BTreeMap<LinkId, Wire>,
+    /// What links that are being dialled are to say first.
+    greetings: BTreeMap<LinkId, Vec<u8>>,
     weather: Weather,
     is_up: bool,
     wishes: Vec<Wish>,
@@ -105,6 +110,7 @@ impl World {
             sessions: [Some(near), None],
             limits,
             wires: BTreeMap::new(),
+            greetings: BTreeMap::new(),
             weather,
             is_up: true,
             unopened: wishes.len(),
@@ -209,8 +215,12 @@ impl World {
             }
             What::Dialled(link, succeeds) => {
                 let Some(session) = &mut self.sessions[NEAR] else { return };
+                let greeting = self.greetings.remove(&link);
                 if !succeeds || !self.is_up {
-                    return session.dial_failed(link, luck, now);
+                    return match greeting {
+                        Some(_) => session.link_lost(link, luck, now),
+                        None => session.dial_failed(link, luck, now),
+                    };
                 }
                 let nature = (self.weather.nature)(&mut self.dice);
                 let wire = Wire {
@@ -222,6 +232,9 @@ impl World {
                 };
                 self.wires.insert(link, wire);
                 session.link_connected(link, now);
+                if let Some(greeting) = greeting {
+                    self.send(link, NEAR, &greeting);
+                }
             }
             What::Network(is_up) => {
                 self.is_up = is_up;
@@ -409,6 +422,15 @@ impl World {
                     self.dials += 1;
                     let after = Duration::from_millis(self.dice.between(200, 1500));
                     let fails = self.weather.dial_fails > 0 && self.dice.once_in(self.weather.dial_fails);
+                    if self.dice.once_in(2)
+                        && let Some(session) = &mut self.sessions[end]
+                    {
+                        // What it is to say goes with the dial.
+                        let mut greeting = Vec::new();
+                        session.link_begins(link, self.now);
+                        session.poll_transmit(link, GREETING, self.now, &mut greeting);
+                        self.greetings.insert(link, greeting);
+                    }
                     // Some never answer.
                     if !(fails && self.dice.once_in(2)) {
                         self.at(self.now + after, What::Dialled(link, !fails));
