@@ -482,10 +482,10 @@ impl DialLink for Dialler {
         remote: &OnionAddress,
         group: &str,
         first: Vec<u8>,
-        speaks: &(dyn Fn() + Send + Sync),
+        speaks: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(Box<dyn Link>, Vec<u8>), DialError> {
         let mut first = Greeting(first);
-        let early = Early::of(&mut first).telling(speaks);
+        let early = Early::of(&mut first).asking(speaks);
         let connected = self.connect(remote, Port::RESPONDER, group, early).await;
         match connected {
             Ok(Connected { stream, mut unsent, .. }) => {

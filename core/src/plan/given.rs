@@ -193,9 +193,17 @@ fn client(given: Option<&Client>, before: Option<&Client>, own: Option<&Client>)
     }
 }
 
-/// Where it leads and whom it is for are given each by itself: one that is given another target lets in nobody whom a command has shut out.
+/// Where it leads and whom it is for are given each by itself. One that is given another target lets in nobody whom a command has shut out,
+/// and nobody whom a command alone has let in.
 fn export(given: Option<&Listed>, before: Option<&Listed>, own: Option<&Listed>) -> Option<Listed> {
     match (given, before, own) {
+        (Some(now), Some(then), Some(own)) if now.0 != then.0 && now.1 == then.1 => {
+            let both = match (&now.1, &own.1) {
+                (Some(now), Some(own)) => Some(now & own),
+                (now, own) => now.as_ref().or(own.as_ref()).cloned(),
+            };
+            Some((now.0.clone(), both))
+        }
         (Some(now), Some(then), Some(own)) => {
             Some((newer(&now.0, &then.0, &own.0).clone(), newer(&now.1, &then.1, &own.1).clone()))
         }
@@ -426,6 +434,20 @@ mod tests {
             Export { target: target.clone(), clients: Some(second.clone()), ..before.exports[&port].clone() },
             "a command had shut out all others"
         );
+
+        // What a command has widened is not so for another target.
+        let (mut own, mut given) = (own, given);
+        own.exports.get_mut(&port).unwrap().clients = None;
+        let listed = |config: &Config| {
+            let mut config = config.clone();
+            config.exports.get_mut(&port).unwrap().clients = Some(second.clone());
+            config
+        };
+        let merged = merge(&listed(&given), &listed(&before), &own);
+        assert_eq!(merged.exports[&port].clients, Some(second.clone()));
+        assert_eq!(merged.exports[&port].target, target);
+        own.exports.get_mut(&port).unwrap().clients = Some(second.clone());
+        given.exports.get_mut(&port).unwrap().clients = None;
 
         // The other way about.
         let merged = merge(&own, &before, &given);

@@ -29,6 +29,8 @@ const SOON: Duration = Duration::from_secs(2);
 const SELDOM: Duration = Duration::from_secs(10);
 /// A circuit under way is looked for again after this time.
 const PROBE_LOOK: Duration = Duration::from_millis(400);
+/// The number of a connection that only a look has found: tor's own are higher.
+const FOUND: u64 = 0;
 /// For how long a use, or a look of a person, counts.
 const INTEREST: Duration = Duration::from_secs(12);
 /// For how long after a change of services or connections it is looked at often.
@@ -49,8 +51,10 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(30);
 pub const ASLEEP: &str = "ASLEEP";
 /// The same where this host has lost an address.
 pub const MOVED: &str = "MOVED";
-/// The same where no connection stands, none was seen to fail, and a relay was asked in vain.
+/// The same where no connection stands, none was seen to fail, and relays were asked in vain.
 const UNANSWERED: &str = "UNANSWERED";
+/// So many questions in a row that tor can't ask show that there is no network: the first relay is asked twice, then another one.
+const IN_VAIN: usize = 3;
 
 /// What became of a connection between tor and a relay. The number is tor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,19 @@ pub enum Link {
     Up(u64, RelayId),
     /// It was closed, or could not be made; the reason in tor's word, none where it was closed in order.
     Down(u64, Option<String>),
+}
+
+/// What tor says to a circuit of one hop that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is on its way, by this number.
+    Circuit(u64),
+    /// There is no connection to the relay, and none can be begun.
+    Failed,
+    /// tor does not know the relay, or not how to speak with it.
+    UnknownRelay,
+    /// Nothing.
+    Unanswered,
 }
 
 /// What to do now.
@@ -126,6 +143,8 @@ pub struct Vigil {
     fell: bool,
     /// Introduction circuits lead nowhere, and nobody has been told.
     deserted: bool,
+    /// Questions in a row that could not be asked while no connection stood.
+    in_vain: usize,
     tries: usize,
     next_try: Moment,
     looked: Option<Moment>,
@@ -173,7 +192,10 @@ impl Vigil {
                     self.links.retain(|_, to| *to != relay);
                     self.suspects = self.links.keys().copied().collect();
                 }
+                // One that only a look has found has its number now.
+                self.links.remove(&FOUND);
                 self.links.insert(number, relay);
+                self.in_vain = 0;
                 if self.lost.take().is_some() {
                     self.settling = Some(now);
                 }
@@ -280,9 +302,11 @@ impl Vigil {
             self.settling = Some(now);
         }
         // tor's own count, should an event have been missed.
-        if !look.relays.is_empty() && self.links.is_empty() {
+        if look.relays.is_empty() {
+            self.links.remove(&FOUND);
+        } else if self.links.is_empty() {
             for relay in &look.relays {
-                self.link(Link::Up(0, relay.clone()), now);
+                self.link(Link::Up(FOUND, relay.clone()), now);
             }
         }
         self.circuits.clone_from(&look.circuits);
@@ -295,10 +319,12 @@ impl Vigil {
             self.to_close.push(probe.circuit);
             self.answers(probe.relay, now);
         } else if !look.under_way.contains(&probe.circuit) {
-            self.doubt(probe, now);
+            self.asked_in_vain(&probe.relay, now);
+            self.doubt(probe);
         } else if now >= probe.began + PROBE_LIMIT {
+            // That relay may be gone alone, or slow to connect to: what else tor does will show it.
             self.to_close.push(probe.circuit);
-            self.doubt(probe, now);
+            self.doubt(probe);
         } else {
             self.probe = Some(probe);
         }
@@ -325,7 +351,7 @@ impl Vigil {
 
     fn answers(&mut self, relay: RelayId, now: Moment) {
         self.proven(now);
-        self.tries = 0;
+        (self.tries, self.in_vain) = (0, 0);
         if self.lost.take().is_some() {
             self.settling = Some(now);
         }
@@ -345,16 +371,25 @@ impl Vigil {
         }
     }
 
-    fn doubt(&mut self, probe: Probe, now: Moment) {
+    fn doubt(&mut self, probe: Probe) {
         // Only the first says something of the circuits from before: tor connects anew for the next.
         self.doubted.entry(probe.relay).or_insert(probe.circuit);
-        self.asked_in_vain(now);
     }
 
-    /// Connections that relays close in order say nothing, and for a minute tor tries none again that has failed just before. Where a relay
-    /// was asked in vain and none stands, there is no network.
-    fn asked_in_vain(&mut self, now: Moment) {
-        if self.none_stands() && self.lost.is_none() {
+    /// Connections that relays close in order say nothing, and for a minute tor tries none again that has failed just before. Where none stands
+    /// and relays can't be asked, there is no network.
+    fn asked_in_vain(&mut self, relay: &RelayId, now: Moment) {
+        if !self.none_stands() || self.lost.is_some() {
+            return;
+        }
+        // Another one is asked before it again.
+        if let Some(asked) =
+            self.relays.iter().position(|known| known == relay).and_then(|at| self.relays.remove(at))
+        {
+            self.relays.push_back(asked);
+        }
+        self.in_vain += 1;
+        if self.in_vain >= IN_VAIN {
             self.next_try = now + TRIES[0];
             self.lost = Some((now, UNANSWERED.to_owned()));
         }
@@ -365,13 +400,20 @@ impl Vigil {
     }
 
     /// A circuit was begun, or tor could not.
-    pub fn began(&mut self, circuit: Option<u64>, now: Moment) {
+    pub fn began(&mut self, begun: Begun, now: Moment) {
         self.probed = Some(now);
         let (asked, refused) = (self.asked.take(), self.refused.take());
-        let Some((circuit, relay)) = circuit.zip(asked) else { return self.asked_in_vain(now) };
-        match refused == Some(circuit) {
-            true => self.refuses(relay, now),
-            false => self.probe = Some(Probe { circuit, relay, began: now }),
+        let Some(relay) = asked else { return };
+        match begun {
+            Begun::Circuit(circuit) if refused == Some(circuit) => self.refuses(relay, now),
+            Begun::Circuit(circuit) => self.probe = Some(Probe { circuit, relay, began: now }),
+            Begun::Failed => self.asked_in_vain(&relay, now),
+            Begun::UnknownRelay => {
+                self.relays.retain(|known| *known != relay);
+                self.answered.remove(&relay);
+                self.doubted.remove(&relay);
+            }
+            Begun::Unanswered => {}
         }
     }
 
@@ -413,8 +455,10 @@ impl Vigil {
                 due = Some((relay, at));
             }
         };
-        let any = longest(&|_| true).map(|(relay, _)| relay).or_else(|| self.links.values().next().cloned());
         let none_stands = self.none_stands();
+        // Circuits from before tell nothing where no connection stands.
+        let entered = longest(&|_| true).map(|(relay, _)| relay).filter(|_| !none_stands);
+        let any = entered.or_else(|| self.links.values().next().cloned());
         if let Some(relay) = any.or_else(|| self.relays.front().cloned()) {
             if none_stands && self.has_services {
                 may_be(relay.clone(), after(PROVE));

@@ -380,14 +380,12 @@ impl Session {
 
     // Links.
 
-    /// A dial has succeeded as far as the driver sees it: bytes can be sent.
-    pub fn link_connected(&mut self, link: LinkId, now: Moment) {
+    /// A dial has succeeded as far as the driver sees it: bytes can be sent. Gives whether the link is wanted still: else none may be.
+    pub fn link_connected(&mut self, link: LinkId, now: Moment) -> bool {
         if !self.links.contains_key(&link) {
             self.link_begins(link, now);
         }
-        if let Some(found) = self.links.get_mut(&link) {
-            found.has_spoken = true;
-        }
+        self.links.get_mut(&link).map(|found| found.has_spoken = true).is_some()
     }
 
     /// A dial begins. What it is to say first can be asked for at once, so that it goes with the dial; [`link_connected`](Self::link_connected)

@@ -7,10 +7,12 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::reply::Reply;
 use crate::engine::{EngineError, GateAddr, ServiceSpec};
 use crate::model::keys::{ClientKey, ServiceKey};
 use crate::model::onion::OnionAddress;
 use crate::model::tor::RelayId;
+use crate::plan::vigil::Begun;
 
 /// Ends tor with the control connection (control-spec §3.23).
 pub(super) const TAKE_OWNERSHIP: &str = "TAKEOWNERSHIP";
@@ -98,6 +100,17 @@ pub(super) fn hs_fetch(address: &OnionAddress) -> String {
 /// this one is built all the same, and sets the count back (`circuit_reset_failure_count`).
 pub(super) fn probe(relay: &RelayId) -> String {
     format!("EXTENDCIRCUIT 0 {relay} PURPOSE=controller")
+}
+
+/// What tor has answered to [`probe`] (control-spec §3.10: 552 for a relay that it does not know, 551 where no circuit could be started).
+pub(super) fn begun(reply: &Reply) -> Begun {
+    let circuit = || reply.lines.first().and_then(|line| line.strip_prefix("EXTENDED ")?.trim().parse().ok());
+    match reply.code {
+        551 => Begun::Failed,
+        552 => Begun::UnknownRelay,
+        _ if reply.is_ok() => circuit().map_or(Begun::Unanswered, Begun::Circuit),
+        _ => Begun::Unanswered,
+    }
 }
 
 /// A circuit as tor numbers it (control-spec §2.4: up to 16 letters and digits; tor's are numbers).

@@ -16,7 +16,7 @@ use super::shared::{Shared, lock};
 use super::{commands, sentences, survey};
 use crate::engine::EngineError;
 use crate::plan::sleep::Sleep;
-use crate::plan::vigil::{Look, Task};
+use crate::plan::vigil::{Begun, Look, Task};
 
 /// tor answers in milliseconds. One that has said nothing at all for so long stands still.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -146,8 +146,7 @@ async fn probe(shared: &Shared, control: &Control, command: &str) -> Result<(), 
     let mut batch = Batch::one(commands::SET_EVENTS_PROBING);
     batch.push(command);
     let replies = ask(control, batch).await?.unwrap_or_default();
-    let extended = replies.last().filter(|reply| reply.is_ok()).and_then(|reply| reply.lines.first());
-    let circuit = extended.and_then(|line| line.strip_prefix("EXTENDED ")?.trim().parse().ok());
-    shared.learn(|vigil, now| vigil.began(circuit, now));
+    let begun = replies.last().map_or(Begun::Unanswered, commands::begun);
+    shared.learn(|vigil, now| vigil.began(begun, now));
     Ok(())
 }

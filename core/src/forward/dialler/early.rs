@@ -36,8 +36,8 @@ pub struct Early<'a> {
     app: Option<&'a mut dyn App>,
     bytes: Vec<u8>,
     sent: usize,
-    /// Told before any of it is sent.
-    sends: Option<&'a (dyn Fn() + Send + Sync)>,
+    /// Asked right before any of it is sent, whether it may be.
+    may_send: Option<&'a (dyn Fn() -> bool + Send + Sync)>,
     has_ended: bool,
     /// Until the next look whether it is gone.
     look: Option<Pin<Box<Sleep>>>,
@@ -57,12 +57,12 @@ impl<'a> Early<'a> {
 
     fn reading(app: Option<&'a mut dyn App>) -> Self {
         let looks = Pauses::new(LOOK);
-        Self { app, bytes: Vec::new(), sent: 0, sends: None, has_ended: false, look: None, looks }
+        Self { app, bytes: Vec::new(), sent: 0, may_send: None, has_ended: false, look: None, looks }
     }
 
-    /// Tells this before any of it is sent.
-    pub(super) fn telling(self, sends: &'a (dyn Fn() + Send + Sync)) -> Self {
-        Self { sends: Some(sends), ..self }
+    /// Sends nothing ahead that this does not let.
+    pub(super) fn asking(self, may_send: &'a (dyn Fn() -> bool + Send + Sync)) -> Self {
+        Self { may_send: Some(may_send), ..self }
     }
 
     /// Reads what is there. Ready when nothing more will be read, or the application is gone.
@@ -143,12 +143,12 @@ impl<'a> Early<'a> {
         timeout(patience, first).await.unwrap_or(Ok(()))
     }
 
-    /// All that was read; counts as sent from now on.
+    /// All that was read, which counts as sent from now on; nothing where it may not be.
     pub(super) fn send_all(&mut self) -> &[u8] {
-        self.sent = self.bytes.len();
-        if let Some(sends) = self.sends.filter(|_| !self.bytes.is_empty()) {
-            sends();
+        if !self.bytes.is_empty() && self.may_send.is_some_and(|may_send| !may_send()) {
+            return &[];
         }
+        self.sent = self.bytes.len();
         &self.bytes
     }
 

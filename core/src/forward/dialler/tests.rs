@@ -71,16 +71,36 @@ async fn app_saying(words: &[u8]) -> (DuplexStream, DuplexStream) {
 async fn a_cold_circuit_gets_no_early_bytes_and_keeps_them_for_later() {
     let mut bench = bench([], Act::Accept(Duration::from_secs(3)));
     let (_app, mut near) = app_saying(b"GET /").await;
-    let sends = AtomicUsize::new(0);
-    let tell = || _ = sends.fetch_add(1, Ordering::Relaxed);
 
-    let connected = bench.connect(Early::of(&mut near).telling(&tell)).await.unwrap();
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
 
     assert_eq!((connected.unsent.as_slice(), connected.sent_early), (&b"GET /"[..], 0));
-    assert_eq!(sends.load(Ordering::Relaxed), 0, "nothing was sent ahead");
     assert_eq!(bench.engine.dials(), [Dialled { isolation: "g".into(), early: vec![] }]);
     assert_eq!(connected.round_trip, Duration::from_secs(3));
     assert_eq!(bench.peers.recv().await.unwrap().port, port(80));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_asks_before_it_sends_ahead_and_sends_nothing_ahead_where_it_may_not() {
+    for (is_warm, may, times, ahead) in
+        [(false, true, 0, &b""[..]), (true, true, 1, b"hello"), (true, false, 1, b"")]
+    {
+        let mut bench = bench([], Act::Accept(Duration::from_millis(300)));
+        if is_warm {
+            bench.warm_up().await;
+        }
+        let asked = AtomicUsize::new(0);
+        let speaks = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            may
+        };
+
+        let (_, rest) = bench.dialler.dial_link(&onion(), "g", b"hello".to_vec(), &speaks).await.unwrap();
+
+        assert_eq!(asked.load(Ordering::Relaxed), times);
+        assert_eq!(bench.engine.dials().last().unwrap().early, ahead);
+        assert_eq!(rest.len(), 5 - ahead.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,13 +108,10 @@ async fn a_warm_circuit_gets_the_first_bytes_before_its_reply() {
     let mut bench = bench([], Act::Accept(Duration::from_millis(300)));
     bench.warm_up().await;
     let (_app, mut near) = app_saying(b"GET /").await;
-    let sends = AtomicUsize::new(0);
-    let tell = || _ = sends.fetch_add(1, Ordering::Relaxed);
 
-    let connected = bench.connect(Early::of(&mut near).telling(&tell)).await.unwrap();
+    let connected = bench.connect(Early::of(&mut near)).await.unwrap();
 
     assert_eq!((connected.unsent.len(), connected.sent_early), (0, 5));
-    assert_eq!(sends.load(Ordering::Relaxed), 1);
     assert_eq!(bench.engine.dials()[1].early, b"GET /");
     let mut request = [0; 5];
     bench.peers.recv().await.unwrap().stream.read_exact(&mut request).await.unwrap();

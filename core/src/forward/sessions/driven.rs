@@ -295,9 +295,9 @@ impl Driven {
         first
     }
 
-    /// Some of what is to be said first leaves this host, or can.
-    pub(super) fn speaks(&self, link: LinkId) {
-        self.turn(|inner, now| inner.session.link_connected(link, now));
+    /// Some of what is to be said first is about to leave this host. It must not where this gives false: the link is not wanted any more.
+    pub(super) fn speaks(&self, link: LinkId) -> bool {
+        self.turn(|inner, now| inner.session.link_connected(link, now))
     }
 
     /// Waits until the machine wants a link no more.

@@ -48,8 +48,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for S {}
 /// Dials links.
 #[async_trait]
 pub trait DialLink: Send + Sync {
-    /// Reaches a remote's responder over the circuit of a group. `first` goes ahead where that costs nothing, and `speaks` is told before it
-    /// does; what of it did not is given back.
+    /// Reaches a remote's responder over the circuit of a group. `first` goes ahead where that costs nothing, if `speaks` lets it,
+    /// which is asked right before; what of it did not is given back.
     ///
     /// Errors: why the last attempt failed.
     async fn dial_link(
@@ -57,7 +57,7 @@ pub trait DialLink: Send + Sync {
         remote: &OnionAddress,
         group: &str,
         first: Vec<u8>,
-        speaks: &(dyn Fn() + Send + Sync),
+        speaks: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(Box<dyn Link>, Vec<u8>), DialError>;
 
     /// A group is not used any more.
@@ -291,12 +291,12 @@ impl Kept {
                 () = driven.closed(link) => Err(DialError::TimedOut),
             };
             match dialled {
-                Ok((mut stream, rest)) => {
+                Ok((mut stream, rest)) if speaks() => {
                     debug!(%remote, ?link, "a link stands");
-                    speaks();
                     driven.carry(link, &mut stream, &[], rest).await;
                     debug!(%remote, ?link, "a link is over");
                 }
+                Ok(_) => driven.lost(link),
                 Err(error) => {
                     debug!(%remote, ?link, %error, "a link could not be dialled");
                     driven.lost(link);

@@ -68,7 +68,7 @@ impl DialLink for Dials {
         _remote: &OnionAddress,
         _group: &str,
         first: Vec<u8>,
-        _speaks: &(dyn Fn() + Send + Sync),
+        _speaks: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(Box<dyn Link>, Vec<u8>), DialError> {
         self.0.dials.fetch_add(1, Ordering::Relaxed);
         if self.0.is_down.load(Ordering::Relaxed) {

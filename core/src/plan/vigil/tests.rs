@@ -24,7 +24,7 @@ fn play(vigil: &mut Vigil, from: f64, to: f64, look: &Look) -> Vec<Task> {
                 vigil.looks(now);
                 vigil.found(look, now);
             }
-            Task::Probe(_) => vigil.began(None, now),
+            Task::Probe(_) => vigil.began(Begun::Failed, now),
             Task::Close(_) => {}
             Task::Wait(until) => {
                 now = until.unwrap_or(seconds(to));
@@ -89,27 +89,81 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
     assert_eq!(vigil.offline(seconds(60.0)), None);
 }
 
+/// An idle tor whose relays have closed their connections in order, of which somebody looks at how it stands or which has services.
+fn closed_in_order(is_watched: bool) -> Vigil {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(2)), seconds(0.0));
+    vigil.link(Link::Up(2, relay(1)), seconds(0.0));
+    vigil.services(!is_watched, seconds(0.0));
+    play(&mut vigil, 0.0, 50.0, &Look { relays: vec![relay(1), relay(2)], ..Look::default() });
+    vigil.link(Link::Down(1, None), seconds(50.0));
+    vigil.link(Link::Down(2, None), seconds(50.0));
+    if is_watched {
+        vigil.watched(seconds(50.0));
+    }
+    assert_eq!(vigil.offline(seconds(50.0)), None, "tor may not need one");
+    vigil
+}
+
 #[test]
-fn a_network_whose_connections_ended_in_order_is_asked_for_by_who_looks_and_by_services() {
-    for (is_watched, soon) in [(true, 4.0), (false, 12.0)] {
-        let mut vigil = Vigil::default();
-        vigil.link(Link::Up(1, relay(1)), seconds(0.0));
-        vigil.services(!is_watched, seconds(0.0));
-        play(&mut vigil, 0.0, 50.0, &Look { relays: vec![relay(1)], ..Look::default() });
-        // The relay was stopped, and tor tries no other one: for a minute not one that has failed before.
-        vigil.link(Link::Down(1, None), seconds(50.0));
-        if is_watched {
-            vigil.watched(seconds(50.0));
-        }
-        assert_eq!(vigil.offline(seconds(50.0)), None, "tor may not need one");
+fn a_network_whose_connections_ended_in_order_is_gone_once_no_relay_can_be_asked() {
+    // Three questions two seconds apart, or ten.
+    for (is_watched, soon) in [(true, 8.0), (false, 24.0)] {
+        let mut vigil = closed_in_order(is_watched);
 
         let asked = play(&mut vigil, 50.0, 50.0 + soon, &Look::default());
 
-        assert!(asked.contains(&Task::Probe(relay(1))), "{asked:?}");
-        assert_eq!(vigil.offline(seconds(50.0 + soon)), Some(UNANSWERED));
-        vigil.link(Link::Up(2, relay(1)), seconds(70.0));
-        assert_eq!(vigil.offline(seconds(70.0)), None);
+        for number in [1, 2] {
+            assert!(asked.contains(&Task::Probe(relay(number))), "{asked:?}");
+        }
+        assert_eq!(vigil.offline(seconds(50.0 + soon)), Some(UNANSWERED), "{is_watched}");
+        vigil.link(Link::Up(3, relay(1)), seconds(80.0));
+        assert_eq!(vigil.offline(seconds(80.0)), None);
     }
+}
+
+#[test]
+fn a_relay_that_is_gone_slow_or_unknown_is_no_reason_to_be_offline() {
+    for begun in [Begun::Circuit(7), Begun::UnknownRelay, Begun::Unanswered] {
+        let mut vigil = closed_in_order(true);
+        let mut now = seconds(50.0);
+        let mut asked = Vec::new();
+        while now < seconds(75.0) {
+            vigil.watched(now);
+            match vigil.task(now) {
+                Task::Look => {
+                    vigil.looks(now);
+                    vigil.found(&Look { under_way: vec![7], ..Look::default() }, now);
+                }
+                Task::Probe(relay) => {
+                    asked.push(relay);
+                    vigil.began(begun, now);
+                }
+                Task::Close(_) => {}
+                Task::Wait(until) => now = until.unwrap_or(seconds(75.0)),
+            }
+        }
+        assert!(
+            asked.contains(&relay(1)) && asked.contains(&relay(2)) || begun == Begun::Unanswered,
+            "{asked:?}"
+        );
+        assert_eq!(vigil.offline(seconds(75.0)), None, "{begun:?}");
+    }
+}
+
+#[test]
+fn what_only_a_look_has_found_is_no_connection_beside_the_one_that_it_was() {
+    let mut vigil = Vigil::default();
+    vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));
+    vigil.link(Link::Up(7, relay(1)), seconds(0.0));
+    vigil.link(Link::Down(7, refused()), seconds(10.0));
+    assert_eq!(vigil.offline(seconds(12.0)), Some("CONNECTREFUSED"));
+
+    let mut vigil = Vigil::default();
+    vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));
+    vigil.found(&Look::default(), seconds(2.0));
+    vigil.link(Link::Down(8, refused()), seconds(10.0));
+    assert_eq!(vigil.offline(seconds(12.0)), Some("CONNECTREFUSED"));
 }
 
 #[test]
@@ -209,7 +263,7 @@ fn who_looks_has_the_network_proven_every_two_seconds() {
     assert_eq!(vigil.last_proof(), Some(seconds(0.0)));
 
     assert_eq!(vigil.task(seconds(60.0)), Task::Probe(relay(1)));
-    vigil.began(Some(7), seconds(60.0));
+    vigil.began(Begun::Circuit(7), seconds(60.0));
     assert_eq!(vigil.task(seconds(60.0)), Task::Look);
     vigil.looks(seconds(60.0));
     vigil.found(&Look { under_way: vec![7], ..Look::default() }, seconds(60.0));
@@ -313,7 +367,7 @@ impl Tor {
                 Task::Probe(relay) => {
                     self.probes.push((self.next, relay, now));
                     self.tell_refused(Told::BeforeItsBeginning, vigil, now);
-                    vigil.began(Some(self.next), seconds(now));
+                    vigil.began(Begun::Circuit(self.next), seconds(now));
                     self.tell_refused(Told::BeforeTheNextLook, vigil, now);
                     self.next += 1;
                 }

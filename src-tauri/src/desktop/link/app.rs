@@ -132,6 +132,8 @@ impl Window {
     ) {
         // Something that it has started may hold the channel open when it has ended.
         tokio::select! {
+            // What it has said last is heard.
+            biased;
             () = self.listen(read, say) => {}
             _ = child.wait() => {}
             () = stop.notified() => {}
