@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Between two new connections while none works; each goes on beside the next.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long both ends may say that something is not well when a connection works again.
+const WELL: Duration = Duration::from_secs(60);
+
 /// How long one connection is waited for.
 pub(crate) const TRY: Duration = Duration::from_secs(150);
 
@@ -46,6 +49,18 @@ impl Mesh {
     /// How long it takes from now until a new connection works, and no longer than this.
     pub(crate) fn works_after(&self, at_most: Duration) -> Option<Duration> {
         works_after(self.import, at_most)
+    }
+
+    /// Waits until both ends say that all is well, so that what they say next is about the next fault; but not for ever.
+    pub(crate) fn wait_until_well(&self) {
+        let begun = Instant::now();
+        while says_exporter(&self.exporter.status()) || says_importer(&self.importer.status()) {
+            if begun.elapsed() >= WELL {
+                println!("not well {WELL:?} after it works: {}", self.exporter.log_tail());
+                return;
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// Looks at both ends while something is done: when each first said that all is not well.

@@ -154,6 +154,9 @@ impl Row {
 
     /// Plays it once. `relays` kills the network's relays, or starts them.
     pub(crate) fn play(&self, mesh: &Mesh, relays: &mut dyn FnMut(bool), patience: Duration) -> Figures {
+        if self.said.is_some() {
+            mesh.wait_until_well();
+        }
         match self.fault {
             Fault::Cut(ends) => {
                 ends.iter().for_each(|end| mesh.uplinks[*end].cut());
