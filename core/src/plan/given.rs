@@ -446,6 +446,9 @@ mod tests {
         let merged = merge(&listed(&given), &listed(&before), &own);
         assert_eq!(merged.exports[&port].clients, Some(second.clone()));
         assert_eq!(merged.exports[&port].target, target);
+        own.exports.get_mut(&port).unwrap().clients = Some(["c0".parse().unwrap()].into());
+        let merged = merge(&listed(&given), &listed(&before), &own);
+        assert_eq!(merged.exports[&port].clients, Some(BTreeSet::new()), "who is let in by both");
         own.exports.get_mut(&port).unwrap().clients = Some(second.clone());
         given.exports.get_mut(&port).unwrap().clients = None;
 
