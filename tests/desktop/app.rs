@@ -145,6 +145,15 @@ impl Host {
         Running(self.command(APP).args(args).stderr(Stdio::null()).spawn().unwrap())
     }
 
+    /// The same by copies of both programs, as a package has them, with the app's file, which an upgrade would replace.
+    pub(crate) fn installed_app(&self, args: &[&str]) -> (Running, PathBuf) {
+        let file = self.home().join("ormesh-desktop");
+        std::fs::copy(APP, &file).unwrap();
+        std::fs::copy(ORMESH, self.home().join("ormesh")).unwrap();
+        let app = self.command(file.to_str().unwrap()).args(args).stderr(Stdio::null()).spawn().unwrap();
+        (Running(app), file)
+    }
+
     /// Starts the app and its window under a driver.
     pub(crate) fn window(&self) -> Window {
         // One that ends before it has begun, its port taken by another test, say, is followed by another.

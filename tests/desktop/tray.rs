@@ -39,6 +39,23 @@ fn a_hidden_start_has_a_tray_and_no_window_until_it_is_wanted() {
 }
 
 #[test]
+fn an_app_that_was_upgraded_while_it_waits_opens_its_window() {
+    let bus = Bus::start();
+    let panel = Panel::on(&bus);
+    let host = Host::with_bus(bus.address());
+    let (mut app, file) = host.installed_app(&["--hidden"]);
+    let icon = panel.icon();
+
+    // As a package manager does it: the old file is gone. Another one in its place would be another version of the window.
+    std::fs::remove_file(&file).unwrap();
+
+    panel.click(&icon);
+    host.screen().wait_for_a_painted_window();
+    panel.choose(&icon, "Quit and stop the agent");
+    assert!(app.ended().success());
+}
+
+#[test]
 fn an_app_that_waits_hidden_has_loaded_no_graphics_driver() {
     let bus = Bus::start();
     let panel = Panel::on(&bus);

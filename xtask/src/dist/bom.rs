@@ -2,13 +2,18 @@
 //!
 //! Neither a random number nor the time is in it, so that the same commit gives the same bytes.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::credits::Part;
+
+/// What is written as bytes in a package URL: all but these. The slash after a scope stays (package-url: npm).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// Writes it into `work`, under the name that it is published by. Gives its path.
 ///
@@ -44,17 +49,9 @@ fn document(version: &str, parts: &[Part], of_debian: &[String]) -> Value {
     })
 }
 
-/// A name or a version as a package URL has it; the slash after a scope stays (package-url: npm).
-fn in_url(part: &str) -> String {
-    let mut written = String::new();
-    for byte in part.bytes() {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' | b'~' => written.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => written.push(byte.into()),
-            _ => written.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    written
+/// A name or a version as a package URL has it.
+fn in_url(part: &str) -> impl Display {
+    utf8_percent_encode(part, ESCAPED)
 }
 
 fn component(kind: &str, name: &str, version: &str, url: &str) -> Value {
@@ -96,9 +93,9 @@ mod tests {
 
     #[test]
     fn what_would_mean_something_in_a_url_is_escaped() {
-        assert_eq!(in_url("@tauri-apps/api"), "%40tauri-apps/api");
-        assert_eq!(in_url("1:0.4.9~rc1+deb12u1"), "1%3A0.4.9~rc1%2Bdeb12u1");
-        assert_eq!(in_url("libstdc++ 6#?"), "libstdc%2B%2B%206%23%3F");
+        assert_eq!(in_url("@tauri-apps/api").to_string(), "%40tauri-apps/api");
+        assert_eq!(in_url("1:0.4.9~rc1+deb12u1").to_string(), "1%3A0.4.9~rc1%2Bdeb12u1");
+        assert_eq!(in_url("libstdc++ 6#?").to_string(), "libstdc%2B%2B%206%23%3F");
     }
 
     #[test]
