@@ -27,6 +27,10 @@ fn settings_are_checked_however_they_come() {
         assert!(refused.hint.contains(hint), "{}", refused.hint);
     }
     let path = Some(std::env::temp_dir().join("tor"));
+    let parsed = |value: &str| Setting::parse("agent.tor-path", value).map_err(|problem| problem.code);
+    assert_eq!(parsed("bin/tor"), Err(Code::BadSetting));
+    assert_eq!(parsed(""), Ok(Setting::TorPath(None)));
+    assert_eq!(parsed(path.as_ref().unwrap().to_str().unwrap()), Ok(Setting::TorPath(path.clone())));
     let absolute = Edit::Set(Setting::TorPath(path.clone()));
     assert_eq!(apply(&config, &absolute).unwrap().agent.tor_path, path);
 }

@@ -159,6 +159,19 @@ fn a_store_that_lacks_keys_fails() {
 }
 
 #[test]
+fn keys_that_are_there_are_counted_in_words() {
+    for (keys, words) in
+        [(0, "no key is needed yet"), (1, "the key that is needed is there"), (2, "all 2 keys")]
+    {
+        let layers = changed(|findings| {
+            findings.secrets = Secrets::Usable { kind: StoreKind::File, needed: keys, found: keys };
+        });
+        let secrets = find(&layers, LayerName::Secrets);
+        assert!(secrets.ok == Some(true) && secrets.sentence.contains(words), "{}", secrets.sentence);
+    }
+}
+
+#[test]
 fn behind_a_tor_that_does_not_run_nothing_was_tried() {
     let layers = changed(|findings| {
         findings.tor = Tor::Fails { why: "tor was not found".into(), hint: "install it".into() };
