@@ -193,21 +193,28 @@ fn client(given: Option<&Client>, before: Option<&Client>, own: Option<&Client>)
     }
 }
 
-/// Where it leads and whom it is for are given each by itself. One that is given another target lets in nobody whom a command has shut out,
-/// and nobody whom a command alone has let in.
+/// Where it leads and whom it is for are given each by itself. Where one of both is new here and the other is not as it was given, it is for
+/// those alone whom both lists let in: nobody chose the target for anybody else.
 fn export(given: Option<&Listed>, before: Option<&Listed>, own: Option<&Listed>) -> Option<Listed> {
     match (given, before, own) {
-        (Some(now), Some(then), Some(own)) if now.0 != then.0 && now.1 == then.1 => {
-            let both = match (&now.1, &own.1) {
-                (Some(now), Some(own)) => Some(now & own),
-                (now, own) => now.as_ref().or(own.as_ref()).cloned(),
-            };
-            Some((now.0.clone(), both))
-        }
         (Some(now), Some(then), Some(own)) => {
-            Some((newer(&now.0, &then.0, &own.0).clone(), newer(&now.1, &then.1, &own.1).clone()))
+            let target = newer(&now.0, &then.0, &own.0);
+            let list = match (now.0 != then.0, now.1 != then.1) {
+                (true, false) => both(&now.1, &own.1),
+                (false, true) if own.0 != then.0 => both(&now.1, &own.1),
+                _ => newer(&now.1, &then.1, &own.1).clone(),
+            };
+            Some((target.clone(), list))
         }
         _ => newer(given, before, own).cloned(),
+    }
+}
+
+/// Whom both lists let in; none is all.
+fn both(one: &Option<BTreeSet<Who>>, other: &Option<BTreeSet<Who>>) -> Option<BTreeSet<Who>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one & other),
+        (one, other) => one.as_ref().or(other.as_ref()).cloned(),
     }
 }
 
@@ -419,42 +426,42 @@ mod tests {
 
     #[test]
     fn where_an_export_leads_and_whom_it_is_for_are_given_each_by_itself() {
-        let before = two_of_each();
-        let mut own = Config { instance: instance(2), ..before.clone() };
-        let mut given = before.clone();
         let port = Port::new(1001).unwrap();
-        let second: BTreeSet<ClientName> = ["c1".parse().unwrap()].into();
-        let target: Target = "127.0.0.1:9".parse().unwrap();
-        own.exports.get_mut(&port).unwrap().clients = Some(second.clone());
-        given.exports.get_mut(&port).unwrap().target = target.clone();
-
-        let merged = merge(&given, &before, &own);
-        assert_eq!(
-            merged.exports[&port],
-            Export { target: target.clone(), clients: Some(second.clone()), ..before.exports[&port].clone() },
-            "a command had shut out all others"
-        );
-
-        // What a command has widened is not so for another target.
-        let (mut own, mut given) = (own, given);
-        own.exports.get_mut(&port).unwrap().clients = None;
-        let listed = |config: &Config| {
-            let mut config = config.clone();
-            config.exports.get_mut(&port).unwrap().clients = Some(second.clone());
+        let named = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<_>>();
+        let (all, first, second) = (None, Some(named(&["c0"])), Some(named(&["c1"])));
+        let (nobody, each) = (Some(named(&[])), Some(named(&["c0", "c1"])));
+        let host = |target: &str, clients: &Option<BTreeSet<ClientName>>| {
+            let mut config = two_of_each();
+            let export = config.exports.get_mut(&port).unwrap();
+            (export.target, export.clients) = (target.parse::<Target>().unwrap(), clients.clone());
             config
         };
-        let merged = merge(&listed(&given), &listed(&before), &own);
-        assert_eq!(merged.exports[&port].clients, Some(second.clone()));
-        assert_eq!(merged.exports[&port].target, target);
-        own.exports.get_mut(&port).unwrap().clients = Some(["c0".parse().unwrap()].into());
-        let merged = merge(&listed(&given), &listed(&before), &own);
-        assert_eq!(merged.exports[&port].clients, Some(BTreeSet::new()), "who is let in by both");
-        own.exports.get_mut(&port).unwrap().clients = Some(second.clone());
-        given.exports.get_mut(&port).unwrap().clients = None;
-
-        // The other way about.
-        let merged = merge(&own, &before, &given);
-        assert_eq!((&merged.exports[&port].target, &merged.exports[&port].clients), (&target, &Some(second)));
+        let (old, new) = ("127.0.0.1:1001", "127.0.0.1:9");
+        // For whom it was given; then where it leads and for whom: as it is given now, by commands, and in the end.
+        for (before, given, own, expected) in [
+            (&all, (old, &second), (old, &all), (old, &second)),
+            (&all, (old, &all), (new, &second), (new, &second)),
+            // One target is given, and it is for those whom both let in.
+            (&all, (new, &all), (old, &second), (new, &second)),
+            (&first, (new, &first), (old, &all), (new, &first)),
+            (&first, (new, &first), (old, &second), (new, &nobody)),
+            // A command has chosen the target, and nobody else gets to it.
+            (&first, (old, &all), (new, &first), (new, &first)),
+            (&first, (old, &second), (new, &first), (new, &nobody)),
+            (&first, (old, &each), (new, &first), (new, &first)),
+            // All is given.
+            (&first, (new, &each), (old, &second), (new, &each)),
+        ] {
+            let own_config = Config { instance: instance(2), ..host(own.0, own.1) };
+            let merged = merge(&host(given.0, given.1), &host(old, before), &own_config);
+            let merged = &merged.exports[&port];
+            let target: Target = expected.0.parse().unwrap();
+            assert_eq!(
+                (&merged.target, &merged.clients),
+                (&target, expected.1),
+                "{before:?} {given:?} {own:?}"
+            );
+        }
     }
 
     #[test]

@@ -193,7 +193,9 @@ impl Vigil {
                     self.suspects = self.links.keys().copied().collect();
                 }
                 // One that only a look has found has its number now.
-                self.links.remove(&FOUND);
+                if self.links.get(&FOUND) == Some(&relay) {
+                    self.links.remove(&FOUND);
+                }
                 self.links.insert(number, relay);
                 self.in_vain = 0;
                 if self.lost.take().is_some() {
@@ -382,16 +384,19 @@ impl Vigil {
         if !self.none_stands() || self.lost.is_some() {
             return;
         }
-        // Another one is asked before it again.
-        if let Some(asked) =
-            self.relays.iter().position(|known| known == relay).and_then(|at| self.relays.remove(at))
-        {
-            self.relays.push_back(asked);
-        }
+        self.ask_later(relay);
         self.in_vain += 1;
         if self.in_vain >= IN_VAIN {
             self.next_try = now + TRIES[0];
             self.lost = Some((now, UNANSWERED.to_owned()));
+        }
+    }
+
+    /// Others are asked before this relay again.
+    fn ask_later(&mut self, relay: &RelayId) {
+        let at = self.relays.iter().position(|known| known == relay);
+        if let Some(later) = at.and_then(|at| self.relays.remove(at)) {
+            self.relays.push_back(later);
         }
     }
 
@@ -408,8 +413,9 @@ impl Vigil {
             Begun::Circuit(circuit) if refused == Some(circuit) => self.refuses(relay, now),
             Begun::Circuit(circuit) => self.probe = Some(Probe { circuit, relay, began: now }),
             Begun::Failed => self.asked_in_vain(&relay, now),
+            // tor may lack its descriptor for now.
             Begun::UnknownRelay => {
-                self.relays.retain(|known| *known != relay);
+                self.ask_later(&relay);
                 self.answered.remove(&relay);
                 self.doubted.remove(&relay);
             }

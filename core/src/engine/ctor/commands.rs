@@ -144,6 +144,19 @@ mod tests {
         ServiceKey::from_seed(&Zeroizing::new([seed; 32]))
     }
 
+    #[test]
+    fn what_tor_says_to_a_question_is_told_apart() {
+        for (code, line, expected) in [
+            (250, "EXTENDED 17", Begun::Circuit(17)),
+            (250, "OK", Begun::Unanswered),
+            (551, "Couldn't start circuit", Begun::Failed),
+            (552, "No such router \"$AB\"", Begun::UnknownRelay),
+            (510, "Unrecognized command", Begun::Unanswered),
+        ] {
+            assert_eq!(begun(&Reply { code, lines: vec![line.to_owned()] }), expected, "{line}");
+        }
+    }
+
     fn client() -> ClientKey {
         ClientKey::from_bytes(&[3; 32]).unwrap()
     }

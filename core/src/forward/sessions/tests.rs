@@ -39,6 +39,8 @@ struct Network {
     is_down: AtomicBool,
     /// The exporter's sessions are switched off.
     is_off: AtomicBool,
+    /// The exporter hears what comes and ends before it has answered.
+    is_deaf: AtomicBool,
     dials: AtomicUsize,
     links: Mutex<Vec<AbortHandle>>,
 }
@@ -77,11 +79,15 @@ impl DialLink for Dials {
         let (near, far) = duplex(64 * 1024);
         let served = Arc::clone(self.0.served.lock().unwrap().as_ref().unwrap());
         let offered = !self.0.is_off.load(Ordering::Relaxed);
+        let is_deaf = self.0.is_deaf.load(Ordering::Relaxed);
         let link = tokio::spawn(async move {
             let mut far = far;
             let mut asks = vec![0; ASKS.len()];
             far.read_exact(&mut asks).await.unwrap();
             assert_eq!(asks, ASKS);
+            if is_deaf {
+                return;
+            }
             served.serve(far, Vec::new(), offered).await;
         });
         self.0.links.lock().unwrap().push(link.abort_handle());
@@ -622,6 +628,33 @@ async fn a_remote_that_is_deleted_or_switched_off_gets_no_session() {
     assert_eq!(cut(&mut channel).await, Cut::Deleted);
     assert!(ends(&mut backend).await);
     assert!(bench.pool.open(&onion(), port(22), HOLD, "import-0").is_none());
+}
+
+#[tokio::test]
+async fn what_a_dial_that_came_to_nothing_was_to_carry_goes_over_the_next_and_what_has_left_does_not() {
+    for has_left in [false, true] {
+        let bench = bench(10).await;
+        let _gate = bench.gate(22).await;
+        bench.network.is_down.store(!has_left, Ordering::Relaxed);
+        bench.network.is_deaf.store(has_left, Ordering::Relaxed);
+
+        let mut channel = bench.open(22);
+        channel.write_all(b"question").await.unwrap();
+        until(|| bench.network.dials.load(Ordering::Relaxed) > 0).await;
+        // The second one finds an exporter that knows nothing of the first.
+        bench.network.is_deaf.store(false, Ordering::Relaxed);
+        bench.network.come_back();
+
+        if has_left {
+            assert_eq!(cut(&mut channel).await, Cut::Forgotten, "it may have been delivered");
+        } else {
+            assert_eq!(word(&mut channel).await, Word::Accepted);
+            let (mut backend, _) = soon(bench.backend.accept()).await.unwrap();
+            let mut heard = [0; 8];
+            soon(backend.read_exact(&mut heard)).await.unwrap();
+            assert_eq!(&heard, b"question");
+        }
+    }
 }
 
 #[tokio::test]

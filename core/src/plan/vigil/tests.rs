@@ -89,6 +89,97 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
     assert_eq!(vigil.offline(seconds(60.0)), None);
 }
 
+/// Plays it while somebody looks, until each question was answered so, and gives the relays that were asked and when that was over.
+fn answer(vigil: &mut Vigil, from: f64, answers: &[Begun]) -> (Vec<RelayId>, f64) {
+    let (mut now, mut asked) = (seconds(from), Vec::new());
+    while asked.len() < answers.len() {
+        vigil.watched(now);
+        match vigil.task(now) {
+            Task::Look => {
+                vigil.looks(now);
+                vigil.found(&Look::default(), now);
+            }
+            Task::Probe(relay) => {
+                vigil.began(answers[asked.len()], now);
+                asked.push(relay);
+            }
+            Task::Close(_) => {}
+            Task::Wait(until) => now = until.expect("somebody looks"),
+        }
+    }
+    (asked, now.as_secs_f64())
+}
+
+#[test]
+fn three_questions_in_a_row_that_can_not_be_asked_are_an_outage_and_two_are_not() {
+    const TWO: [Begun; 2] = [Begun::Failed; 2];
+    // However they end: a circuit that is gone at the next look was built by nobody.
+    for failed in [Begun::Failed, Begun::Circuit(7)] {
+        let mut vigil = closed_in_order(true);
+        let (asked, now) = answer(&mut vigil, 50.0, &[failed; 2]);
+        assert_eq!(vigil.offline(seconds(now + 3.0)), None, "{failed:?}");
+        let (more, now) = answer(&mut vigil, now, &[failed, Begun::Unanswered]);
+        assert_eq!(vigil.offline(seconds(now + 3.0)), Some(UNANSWERED), "{failed:?} {asked:?} {more:?}");
+    }
+    // A connection in between shows that there is a network, and so does an answer.
+    let mut vigil = closed_in_order(true);
+    let (_, now) = answer(&mut vigil, 50.0, &TWO);
+    vigil.link(Link::Up(3, relay(1)), seconds(now));
+    vigil.link(Link::Down(3, None), seconds(now));
+    let (_, now) = answer(&mut vigil, now, &TWO);
+    assert_eq!(vigil.offline(seconds(now + 3.0)), None);
+    let (_, now) = answer(&mut vigil, now, &[Begun::Circuit(7)]);
+    vigil.refused(7, seconds(now));
+    let (_, now) = answer(&mut vigil, now, &TWO);
+    assert_eq!(vigil.offline(seconds(now + 3.0)), None);
+}
+
+#[test]
+fn a_relay_that_tor_does_not_know_for_now_is_asked_again_after_others() {
+    let mut vigil = closed_in_order(true);
+    let (asked, now) = answer(&mut vigil, 50.0, &[Begun::UnknownRelay; 4]);
+    assert!(asked[0] != asked[1] && asked[0] == asked[2] && asked[1] == asked[3], "{asked:?}");
+    // It is among those that are tried in an outage.
+    vigil.link(Link::Down(9, refused()), seconds(now));
+    let tried = play(&mut vigil, now, now + 20.0, &Look::default());
+    assert!(asked[..2].iter().all(|relay| tried.contains(&Task::Probe(relay.clone()))), "{tried:?}");
+    // Where it carries introductions, it keeps nobody from asking those that do as well.
+    let circuit = |number, first| Circuit { number, first: relay(first), carries: Carries::Introductions };
+    let look = Look {
+        relays: vec![relay(1), relay(2)],
+        circuits: vec![circuit(1, 1), circuit(2, 2)],
+        ..Look::default()
+    };
+    let (mut vigil, mut now, mut asked) = (serving(), seconds(0.0), Vec::new());
+    while now < seconds(60.0) {
+        match vigil.task(now) {
+            Task::Look => {
+                vigil.looks(now);
+                vigil.found(&look, now);
+            }
+            Task::Probe(relay) => {
+                vigil.began(Begun::UnknownRelay, now);
+                asked.push(relay);
+            }
+            Task::Close(_) => {}
+            Task::Wait(until) => now = until.unwrap_or(seconds(60.0)),
+        }
+    }
+    assert!(asked.contains(&relay(1)) && asked.contains(&relay(2)) && asked.len() < 20, "{asked:?}");
+}
+
+#[test]
+fn while_no_connection_stands_the_relay_that_was_used_last_is_asked_not_one_of_circuits_from_before() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    let circuit = Circuit { number: 1, first: relay(9), carries: Carries::Other };
+    let look = Look { relays: vec![relay(1)], circuits: vec![circuit], ..Look::default() };
+    vigil.found(&look, seconds(1.0));
+    vigil.link(Link::Down(1, None), seconds(50.0));
+    vigil.watched(seconds(50.0));
+    assert_eq!(vigil.task(seconds(50.0)), Task::Probe(relay(1)));
+}
+
 /// An idle tor whose relays have closed their connections in order, of which somebody looks at how it stands or which has services.
 fn closed_in_order(is_watched: bool) -> Vigil {
     let mut vigil = Vigil::default();
@@ -158,6 +249,12 @@ fn what_only_a_look_has_found_is_no_connection_beside_the_one_that_it_was() {
     vigil.link(Link::Up(7, relay(1)), seconds(0.0));
     vigil.link(Link::Down(7, refused()), seconds(10.0));
     assert_eq!(vigil.offline(seconds(12.0)), Some("CONNECTREFUSED"));
+
+    let mut vigil = Vigil::default();
+    vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));
+    vigil.link(Link::Up(7, relay(2)), seconds(0.0));
+    vigil.link(Link::Down(7, refused()), seconds(10.0));
+    assert_eq!(vigil.offline(seconds(12.0)), None, "it is another one, and stands");
 
     let mut vigil = Vigil::default();
     vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));

@@ -362,9 +362,10 @@ fn what_a_link_was_to_say_whose_dial_came_to_nothing_was_shown_to_nobody() {
         session.link_begins(LinkId(0), at(0));
         assert_eq!(says(&mut session, 0, 1000, 0)[1..], ["open 0", "data 0 0+8"]);
         if is_sent {
-            session.link_connected(LinkId(0), at(3000));
+            assert!(session.link_connected(LinkId(0), at(3000)));
         }
         session.link_lost(LinkId(0), LUCK, at(6000));
+        assert!(!session.link_connected(LinkId(0), at(6000)), "nothing more may leave for it");
         session.handle_timeout(LUCK, at(9000));
         session.link_begins(LinkId(1), at(9000));
         assert_eq!(says(&mut session, 1, 1000, 9000)[1..], more);

@@ -108,7 +108,7 @@ impl Window {
     }
 
     fn start(&self) -> std::io::Result<Open> {
-        let mut command = Command::new(own_program()?);
+        let mut command = own_program()?;
         let (child, read, write) = channel::start(command.arg(WINDOW))?;
         let (say, said) = mpsc::unbounded_channel();
         let (ended, gone) = watch::channel(());
@@ -189,14 +189,17 @@ impl Window {
     }
 }
 
-/// This program's file, or what is left of it where an upgrade has put another in its place.
-fn own_program() -> std::io::Result<PathBuf> {
+/// This program again, or what is left of it where an upgrade has put another in its place.
+fn own_program() -> std::io::Result<Command> {
     let path = std::env::current_exe()?;
     #[cfg(target_os = "linux")]
     if !path.exists() {
-        return Ok(PathBuf::from("/proc/self/exe"));
+        let mut command = Command::new("/proc/self/exe");
+        // The desktop knows a window by the name that its program was started by.
+        command.arg0(std::env::args_os().next().unwrap_or_else(|| path.into_os_string()));
+        return Ok(command);
     }
-    Ok(path)
+    Ok(Command::new(path))
 }
 
 /// Tells a window what it is to know, each change of it as soon as it takes it, and what else is to be said; then closes the channel.
