@@ -362,3 +362,6 @@ fn remote_status(config: &Config, name: &crate::model::name::RemoteName) -> Remo
         imports: imports.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

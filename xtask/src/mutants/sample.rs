@@ -1,11 +1,15 @@
 //! Mutations that nobody chose: those that cargo-mutants makes of the rooms that decide, a number of them drawn by a seed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use support::Random;
 
+use super::change::Change;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -20,31 +24,33 @@ const ROOMS: [&[&str]; 5] = [
 /// What is there for tests alone.
 const FOR_TESTS: [&str; 3] = ["/sim/", "/bench.rs", "/tests"];
 
-/// One of them.
-pub(super) struct Drawn {
-    /// As cargo-mutants says it, with file, line and column.
-    pub(super) name: String,
-    pub(super) file: String,
-    /// Line and column of its beginning and of its end, from 1.
-    span: [(usize, usize); 2],
-    instead: String,
-}
+const OTHERWISE: &str = "cargo-mutants lists them in another way";
 
 /// Draws so many mutations, by this seed.
-pub(super) fn draw(workspace: &Workspace, many: usize, seed: u64) -> Result<Vec<Drawn>> {
+pub(super) fn draw(workspace: &Workspace, many: usize, seed: u64) -> Result<Vec<Change>> {
     if process::find("cargo-mutants").is_none() {
         bail!("cargo-mutants is not there\nhint: cargo install cargo-mutants --locked");
     }
     let mut list = Command::new("cargo");
     list.args(["mutants", "--list", "--json", "--package", "ormesh-core"]).current_dir(workspace.root());
     let list: Vec<Value> = serde_json::from_str(&process::output(&mut list)?)?;
-    let mut all: Vec<Drawn> =
-        list.iter().map(read).collect::<Option<_>>().context("cargo-mutants lists them in another way")?;
-    all.retain(|one| !FOR_TESTS.iter().any(|part| one.file.contains(part)));
+    let mut all = Vec::new();
+    let mut texts = HashMap::new();
+    for mutant in &list {
+        let file = mutant["file"].as_str().context(OTHERWISE)?;
+        if FOR_TESTS.iter().any(|part| file.contains(part)) {
+            continue;
+        }
+        let text = match texts.entry(file) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(fs::read_to_string(workspace.root().join(file))?),
+        };
+        all.push(read(mutant, text).context(OTHERWISE)?);
+    }
     let mut random = Random(seed.max(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut drawn = Vec::new();
     for (nth, room) in ROOMS.iter().enumerate() {
-        let (mut its, rest): (Vec<_>, Vec<_>) =
+        let (mut its, rest): (Vec<Change>, Vec<Change>) =
             all.into_iter().partition(|one| room.iter().any(|start| one.file.starts_with(start)));
         all = rest;
         let share = many / ROOMS.len() + usize::from(nth < many % ROOMS.len());
@@ -55,29 +61,19 @@ pub(super) fn draw(workspace: &Workspace, many: usize, seed: u64) -> Result<Vec<
     Ok(drawn)
 }
 
-fn read(mutant: &Value) -> Option<Drawn> {
-    let place = |end: &str| -> Option<(usize, usize)> {
-        let number = |what: &str| usize::try_from(mutant["span"][end][what].as_u64()?).ok();
-        Some((number("line")?, number("column")?))
+/// A mutant of the list as a change of this text of its file.
+fn read(mutant: &Value, text: &str) -> Option<Change> {
+    // Lines and columns count from 1, a column in characters.
+    let place = |end: &str| -> Option<usize> {
+        let number = |what: &str| usize::try_from(mutant["span"][end][what].as_u64()?).ok()?.checked_sub(1);
+        let before: usize = text.split_inclusive('\n').take(number("line")?).map(str::len).sum();
+        let rest = text.get(before..)?;
+        let mut columns = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+        columns.nth(number("column")?).map(|at| before + at)
     };
-    let text = |what: &str| mutant[what].as_str().map(str::to_owned);
-    let span = [place("start")?, place("end")?];
-    Some(Drawn { name: text("name")?, file: text("file")?, span, instead: text("replacement")? })
-}
-
-impl Drawn {
-    /// The file's text with it.
-    pub(super) fn made_in(&self, text: &str) -> Result<String> {
-        let [start, end] = self.span.map(|(line, column)| {
-            let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-            let rest = text.get(before..)?;
-            rest.char_indices().nth(column - 1).map(|(at, _)| before + at)
-        });
-        let (before, after) =
-            (start.and_then(|start| text.get(..start)), end.and_then(|end| text.get(end..)));
-        let (before, after) = before.zip(after).context("the file is another one than was listed")?;
-        Ok(format!("{before}{}{after}", self.instead))
-    }
+    let word = |what: &str| mutant[what].as_str().map(str::to_owned);
+    let place = place("start")?..place("end")?;
+    Some(Change { name: word("name")?, file: word("file")?, place, instead: word("replacement")? })
 }
 
 #[cfg(test)]
@@ -90,9 +86,10 @@ mod tests {
             "name": "replace f with ()", "file": "a.rs", "replacement": "()",
             "span": { "start": { "line": 2, "column": 3 }, "end": { "line": 3, "column": 2 } },
         });
-        let mutation = read(&listed).unwrap();
 
-        assert_eq!(mutation.made_in("ä\nä-b\nc;\n").unwrap(), "ä\nä-();\n");
-        assert!(mutation.made_in("ä\n").is_err());
+        let change = read(&listed, "ä\nä-b\nc;\n").unwrap();
+
+        assert_eq!((change.place, change.instead.as_str()), (6..9, "()"));
+        assert!(read(&listed, "ä\n").is_none());
     }
 }

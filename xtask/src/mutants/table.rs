@@ -2,16 +2,23 @@
 //!
 //! Each is a text that stands once in a file, and another one for it.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::change::Change;
+
 /// What is broken, and how.
-pub(super) struct Mutation {
+struct Mutation {
     /// The invariant or rule that it breaks, in words.
-    pub(super) breaks: &'static str,
-    pub(super) file: &'static str,
-    pub(super) from: &'static str,
-    pub(super) to: &'static str,
+    breaks: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
 }
 
-pub(super) const MUTATIONS: [Mutation; 29] = [
+const MUTATIONS: [Mutation; 29] = [
     Mutation {
         breaks: "keys of remotes are handed to tor",
         file: "core/src/plan/mod.rs",
@@ -188,19 +195,36 @@ pub(super) const MUTATIONS: [Mutation; 29] = [
     },
 ];
 
+/// Those whose words hold `filter`, as changes of the files below `root`.
+pub(super) fn changes(root: &Path, filter: Option<&str>) -> Result<Vec<Change>> {
+    let chosen =
+        MUTATIONS.iter().filter(|mutation| filter.is_none_or(|filter| mutation.breaks.contains(filter)));
+    chosen.map(|mutation| mutation.in_file_of(root)).collect()
+}
+
+impl Mutation {
+    fn in_file_of(&self, root: &Path) -> Result<Change> {
+        let Mutation { breaks, file, from, to } = self;
+        let text = fs::read_to_string(root.join(file)).with_context(|| format!("failed to read {file}"))?;
+        let places: Vec<_> = text.match_indices(from).map(|(at, _)| at).collect();
+        ensure!(places.len() == 1 && from != to, "{file} has {} places of: {from}", places.len());
+        Ok(Change {
+            name: (*breaks).to_owned(),
+            file: (*file).to_owned(),
+            place: places[0]..places[0] + from.len(),
+            instead: (*to).to_owned(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
     fn every_mutation_has_one_place() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for mutation in &MUTATIONS {
-            let text = fs::read_to_string(root.join(mutation.file)).unwrap();
-            assert_eq!(text.matches(mutation.from).count(), 1, "{}: {}", mutation.file, mutation.from);
-            assert_ne!(mutation.from, mutation.to);
-        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        assert_eq!(changes(root, None).unwrap().len(), MUTATIONS.len());
+        assert_eq!(changes(root, Some("a backoff ends")).unwrap().len(), 1);
     }
 }

@@ -287,6 +287,18 @@ fn every_state_of_an_agent_is_one_line() {
 }
 
 #[test]
+fn how_a_session_stands_is_said_in_words() {
+    for (connections, circuits, holding, words) in [
+        (1, 1, None, "1 connection over 1 circuit"),
+        (3, 4, None, "3 connections over 4 circuits"),
+        (1, 0, Some(0), "holding 1 connection (waiting for the network, 0 s)"),
+        (2, 0, Some(42), "holding 2 connections (waiting for the network, 42 s)"),
+    ] {
+        assert_eq!(session(SessionStatus { connections, circuits, holding }), words);
+    }
+}
+
+#[test]
 fn durations_and_moments_are_for_people() {
     for (seconds, text) in [(0, "0s"), (59, "59s"), (90, "1m 30s"), (7_500, "2h 5m"), (273_600, "3d 4h")] {
         assert_eq!(uptime(seconds), text);
