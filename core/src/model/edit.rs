@@ -127,6 +127,14 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         users: Option<Users>,
+        /// Whether its connections go through a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        session: Option<Session>,
+        /// How long they are held then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        hold: Option<Hold>,
     },
     /// `import delete`.
     DeleteImport {
@@ -286,7 +294,7 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 remote.imports.insert(listen.clone(), import);
             }
         }
-        Edit::SetImport { listen, to, half_close, users } => {
+        Edit::SetImport { listen, to, half_close, users, session, hold } => {
             let (name, import) = find_import(config, None, listen)?;
             let to = to.as_ref().unwrap_or(listen);
             // A socket is its user's alone as it is, and what was stays so at an address that has no mode.
@@ -299,7 +307,8 @@ pub fn apply(config: &Config, edit: &Edit) -> Result<Config, Problem> {
                 remote_port: import.remote_port,
                 half_close: half_close.unwrap_or(import.half_close),
                 users: users.unwrap_or(before),
-                ..*import
+                session: session.unwrap_or(import.session),
+                hold: hold.unwrap_or(import.hold),
             };
             check_users(to, import.users)?;
             if let Some(remote) = new.remotes.get_mut(name) {

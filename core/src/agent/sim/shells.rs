@@ -98,6 +98,8 @@ fn change(dice: &mut Dice) -> (String, Edit) {
                 to: Some(to.parse().expect("an address")),
                 half_close: None,
                 users: None,
+                session: None,
+                hold: None,
             };
             (format!("import set {from} --to {to}"), edit)
         }

@@ -124,6 +124,8 @@ fn an_import_moves_with_all_that_it_is_and_only_to_where_there_is_room() {
         to: to.map(|to| to.parse().unwrap()),
         half_close: None,
         users,
+        session: None,
+        hold: None,
     };
     let imports = |config: &Config| {
         config.imports().map(|(listen, _, _, import)| (listen.to_string(), *import)).collect::<Vec<_>>()
@@ -151,6 +153,22 @@ fn an_import_moves_with_all_that_it_is_and_only_to_where_there_is_room() {
         Some(Code::NotAllowed)
     );
     assert_eq!(code(&config, &set("127.0.0.1:1", Some("127.0.0.1:2"), None)), Some(Code::NotThere));
+}
+
+#[test]
+fn what_becomes_of_an_imports_connections_is_changed_one_by_one() {
+    let config = furnished();
+    let set = |half_close, session, hold: Option<&str>| {
+        let listen = "127.0.0.1:5000".parse().unwrap();
+        let hold = hold.map(|hold| hold.parse().unwrap());
+        let edit = Edit::SetImport { listen, to: None, half_close, users: None, session, hold };
+        apply(&config, &edit).unwrap().imports().next().map(|(_, _, _, import)| *import).unwrap()
+    };
+    let mine = set(None, None, None);
+    assert_eq!(mine, *config.imports().next().unwrap().3);
+    assert_eq!(set(Some(HalfClose::Pass), None, None), Import { half_close: HalfClose::Pass, ..mine });
+    assert_eq!(set(None, Some(Session::Off), None), Import { session: Session::Off, ..mine });
+    assert_eq!(set(None, None, Some("2h")), Import { hold: "2h".parse().unwrap(), ..mine });
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) enum Import {
     /// List the imports
     #[command(visible_alias = "ls")]
     List(List),
-    /// Change where an import listens, who may connect to it, or what a half-close does
+    /// Change where an import listens, who may connect to it, or what becomes of its connections
     Set(Set),
     /// Stop listening
     #[command(visible_alias = "rm")]
@@ -68,6 +68,15 @@ pub(crate) enum Session {
     Off,
 }
 
+impl Session {
+    fn rule(self) -> hold::Session {
+        match self {
+            Self::On => hold::Session::On,
+            Self::Off => hold::Session::Off,
+        }
+    }
+}
+
 fn a_hold(text: &str) -> Result<Hold, String> {
     text.parse::<Hold>().map_err(|error| error.to_string())
 }
@@ -106,6 +115,12 @@ pub(crate) struct Set {
     /// Let every user of this machine connect
     #[arg(long, conflicts_with = "only_me")]
     all_users: bool,
+    /// Whether connections go through a session where the remote offers that; those that are open end
+    #[arg(long, value_enum, value_name = "HOW")]
+    session: Option<Session>,
+    /// How long they are held while there is no way to the remote, as in 90s, 15m or 2h; a day at most, 0 for not at all
+    #[arg(long, value_name = "TIME", value_parser = a_hold)]
+    hold: Option<Hold>,
 }
 
 #[derive(Args)]
@@ -148,35 +163,36 @@ impl Import {
                 let users = if only_me { Users::Me } else { Users::All };
                 let open = exposure::of_import(&listen, users, remote_port, &remote);
                 let said = format!("imported port {remote_port} of {remote} at {listen}");
-                let session = match session {
-                    Session::On => hold::Session::On,
-                    Session::Off => hold::Session::Off,
-                };
                 host.edit(Edit::AddImport {
                     remote,
                     remote_port,
                     listen,
                     half_close,
                     users: Some(users),
-                    session: Some(session),
+                    session: Some(session.rule()),
                     hold: Some(time),
                 })
                 .await?;
                 output::notes(open);
                 output::said(said);
             }
-            Self::Set(Set { listen, to, half_close, only_me, all_users }) => {
+            Self::Set(Set { listen, to, half_close, only_me, all_users, session, hold: time }) => {
                 let users = match (only_me, all_users) {
                     (true, _) => Some(Users::Me),
                     (_, true) => Some(Users::All),
                     _ => None,
                 };
-                if to.is_none() && half_close.is_none() && users.is_none() {
+                if to.is_none()
+                    && half_close.is_none()
+                    && users.is_none()
+                    && session.is_none()
+                    && time.is_none()
+                {
                     return Err(Problem::new(
                         Code::BadArgument,
                         format!("nothing is to change for {listen}"),
                     )
-                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect, --half-close says what happens when the application has sent all")
+                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect, --half-close says what happens when the application has sent all, --session and --hold what becomes of connections while the network is away")
                     .into());
                 }
                 let at = to.clone().unwrap_or_else(|| listen.clone());
@@ -185,7 +201,8 @@ impl Import {
                     None => format!("changed the import at {listen}"),
                 };
                 let half_close = half_close.map(HalfClose::rule);
-                host.edit(Edit::SetImport { listen, to, half_close, users }).await?;
+                let session = session.map(Session::rule);
+                host.edit(Edit::SetImport { listen, to, half_close, users, session, hold: time }).await?;
                 // The change is made: that the status can't be had is no failure of it.
                 let status = host.status().await.ok();
                 let imports =

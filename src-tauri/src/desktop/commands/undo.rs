@@ -55,6 +55,8 @@ pub(super) fn of(edit: &Edit, before: &Config) -> Option<Edit> {
                 to: Some(listen.clone()),
                 half_close: Some(import.half_close),
                 users: Some(import.users),
+                session: Some(import.session),
+                hold: Some(import.hold),
             })
         }
         Edit::AddExport { .. } | Edit::SetClient { .. } | Edit::Set(_) => None,

@@ -499,7 +499,15 @@ half_close?: HalfClose,
 /**
  * Who may connect to it.
  */
-users?: Users, } | { "edit": "delete-import", 
+users?: Users, 
+/**
+ * Whether its connections go through a session.
+ */
+session?: Session, 
+/**
+ * How long they are held then.
+ */
+hold?: Hold, } | { "edit": "delete-import", 
 /**
  * Of which remote; of any when none.
  */
