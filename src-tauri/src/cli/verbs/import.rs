@@ -192,7 +192,7 @@ impl Import {
                         Code::BadArgument,
                         format!("nothing is to change for {listen}"),
                     )
-                    .hint("--to LISTEN moves it, --only-me and --all-users say who may connect, --half-close says what happens when the application has sent all, --session and --hold what becomes of connections while the network is away")
+                    .hint("say what is to change: --to, --only-me or --all-users, --half-close, --session or --hold; --help explains each")
                     .into());
                 }
                 let at = to.clone().unwrap_or_else(|| listen.clone());
