@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::change::{Change, Choices};
+use crate::interrupt;
 use crate::process::{self, Owned, POLL};
 use crate::test::FASTER;
 use crate::workspace::Workspace;
@@ -27,9 +29,17 @@ pub(crate) fn mutation() -> usize {
 }
 "#;
 const LIB: &str = "core/src/lib.rs";
-/// The simulation, and what takes a million inputs, of which none has ever noticed what no other test has.
 const SIMULATION: &str = "agent::sim";
-const FUZZED: &str = "fuzzed";
+/// All tests, in the order in which they are tried: what takes longest comes last. What takes a million inputs is left out.
+const PARTS: [&[&str]; 3] = [
+    &["--skip", SIMULATION, "--skip", "fuzzed", "--skip", "session::", "--skip", "forward::"],
+    &["session::", "forward::", "--skip", "fuzzed"],
+    &[SIMULATION],
+];
+/// The number of no change.
+const UNCHANGED: usize = usize::MAX;
+/// Tests that run at the same time: many of them wait.
+const AT_ONCE: &str = "--test-threads=6";
 /// How many seeds of the simulation are played against what the other tests have not noticed.
 const SEEDS: &str = "200";
 /// How long a part of the tests may take. What goes on for ever by a change is noticed, too.
@@ -46,6 +56,7 @@ pub(super) struct Program {
 impl Program {
     /// Builds it; a change has its place in `changes` for a number.
     pub(super) fn build(workspace: &Workspace, changes: &[Change]) -> Result<Program> {
+        interrupt::listen()?;
         let (dir, built) =
             (workspace.target().join("mutants/tree"), workspace.target().join("mutants/built"));
         let mut left_out = BTreeMap::new();
@@ -68,14 +79,20 @@ impl Program {
         Ok(Program { file, dir: dir.join("core"), left_out })
     }
 
+    /// Fails where a test does without any change: then nothing is shown by one that fails with it.
+    pub(super) fn passes_unchanged(&self) -> Result<()> {
+        for part in PARTS {
+            ensure!(self.passes(UNCHANGED, part)?, "a test fails without any change: {}", part.join(" "));
+        }
+        Ok(())
+    }
+
     /// Whether a test fails, or does not end, with this change.
     pub(super) fn notices(&self, number: usize, change: &Change) -> Result<bool> {
         let room = change.file.trim_start_matches("core/src/").trim_end_matches(".rs").replace('/', "::");
-        // The module's own tests are the likeliest, the simulation takes longest.
-        let own = room.trim_end_matches("::mod");
-        let parts: [&[&str]; 3] =
-            [&[own, "--skip", SIMULATION], &["--skip", SIMULATION, "--skip", FUZZED], &[SIMULATION]];
-        for part in parts {
+        // Its own tests are the likeliest.
+        let own = [room.trim_end_matches("::mod"), "--skip", SIMULATION];
+        for part in iter::once(&own[..]).chain(PARTS) {
             if !self.passes(number, part)? {
                 return Ok(true);
             }
@@ -85,13 +102,14 @@ impl Program {
 
     fn passes(&self, number: usize, args: &[&str]) -> Result<bool> {
         let mut tests = Command::new(&self.file);
-        tests.args(args).arg("--quiet").current_dir(&self.dir);
+        tests.args(args).args(["--quiet", AT_ONCE]).current_dir(&self.dir);
         tests.env(NUMBER, number.to_string()).env("ORMESH_SIM_SEEDS", SEEDS);
         // A property that fails is enough: which case is the smallest is of no use here.
         tests.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
         tests.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (mut child, began) = (Owned::start("the core's tests", &mut tests)?, Instant::now());
         loop {
+            interrupt::check()?;
             match child.ended()? {
                 Some(status) => return Ok(status.success()),
                 None if began.elapsed() >= LONGEST => return Ok(false),
