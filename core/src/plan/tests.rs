@@ -230,6 +230,12 @@ fn many_services_are_paced_and_the_last_seen_come_first() {
     execute(&mut observed, &first.steps, NOW);
     assert!(published(&plan(&desired, &observed, NOW + PUBLISH_PACE / 2)).is_empty());
     assert_eq!(published(&plan(&desired, &observed, NOW + PUBLISH_PACE)).len(), 1);
+
+    // One whose descriptor has arrived makes room for the next.
+    for address in published(&first) {
+        observed.health.report(Report::Uploaded(address), NOW);
+    }
+    assert_eq!(published(&plan(&desired, &observed, NOW + PUBLISH_PACE / 2)).len(), PUBLISHING_AT_ONCE);
 }
 
 #[test]

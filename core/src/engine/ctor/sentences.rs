@@ -7,7 +7,10 @@ use crate::plan::vigil::{ASLEEP, MOVED};
 /// Says in a sentence why there is no network, by the reason of a connection's end and the number of bridges.
 pub(super) fn offline(reason: &str, bridges: usize) -> String {
     match reason {
-        _ if ![ASLEEP, MOVED].contains(&reason) && bridges > 0 => bridge::none_answers(bridges),
+        // What this host lacks is no bridge's fault.
+        _ if ![ASLEEP, MOVED, "RESOURCELIMIT"].contains(&reason) && bridges > 0 => {
+            bridge::none_answers(bridges)
+        }
         ASLEEP => "this host was asleep, and tor has not reached the network since".to_owned(),
         MOVED => "this host has lost an address, and tor has not reached the network since".to_owned(),
         "NOROUTE" | "CONNECTREFUSED" | "TIMEOUT" | "IDENTITY" | "TLS_ERROR" | "RESOURCELIMIT" => {
@@ -63,7 +66,8 @@ mod tests {
         // A connection that is closed while it is made is no proof of a stranger.
         assert!(offline("IDENTITY", 0).contains("not who it should be"));
         assert!(offline("TLS_ERROR", 0).contains("may block Tor"));
-        // There is no other way in: whatever the reason, it is the bridge's.
+        assert!(offline("RESOURCELIMIT", 1).contains("no file descriptors"));
+        // There is no other way in: whatever else the reason, it is the bridge's.
         assert!(offline("CONNECTREFUSED", 1).starts_with("the bridge does not answer"));
         assert!(offline("NOROUTE", 3).starts_with("none of the 3 bridges answers"));
         assert!(offline(ASLEEP, 1).contains("asleep"));

@@ -298,8 +298,8 @@ pub enum HalfClose {
 pub struct InstanceIdError;
 
 /// A random id, 16 characters of base32 (80 bits).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct InstanceId(String);
 
 impl InstanceId {
@@ -327,12 +327,6 @@ impl TryFrom<String> for InstanceId {
         let good =
             text.len() == 16 && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
         if good { Ok(Self(text)) } else { Err(InstanceIdError) }
-    }
-}
-
-impl From<InstanceId> for String {
-    fn from(id: InstanceId) -> String {
-        id.0
     }
 }
 

@@ -59,7 +59,7 @@ fn a_service_whose_points_lead_nowhere_is_given_to_tor_anew_at_once_and_then_mor
         let now = now + seconds(second);
         if second % 20 == 0 {
             // The engine was ready all the while, and tor holds them.
-            observed.health.report(Report::IntroductionsDeserted, now);
+            assert!(observed.health.report(Report::IntroductionsDeserted, now), "it is to be planned for");
             introduced(&mut observed, 3, now);
         }
         let steps = plan(&desired, &observed, now).steps;

@@ -215,6 +215,7 @@ fn a_wrong_clock_fails_in_its_own_layer() {
         (Some(false), Some(false), None, None)
     );
     assert_eq!(find(&told, LayerName::Network).ok, None);
+    assert_eq!(find(&told, LayerName::Network).sentence, "not known, since the clock is wrong");
     assert_eq!(find(&told, LayerName::Bootstrap).ok, Some(false));
 }
 
@@ -235,6 +236,7 @@ fn a_network_is_reachable_once_a_relay_was_reached() {
     assert_eq!((verdict(&blocked), verdict(&early), verdict(&silent)), (Some(false), None, None));
     assert_eq!(find(&blocked, LayerName::Bootstrap).ok, Some(false));
     assert_eq!(find(&early, LayerName::Bootstrap).ok, None);
+    assert_eq!(find(&early, LayerName::Network).sentence, "not known: no relay of Tor has been reached yet");
     assert_eq!(find(&early, LayerName::Key).sentence, "not tried, since tor is not connected yet");
 }
 
