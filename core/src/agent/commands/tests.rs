@@ -621,3 +621,24 @@ async fn one_of_two_remotes_with_the_same_key_goes_with_its_imports_and_the_key_
     let key = config.remotes[&"db".parse().unwrap()].key;
     assert!(paths.secrets().join(SecretId::Client(key).to_string()).exists());
 }
+
+#[tokio::test]
+async fn an_invite_that_is_over_is_told_from_one_that_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _, invite) = with_remotes(dir.path(), [1, 2]);
+    let client = Client::new(super::super::bench::address(9), super::super::bench::client_key(9).public());
+    let past = Client { expires: Some(Day::from_epoch_days(20_000)), ..client };
+    let over = invite_text(&past, InviteKey::Private(super::super::bench::client_key(9)));
+    let cut = Zeroizing::new(invite.expose()[..40].to_owned());
+    let commands = commands(&paths, Files::default());
+    for (text, expected) in [(over, Code::InviteExpired), (cut, Code::BadInvite)] {
+        let add = Request::AddRemote {
+            name: "nas".parse().unwrap(),
+            invite: Confidential::new(text),
+            replace: false,
+        };
+        assert_eq!(commands.carry_out(add).await.map(drop).unwrap_err().code, expected);
+    }
+    let add = Request::AddRemote { name: "nas".parse().unwrap(), invite, replace: false };
+    commands.carry_out(add).await.unwrap();
+}

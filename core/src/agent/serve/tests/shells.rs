@@ -303,6 +303,27 @@ async fn an_import_that_can_not_listen_yet_is_accepted_and_that_is_said() {
 }
 
 #[tokio::test]
+async fn doctor_finds_the_exports_behind_which_nothing_listens() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let open = server.local_addr().unwrap();
+    let export = |target| format!("[[export]]\ntarget = \"{target}\"\n");
+    for (text, is_missed) in [(export(open), false), (export(open) + &export(closed), true)] {
+        let Bench { host, mut life, website: _up, .. } = bench(&text).await;
+        during(&mut life, async {
+            let Ok(Response::Layers(layers)) = host.ask(Request::Doctor { remote: None }).await else {
+                panic!("no layers")
+            };
+            let says = |target: std::net::SocketAddr| {
+                layers.iter().any(|layer| layer.sentence.contains(&target.to_string()))
+            };
+            assert_eq!((says(open), says(closed)), (false, is_missed), "{layers:?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_is_out_when_it_is_said_to_be_and_though_the_file_can_not_be_changed() {
     for is_spoilt in [false, true] {
         let client = client(1);
