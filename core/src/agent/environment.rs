@@ -249,6 +249,7 @@ fn named_before(paths: &Paths) -> Option<Named> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bench::Host;
     use super::*;
 
     #[test]
@@ -331,5 +332,37 @@ mod tests {
         // What is taken out of a whole one goes.
         let seen = exports_after(&[Some(WHOLE), Some("[[export]]\ntarget = \"22\"\n")]);
         assert_eq!(seen[1], [(22, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_a_start_has_added_and_a_command_deleted_is_not_added_by_the_next() {
+        let host = Host::new();
+        std::fs::write(&host.paths.config, "[agent]\nsecrets = \"file\"\n").unwrap();
+        let store = ConfigStore::new(&host.paths).unwrap();
+        store.start().unwrap();
+        let commands = Commands::new(ConfigStore::new(&host.paths).unwrap(), host.vault(), host.world());
+        let start = async |exports: &str, clients: &str| {
+            let variables = Variables { exports: exports.to_owned(), clients: clients.to_owned() };
+            apply_these(&store, &commands, &variables).await.unwrap();
+            let config = store.load().unwrap();
+            let ports: Vec<_> = config.exports.keys().map(|port| port.get()).collect();
+            (ports, config.clients.keys().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let all = || (vec![22, 80], vec!["laptop".to_owned(), "phone".to_owned()]);
+        assert_eq!(start("22; 80", "laptop; phone").await, all());
+
+        let phone: ClientName = "phone".parse().unwrap();
+        commands.carry_out(Request::DeleteClient { name: phone }).await.unwrap();
+        let port = Port::new(80).unwrap();
+        commands.carry_out(Request::Edit(Edit::DeleteExport { port })).await.unwrap();
+        let left = (vec![22], vec!["laptop".to_owned()]);
+        assert_eq!(start("22; 80", "laptop; phone").await, left);
+
+        // What can't be read may have named all that is named now.
+        std::fs::write(named_file(&host.paths), "{").unwrap();
+        assert_eq!(start("22; 80", "laptop; phone").await, left);
+        // One that was taken out and is named anew is wanted again.
+        assert_eq!(start("22", "laptop").await, left);
+        assert_eq!(start("22; 80", "laptop; phone").await, all());
     }
 }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::super::bench::Both;
 use super::clients::invite_text;
 use super::*;
+use crate::model::address::Port;
 use crate::model::config::Client;
 use crate::model::invite::InviteKey;
 use crate::model::keys::{ClientKey, ClientPublicKey, Secret};
@@ -461,6 +462,47 @@ async fn a_client_that_is_added_again_with_the_same_key_has_its_invite_and_with_
         assert!(refused.message.contains("with another key"), "{name}: {refused}");
     }
     assert!(matches!(add("laptop", None).await, Ok(Response::Invite { .. })));
+}
+
+#[tokio::test]
+async fn a_client_that_is_added_again_has_its_invite_unless_other_terms_are_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, ..) = inviting(dir.path()).await;
+    let ports = |numbers: &[u16]| Some(numbers.iter().map(|number| Port::new(*number).unwrap()).collect());
+    let add = async |name: &str, ports, expires| {
+        let add = Request::AddClient { name: name.parse().unwrap(), ports, expires, key: None };
+        let added = commands(&paths, Files::default()).carry_out(add).await;
+        added.map(|response| assert!(matches!(response, Response::Invite { .. }))).map_err(|why| why.message)
+    };
+    for target in ["22", "80"] {
+        let target = target.parse().unwrap();
+        let export = Edit::AddExport { target, port: None, allow_lan: false, clients: None };
+        commands(&paths, Files::default()).carry_out(Request::Edit(export)).await.unwrap();
+    }
+    // Not over for long.
+    let [first, second] = [50_020, 50_021].map(Day::from_epoch_days);
+    add("nas", ports(&[22, 80]), Some(first)).await.unwrap();
+    let made = crate::store::load(&paths).unwrap().clients[&"nas".parse().unwrap()].clone();
+    assert_eq!((&made.ports, made.expires), (&ports(&[22, 80]), Some(first)));
+
+    for (ports, expires, is_same) in [
+        (None, None, true),
+        (ports(&[22, 80]), None, true),
+        (None, Some(first), true),
+        (ports(&[22, 80]), Some(first), true),
+        (ports(&[22]), None, false),
+        (None, Some(second), false),
+        (ports(&[22, 80]), Some(second), false),
+        (ports(&[]), Some(first), false),
+    ] {
+        let answer = add("nas", ports.clone(), expires).await;
+        assert_eq!(answer.is_ok(), is_same, "{ports:?} {expires:?} {answer:?}");
+        assert!(answer.err().is_none_or(|why| why.contains("with other ports or another expiry")));
+        assert_eq!(crate::store::load(&paths).unwrap().clients[&"nas".parse().unwrap()], made);
+    }
+    // One without terms has others than one who is given some.
+    assert!(add("laptop", ports(&[22]), None).await.is_err());
+    assert!(add("laptop", None, Some(first)).await.is_err());
 }
 
 /// A host that has invited laptop and desktop, and the commands of one for whom, once it has begun, a text stands in the file.

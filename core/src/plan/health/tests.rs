@@ -674,3 +674,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_reported_twice_is_news_once() {
+    let tor = |version: &str| {
+        let (version, path, found) = (version.to_owned(), "/usr/bin/tor".to_owned(), "PATH".to_owned());
+        Report::Tor(crate::model::status::TorStatus { version, path: path.into(), found, passed_over: None })
+    };
+    let clock = |warning: Option<&str>| Report::Clock(warning.map(str::to_owned));
+    let mut health = Health::default();
+    for (report, is_news) in [
+        (tor("0.4.9"), true),
+        (tor("0.4.9"), false),
+        (tor("0.5.0"), true),
+        (clock(Some("an hour behind")), true),
+        (clock(Some("an hour behind")), false),
+        (clock(None), true),
+        (Report::Engine(EngineState::Ready), true),
+        (Report::Engine(EngineState::Ready), false),
+        (Report::Engine(EngineState::Starting), true),
+        (Report::Lost, true),
+    ] {
+        let said = format!("{report:?}");
+        assert_eq!(health.report(report, Moment::ZERO), is_news, "{said}");
+    }
+}

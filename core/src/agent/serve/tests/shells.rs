@@ -11,6 +11,7 @@ use crate::engine::OnionEngine as _;
 use crate::engine::fake::{FakeEngine, Faults};
 use crate::ipc::client::{Client, Greeted};
 use crate::ipc::pieces::Pieces;
+use crate::model::layer::LayerName;
 
 struct Bench {
     host: Shells,
@@ -298,6 +299,34 @@ async fn an_import_that_can_not_listen_yet_is_accepted_and_that_is_said() {
         assert!(!layers.is_empty());
         let unknown = Request::Doctor { remote: Some("nas".parse().unwrap()) };
         assert!(host.ask(unknown).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn doctor_tries_the_remotes_it_is_asked_about() {
+    let other = crate::agent::bench::client(7);
+    let text = format!("[remote.away]\naddress = \"{}\"\nkey = \"{}\"\n", other.address, other.key);
+    let Bench { host, mut life, website: _up, .. } = bench(&text).await;
+    during(&mut life, async {
+        for (asked, names) in [(None, &["away", "website"][..]), (Some("website"), &["website"])] {
+            let remote = asked.map(|name| name.parse().unwrap());
+            let Ok(Response::Layers(layers)) = host.ask(Request::Doctor { remote }).await else {
+                panic!("no layers")
+            };
+            let of = |name: &str, layer: LayerName| {
+                let found =
+                    layers.iter().find(|one| one.layer == layer && one.remote == Some(name.parse().unwrap()));
+                found.map(|layer| layer.ok)
+            };
+            let met: Vec<_> =
+                ["away", "website"].iter().map(|name| of(name, LayerName::Rendezvous)).collect();
+            let expected = match names {
+                [_, _] => [Some(Some(false)), Some(Some(true))],
+                _ => [None, Some(Some(true))],
+            };
+            assert_eq!(met, expected, "{layers:?}");
+        }
     })
     .await;
 }
