@@ -43,7 +43,7 @@ const AT_ONCE: &str = "--test-threads=6";
 /// How many seeds of the simulation are played against what the other tests have not noticed.
 const SEEDS: &str = "200";
 /// How long a part of the tests may take. What goes on for ever by a change is noticed, too.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(240);
 
 /// The tests, with every change that can be in them.
 pub(super) struct Program {

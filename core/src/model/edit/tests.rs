@@ -166,9 +166,9 @@ fn what_becomes_of_an_imports_connections_is_changed_one_by_one() {
     };
     let mine = set(None, None, None);
     assert_eq!(mine, *config.imports().next().unwrap().3);
-    assert_eq!(set(Some(HalfClose::Pass), None, None), Import { half_close: HalfClose::Pass, ..mine });
-    assert_eq!(set(None, Some(Session::Off), None), Import { session: Session::Off, ..mine });
-    assert_eq!(set(None, None, Some("2h")), Import { hold: "2h".parse().unwrap(), ..mine });
+    assert_eq!(set(Some(HalfClose::Hold), None, None), Import { half_close: HalfClose::Hold, ..mine });
+    assert_eq!(set(None, Some(Session::On), None), Import { session: Session::On, ..mine });
+    assert_eq!(set(None, None, Some("1h")), Import { hold: "1h".parse().unwrap(), ..mine });
 }
 
 #[test]
