@@ -1,0 +1,262 @@
+//! A desktop of a test's own, and the app's home on it: a display, a session bus with what it starts by itself, a window manager, a panel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Running, kill_all, processes, until};
+
+use crate::again;
+use crate::hand::{ALT, Button, F4, Hand};
+use crate::reader::{Part, Reader, Role};
+use crate::screen::{Bus, Picture, Screen};
+
+const NEEDS: &str = "a real desktop is in place: cargo xtask test --person";
+/// What the app is called by a screen reader.
+pub(crate) const APP: &str = "ormesh-desktop";
+pub(crate) const PANEL: &str = "xfce4-panel";
+/// Where the pointer is in nobody's way.
+const ASIDE: (i16, i16) = (1279, 400);
+
+/// Where Xfce keeps what a person has chosen.
+const CHANNELS: &str = ".config/xfce4/xfconf/xfce-perchannel-xml";
+/// A panel at the bottom, with the windows and the tray.
+const PANEL_CHANNEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-panel" version="1.0">
+  <property name="configver" type="int" value="2"/>
+  <property name="panels" type="array">
+    <value type="int" value="1"/>
+    <property name="panel-1" type="empty">
+      <property name="position" type="string" value="p=8;x=0;y=0"/>
+      <property name="length" type="uint" value="100"/>
+      <property name="position-locked" type="bool" value="true"/>
+      <property name="size" type="uint" value="32"/>
+      <property name="plugin-ids" type="array">
+        <value type="int" value="1"/>
+        <value type="int" value="2"/>
+      </property>
+    </property>
+  </property>
+  <property name="plugins" type="empty">
+    <property name="plugin-1" type="string" value="tasklist"/>
+    <property name="plugin-2" type="string" value="systray"/>
+  </property>
+</channel>
+"#;
+/// The key that closes a window, as Xfce has it from the start.
+const KEYS_CHANNEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-keyboard-shortcuts" version="1.0">
+  <property name="xfwm4" type="empty">
+    <property name="custom" type="empty">
+      <property name="&lt;Alt&gt;F4" type="string" value="close_window_key"/>
+      <property name="override" type="bool" value="true"/>
+    </property>
+  </property>
+</channel>
+"#;
+
+/// Whether there is a panel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tray {
+    Shown,
+    None,
+}
+
+/// All of it ends with this value.
+pub(crate) struct Desk {
+    host: support::Host,
+    screen: Screen,
+    hand: Hand,
+    reader: Reader,
+    app: Option<Running>,
+    panel: Option<Running>,
+    _manager: Running,
+    bus: Bus,
+}
+
+impl Desk {
+    /// One whose keys are in files. No tor is to be found, so that nothing leaves this machine.
+    pub(crate) fn new(tray: Tray) -> Self {
+        let screen = Screen::start();
+        let mut host = support::Host::new();
+        // No tor is to be found there either.
+        host.set("PATH", "/nonexistent");
+        host.set("XDG_RUNTIME_DIR", host.home().to_owned());
+        host.set("DISPLAY", screen.name());
+        // There is no graphics card to ask.
+        host.set("LIBGL_ALWAYS_SOFTWARE", "1");
+        host.set("ORMESH_TOR", "/nonexistent/tor");
+        let channels = host.home().join(CHANNELS);
+        fs::create_dir_all(&channels).unwrap();
+        fs::write(channels.join("xfce4-panel.xml"), PANEL_CHANNEL).unwrap();
+        fs::write(channels.join("xfce4-keyboard-shortcuts.xml"), KEYS_CHANNEL).unwrap();
+        // By its own path: what the bus starts must not have the libraries that the tools' one brings.
+        let mut daemon = host.command("/usr/bin/dbus-daemon");
+        daemon.arg("--session").stderr(Stdio::null());
+        let bus = Bus::by(daemon);
+        host.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
+        let reader = Reader::on(bus.address());
+        let manager = started(host.command("/usr/bin/xfwm4").arg("--compositor=off"));
+        let panel = (tray == Tray::Shown).then(|| started(&mut host.command("/usr/bin/xfce4-panel")));
+        if panel.is_some() {
+            until("the panel is there", || reader.find(PANEL, Role::FRAME, |_| true));
+        }
+        // So that desks can be side by side.
+        host.good(&["config", "set", "agent.socks-addr", "off"]);
+        let hand = Hand::on(screen.name());
+        hand.point(ASIDE);
+        Self { host, screen, hand, reader, app: None, panel, _manager: manager, bus }
+    }
+
+    /// Runs `ormesh`, which must succeed.
+    pub(crate) fn ormesh(&self, args: &[&str]) -> String {
+        self.host.good(args)
+    }
+
+    /// The process of the agent that runs, if one does.
+    pub(crate) fn agent_pid(&self) -> Option<u32> {
+        self.status()?["agent"]["pid"].as_u64()?.try_into().ok()
+    }
+
+    /// How the agent is, in a word.
+    pub(crate) fn state(&self) -> Option<String> {
+        Some(self.status()?["agent"]["state"]["is"].as_str()?.to_owned())
+    }
+
+    fn status(&self) -> Option<Value> {
+        serde_json::from_str(&self.host.ormesh(&["status", "--json"]).stdout).ok()
+    }
+
+    /// Starts the app.
+    pub(crate) fn start(&mut self, args: &[&str]) {
+        self.app = Some(started(self.host.command(app()).args(args)));
+    }
+
+    /// The app's process.
+    pub(crate) fn app(&mut self) -> &mut Running {
+        self.app.as_mut().expect("the app was started")
+    }
+
+    /// Starts the app again while it runs, as the menu of programs does: the second ends by itself, well.
+    pub(crate) fn start_again(&self) {
+        assert!(started(&mut self.host.command(app())).ended().success());
+    }
+
+    /// Clicks the app's icon in the panel, the only button there.
+    pub(crate) fn click_icon(&self) {
+        self.click_at(Button::Left, self.icon());
+    }
+
+    fn icon(&self) -> (i16, i16) {
+        until("the icon is in the panel", || {
+            self.reader.middle(&self.reader.find(PANEL, Role::BUTTON, |_| true)?)
+        })
+    }
+
+    /// Opens the icon's menu, goes up in it until such an entry is highlighted, and clicks that.
+    pub(crate) fn choose(&self, entry: &str) {
+        /// Less than an entry is high.
+        const STEP: usize = 8;
+        /// As long as a panel takes to highlight what is pointed at.
+        const GLANCE: Duration = Duration::from_millis(100);
+        let (x, bottom) = self.icon();
+        self.hand.click(Button::Right, (x, bottom));
+        // It may take a moment to open.
+        let at = until(entry, || {
+            let way = (0..bottom).rev().step_by(STEP).take_while(|y| bottom - y < 400);
+            way.map(|y| (x + 30, y)).find(|at| {
+                self.hand.point(*at);
+                thread::sleep(GLANCE);
+                self.reader.selected().as_deref() == Some(entry)
+            })
+        });
+        self.click_at(Button::Left, at);
+    }
+
+    /// Waits until the app says such a thing.
+    pub(crate) fn sees(&self, role: Role, text: &str) -> Part {
+        until(text, || self.reader.find(APP, role, |says| says.contains(text)))
+    }
+
+    /// Waits until its window is gone: from what is read, and from the screen.
+    pub(crate) fn is_closed(&self) {
+        until("the window is gone", || self.reader.find(APP, Role::FRAME, |_| true).is_none());
+    }
+
+    /// Whether its window is there.
+    pub(crate) fn is_open(&self) -> bool {
+        self.reader.find(APP, Role::FRAME, |_| true).is_some()
+    }
+
+    /// Clicks what is so called, once it is there.
+    pub(crate) fn click(&self, program: &str, role: Role, name: &str) {
+        let at = until(name, || {
+            let part = self.reader.find(program, role, |says| says == name)?;
+            self.reader.middle(&part)
+        });
+        self.click_at(Button::Left, at);
+    }
+
+    /// Clicks there, and takes the pointer out of the way.
+    fn click_at(&self, button: Button, at: (i16, i16)) {
+        self.hand.click(button, at);
+        self.hand.point(ASIDE);
+    }
+
+    /// Presses Alt+F4, which is the window manager's to answer.
+    pub(crate) fn press_close(&self) {
+        self.hand.press_with(ALT, F4);
+    }
+
+    /// What is on the screen once nothing moves, kept for people.
+    pub(crate) fn picture(&self, name: &str) -> Picture {
+        let picture = self.screen.still_picture("the screen is still", |_| true);
+        again::keep(&picture, &format!("person-{name}"));
+        picture
+    }
+
+    /// Everything that can be read.
+    pub(crate) fn told(&self) -> String {
+        self.reader.told(&[PANEL, APP])
+    }
+
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.host.home()
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+}
+
+/// A test that failed leaves a picture, and what could be read. Whatever runs here ends.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let test = thread::current().name().unwrap_or("test").replace("::", "-");
+            again::keep(&self.screen.picture(), &format!("person-failed-{test}"));
+            println!("---- on the screen ----\n{}", self.told());
+            println!("---- status ----\n{:?}", self.host.ormesh(&["status", "--json"]));
+        }
+        kill_all(|| processes(self.home(), |_, _| true));
+    }
+}
+
+/// The app under test: of the release in the directory that `ORMESH_RELEASE` names, or else what cargo has just built.
+fn app() -> PathBuf {
+    match std::env::var_os("ORMESH_RELEASE") {
+        Some(dir) => Path::new(&dir).join("ormesh-desktop"),
+        None => env!("CARGO_BIN_EXE_ormesh-desktop").into(),
+    }
+}
+
+fn started(command: &mut Command) -> Running {
+    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(NEEDS))
+}
