@@ -7,17 +7,21 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Running, kill_all, processes, until};
+use support::{Keyring, Lock, Running, kill_all, processes, until};
 
 use crate::again;
-use crate::hand::{ALT, Button, F4, Hand};
-use crate::reader::{Part, Reader, Role};
+use crate::hand::{ALT, Button, F4, F9, Hand};
+use crate::reader::{Reader, Role};
 use crate::screen::{Bus, Picture, Screen};
 
 const NEEDS: &str = "a real desktop is in place: cargo xtask test --person";
 /// What the app is called by a screen reader.
 pub(crate) const APP: &str = "ormesh-desktop";
 pub(crate) const PANEL: &str = "xfce4-panel";
+/// What asks for a keyring's password.
+pub(crate) const PROMPTER: &str = "gcr-prompter";
+/// What is at the head of the window where no tor is to be found.
+pub(crate) const HEAD: &str = "ormesh: Offline";
 /// Where the pointer is in nobody's way.
 const ASIDE: (i16, i16) = (1279, 400);
 
@@ -46,12 +50,13 @@ const PANEL_CHANNEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   </property>
 </channel>
 "#;
-/// The key that closes a window, as Xfce has it from the start.
+/// The keys that close a window and put it away, as Xfce has them from the start.
 const KEYS_CHANNEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-keyboard-shortcuts" version="1.0">
   <property name="xfwm4" type="empty">
     <property name="custom" type="empty">
       <property name="&lt;Alt&gt;F4" type="string" value="close_window_key"/>
+      <property name="&lt;Alt&gt;F9" type="string" value="hide_window_key"/>
       <property name="override" type="bool" value="true"/>
     </property>
   </property>
@@ -100,15 +105,15 @@ impl Desk {
         host.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
         let reader = Reader::on(bus.address());
         let manager = started(host.command("/usr/bin/xfwm4").arg("--compositor=off"));
-        let panel = (tray == Tray::Shown).then(|| started(&mut host.command("/usr/bin/xfce4-panel")));
-        if panel.is_some() {
-            until("the panel is there", || reader.find(PANEL, Role::FRAME, |_| true));
-        }
         // So that desks can be side by side.
         host.good(&["config", "set", "agent.socks-addr", "off"]);
         let hand = Hand::on(screen.name());
         hand.point(ASIDE);
-        Self { host, screen, hand, reader, app: None, panel, _manager: manager, bus }
+        let mut desk = Self { host, screen, hand, reader, app: None, panel: None, _manager: manager, bus };
+        if tray == Tray::Shown {
+            desk.start_panel();
+        }
+        desk
     }
 
     /// Runs `ormesh`, which must succeed.
@@ -156,29 +161,61 @@ impl Desk {
         })
     }
 
-    /// Opens the icon's menu, goes up in it until such an entry is highlighted, and clicks that.
+    /// Opens the icon's menu and clicks the entry that is read out so.
     pub(crate) fn choose(&self, entry: &str) {
+        self.choose_where(entry, |read| read == entry);
+    }
+
+    /// Opens the icon's menu and clicks the entry above another. One whose text has changed is read out as it was before: libdbusmenu tells
+    /// a screen reader the first text alone.
+    pub(crate) fn choose_above(&self, below: &str) {
+        let mut is_next = false;
+        self.choose_where(below, |read| std::mem::replace(&mut is_next, read == below));
+    }
+
+    /// Opens the icon's menu, goes up in it until such an entry is highlighted, and clicks that.
+    fn choose_where(&self, what: &str, mut is_it: impl FnMut(&str) -> bool) {
         /// Less than an entry is high.
         const STEP: usize = 8;
+        /// Higher than any menu of ours.
+        const HIGHEST: i16 = 400;
         /// As long as a panel takes to highlight what is pointed at.
         const GLANCE: Duration = Duration::from_millis(100);
         let (x, bottom) = self.icon();
         self.hand.click(Button::Right, (x, bottom));
         // It may take a moment to open.
-        let at = until(entry, || {
-            let way = (0..bottom).rev().step_by(STEP).take_while(|y| bottom - y < 400);
-            way.map(|y| (x + 30, y)).find(|at| {
+        let at = until(what, || {
+            let way = (bottom - HIGHEST..bottom).rev().step_by(STEP).map(|y| (x + 30, y));
+            way.into_iter().find(|at| {
                 self.hand.point(*at);
                 thread::sleep(GLANCE);
-                self.reader.selected().as_deref() == Some(entry)
+                self.reader.selected().is_some_and(|read| is_it(&read))
             })
         });
         self.click_at(Button::Left, at);
     }
 
     /// Waits until the app says such a thing.
-    pub(crate) fn sees(&self, role: Role, text: &str) -> Part {
-        until(text, || self.reader.find(APP, role, |says| says.contains(text)))
+    pub(crate) fn sees(&self, role: Role, text: &str) {
+        until(text, || self.reader.find(APP, role, |says| says.contains(text)));
+    }
+
+    /// Waits until the app says such a thing anywhere.
+    pub(crate) fn reads(&self, text: &str) {
+        until(text, || self.reader.parts(APP).iter().any(|part| part.says.contains(text)));
+    }
+
+    /// Waits until the app says no such thing any more.
+    pub(crate) fn reads_no_more(&self, text: &str) {
+        until(text, || !self.reader.parts(APP).iter().any(|part| part.says.contains(text)));
+    }
+
+    /// Waits until somebody asks for a password, and types it.
+    pub(crate) fn answer_prompt(&self, password: &str) {
+        until("a prompt", || self.reader.find(PROMPTER, Role::PASSWORD, |_| true));
+        self.picture("prompt");
+        self.type_keys(password);
+        until("the prompt is gone", || self.reader.find(PROMPTER, Role::PASSWORD, |_| true).is_none());
     }
 
     /// Waits until its window is gone: from what is read, and from the screen.
@@ -211,6 +248,11 @@ impl Desk {
         self.hand.press_with(ALT, F4);
     }
 
+    /// Presses Alt+F9, by which the window manager puts a window away into the panel.
+    pub(crate) fn minimise(&self) {
+        self.hand.press_with(ALT, F9);
+    }
+
     /// What is on the screen once nothing moves, kept for people.
     pub(crate) fn picture(&self, name: &str) -> Picture {
         let picture = self.screen.still_picture("the screen is still", |_| true);
@@ -218,21 +260,32 @@ impl Desk {
         picture
     }
 
-    /// Everything that can be read.
-    pub(crate) fn told(&self) -> String {
-        self.reader.told(&[PANEL, APP])
+    /// Types a text on the keyboard, into whatever has it.
+    pub(crate) fn type_keys(&self, text: &str) {
+        self.screen.type_keys(text);
     }
 
-    pub(crate) fn screen(&self) -> &Screen {
-        &self.screen
+    /// Has the keys in a keyring on this desk's bus from now on, and gives that keyring.
+    pub(crate) fn keep_keys_in_a_keyring(&mut self, lock: Lock) -> Keyring {
+        self.host.set("ORMESH_SECRETS", "");
+        self.keyring(lock)
     }
 
-    pub(crate) fn home(&self) -> &Path {
-        self.host.home()
+    /// Starts the keyring of this desk, in this state.
+    pub(crate) fn keyring(&self, lock: Lock) -> Keyring {
+        Keyring::start(self.host.home(), self.bus.address(), lock)
     }
 
-    pub(crate) fn bus(&self) -> &Bus {
-        &self.bus
+    /// Kills the panel, as a crash does.
+    pub(crate) fn end_panel(&mut self) {
+        self.panel = None;
+        until("the panel is gone", || self.reader.find(PANEL, Role::FRAME, |_| true).is_none());
+    }
+
+    /// Starts a panel, and waits until it is there.
+    pub(crate) fn start_panel(&mut self) {
+        self.panel = Some(started(&mut self.host.command("/usr/bin/xfce4-panel")));
+        until("the panel is there", || self.reader.find(PANEL, Role::FRAME, |_| true));
     }
 }
 
@@ -242,10 +295,10 @@ impl Drop for Desk {
         if thread::panicking() {
             let test = thread::current().name().unwrap_or("test").replace("::", "-");
             again::keep(&self.screen.picture(), &format!("person-failed-{test}"));
-            println!("---- on the screen ----\n{}", self.told());
+            println!("---- on the screen ----\n{}", self.reader.told(&[PANEL, APP, PROMPTER]));
             println!("---- status ----\n{:?}", self.host.ormesh(&["status", "--json"]));
         }
-        kill_all(|| processes(self.home(), |_, _| true));
+        kill_all(|| processes(self.host.home(), |_, _| true));
     }
 }
 

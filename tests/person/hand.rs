@@ -24,6 +24,7 @@ pub(crate) enum Button {
 /// Keys by their symbols (keysymdef.h).
 pub(crate) const ALT: u32 = 0xffe9;
 pub(crate) const F4: u32 = 0xffc1;
+pub(crate) const F9: u32 = 0xffc6;
 
 /// As long as a finger takes to go down and up.
 const PRESS: Duration = Duration::from_millis(60);

@@ -16,4 +16,5 @@ mod reader;
 #[path = "../desktop/screen.rs"]
 #[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
 mod screen;
+mod trouble;
 mod window;

@@ -24,7 +24,6 @@ pub(crate) struct Role(u32);
 
 impl Role {
     pub(crate) const FRAME: Self = Self(23);
-    pub(crate) const ITEM: Self = Self(35);
     pub(crate) const PASSWORD: Self = Self(40);
     pub(crate) const BUTTON: Self = Self(43);
     pub(crate) const HEADING: Self = Self(83);

@@ -72,7 +72,7 @@ mod unix {
         Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
     };
     #[cfg(all(target_os = "linux", feature = "tests"))]
-    pub use crate::session::{Keyring, Lock, Session};
+    pub use crate::session::{Keyring, Lock, PASSWORD, Session};
     pub use crate::sshd::Sshd;
     #[cfg(feature = "tests")]
     pub use crate::states::{connected, is_connected, is_online, is_reachable, remote_state};
