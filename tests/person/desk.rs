@@ -83,30 +83,18 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// One whose keys are in files. No tor is to be found, so that nothing leaves this machine.
+    /// One whose keys are in files.
     pub(crate) fn new(tray: Tray) -> Self {
         let screen = Screen::start();
-        let mut host = support::Host::new();
-        // No tor is to be found there either.
-        host.set("PATH", "/nonexistent");
-        host.set("XDG_RUNTIME_DIR", host.home().to_owned());
+        let mut host = home();
         host.set("DISPLAY", screen.name());
-        // There is no graphics card to ask.
-        host.set("LIBGL_ALWAYS_SOFTWARE", "1");
-        host.set("ORMESH_TOR", "/nonexistent/tor");
         let channels = host.home().join(CHANNELS);
         fs::create_dir_all(&channels).unwrap();
         fs::write(channels.join("xfce4-panel.xml"), PANEL_CHANNEL).unwrap();
         fs::write(channels.join("xfce4-keyboard-shortcuts.xml"), KEYS_CHANNEL).unwrap();
-        // By its own path: what the bus starts must not have the libraries that the tools' one brings.
-        let mut daemon = host.command("/usr/bin/dbus-daemon");
-        daemon.arg("--session").stderr(Stdio::null());
-        let bus = Bus::by(daemon);
-        host.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
+        let bus = session(&mut host);
         let reader = Reader::on(bus.address());
         let manager = started(host.command("/usr/bin/xfwm4").arg("--compositor=off"));
-        // So that desks can be side by side.
-        host.good(&["config", "set", "agent.socks-addr", "off"]);
         let hand = Hand::on(screen.name());
         hand.point(ASIDE);
         let mut desk = Self { host, screen, hand, reader, app: None, panel: None, _manager: manager, bus };
@@ -123,16 +111,12 @@ impl Desk {
 
     /// The process of the agent that runs, if one does.
     pub(crate) fn agent_pid(&self) -> Option<u32> {
-        self.status()?["agent"]["pid"].as_u64()?.try_into().ok()
+        agent_pid(&self.host)
     }
 
     /// How the agent is, in a word.
     pub(crate) fn state(&self) -> Option<String> {
-        Some(self.status()?["agent"]["state"]["is"].as_str()?.to_owned())
-    }
-
-    fn status(&self) -> Option<Value> {
-        serde_json::from_str(&self.host.ormesh(&["status", "--json"]).stdout).ok()
+        Some(status(&self.host)?["agent"]["state"]["is"].as_str()?.to_owned())
     }
 
     /// Starts the app.
@@ -302,14 +286,48 @@ impl Drop for Desk {
     }
 }
 
+/// A home with the app's configuration in it. No tor is to be found there, so that nothing leaves this machine.
+pub(crate) fn home() -> support::Host {
+    let mut host = support::Host::new();
+    host.set("ORMESH_TOR", "/nonexistent/tor");
+    host.set("PATH", "/nonexistent");
+    host.set("XDG_RUNTIME_DIR", host.home().to_owned());
+    // There is no graphics card to ask.
+    host.set("LIBGL_ALWAYS_SOFTWARE", "1");
+    // So that homes can be side by side, and what is shared does not hang on what else runs here.
+    host.good(&["config", "set", "agent.socks-addr", "off"]);
+    host.good(&["export", "add", "8123"]);
+    host
+}
+
+/// Starts a session bus for that home, with all that a session's bus starts by itself.
+pub(crate) fn session(host: &mut support::Host) -> Bus {
+    // By its own path: what the bus starts must not have the libraries that the tools' one brings.
+    let mut daemon = host.command("/usr/bin/dbus-daemon");
+    daemon.arg("--session").stderr(Stdio::null());
+    let bus = Bus::by(daemon);
+    host.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
+    bus
+}
+
+/// The process of the agent that runs in a home, if one does.
+pub(crate) fn agent_pid(host: &support::Host) -> Option<u32> {
+    status(host)?["agent"]["pid"].as_u64()?.try_into().ok()
+}
+
+fn status(host: &support::Host) -> Option<Value> {
+    serde_json::from_str(&host.ormesh(&["status", "--json"]).stdout).ok()
+}
+
 /// The app under test: of the release in the directory that `ORMESH_RELEASE` names, or else what cargo has just built.
-fn app() -> PathBuf {
+pub(crate) fn app() -> PathBuf {
     match std::env::var_os("ORMESH_RELEASE") {
         Some(dir) => Path::new(&dir).join("ormesh-desktop"),
         None => env!("CARGO_BIN_EXE_ormesh-desktop").into(),
     }
 }
 
-fn started(command: &mut Command) -> Running {
+/// Starts a program of the desktop, or the app.
+pub(crate) fn started(command: &mut Command) -> Running {
     Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(NEEDS))
 }

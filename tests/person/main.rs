@@ -17,4 +17,5 @@ mod reader;
 #[expect(dead_code, reason = "the desktop's own tests use the rest of it")]
 mod screen;
 mod trouble;
+mod wayland;
 mod window;

@@ -8,7 +8,6 @@ use crate::reader::Role;
 #[test]
 fn a_frozen_agent_is_said_and_a_click_restarts_it_in_the_window_and_in_the_panel() {
     let mut desk = Desk::new(Tray::Shown);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&[]);
     desk.sees(Role::HEADING, HEAD);
     let first = until("the agent runs", || desk.agent_pid());
@@ -35,7 +34,6 @@ fn a_frozen_agent_is_said_and_a_click_restarts_it_in_the_window_and_in_the_panel
 #[test]
 fn a_killed_agent_is_followed_by_another_and_the_window_stays() {
     let mut desk = Desk::new(Tray::Shown);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&[]);
     desk.sees(Role::HEADING, HEAD);
     let first = until("the agent runs", || desk.agent_pid());
@@ -53,7 +51,6 @@ fn a_killed_agent_is_followed_by_another_and_the_window_stays() {
 fn a_locked_keyring_is_opened_by_the_desktop_s_own_prompt() {
     let mut desk = Desk::new(Tray::Shown);
     let open = desk.keep_keys_in_a_keyring(Lock::Open);
-    desk.ormesh(&["export", "add", "8123"]);
     let invite = desk.ormesh(&["client", "add", "laptop"]);
     drop(open);
     let _keyring = desk.keyring(Lock::Closed);

@@ -11,7 +11,6 @@ const TIMES: usize = 3;
 #[test]
 fn a_click_in_the_panel_opens_the_window_and_a_choice_in_its_menu_quits() {
     let mut desk = Desk::new(Tray::Shown);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&["--hidden"]);
     until("the agent is offline", || desk.state().as_deref() == Some("offline"));
     let without = desk.picture("hidden");
@@ -48,7 +47,6 @@ fn a_click_in_the_panel_opens_the_window_and_a_choice_in_its_menu_quits() {
 #[test]
 fn without_a_panel_a_closing_window_says_that_it_goes_on_and_a_second_start_shows_it() {
     let mut desk = Desk::new(Tray::None);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&[]);
     desk.sees(Role::HEADING, HEAD);
     let agent = until("the agent runs", || desk.agent_pid());
@@ -72,7 +70,6 @@ fn without_a_panel_a_closing_window_says_that_it_goes_on_and_a_second_start_show
 #[test]
 fn a_panel_that_crashes_and_comes_back_has_the_icon_again() {
     let mut desk = Desk::new(Tray::Shown);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&["--hidden"]);
     desk.click_icon();
     desk.sees(Role::HEADING, HEAD);
@@ -94,7 +91,6 @@ fn a_panel_that_crashes_and_comes_back_has_the_icon_again() {
 #[test]
 fn a_second_start_shows_the_window_that_is_behind_another() {
     let mut desk = Desk::new(Tray::Shown);
-    desk.ormesh(&["export", "add", "8123"]);
     desk.start(&[]);
     desk.sees(Role::HEADING, HEAD);
     let first = desk.picture("alone");
