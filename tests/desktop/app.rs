@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
 use serde_json::Value;
-use support::{PATIENCE, Running, Signal, Uplink, free_port, send, until};
+use support::{PATIENCE, Running, Uplink, free_port, kill_all, processes, until};
 use tornet::Network;
 
 use crate::driver::Session;
@@ -198,28 +198,6 @@ fn end_driven(home: &Path) {
             && environment.contains("TAURI_WEBVIEW_AUTOMATION=")
     };
     kill_all(|| processes(home, is_driven));
-}
-
-/// Kills what is found until nothing is.
-fn kill_all(find: impl Fn() -> Vec<u32>) {
-    until("they are gone", || {
-        let found = find();
-        found.iter().for_each(|pid| send(*pid, Signal::KILL));
-        found.is_empty().then_some(())
-    });
-}
-
-/// The processes with this home in their environment whose command line and environment are such.
-fn processes(home: &Path, are: impl Fn(&[u8], &str) -> bool) -> Vec<u32> {
-    let home = home.to_string_lossy();
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    let ours = all.filter(|process| {
-        // One that has ended meanwhile has neither.
-        let of = |what: &str| std::fs::read(process.path().join(what)).unwrap_or_default();
-        let environment = String::from_utf8_lossy(&of("environ")).into_owned();
-        environment.contains(&*home) && are(&of("cmdline"), &environment)
-    });
-    ours.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The app's window and what drives it; all end with this value, the session first.

@@ -62,14 +62,19 @@ impl Screen {
 
     /// What is on it once our page is, and nothing moves any more.
     pub(crate) fn settled_picture(&self) -> Picture {
+        self.still_picture("the window is painted and still", Picture::is_ours)
+    }
+
+    /// What is on it once that is such, and nothing moves any more.
+    pub(crate) fn still_picture(&self, what: &str, is_such: impl Fn(&Picture) -> bool) -> Picture {
         /// Looks in a row that see the same: longer than the window's longest transition.
         const STILL: usize = 20;
         let (mut last, mut still) = (self.picture(), 0);
-        until("the window is painted and still", || {
+        until(what, || {
             let now = self.picture();
             still = if now == last { still + 1 } else { 0 };
             last = now;
-            (still >= STILL && last.is_ours()).then_some(())
+            (still >= STILL && is_such(&last)).then_some(())
         });
         last
     }
@@ -157,7 +162,8 @@ fn key_of(connection: &RustConnection, key: char) -> (u8, bool) {
     )
 }
 
-fn key_of_symbol(connection: &RustConnection, symbol: u32) -> (u8, bool) {
+/// The key of a symbol, and whether it takes Shift.
+pub(crate) fn key_of_symbol(connection: &RustConnection, symbol: u32) -> (u8, bool) {
     let (first, last) = (connection.setup().min_keycode, connection.setup().max_keycode);
     let map = connection.get_keyboard_mapping(first, last - first + 1).unwrap().reply().unwrap();
     let rows = map.keysyms.chunks(usize::from(map.keysyms_per_keycode));

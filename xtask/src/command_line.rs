@@ -96,6 +96,9 @@ struct TestArgs {
     /// Make the programs for Windows and check them instead, under Wine, which is unpacked and needs no screen
     #[arg(long, conflicts_with_all = ["desktop", "packages"])]
     windows: bool,
+    /// Use the release of the app as a person does instead, by keys and clicks on a real desktop, which is unpacked and not installed
+    #[arg(long, conflicts_with_all = ["desktop", "packages", "windows"])]
+    person: bool,
     /// Stop after the set-up
     #[arg(long, hide = true)]
     setup_only: bool,
@@ -231,10 +234,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 say::note(&format!("tools in {}", tools.bin().display()));
                 return Ok(ExitCode::SUCCESS);
             }
-            match (args.desktop, args.packages, args.windows) {
+            match (args.desktop, args.packages, args.windows, args.person) {
                 (true, ..) => test::run_desktop(&tools, &args.filter),
-                (_, true, _) => test::run_packages(&tools, &args.filter),
-                (.., true) => test::run_windows(install, &tools, &args.filter),
+                (_, true, ..) => test::run_packages(&tools, &args.filter),
+                (_, _, true, _) => test::run_windows(install, &tools, &args.filter),
+                (.., true) => test::run_person(install, &tools, &args.filter),
                 _ => test::run(&tools, &args.filter),
             }
         }

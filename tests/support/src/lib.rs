@@ -62,8 +62,8 @@ mod unix {
     pub use crate::page::{Page, Typed};
     pub use crate::ports::{free_address, free_port};
     pub use crate::processes::{
-        Running, Signal, children, cpu_time, family, finished, is_running, program, resident_kib, send,
-        tcp_peers,
+        Running, Signal, children, cpu_time, family, finished, is_running, kill_all, processes, program,
+        resident_kib, send, tcp_peers,
     };
     pub use crate::programs::ormesh;
     #[cfg(all(target_os = "linux", feature = "tests"))]
@@ -72,7 +72,7 @@ mod unix {
         Counts, Server, banner, big_reply, counter, echo, echo_v6, http, serve, unix_echo,
     };
     #[cfg(all(target_os = "linux", feature = "tests"))]
-    pub use crate::session::{Keyring, Lock, Session};
+    pub use crate::session::{Keyring, Lock, PASSWORD, Session};
     pub use crate::sshd::Sshd;
     #[cfg(feature = "tests")]
     pub use crate::states::{connected, is_connected, is_online, is_reachable, remote_state};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Seek as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -42,6 +43,28 @@ pub fn family(pid: u32) -> Vec<u32> {
 /// The name of a process's program, as the kernel cuts it.
 pub fn program(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}
+
+/// The processes with this directory in their environment, a host's home, whose command line and environment are such.
+pub fn processes(home: &Path, are: impl Fn(&[u8], &str) -> bool) -> Vec<u32> {
+    let home = home.to_string_lossy();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let ours = all.filter(|process| {
+        // One that has ended meanwhile has neither.
+        let of = |what: &str| fs::read(process.path().join(what)).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&of("environ")).into_owned();
+        environment.contains(&*home) && are(&of("cmdline"), &environment)
+    });
+    ours.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Kills what is found until nothing is.
+pub fn kill_all(find: impl Fn() -> Vec<u32>) {
+    until("they are gone", || {
+        let found = find();
+        found.iter().for_each(|pid| send(*pid, Signal::KILL));
+        found.is_empty()
+    });
 }
 
 /// Whether a process runs: one that has ended and was not waited for does not.

@@ -15,7 +15,8 @@ use crate::patience::until;
 use crate::processes::Running;
 use crate::programs::ormesh;
 
-const PASSWORD: &str = "a test's own";
+/// What opens a keyring that a test has made.
+pub const PASSWORD: &str = "a test's own";
 
 /// No directories of services: nothing is started by the bus, so a keyring is there exactly when a test starts one.
 const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"

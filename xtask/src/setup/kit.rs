@@ -71,6 +71,45 @@ pub(crate) const NSIS: Kit = Kit {
     finish: |_| Ok(()),
 };
 
+/// A desktop as people have it: Xfce's panel and window manager, sway for Wayland, accessibility, and what asks for passwords.
+pub(crate) const DESK: Kit = Kit {
+    name: "desk",
+    packages: &[
+        "at-spi2-core",
+        "dbus-daemon",
+        "dbus-session-bus-common",
+        "gcr",
+        "grim",
+        // Not what it needs besides libraries: it would bring a daemon and graphics drivers.
+        "sway",
+        "swaybg",
+        "wtype",
+        "xfce4-panel",
+        "xfconf",
+        "xfwm4",
+    ],
+    resolved: &[
+        "at-spi2-core",
+        "dbus-daemon",
+        "dbus-session-bus-common",
+        "gcr",
+        "grim",
+        "libevdev2",
+        "libinput10",
+        "libjson-c5",
+        "libwlroots10",
+        "swaybg",
+        "wtype",
+        "xfce4-panel",
+        "xfconf",
+        "xfwm4",
+    ],
+    megabytes: 30,
+    purpose: "a desktop as people have it",
+    format: 1,
+    finish: place_desk,
+};
+
 impl Kit {
     /// Unpacks it if it is missing, and gives its directory. None: it is missing and was listed as asked.
     ///
@@ -165,4 +204,28 @@ if [ "${1:-}" = wineserver ]; then
   exec "$WINESERVER" "$@"
 fi
 exec "$root/usr/lib/wine/wine64" "$@"
+"#;
+
+/// Writes a script that runs a command where the desktop is in place, and has the panel load its tray itself: a screen reader hears nothing
+/// of what another process shows in it.
+fn place_desk(staging: &Path) -> Result<()> {
+    let bin = staging.join("bin");
+    fs::create_dir_all(&bin).with_context(|| format!("failed to create: {}", bin.display()))?;
+    unpack::write_program(&bin.join("within"), WITHIN_SCRIPT)?;
+    let tray = staging.join("root/usr/share/xfce4/panel/plugins/systray.desktop");
+    let text = fs::read_to_string(&tray).with_context(|| format!("failed to read: {}", tray.display()))?;
+    fs::write(&tray, text.replace("X-XFCE-Internal=FALSE", "X-XFCE-Internal=TRUE"))
+        .with_context(|| format!("failed to write: {}", tray.display()))
+}
+
+/// Most of these programs look for their parts below `/usr` and nowhere else. So the packages are laid over it, in a namespace of mounts that
+/// ends with the command; and one of processes, so that nothing of it outlives the command.
+const WITHIN_SCRIPT: &str = r#"#!/bin/sh
+# Runs a command where these Debian packages are in place, for it alone. Unpacked by `cargo xtask`.
+set -eu
+root=$(cd "$(dirname "$0")/../root" && pwd)
+user=
+[ "$(id -u)" = 0 ] || user=--map-root-user
+exec unshare $user --mount --pid --fork --kill-child --mount-proc \
+  sh -euc 'mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr; shift; exec "$@"' sh "$root" "$@"
 "#;

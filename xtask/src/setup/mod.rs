@@ -28,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 pub(crate) use self::bare::bare_root;
-pub(crate) use self::kit::{MINGW, NSIS, WINE};
+pub(crate) use self::kit::{DESK, MINGW, NSIS, WINE};
 pub(crate) use self::libraries::Install;
 pub(crate) use self::source::{Libraries, Pin, Sources};
 pub(crate) use self::toolchain::Toolchain;

@@ -5,6 +5,7 @@
 
 mod count;
 mod packages;
+mod person;
 mod pictures;
 mod stage;
 mod windows;
@@ -16,6 +17,7 @@ use anyhow::Result;
 
 pub(crate) use self::count::Count;
 pub(crate) use self::packages::run as run_packages;
+pub(crate) use self::person::run as run_person;
 use self::pictures::Pictures;
 use self::stage::Stages;
 pub(crate) use self::stage::stream;
