@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use listeners::{Protocol, SocketState};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+
+use super::listened;
 
 /// How long a search may take.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -75,14 +76,11 @@ fn best(all: &[Listening], addr: SocketAddr) -> Option<String> {
 
 async fn search() -> Vec<Listening> {
     let search = tokio::task::spawn_blocking(|| {
-        let all = listeners::get_all().unwrap_or_default();
-        let listening =
-            all.into_iter().filter(|l| l.protocol == Protocol::TCP && l.state == SocketState::Listen);
-        let said = |l: listeners::Listener| match l.process.pid == std::process::id() {
-            true => (l.socket, OURS.to_owned()),
-            false => (l.socket, format!("{} (pid {})", l.process.name, l.process.pid)),
+        let said = |(at, holder): (SocketAddr, listened::Holder)| match holder.is_us() {
+            true => (at, OURS.to_owned()),
+            false => (at, format!("{} (pid {})", holder.name, holder.pid)),
         };
-        listening.map(said).collect()
+        listened::search().into_iter().map(said).collect()
     });
     timeout(SEARCH, search).await.ok().and_then(Result::ok).unwrap_or_default()
 }

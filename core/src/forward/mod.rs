@@ -18,6 +18,7 @@ pub mod holds;
 pub mod import;
 pub mod lanes;
 pub mod listen;
+mod listened;
 mod listening;
 #[cfg(any(windows, test))]
 mod looks;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use listeners::{Protocol, SocketState};
 use tokio::time::timeout;
+
+use super::listened;
 
 /// How long a search may take.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -19,11 +20,10 @@ pub async fn listening() -> Vec<(SocketAddr, Option<String>)> {
 fn search() -> Vec<(SocketAddr, Option<String>)> {
     let mut all: BTreeMap<SocketAddr, Option<String>> =
         others::listening().into_iter().map(|addr| (addr, None)).collect();
-    let seen = listeners::get_all().unwrap_or_default();
-    for one in seen.into_iter().filter(|l| l.protocol == Protocol::TCP && l.state == SocketState::Listen) {
-        match one.process.pid == std::process::id() {
-            true => drop(all.remove(&one.socket)),
-            false => drop(all.insert(one.socket, Some(one.process.name))),
+    for (at, holder) in listened::search() {
+        match holder.is_us() {
+            true => drop(all.remove(&at)),
+            false => drop(all.insert(at, Some(holder.name))),
         }
     }
     all.into_iter().collect()
