@@ -96,6 +96,8 @@ impl Desk {
         let reader = Reader::on(bus.address());
         let manager = started(host.command("/usr/bin/xfwm4").arg("--compositor=off"));
         let hand = Hand::on(screen.name());
+        // A window that is there before it gets no keys.
+        until("the window manager is there", || hand.is_managed());
         hand.point(ASIDE);
         let mut desk = Self { host, screen, hand, reader, app: None, panel: None, _manager: manager, bus };
         if tray == Tray::Shown {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
+    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
+    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
@@ -41,6 +42,14 @@ impl Hand {
         let (connection, screen) = RustConnection::connect(Some(display)).unwrap();
         let root = connection.setup().roots[screen].root;
         Self { connection, root }
+    }
+
+    /// Whether a window manager is there: it says so when it takes windows (EWMH, `_NET_SUPPORTING_WM_CHECK`).
+    pub(crate) fn is_managed(&self) -> bool {
+        let name = b"_NET_SUPPORTING_WM_CHECK";
+        let atom = self.connection.intern_atom(false, name).unwrap().reply().unwrap().atom;
+        let property = self.connection.get_property(false, self.root, atom, AtomEnum::WINDOW, 0, 1).unwrap();
+        property.reply().unwrap().value_len > 0
     }
 
     /// Moves the pointer there.

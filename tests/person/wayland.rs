@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use support::{Running, kill_all, processes, until};
+use zbus::blocking::Proxy;
+use zbus::blocking::connection::Builder;
 
 use crate::desk::{APP, HEAD, agent_pid, app, home, session, started};
 use crate::reader::{Reader, Role};
@@ -27,7 +29,7 @@ struct Sway {
     host: support::Host,
     reader: Reader,
     _compositor: Running,
-    _bus: Bus,
+    bus: Bus,
 }
 
 impl Sway {
@@ -48,12 +50,24 @@ impl Sway {
         let socket = until("sway is there", || display(host.home()));
         host.set("WAYLAND_DISPLAY", socket);
         host.set("GDK_BACKEND", "wayland");
-        Self { host, reader, _compositor: compositor, _bus: bus }
+        Self { host, reader, _compositor: compositor, bus }
     }
 
     /// Waits until the window says what it should.
     fn is_open(&self) {
         until(HEAD, || self.reader.find(APP, Role::HEADING, |says| says == HEAD));
+    }
+
+    /// Waits until the icon is in the bar: without one a closing window asks first.
+    fn has_icon(&self) {
+        let bus = Builder::address(self.bus.address()).and_then(Builder::build).unwrap();
+        let watcher = "org.kde.StatusNotifierWatcher";
+        let watcher = Proxy::new(&bus, watcher, "/StatusNotifierWatcher", watcher).unwrap();
+        until("the icon is in the bar", || {
+            let items: Vec<String> =
+                watcher.get_property("RegisteredStatusNotifierItems").unwrap_or_default();
+            !items.is_empty()
+        });
     }
 
     /// Presses Alt+F4, and waits until the window is gone.
@@ -100,15 +114,18 @@ fn the_window_opens_closes_and_opens_again() {
     let mut first_start = started(&mut desk.host.command(app()));
     desk.is_open();
     let agent = until("the agent runs", || agent_pid(&desk.host));
-    desk.picture("opened");
+    desk.has_icon();
+    let opened = desk.picture("opened");
 
     desk.close();
-    desk.picture("closed");
+    let closed = desk.picture("closed");
+    assert_ne!(opened, closed, "nothing was to be seen of the window");
     for turn in 0..TIMES {
         assert!(started(&mut desk.host.command(app())).ended().success());
         desk.is_open();
-        desk.picture(&format!("again-{turn}"));
+        until("the window is to be seen", || desk.picture(&format!("again-{turn}")) != closed);
         desk.close();
+        until("nothing is left of the window", || desk.picture("closed-again") == closed);
     }
 
     assert!(first_start.runs());

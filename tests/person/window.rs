@@ -101,3 +101,28 @@ fn a_second_start_shows_the_window_that_is_behind_another() {
     desk.sees(Role::HEADING, HEAD);
     until("it is shown again", || desk.picture("shown-again").is_like(&first));
 }
+
+#[test]
+fn an_app_that_starts_before_the_panel_is_in_it_once_that_is_there() {
+    let mut desk = Desk::new(Tray::None);
+    desk.start(&["--hidden"]);
+    until("the agent runs", || desk.agent_pid());
+
+    desk.start_panel();
+
+    desk.click_icon();
+    desk.sees(Role::HEADING, HEAD);
+}
+
+#[test]
+fn a_port_is_shared_by_a_click_and_by_keys_alone() {
+    let mut desk = Desk::new(Tray::Shown);
+    desk.start(&[]);
+
+    desk.click(APP, Role::BUTTON, "Add export");
+    desk.sees(Role::BUTTON, "Share");
+    desk.type_keys("8080\n");
+
+    desk.reads("127.0.0.1:8080");
+    desk.picture("shared");
+}
