@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use ormesh_core::store::paths::Paths;
@@ -143,6 +143,11 @@ impl Host {
     /// Starts the app by itself, as a person does.
     pub(crate) fn app(&self, args: &[&str]) -> Running {
         Running(self.command(APP).args(args).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Starts the app where this is the display, and waits until it has ended.
+    pub(crate) fn app_on(&self, display: &str) -> Output {
+        self.command(APP).env("DISPLAY", display).env_remove("WAYLAND_DISPLAY").output().unwrap()
     }
 
     /// The same by copies of both programs, as a package has them, with the app's file, which an upgrade would replace.

@@ -178,6 +178,22 @@ fn an_invite_is_found_in_what_is_pasted() {
 }
 
 #[test]
+fn without_a_display_the_app_says_so_and_leaves_nothing_behind() {
+    let host = Host::new();
+    for (display, words) in [("", "there is no display"), (":4711", "the display does not answer")] {
+        let ended = host.app_on(display);
+
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains(words) && said.contains("hint: start it in a desktop session"), "{said}");
+        assert_eq!(host.agent_pid(), None, "nobody is there to end it");
+        let left = std::fs::read_dir(host.home().join("ormesh")).into_iter().flatten().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert!(!left.iter().any(|name| name.starts_with("web-")), "{left:?}");
+    }
+}
+
+#[test]
 fn an_agent_that_died_is_started_again() {
     let host = Host::new();
     let window = host.window();

@@ -8,6 +8,7 @@ use tauri::{App, AppHandle, Manager as _, RunEvent};
 use tokio::sync::mpsc;
 
 use crate::clipboard::Clipboard;
+use crate::display;
 use crate::host::Host;
 use crate::link::Wish;
 use crate::link::app::{Sources, Window, Wished};
@@ -31,6 +32,8 @@ pub(crate) fn run(
     let Some(single) = tauri::async_runtime::block_on(Single::claim(&paths, !hidden))? else {
         return Ok(());
     };
+    // Before there is anything that would stay without an app.
+    display::look()?;
     let scratch = Scratch::fresh(&paths)?;
     let (preferences, shown) = (Preferences::read(&paths), Shown::default());
     let (ending, host, window, wished) = tauri::async_runtime::block_on(async {

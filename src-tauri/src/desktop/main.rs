@@ -8,6 +8,7 @@ mod actions;
 mod app;
 mod clipboard;
 mod commands;
+mod display;
 mod host;
 mod lean;
 mod link;
