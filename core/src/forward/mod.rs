@@ -43,6 +43,8 @@ mod system;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod system;
+#[cfg(target_os = "linux")]
+mod tcp_table;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod warm;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::listened;
+#[cfg(target_os = "linux")]
+use super::tcp_table;
 
 /// How long a search may take.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -19,7 +21,7 @@ pub async fn listening() -> Vec<(SocketAddr, Option<String>)> {
 
 fn search() -> Vec<(SocketAddr, Option<String>)> {
     let mut all: BTreeMap<SocketAddr, Option<String>> =
-        others::listening().into_iter().map(|addr| (addr, None)).collect();
+        others().into_iter().map(|addr| (addr, None)).collect();
     for (at, holder) in listened::search() {
         match holder.is_us() {
             true => drop(all.remove(&at)),
@@ -31,43 +33,13 @@ fn search() -> Vec<(SocketAddr, Option<String>)> {
 
 /// Whose processes this user can't see, Linux tells of all the same, without a name (proc_pid_net(5)).
 #[cfg(target_os = "linux")]
-mod others {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-    /// The state of a socket that listens (`TCP_LISTEN` in the kernel's tcp_states.h).
-    const LISTENS: &str = "0A";
-
-    pub(super) fn listening() -> Vec<SocketAddr> {
-        let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-        let texts = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok());
-        texts.flat_map(|text| text.lines().filter_map(line).collect::<Vec<_>>()).collect()
-    }
-
-    /// The address in one line, where it is of a socket that listens.
-    pub(super) fn line(line: &str) -> Option<SocketAddr> {
-        let mut words = line.split_whitespace().skip(1);
-        let (local, state) = (words.next()?, words.nth(1)?);
-        let (ip, port) = local.split_once(':').filter(|_| state == LISTENS)?;
-        let bytes = data_encoding::HEXUPPER.decode(ip.as_bytes()).ok()?;
-        // The kernel prints each group of four as a number of this machine.
-        let bytes: Vec<u8> = bytes
-            .chunks(4)
-            .filter_map(|group| Some(u32::from_be_bytes(group.try_into().ok()?).to_ne_bytes()))
-            .flatten()
-            .collect();
-        let ip = match bytes.len() {
-            4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-            _ => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-        };
-        Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
-    }
+fn others() -> Vec<SocketAddr> {
+    tcp_table::listening().into_iter().map(|one| one.addr).collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-mod others {
-    pub(super) fn listening() -> Vec<std::net::SocketAddr> {
-        Vec::new()
-    }
+fn others() -> Vec<SocketAddr> {
+    Vec::new()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -95,22 +67,5 @@ mod tests {
         let name = all.iter().find(|(addr, _)| *addr == theirs).and_then(|(_, name)| name.clone());
         assert!(name.is_some_and(|name| name.starts_with("python3")), "{all:?}");
         assert!(all.iter().all(|(addr, _)| *addr != ours.local_addr().unwrap()));
-    }
-
-    #[test]
-    #[cfg(target_endian = "little")]
-    fn a_line_of_the_kernels_table_is_read_where_it_is_of_a_listener() {
-        let v4 =
-            "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 24 1";
-        let v6 = "  1: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000";
-        let open =
-            "  2: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 24 1";
-        assert_eq!(others::line(v4), Some("127.0.0.1:8080".parse().unwrap()));
-        assert_eq!(others::line(v6), Some("[::1]:22".parse().unwrap()));
-        for bad in
-            [open, "", "  sl  local_address rem_address   st tx_queue", "0: 01:1 0:0 0A", "0: 0100007F 0 0A"]
-        {
-            assert_eq!(others::line(bad), None, "{bad:?}");
-        }
     }
 }
