@@ -117,6 +117,16 @@ impl Screen {
         connection.sync().unwrap();
     }
 
+    /// By what name the desktop knows the app's window, and finds its icon (ICCCM §4.1.2.5, WM_CLASS).
+    pub(crate) fn class_of_the_window(&self) -> String {
+        let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();
+        let root = connection.setup().roots[screen].root;
+        let window = windows(&connection, root).pop().expect("a window is shown");
+        let class = connection.get_property(false, window, AtomEnum::WM_CLASS, AtomEnum::STRING, 0, 64);
+        let class = class.unwrap().reply().unwrap().value;
+        String::from_utf8(class).unwrap().split('\0').next().unwrap().to_owned()
+    }
+
     /// Asks the app's window to close, as a window manager does (ICCCM §4.2.8.1, WM_DELETE_WINDOW).
     pub(crate) fn close_the_window(&self) {
         let (connection, screen) = RustConnection::connect(Some(&self.name)).unwrap();

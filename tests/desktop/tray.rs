@@ -51,6 +51,7 @@ fn an_app_that_was_upgraded_while_it_waits_opens_its_window() {
 
     panel.click(&icon);
     host.screen().wait_for_a_painted_window();
+    assert_eq!(host.screen().class_of_the_window(), "ormesh-desktop");
     panel.choose(&icon, "Quit and stop the agent");
     assert!(app.ended().success());
 }

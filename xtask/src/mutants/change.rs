@@ -5,8 +5,22 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 use syn::visit::{self, Visit};
 
-/// What the changed text asks for the number of the change to be made.
-pub(super) const CHOSEN: &str = "crate::mutation()";
+/// What a process reads the number of the change from; no change is made without it.
+pub(super) const NUMBER: &str = "ORMESH_MUTATION";
+/// The number of no change.
+pub(super) const UNCHANGED: usize = usize::MAX;
+/// What the changed text asks for that number.
+const CHOSEN: &str = "crate::mutation()";
+
+/// What the root of the changed crate gets, so that it can be asked.
+pub(super) fn answer() -> String {
+    format!(
+        "\npub(crate) fn mutation() -> usize {{\n    \
+         static NUMBER: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {{\n        \
+         std::env::var(\"{NUMBER}\").ok().and_then(|number| number.parse().ok()).unwrap_or({UNCHANGED})\n    \
+         }});\n    *NUMBER\n}}\n"
+    )
+}
 
 /// One place of a file, and what stands there instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,21 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::change::{Change, Choices};
+use super::change::{self, Change, Choices, NUMBER, UNCHANGED};
 use crate::interrupt;
 use crate::process::{self, Owned, POLL};
 use crate::test::FASTER;
 use crate::workspace::Workspace;
 
-/// What the changed core reads the number of the change from; no change is made without it.
-const NUMBER: &str = "ORMESH_MUTATION";
-/// What the core gets to read it.
-const READER: &str = r#"
-pub(crate) fn mutation() -> usize {
-    static NUMBER: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *NUMBER.get_or_init(|| std::env::var("ORMESH_MUTATION").ok().and_then(|n| n.parse().ok()).unwrap_or(usize::MAX))
-}
-"#;
+/// Where the core's root is.
 const LIB: &str = "core/src/lib.rs";
 const SIMULATION: &str = "agent::sim";
 /// All tests, in the order in which they are tried: what takes longest comes last. What takes a million inputs is left out.
@@ -36,8 +28,6 @@ const PARTS: [&[&str]; 3] = [
     &["session::", "forward::", "--skip", "fuzzed"],
     &[SIMULATION],
 ];
-/// The number of no change.
-const UNCHANGED: usize = usize::MAX;
 /// Tests that run at the same time: many of them wait.
 const AT_ONCE: &str = "--test-threads=6";
 /// How many seeds of the simulation are played against what the other tests have not noticed.
@@ -153,7 +143,7 @@ fn copy(workspace: &Workspace, to: &Path, texts: &BTreeMap<String, Choices>) -> 
             None => fs::read(&from).with_context(|| format!("failed to read {}", from.display()))?,
         };
         if name == LIB {
-            content.extend(READER.bytes());
+            content.extend(change::answer().bytes());
         }
         let to = to.join(name);
         if fs::read(&to).is_ok_and(|there| there == content) {
