@@ -180,7 +180,9 @@ fn an_invite_is_found_in_what_is_pasted() {
 #[test]
 fn without_a_display_the_app_says_so_and_leaves_nothing_behind() {
     let host = Host::new();
-    for (display, words) in [("", "there is no display"), (":4711", "the display does not answer")] {
+    for (display, words) in
+        [("", "there is no display"), (":4711", "the display can't be opened (DISPLAY=:4711)")]
+    {
         let ended = host.app_on(display);
 
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();

@@ -76,11 +76,12 @@ fn best(all: &[Listening], addr: SocketAddr) -> Option<String> {
 
 async fn search() -> Vec<Listening> {
     let search = tokio::task::spawn_blocking(|| {
-        let said = |(at, holder): (SocketAddr, listened::Holder)| match holder.is_us() {
-            true => (at, OURS.to_owned()),
-            false => (at, format!("{} (pid {})", holder.name, holder.pid)),
+        let said = |holder: listened::Holder| match holder.is_us() {
+            true => OURS.to_owned(),
+            false => format!("{} (pid {})", holder.name, holder.pid),
         };
-        listened::search().into_iter().map(said).collect()
+        let seen = listened::search().into_iter();
+        seen.filter_map(|(at, holder)| Some((at, said(holder?)))).collect()
     });
     timeout(SEARCH, search).await.ok().and_then(Result::ok).unwrap_or_default()
 }

@@ -1,8 +1,6 @@
-//! All TCP addresses that programs of this machine listen on, each with its process. This reads all of /proc or its like.
+//! All TCP addresses that programs of this machine listen on, and the process that has each. This reads all of /proc or its like.
 
 use std::net::SocketAddr;
-
-use listeners::{Protocol, SocketState};
 
 /// A process and its program's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,85 +16,94 @@ impl Holder {
     }
 }
 
-/// How often it is searched where a process was found that was only just starting another program.
-const TRIES: u32 = 5;
-
-/// Searches. Other users' processes can't be seen without privilege.
-pub(super) fn search() -> Vec<(SocketAddr, Holder)> {
-    let mut found = Vec::new();
-    for _ in 0..TRIES {
-        let all = listeners::get_all().unwrap_or_default();
-        let listening =
-            all.into_iter().filter(|l| l.protocol == Protocol::TCP && l.state == SocketState::Listen);
-        let holder = |l: listeners::Listener| (l.socket, Holder { pid: l.process.pid, name: l.process.name });
-        found = listening.map(holder).collect();
-        if forked::find_origins(&mut found) {
-            break;
-        }
-    }
-    found
+/// Searches. Other users' processes can't be seen without privilege; Linux tells of their addresses all the same.
+pub(super) fn search() -> Vec<(SocketAddr, Option<Holder>)> {
+    system::search()
 }
 
-/// A socket is its children's, too: of a server's workers, and for a moment of every program that is just being started. Of those that have
-/// it the search tells of any.
+/// A socket is its children's, too: of a server's workers, of a helper that has inherited it, and for a moment of every program that is just
+/// being started. So all processes are looked for that have it.
 #[cfg(target_os = "linux")]
-mod forked {
-    use std::collections::HashMap;
+mod system {
+    use std::collections::{HashMap, HashSet};
     use std::fs;
     use std::net::SocketAddr;
-    use std::path::PathBuf;
 
     use super::Holder;
     use crate::forward::tcp_table;
 
-    /// Makes each the process that it was forked from, and so on, as long as that is the same program and has the very socket. False where one
-    /// has ended or become another program since it was found.
-    pub(super) fn find_origins(found: &mut [(SocketAddr, Holder)]) -> bool {
-        let sockets: HashMap<SocketAddr, u64> =
-            tcp_table::listening().into_iter().map(|one| (one.addr, one.inode)).collect();
-        let mut are_all_there = true;
-        for (at, holder) in found {
-            if let Some(inode) = sockets.get(at) {
-                find_origin(holder, &format!("socket:[{inode}]"));
+    /// What listens for others and hands them the socket (systemd.socket(5)).
+    const SERVICE_MANAGER: &str = "systemd";
+
+    pub(super) fn search() -> Vec<(SocketAddr, Option<Holder>)> {
+        let sockets = tcp_table::listening();
+        let having = having(&sockets.iter().map(|socket| socket.inode).collect());
+        let of = |socket: tcp_table::Listens| {
+            (socket.addr, having.get(&socket.inode).and_then(|pids| chosen(pids)))
+        };
+        sockets.into_iter().map(of).collect()
+    }
+
+    /// The processes that have each of these sockets.
+    fn having(sockets: &HashSet<u64>) -> HashMap<u64, Vec<u32>> {
+        let mut having = HashMap::<u64, Vec<u32>>::new();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            for socket in files.filter_map(|file| inode(&fs::read_link(file.path()).ok()?)) {
+                if sockets.contains(&socket) {
+                    having.entry(socket).or_default().push(pid);
+                }
             }
-            are_all_there &= stat(holder.pid).is_some_and(|(name, _)| name == holder.name);
         }
-        are_all_there
+        having
     }
 
-    fn find_origin(holder: &mut Holder, socket: &str) {
-        while let Some(parent) = stat(holder.pid).map(|(_, parent)| parent)
-            && program(parent).is_some_and(|theirs| program(holder.pid) == Some(theirs))
-            && has(parent, socket)
-        {
-            holder.pid = parent;
-        }
+    /// The socket's, from what a file of a process links to: `socket:[4711]` (proc_pid_fd(5)).
+    fn inode(link: &std::path::Path) -> Option<u64> {
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     }
 
-    /// Name and parent (proc_pid_stat(5)); the name may have spaces and parentheses in it.
-    fn stat(pid: u32) -> Option<(String, u32)> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    /// Of several that have a socket: the one that the others have it from, and no service manager where a service has it.
+    fn chosen(pids: &[u32]) -> Option<Holder> {
+        let known: Vec<(u32, Stat)> = pids.iter().filter_map(|pid| Some((*pid, stat(*pid)?))).collect();
+        let is_managers = |stat: &Stat| stat.name == SERVICE_MANAGER;
+        let servers: Vec<_> = known.iter().filter(|(_, stat)| !is_managers(stat)).collect();
+        let has_it = |pid: u32| servers.iter().any(|(other, _)| *other == pid);
+        let origin = servers.iter().find(|(_, stat)| !has_it(stat.parent)).copied();
+        let (pid, stat) = origin.or_else(|| known.first())?;
+        Some(Holder { pid: *pid, name: stat.name.clone() })
+    }
+
+    struct Stat {
+        name: String,
+        parent: u32,
+    }
+
+    /// See proc_pid_stat(5). The name may have spaces and parentheses in it, and is cut after 15 bytes, within a letter if need be.
+    fn stat(pid: u32) -> Option<Stat> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let stat = String::from_utf8_lossy(&stat);
         let (before, after) = stat.rsplit_once(')')?;
         let parent = after.split_whitespace().nth(1)?.parse().ok()?;
-        Some((before.split_once('(')?.1.to_owned(), parent))
-    }
-
-    fn program(pid: u32) -> Option<PathBuf> {
-        fs::read_link(format!("/proc/{pid}/exe")).ok()
-    }
-
-    /// Whether a process has a socket, by its name there (proc_pid_fd(5)).
-    fn has(pid: u32, socket: &str) -> bool {
-        let all = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        all.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| link.as_os_str() == socket)
+        Some(Stat { name: before.split_once('(')?.1.to_owned(), parent })
     }
 }
 
-/// Only where sockets pass to children by themselves.
+/// Where sockets don't pass to children by themselves.
 #[cfg(not(target_os = "linux"))]
-mod forked {
-    pub(super) fn find_origins(_found: &mut [(std::net::SocketAddr, super::Holder)]) -> bool {
-        true
+mod system {
+    use std::net::SocketAddr;
+
+    use listeners::{Protocol, SocketState};
+
+    use super::Holder;
+
+    pub(super) fn search() -> Vec<(SocketAddr, Option<Holder>)> {
+        let all = listeners::get_all().unwrap_or_default();
+        let listening =
+            all.into_iter().filter(|l| l.protocol == Protocol::TCP && l.state == SocketState::Listen);
+        listening.map(|l| (l.socket, Some(Holder { pid: l.process.pid, name: l.process.name }))).collect()
     }
 }
 
@@ -107,44 +114,77 @@ mod tests {
 
     use super::*;
 
-    /// Runs a script that prints a port, and gives who is found at it and the script's process.
-    fn holder_at_port_of(script: &str) -> (Option<Holder>, u32) {
+    /// Runs a script that prints ports, and gives who is found at each and the script's process.
+    fn holders_of(script: &str) -> (Vec<Option<Holder>>, u32) {
         let mut python = Command::new("python3");
         // A group of its own, to end it with its children; and a socket that it has in common with them.
         std::os::unix::process::CommandExt::process_group(&mut python, 0);
         let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         python.stdin(std::os::fd::OwnedFd::from(theirs));
-        let mut python = python.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut port = String::new();
-        std::io::BufReader::new(python.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let script = format!(
+            "import os,socket,subprocess,sys,time\nlisten=lambda: socket.create_server(('127.0.0.1',0))\n{script}\ntime.sleep(60)"
+        );
+        let mut python = python.args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ports = String::new();
+        std::io::BufReader::new(python.stdout.take().unwrap()).read_line(&mut ports).unwrap();
 
         let found = search();
 
         let group = rustix::process::Pid::from_raw(python.id().cast_signed()).unwrap();
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
         python.wait().unwrap();
-        let addr = SocketAddr::from(([127, 0, 0, 1], port.trim().parse().unwrap()));
-        (found.into_iter().find(|(at, _)| *at == addr).map(|(_, holder)| holder), python.id())
+        let holder = |port: &str| {
+            let addr = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+            found
+                .iter()
+                .find(|(at, _)| *at == addr)
+                .unwrap_or_else(|| panic!("{addr} is not listed"))
+                .1
+                .clone()
+        };
+        (ports.split_whitespace().map(holder).collect(), python.id())
+    }
+
+    const SAY: &str = "print(s.getsockname()[1],flush=True)";
+
+    #[test]
+    fn a_server_is_named_and_not_what_has_its_socket_from_it() {
+        for children in [
+            "for _ in range(3):\n if os.fork()==0:\n  time.sleep(60); os._exit(0)",
+            // Of another program, and of another name.
+            "subprocess.Popen(['sleep','60'],pass_fds=[s.fileno()])",
+            "if os.fork()==0:\n open('/proc/self/comm','w').write('worker: of many')\n time.sleep(60); os._exit(0)",
+        ] {
+            let (holders, server) = holders_of(&format!("s=listen()\n{children}\ntime.sleep(0.3)\n{SAY}"));
+            let holder = holders[0].as_ref().unwrap();
+            assert_eq!(holder.pid, server, "{holder:?} {children}");
+            assert!(holder.name.starts_with("python3"), "{holder:?}");
+        }
     }
 
     #[test]
-    fn a_socket_that_a_process_has_with_its_children_is_its_own() {
-        let (holder, server) = holder_at_port_of(
-            "import os,socket,sys,time\ns=socket.create_server(('127.0.0.1',0))\n\
-             for _ in range(3):\n if os.fork()==0:\n  time.sleep(60); os._exit(0)\n\
-             print(s.getsockname()[1],flush=True)\ntime.sleep(60)",
-        );
-        let holder = holder.unwrap();
-        assert_eq!(holder.pid, server, "{holder:?}");
-        assert!(holder.name.starts_with("python3"));
+    fn what_a_child_alone_listens_on_is_the_childs() {
+        let (holders, parent) = holders_of(&format!("if os.fork()==0:\n s=listen()\n {SAY}"));
+        assert_ne!(holders[0].as_ref().unwrap().pid, parent);
     }
 
     #[test]
-    fn what_a_child_alone_listens_on_is_the_childs_though_it_has_other_sockets_of_its_parent() {
-        let (holder, parent) = holder_at_port_of(
-            "import os,socket,sys,time\nif os.fork()==0:\n s=socket.create_server(('127.0.0.1',0))\n\
-             \x20print(s.getsockname()[1],flush=True)\ntime.sleep(60)",
-        );
-        assert_ne!(holder.unwrap().pid, parent);
+    fn any_name_of_a_program_is_told() {
+        let name = "abcdefghijklmn\u{e4}";
+        let (holders, server) =
+            holders_of(&format!("open('/proc/self/comm','wb').write('{name}'.encode())\ns=listen()\n{SAY}"));
+        let holder = holders[0].as_ref().unwrap();
+        assert!(holder.pid == server && holder.name.starts_with("abcdefghijklmn"), "{holder:?}");
+    }
+
+    #[test]
+    fn a_server_of_many_addresses_with_workers_is_searched_in_one_pass() {
+        const MANY: usize = 400;
+        let (holders, server) = holders_of(&format!(
+            "all=[listen() for _ in range({MANY})]\nfor _ in range(3):\n if os.fork()==0:\n  time.sleep(60); os._exit(0)\n\
+             print(*[s.getsockname()[1] for s in all],flush=True)"
+        ));
+        assert_eq!(holders.len(), MANY);
+        assert!(holders.iter().all(|holder| holder.as_ref().is_some_and(|holder| holder.pid == server)));
     }
 }

@@ -7,8 +7,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::listened;
-#[cfg(target_os = "linux")]
-use super::tcp_table;
 
 /// How long a search may take.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -20,26 +18,10 @@ pub async fn listening() -> Vec<(SocketAddr, Option<String>)> {
 }
 
 fn search() -> Vec<(SocketAddr, Option<String>)> {
-    let mut all: BTreeMap<SocketAddr, Option<String>> =
-        others().into_iter().map(|addr| (addr, None)).collect();
-    for (at, holder) in listened::search() {
-        match holder.is_us() {
-            true => drop(all.remove(&at)),
-            false => drop(all.insert(at, Some(holder.name))),
-        }
-    }
-    all.into_iter().collect()
-}
-
-/// Whose processes this user can't see, Linux tells of all the same, without a name (proc_pid_net(5)).
-#[cfg(target_os = "linux")]
-fn others() -> Vec<SocketAddr> {
-    tcp_table::listening().into_iter().map(|one| one.addr).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn others() -> Vec<SocketAddr> {
-    Vec::new()
+    let all = listened::search().into_iter();
+    let others = all.filter(|(_, holder)| !holder.as_ref().is_some_and(listened::Holder::is_us));
+    let named: BTreeMap<_, _> = others.map(|(at, holder)| (at, holder.map(|holder| holder.name))).collect();
+    named.into_iter().collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

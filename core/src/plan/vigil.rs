@@ -304,9 +304,11 @@ impl Vigil {
             self.settling = Some(now);
         }
         // tor's own count, should an event have been missed.
-        if look.relays.is_empty() {
+        if self.links.get(&FOUND).is_some_and(|relay| !look.relays.contains(relay) || self.is_numbered(relay))
+        {
             self.links.remove(&FOUND);
-        } else if self.links.is_empty() {
+        }
+        if self.links.is_empty() {
             for relay in &look.relays {
                 self.link(Link::Up(FOUND, relay.clone()), now);
             }
@@ -392,6 +394,11 @@ impl Vigil {
         }
     }
 
+    /// Whether a connection to this relay is known by its number, so that its end is heard.
+    fn is_numbered(&self, relay: &RelayId) -> bool {
+        self.links.iter().any(|(number, to)| *number != FOUND && to == relay)
+    }
+
     /// Others are asked before this relay again.
     fn ask_later(&mut self, relay: &RelayId) {
         let at = self.relays.iter().position(|known| known == relay);
@@ -464,7 +471,10 @@ impl Vigil {
         let none_stands = self.none_stands();
         // Circuits from before tell nothing where no connection stands.
         let entered = longest(&|_| true).map(|(relay, _)| relay).filter(|_| !none_stands);
-        let any = entered.or_else(|| self.links.values().next().cloned());
+        // Of those that are connected, one that tor did not know comes last.
+        let is_connected = |relay: &&RelayId| self.links.values().any(|to| to == *relay);
+        let connected = || self.relays.iter().find(is_connected).or_else(|| self.links.values().next());
+        let any = entered.or_else(|| connected().cloned());
         if let Some(relay) = any.or_else(|| self.relays.front().cloned()) {
             if none_stands && self.has_services {
                 may_be(relay.clone(), after(PROVE));

@@ -12,10 +12,14 @@ pub(crate) fn look() -> Result<(), Problem> {
     use ormesh_core::model::problem::Code;
 
     gtk::init().map_err(|_| {
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let why = match is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") {
-            true => "the display does not answer that DISPLAY or WAYLAND_DISPLAY names",
-            false => "there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set",
+        let named = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().filter_map(|name| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+            Some(format!("{name}={}", value.display()))
+        });
+        let named: Vec<String> = named.collect();
+        let why = match named.as_slice() {
+            [] => "there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned(),
+            named => format!("the display can't be opened ({})", named.join(", ")),
         };
         Problem::new(Code::SystemFailed, format!("failed to start the app: {why}"))
             .hint("start it in a desktop session; without one, `ormesh agent run` serves this host")

@@ -93,6 +93,7 @@ fn the_end_of_every_connection_is_the_networks_end_and_it_is_tried_until_it_is_b
 fn answer(vigil: &mut Vigil, from: f64, answers: &[Begun]) -> (Vec<RelayId>, f64) {
     let (mut now, mut asked) = (seconds(from), Vec::new());
     while asked.len() < answers.len() {
+        assert!(now < seconds(from + 600.0), "nobody is asked");
         vigil.watched(now);
         match vigil.task(now) {
             Task::Look => {
@@ -166,6 +167,31 @@ fn a_relay_that_tor_does_not_know_for_now_is_asked_again_after_others() {
         }
     }
     assert!(asked.contains(&relay(1)) && asked.contains(&relay(2)) && asked.len() < 20, "{asked:?}");
+}
+
+#[test]
+fn of_two_relays_that_are_connected_one_that_tor_does_not_know_keeps_nobody_from_asking_the_other() {
+    let mut vigil = Vigil::default();
+    vigil.link(Link::Up(1, relay(1)), seconds(0.0));
+    vigil.link(Link::Up(2, relay(2)), seconds(0.0));
+    let look = Look { relays: vec![relay(1), relay(2)], ..Look::default() };
+    let (mut now, mut asked) = (seconds(0.0), Vec::new());
+    while now < seconds(30.0) {
+        vigil.watched(now);
+        match vigil.task(now) {
+            Task::Look => {
+                vigil.looks(now);
+                vigil.found(&look, now);
+            }
+            Task::Probe(relay) => {
+                vigil.began(Begun::UnknownRelay, now);
+                asked.push(relay);
+            }
+            Task::Close(_) => {}
+            Task::Wait(until) => now = until.expect("somebody looks"),
+        }
+    }
+    assert!(asked.contains(&relay(1)) && asked.contains(&relay(2)), "{asked:?}");
 }
 
 #[test]
@@ -255,6 +281,22 @@ fn what_only_a_look_has_found_is_no_connection_beside_the_one_that_it_was() {
     vigil.link(Link::Up(7, relay(2)), seconds(0.0));
     vigil.link(Link::Down(7, refused()), seconds(10.0));
     assert_eq!(vigil.offline(seconds(12.0)), None, "it is another one, and stands");
+
+    // It is gone by the next look, or has its number by then: the end of all others is the network's.
+    for look in [vec![relay(2)], vec![relay(1), relay(2)]] {
+        let mut vigil = Vigil::default();
+        vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));
+        vigil.link(Link::Up(7, relay(2)), seconds(0.0));
+        let both_known = look.len() == 2;
+        vigil.found(&Look { relays: look, ..Look::default() }, seconds(1.0));
+        if both_known {
+            vigil.link(Link::Up(8, relay(1)), seconds(2.0));
+            vigil.link(Link::Down(8, refused()), seconds(10.0));
+        }
+        vigil.link(Link::Down(7, refused()), seconds(10.0));
+        assert_eq!(vigil.offline(seconds(12.0)), Some("CONNECTREFUSED"), "{both_known}");
+        assert!(vigil.take_fell());
+    }
 
     let mut vigil = Vigil::default();
     vigil.found(&Look { relays: vec![relay(1)], ..Look::default() }, seconds(0.0));

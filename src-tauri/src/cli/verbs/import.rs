@@ -118,7 +118,8 @@ pub(crate) struct Set {
     /// Whether connections go through a session where the remote offers that; those that are open end
     #[arg(long, value_enum, value_name = "HOW")]
     session: Option<Session>,
-    /// How long they are held while there is no way to the remote, as in 90s, 15m or 2h; a day at most, 0 for not at all
+    /// How long they are held while there is no way to the remote, as in 90s, 15m or 2h; a day at most, 0 for not at all. Those that
+    /// are open end
     #[arg(long, value_name = "TIME", value_parser = a_hold)]
     hold: Option<Hold>,
 }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Asking, LABEL};
 use crate::commands;
+use crate::display;
 use crate::host::{self, Host};
 use crate::link::Wish;
 use crate::link::window::{App, Order};
@@ -25,6 +26,7 @@ const CLOSING: &str = "closing";
 /// When the app did not start this process, or there is no display.
 pub(crate) fn run(paths: Paths, context: tauri::Context, flush: log::Flush) -> Result<(), Problem> {
     let (app, orders) = tauri::async_runtime::block_on(App::join())?;
+    display::look()?;
     let host = tauri::async_runtime::block_on(async { host_of(paths, &app) });
     let window = tauri::Builder::default()
         .manage(host)
