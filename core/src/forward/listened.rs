@@ -64,20 +64,21 @@ mod system {
         link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     }
 
-    /// Of several that have a socket: the one that the others have it from, and no service manager where a service has it.
     fn chosen(pids: &[u32]) -> Option<Holder> {
         let known: Vec<(u32, Stat)> = pids.iter().filter_map(|pid| Some((*pid, stat(*pid)?))).collect();
-        let is_managers = |stat: &Stat| stat.name == SERVICE_MANAGER;
-        let servers: Vec<_> = known.iter().filter(|(_, stat)| !is_managers(stat)).collect();
-        let has_it = |pid: u32| servers.iter().any(|(other, _)| *other == pid);
-        let origin = servers.iter().find(|(_, stat)| !has_it(stat.parent)).copied();
-        let (pid, stat) = origin.or_else(|| known.first())?;
-        Some(Holder { pid: *pid, name: stat.name.clone() })
+        server(&known).map(|(pid, stat)| Holder { pid: *pid, name: stat.name.clone() })
     }
 
-    struct Stat {
-        name: String,
-        parent: u32,
+    /// Of several that have a socket: the one that the others have it from, and no service manager where a service has it.
+    pub(super) fn server(known: &[(u32, Stat)]) -> Option<&(u32, Stat)> {
+        let servers = || known.iter().filter(|(_, stat)| stat.name != SERVICE_MANAGER);
+        let has_it = |pid: u32| servers().any(|(other, _)| *other == pid);
+        servers().find(|(_, stat)| !has_it(stat.parent)).or_else(|| known.first())
+    }
+
+    pub(super) struct Stat {
+        pub(super) name: String,
+        pub(super) parent: u32,
     }
 
     /// See proc_pid_stat(5). The name may have spaces and parentheses in it, and is cut after 15 bytes, within a letter if need be.
@@ -160,6 +161,23 @@ mod tests {
             assert_eq!(holder.pid, server, "{holder:?} {children}");
             assert!(holder.name.starts_with("python3"), "{holder:?}");
         }
+    }
+
+    #[test]
+    fn of_all_that_have_a_socket_the_server_is_chosen() {
+        let chosen = |all: &[(u32, &str, u32)]| {
+            let known: Vec<_> = all
+                .iter()
+                .map(|(pid, name, parent)| (*pid, system::Stat { name: (*name).to_owned(), parent: *parent }))
+                .collect();
+            system::server(&known).map(|(pid, _)| *pid)
+        };
+        assert_eq!(chosen(&[]), None);
+        assert_eq!(chosen(&[(1, "systemd", 0)]), Some(1), "nobody has connected yet");
+        assert_eq!(chosen(&[(1, "systemd", 0), (7, "sshd", 1), (8, "sshd", 7)]), Some(7));
+        // The master's number may be the higher one.
+        assert_eq!(chosen(&[(8, "nginx", 9), (9, "nginx", 1), (10, "nginx", 9)]), Some(9));
+        assert_eq!(chosen(&[(20, "logger", 1)]), Some(20), "its server has ended");
     }
 
     #[test]

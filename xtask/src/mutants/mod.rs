@@ -21,6 +21,7 @@ const BAR: usize = 95;
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let changes = table::changes(workspace.root(), filter)?;
+    ensure!(!changes.is_empty(), "none is called so: {}", filter.unwrap_or_default());
     let program = Program::build(&workspace, &changes)?;
     // What is not made shows nothing: then the table is out of date.
     if let Some((number, why)) = program.left_out.iter().next() {
@@ -39,6 +40,8 @@ pub(crate) fn run_sample(many: usize, seed: u64) -> Result<ExitCode> {
     let program = Program::build(&workspace, &changes)?;
     let made = changes.len() - program.left_out.len();
     println!("{} drawn, {made} can be made", changes.len());
+    program.left_out.iter().for_each(|(number, why)| println!("  {why}: {}", changes[*number].name));
+    ensure!(made > 0, "nothing is tried");
     let survivors = survivors(&program, &changes)?;
     println!("{} of {made} noticed", made - survivors.len());
     survivors.iter().for_each(|name| println!("  nobody noticed: {name}"));
